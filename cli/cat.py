@@ -1,0 +1,36 @@
+from .options import Files, OnError, Output, Plain, Rejects, Report, Shard
+from .session import session
+
+
+def command(
+    files: Files = None,
+    output: Output = "-",
+    rejects: Rejects = None,
+    on_error: OnError = "stop",
+    shard: Shard = None,
+    plain: Plain = False,
+    report: Report = None,
+) -> None:
+    """Copy records, from any mix of plain and zstd files, to one whole stream.
+
+    Every line is read as JSON and written anew, so what leaves is well formed, compressed and
+    checksummed, and a cut or corrupt input is an error that names the record.
+
+    \b
+    Examples:
+        $ qvl cat records.jsonl.zst | zstdcat | head -1
+        $ cat records.jsonl.zst records.jsonl.zst | qvl cat --shard 1/2 -o half.jsonl.zst
+        $ qvl cat --on-error reject --rejects bad.jsonl.zst records.jsonl.zst -o good.jsonl.zst
+    """
+    with session(
+        "cat",
+        files,
+        output,
+        rejects=rejects,
+        on_error=on_error,
+        shard=shard,
+        plain=plain,
+        report=report,
+        conserves=True,
+    ) as run:
+        run.write(run)

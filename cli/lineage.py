@@ -1,0 +1,45 @@
+import sys
+from typing import Annotated
+
+import orjson
+import typer
+
+from qvl.errors import UserError
+from qvl.io import jsonl, lineage
+
+from .options import Files
+
+
+def command(
+    files: Files = None,
+    json: Annotated[bool, typer.Option("--json", help="Write the entries as JSON lines")] = False,
+) -> None:
+    """Print where a stream came from: every stage, its counts and its command line.
+
+    Reads the stream to its end, because the lineage is what the last stage writes last. Prints one
+    line a stage, the newest first, its inputs indented below it.
+
+    \b
+    Examples:
+        $ qvl cat records.jsonl.zst | qvl lineage
+        $ qvl cat records.jsonl.zst | qvl lineage --json | head -1
+    """
+    reader = jsonl.read(files or "-")
+    for _ in reader:
+        pass
+    if not reader.lineage:
+        raise UserError(f"{', '.join(map(jsonl.display_name, reader.paths))}: no lineage in it")
+    for depth, entry in lineage.flatten(reader.lineage):
+        if json:
+            line = orjson.dumps({"depth": depth, **entry}, option=orjson.OPT_APPEND_NEWLINE)
+        else:
+            line = ("  " * depth + _line(entry) + "\n").encode()
+        sys.stdout.buffer.write(line)
+    sys.stdout.flush()
+
+
+def _line(entry: dict) -> str:
+    counts = f"{entry['read']:,} -> {entry['written']:,}"
+    reasons = ", ".join(f"{reason} {n:,}" for reason, n in entry["rejected"].items())
+    facts = f"  [{reasons}]" if reasons else ""
+    return f"{counts}{facts}  qvl {' '.join(entry['argv'])}  ({entry['version']})"

@@ -1,0 +1,128 @@
+"""`qvl`: the table of commands, and the one place that turns an error into an exit status."""
+
+import difflib
+import os
+import signal
+import sys
+from importlib import import_module
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import qvl
+from qvl.errors import Terminated, UserError
+
+COMMANDS = {  # name -> module in this folder, in the order of the recipe
+    "cat": "cat",
+    "check": "check",
+    "lineage": "lineage",
+    "recover": "recover",
+    "man": "man",
+}
+
+# typer keeps click to itself, but what all usage errors share is the base of the one it exports.
+UsageError: Any = typer.BadParameter.__bases__[0]
+
+
+class LazyGroup(TyperGroup):
+    """Imports a command's module when that command is asked for."""
+
+    prefix = ""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = (name[len(self.prefix) :] for name in COMMANDS if name.startswith(self.prefix))
+        return list(dict.fromkeys(name.partition(" ")[0] for name in names))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        name = self.prefix + cmd_name
+        if name in COMMANDS:
+            module = import_module("." + COMMANDS[name], __package__)
+            app = typer.Typer(add_completion=False, rich_markup_mode=None)
+            app.command(cmd_name)(module.command)
+            return typer.main.get_command(app)
+        if any(other.startswith(name + " ") for other in COMMANDS):
+            return subgroup(cmd_name, name + " ")
+        return None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"see qvl {self.prefix}--help"
+            raise UserError(f"no command {self.prefix + args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+
+class RootGroup(LazyGroup):
+    """Where errors end. Around app() is too late: typer turns EPIPE and Ctrl-C into status 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            _say(str(error))
+            raise typer.Exit(error.status) from None
+        except UsageError as error:
+            if error.__class__.__name__ == "NoArgsIsHelpError":
+                raise
+            where = error.ctx.command_path if error.ctx else "qvl"
+            _say(f"{error.format_message().rstrip('.')}; see {where} --help")
+            raise typer.Exit(2) from None
+        except BrokenPipeError:  # the reader had enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except Terminated:
+            raise typer.Exit(143) from None
+
+
+def subgroup(name: str, prefix: str) -> Any:
+    """The group of `qvl NAME ...`: a folder of this folder, its docstring the help."""
+    group = type("Group", (LazyGroup,), {"prefix": prefix})
+    sub = typer.Typer(cls=group, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+    sub.callback(help=import_module(f".{prefix.split()[0]}", __package__).__doc__)(lambda: None)
+    command = typer.main.get_command(sub)
+    command.name = name
+    return command
+
+
+def _say(message: str) -> None:
+    print(f"qvl: error: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"qvl {qvl.__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=RootGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version")
+    ] = False,
+) -> None:
+    """The post-training recipe of Qwen3-VL as small tools that read and write zstd JSONL streams.
+
+    Each command is a filter: FILEs or standard input in, standard output or -o FILE out.
+    qvl(7) walks through the recipe; qvl-records(5) and qvl-streams(5) define what flows.
+    """
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, _terminate)
+    app(prog_name="qvl")

@@ -1,0 +1,47 @@
+"""Options that several commands share, so that a flag is spelt and explained once."""
+
+from typing import Annotated
+
+import typer
+
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FILE]...", help="JSONL, plain or zstd; several are one stream; - is standard input"
+    ),
+]
+Output = Annotated[
+    str,
+    typer.Option("-o", "--output", metavar="FILE", help="Write here, whole or not at all"),
+]
+Rejects = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Write what is dropped here, each with its reason"),
+]
+OnError = Annotated[
+    str,
+    typer.Option(
+        metavar="stop|reject", help="A bad line stops the command, or goes to --rejects"
+    ),
+]
+Plain = Annotated[bool, typer.Option("--plain", help="Write plain JSON lines, not zstd")]
+Report = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Write the account of the run here, as JSON")
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(metavar="I/N", help="Take only every Nth record, beginning with the Ith"),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on where an interrupted run with -o FILE stopped")
+]
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of what is drawn at random")]
+MediaRoot = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR", help="Media paths start here, not in the folder of the first FILE"
+    ),
+]
+AllowRemote = Annotated[
+    bool, typer.Option("--allow-remote", help="Fetch http(s) media, never from private addresses")
+]

@@ -1,0 +1,82 @@
+"""A command's run with its words: progress on a terminal, one summary line, the report."""
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from qvl.errors import Terminated, UserError
+from qvl.stage import Run
+
+CREDENTIALS = re.compile(r"(?<=//)[^/@\s]*@")
+
+
+@contextlib.contextmanager
+def session(
+    command: str,
+    files: Sequence[str] | None = None,
+    output: str | None = "-",
+    *,
+    report: str | None = None,
+    **options: Any,
+) -> Iterator[Run]:
+    """Open a Run of `command` and tell its story on standard error. Options are those of Run."""
+    argv = [CREDENTIALS.sub("", word) for word in sys.argv[1:] if word != "--resume"]
+    run = Run(command, files, output, argv=argv, **options)
+    try:
+        with run, progress(run):
+            yield run
+    except (KeyboardInterrupt, Terminated):
+        hint = "; go on with --resume" if run.journal else ""
+        print(f"qvl {command}: stopped after {run.read} records{hint}", file=sys.stderr)
+        raise
+    except BrokenPipeError:
+        write_report(run.account(), report)
+        raise
+    print(summary(run), file=sys.stderr)
+    write_report(run.account(), report)
+
+
+def summary(run: Run) -> str:
+    """The one line that cron mails."""
+    parts = [f"{run.read:,} read", f"{run.kept:,} written"]
+    if run.reasons:
+        reasons = ", ".join(f"{reason} {n:,}" for reason, n in run.reasons.most_common())
+        parts.append(f"{run.reasons.total():,} rejected ({reasons})")
+    if run.journal and run.journal.replayed:
+        parts.append(f"{run.journal.replayed:,} resumed")
+    parts += [f"{name.replace('_', ' ')} {_brief(fact)}" for name, fact in run.notes.items()]
+    return f"qvl {run.command}: " + ", ".join([*parts, f"{run.account()['seconds']:.1f} s"])
+
+
+def write_report(account: dict, path: str | None) -> None:
+    if path is None:
+        return
+    try:
+        partial = Path(f"{path}.{os.getpid()}.partial")
+        partial.write_bytes(orjson.dumps(account, option=orjson.OPT_INDENT_2) + b"\n")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"--report {path}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def progress(run: Run) -> Iterator[None]:
+    """Rate and remaining time on a terminal; nothing elsewhere, and rich is not even imported."""
+    # Two writers on one terminal would garble each other: records win.
+    if not sys.stderr.isatty() or sys.stdout.isatty():
+        yield
+        return
+    from .progress import bar
+
+    with bar(run):
+        yield
+
+
+def _brief(fact: Any) -> str:
+    return f"{fact:.4g}" if isinstance(fact, float) else str(fact)

@@ -1,0 +1,1 @@
+"""SFT data curation: which queries and responses are worth learning from."""

@@ -1,0 +1,37 @@
+"""Errors a user can act on. Anything else is a bug and keeps its traceback."""
+
+from importlib import import_module
+from types import ModuleType
+
+
+class UserError(Exception):
+    """Bad input, a bad flag value, an absent dependency: printed as one line, exit status 2."""
+
+    status = 2
+
+
+class CheckFailed(UserError):
+    """The data failed the check that the command makes: exit status 3."""
+
+    status = 3
+
+
+class EndpointError(UserError):
+    """An endpoint or engine failed after its retries; what was done is kept: exit status 4."""
+
+    status = 4
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: unwinds like KeyboardInterrupt, so that the state is left resumable; 143."""
+
+
+def need(module: str, extra: str) -> ModuleType:
+    """Import `module`, which ships with `extra`; UserError with the cure where it is absent."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != module.partition(".")[0]:
+            raise
+        name = module.partition(".")[0]
+        raise UserError(f"{name} is not installed; try: pip install 'qvl[{extra}]'") from None

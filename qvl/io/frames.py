@@ -1,0 +1,116 @@
+"""zstd frames: checksummed, several to a stream, with skippable frames that carry our notes.
+
+A stream is cut if its last frame is not closed. python-zstandard's `stream_reader` takes a cut frame
+for an early end, so frames are decoded here with `decompressobj`, whose `eof` tells the truth.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+
+import zstandard
+
+MAGIC = b"\x28\xb5\x2f\xfd"
+SKIPPABLE = struct.pack("<I", 0x184D2A57)  # one of the 16 magics that RFC 8878 reserves
+SKIPPABLE_TAIL = b"\x2a\x4d\x18"  # what all 16 share; the first byte is 0x50 to 0x5f
+MAX_WINDOW = 1 << 27  # 128 MiB, the most that `zstd -d` accepts without --long
+MAX_NOTE = 1 << 26  # a larger skippable frame is passed over unread, so memory stays bounded
+
+Note = Callable[[bytes], None]
+"""Called with the content of each skippable frame."""
+
+
+class Cut(Exception):
+    """The stream ends inside a frame."""
+
+
+class Corrupt(Exception):
+    """The stream holds what no zstd writer writes, or a checksum does not match."""
+
+
+def is_zstd(head: bytes) -> bool:
+    """Whether a stream that begins with these four bytes is zstd."""
+    return head[:4] == MAGIC or (head[1:4] == SKIPPABLE_TAIL and 0x50 <= head[0] <= 0x5F)
+
+
+def note(content: bytes) -> bytes:
+    """A skippable frame: standard decoders step over it."""
+    return SKIPPABLE + struct.pack("<I", len(content)) + content
+
+
+def decode(chunks: Iterable[bytes], on_note: Note | None = None) -> Iterator[bytes]:
+    """Yield the content of all frames. Raises Cut or Corrupt; what came before is good."""
+    source = _Source(chunks)
+    while head := source.take(4):
+        if head == MAGIC:
+            yield from _data_frame(source, head)
+        elif is_zstd(head):
+            (size,) = struct.unpack("<I", source.exactly(4))
+            content = source.exactly(size, keep=size <= MAX_NOTE)
+            if on_note and size <= MAX_NOTE:
+                on_note(content)
+        elif len(head) < 4 and (MAGIC.startswith(head) or head[1:] == SKIPPABLE_TAIL[: len(head) - 1]):
+            raise Cut
+        else:
+            raise Corrupt("bytes after a frame that are no frame")
+
+
+def _data_frame(source: "_Source", head: bytes) -> Iterator[bytes]:
+    frame = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
+    chunk = head
+    while chunk:
+        try:
+            data = frame.decompress(chunk)
+        except zstandard.ZstdError as error:
+            raise Corrupt(_reason(str(error))) from None
+        if data:
+            yield data
+        if frame.eof:
+            source.give_back(frame.unused_data)
+            return
+        chunk = source.some()
+    raise Cut
+
+
+def _reason(message: str) -> str:
+    if "too much memory" in message:
+        return f"its window is over {MAX_WINDOW >> 20} MiB; recompress it: zstd -dc --long=31 FILE | zstd"
+    if "checksum" in message:
+        return "a checksum does not match"
+    return message.rpartition(": ")[2].lower()
+
+
+class _Source:
+    """Chunks as a byte source: `some` is whatever comes, `exactly` is all or Cut."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = b""
+
+    def some(self) -> bytes:
+        chunk, self._rest = self._rest or next(self._chunks, b""), b""
+        return chunk
+
+    def give_back(self, data: bytes) -> None:
+        self._rest = data + self._rest
+
+    def take(self, size: int) -> bytes:
+        """Up to `size` bytes: fewer only at the end of the stream."""
+        data = b""
+        while len(data) < size and (more := self.some()):
+            data += more
+        self.give_back(data[size:])
+        return data[:size]
+
+    def exactly(self, size: int, keep: bool = True) -> bytes:
+        parts, left = [], size
+        while left:
+            part = self.some()
+            if not part:
+                raise Cut
+            if len(part) > left:
+                self.give_back(part[left:])
+                part = part[:left]
+            left -= len(part)
+            if keep:
+                parts.append(part)
+        return b"".join(parts)

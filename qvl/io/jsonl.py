@@ -1,0 +1,395 @@
+"""Streams of records: JSONL, plain or zstd. On reading, the first bytes decide, never the name.
+
+Reading answers, in one place, for what JSON leaves open (qvl-records(5) tells users):
+a byte order mark at the start and CRLF are accepted; blank lines are passed over; NaN, invalid
+UTF-8, integers beyond 64 bits, lines that hold no object and lines over MAX_LINE are bad lines.
+"""
+
+import contextlib
+import json
+import os
+import re
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+import zstandard
+
+from qvl.errors import UserError
+from qvl.io import frames, lineage
+
+CHUNK = 1 << 17  # bytes read at a time
+BLOCK = 1 << 18  # bytes of lines that are joined before they are compressed
+MAX_LINE = 1 << 28  # 256 MiB: a longer line is no record but a file of another kind
+MAX_DEPTH = 254  # orjson's limit on writing
+FLUSH_SECONDS = 1.0  # a slow stage must not starve the next
+FILE_LEVEL = 3  # zstd's default: 5 % smaller than level 1 on chat records, and written once
+PIPE_LEVEL = 1  # a pipe's bytes live for milliseconds: the fastest level that still shrinks them
+
+_BOM = b"\xef\xbb\xbf"
+_TO_DIGITS = bytes(ord("0") if chr(i).isdigit() and i < 128 else ord(" ") for i in range(256))
+_LONG_NUMBER = b"0" * 19  # 2**63 has 19 digits
+_NAN = re.compile(rb"\bNaN\b|\bInfinity\b")
+
+
+class BadLine(UserError):
+    """A line that is no record. `--on-error reject` puts it aside; else it stops the command."""
+
+    def __init__(self, name: str, number: int, reason: str, detail: str, line: bytes) -> None:
+        super().__init__(f"{name}:{number}: {detail}")
+        self.number, self.reason, self.detail, self.line = number, reason, detail, line
+
+
+class Reader:
+    """The records of one or more files, in order.
+
+    number: the line last read of the present file.
+    lineage: entries found so far; whole once the stream has ended.
+    bytes_read, bytes_total: of the compressed input; the total is None for a pipe.
+    """
+
+    def __init__(
+        self, paths: str | Sequence[str] = "-", on_bad: Callable[[BadLine], None] | None = None
+    ) -> None:
+        self.paths = [paths] if isinstance(paths, str) else list(paths) or ["-"]
+        self.on_bad = on_bad
+        self.number = 0
+        self.bytes_read = 0
+        self.bytes_total = _total_size(self.paths)
+        self.sources: list[dict[str, Any]] = []
+
+    @property
+    def lineage(self) -> list[dict]:
+        return [entry for source in self.sources for entry in source["lineage"]]
+
+    def __iter__(self) -> Iterator[dict]:
+        for path in self.paths:
+            source: dict[str, Any] = {"name": path, "records": 0, "lineage": []}
+            self.sources.append(source)
+            for record in self._records(path, source["lineage"]):
+                source["records"] += 1
+                yield record
+
+    def _records(self, path: str, entries: list[dict]) -> Iterator[dict]:
+        name = display_name(path)
+        self.number = 0
+        for line in _lines(self._content(path, name, entries)):
+            self.number += 1
+            try:
+                record = _parse(line, name, self.number)
+            except BadLine as bad:
+                if self.on_bad is None:
+                    raise
+                self.on_bad(bad)
+                continue
+            if record is not None:
+                yield record
+
+    def _content(self, path: str, name: str, entries: list[dict]) -> Iterator[bytes]:
+        """The uncompressed bytes of one file, with errors that say how far it was whole."""
+
+        def keep_lineage(note: bytes) -> None:
+            entry = lineage.parse(note)
+            if entry is not None:
+                entries.append(entry)
+
+        with _open(path, name) as file:
+            chunks = self._chunks(file, name)
+            first = next(chunks, b"")
+            while 0 < len(first) < 4 and (more := next(chunks, b"")):
+                first += more
+            if not first and path == "-":  # even a stream of no records is a frame
+                raise UserError(f"{name}: empty; did the stage before it fail?")
+            chunks = _prepend(first, chunks)
+            if not frames.is_zstd(first):
+                yield from chunks
+                return
+            try:
+                yield from frames.decode(chunks, keep_lineage)
+            except frames.Cut:
+                raise UserError(
+                    f"{name}: cut short after record {self.number}; did the stage before it fail? "
+                    "'qvl recover' keeps what is whole"
+                ) from None
+            except frames.Corrupt as error:
+                raise UserError(
+                    f"{name}: corrupt after record {self.number}: {error}; "
+                    "'qvl recover' keeps what is whole"
+                ) from None
+
+    def _chunks(self, file: BinaryIO, name: str) -> Iterator[bytes]:
+        while True:
+            try:
+                chunk = os.read(file.fileno(), CHUNK)
+            except OSError as error:
+                raise UserError(f"{name}: {error.strerror}") from None
+            if not chunk:
+                return
+            self.bytes_read += len(chunk)
+            yield chunk
+
+
+def read(
+    paths: str | Sequence[str] = "-", on_bad: Callable[[BadLine], None] | None = None
+) -> Reader:
+    """The records of `paths` as one stream; "-" is standard input. See Reader."""
+    return Reader(paths, on_bad)
+
+
+def write(records: Iterable[dict], path: str = "-", *, plain: bool = False) -> int:
+    """Write all `records` to `path`, whole or not at all; return how many."""
+    with Writer(path, plain=plain) as writer:
+        for record in records:
+            writer.write(record)
+    return writer.count
+
+
+def encode(record: dict) -> bytes:
+    """One line. UserError where the record cannot be written."""
+    try:
+        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError as error:
+        if "ecursion" in str(error):
+            raise UserError(
+                f"record {record.get('id')!r}: nested deeper than {MAX_DEPTH} levels"
+            ) from None
+        raise
+
+
+class Writer:
+    """Writes one stream. Used as a context: leaving it normally commits, an exception aborts.
+
+    zstd, except plain JSON to a terminal or when `plain`. A file appears whole or not at all. A
+    frame ends only on commit, so a reader takes a failed stage for what it is: a cut stream.
+    """
+
+    def __init__(self, path: str = "-", *, plain: bool = False) -> None:
+        self.path, self.count = path, 0
+        self.name = "<stdout>" if path == "-" else path
+        self._file, self._partial, live = _create(path)
+        self._plain = plain or self._file.isatty()
+        self._zstd = None if self._plain else _compressor(PIPE_LEVEL if live else FILE_LEVEL)
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._block = 1 if self._file.isatty() else BLOCK
+        self._lock = threading.Lock()
+        self._failure: BaseException | None = None
+        self._done = threading.Event()
+        if live:
+            # A flush now opens the frame: no bytes at all would look like a stage that died.
+            self._flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+            threading.Thread(target=self._flush_each_second, daemon=True).start()
+
+    def write(self, record: dict) -> None:
+        line = encode(record)
+        with self._lock:
+            self.count += 1
+            self._lines.append(line)
+            self._size += len(line)
+            if self._size >= self._block:
+                self._drain()
+        if self._failure:
+            raise self._failure
+
+    def commit(self, entry: dict | None = None) -> None:
+        """Close the frame, add the lineage `entry`, and put the file in its place."""
+        self._done.set()
+        with self._lock:
+            if self._failure:
+                raise self._failure
+            self._flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
+            if entry is not None and self._zstd:
+                self._put(lineage.frame(entry))
+        if self._partial:
+            with _space(self.name):
+                os.fsync(self._file.fileno())
+                self._file.close()
+                Path(self._partial).replace(os.path.realpath(self.path))
+
+    def abort(self) -> None:
+        """Leave nothing that looks done."""
+        self._done.set()
+        with self._lock:
+            self._lines.clear()
+            if self._partial:
+                self._file.close()
+                Path(self._partial).unlink(missing_ok=True)
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self.abort()
+            return
+        try:
+            self.commit()
+        except BaseException:
+            self.abort()
+            raise
+
+    def _flush_each_second(self) -> None:
+        while not self._done.wait(FLUSH_SECONDS):
+            with self._lock:
+                try:
+                    if self._lines and not self._done.is_set():
+                        self._flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+                except (UserError, OSError) as error:
+                    self._failure = error
+                    return
+
+    def _drain(self) -> None:
+        data = b"".join(self._lines)
+        self._lines.clear()
+        self._size = 0
+        self._put(self._zstd.compress(data) if self._zstd else data)
+
+    def _flush(self, mode: int) -> None:
+        self._drain()
+        if self._zstd:
+            self._put(self._zstd.flush(mode))
+
+    def _put(self, data: bytes) -> None:
+        view = memoryview(data)
+        with _space(self.name):
+            while view:
+                view = view[os.write(self._file.fileno(), view) :]
+
+
+def display_name(path: str) -> str:
+    return "<stdin>" if path == "-" else path
+
+
+def _compressor(level: int) -> Any:
+    # One worker compresses while this thread parses: 1.2 times the records a second on two cores.
+    return zstandard.ZstdCompressor(level=level, threads=1, write_checksum=True).compressobj()
+
+
+def _parse(line: bytes, name: str, number: int) -> dict | None:
+    """The record of a line, or None for a blank line."""
+    if number == 1 and line.startswith(_BOM):
+        line = line[3:]
+    if len(line) > MAX_LINE:
+        raise BadLine(name, number, "too-long", f"longer than {MAX_LINE >> 20} MiB", line[:1000])
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        if not line.strip():
+            return None
+        raise _not_json(line, name, number, error) from None
+    if not isinstance(record, dict):
+        kind = {list: "a list", str: "a string", type(None): "null", bool: "a boolean"}
+        what = kind.get(type(record), "a number")
+        raise BadLine(name, number, "not-an-object", f"expected an object, got {what}", line)
+    if _LONG_NUMBER in line.translate(_TO_DIGITS):
+        _refuse_large_integers(line, name, number)
+    return record
+
+
+def _not_json(line: bytes, name: str, number: int, error: orjson.JSONDecodeError) -> BadLine:
+    if "UTF-8" in error.msg:
+        return BadLine(name, number, "not-utf-8", "not UTF-8; convert it with iconv", line)
+    if _NAN.search(line):
+        detail = "NaN and Infinity are not JSON; write null instead"
+        return BadLine(name, number, "not-json", detail, line)
+    if "depth limit" in error.msg:
+        return BadLine(name, number, "too-deep", "nested deeper than 1024 levels", line)
+    return BadLine(name, number, "not-json", f"not JSON: {error}", line)
+
+
+def _refuse_large_integers(line: bytes, name: str, number: int) -> None:
+    """orjson reads an integer beyond 64 bits as a float and loses digits: refuse it instead."""
+
+    def check(digits: str) -> int:
+        value = int(digits) if len(digits) < 25 else 1 << 80
+        if not -(1 << 63) <= value < 1 << 64:
+            detail = f"integer {digits[:24]} is beyond 64 bits; write it as a string"
+            raise BadLine(name, number, "integer-too-large", detail, line)
+        return value
+
+    json.loads(line, parse_int=check)
+
+
+def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Split blocks at newlines. Linear also where one line spans many blocks."""
+    held: list[bytes] = []
+    size = 0
+    for block in blocks:
+        first, newline, rest = block.partition(b"\n")
+        held.append(first)
+        size += len(first)
+        if not newline:
+            if size > MAX_LINE:  # reported by _parse; the rest of such a file is not worth reading
+                break
+            continue
+        yield b"".join(held)
+        *lines, last = rest.split(b"\n")
+        yield from lines
+        held, size = [last], len(last)
+    if size:
+        yield b"".join(held)
+
+
+def _open(path: str, name: str) -> contextlib.AbstractContextManager[BinaryIO]:
+    if path == "-":
+        return contextlib.nullcontext(sys.stdin.buffer)
+    try:
+        return Path(path).open("rb", buffering=0)
+    except OSError as error:
+        raise UserError(f"{name}: {error.strerror}") from None
+
+
+def _create(path: str) -> tuple[BinaryIO, str | None, bool]:
+    """The open file, the partial name if it is to be renamed, and whether somebody reads it now."""
+    try:
+        if path == "-":
+            file = sys.stdout.buffer
+            file.flush()
+            return file, None, not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        target = os.path.realpath(path)
+        if os.path.exists(target) and not Path(target).is_file():  # a pipe or a device
+            return Path(target).open("wb", buffering=0), None, True
+        partial = f"{target}.{os.getpid()}.partial"
+        return Path(partial).open("wb", buffering=0), partial, False
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _space(name: str) -> Iterator[None]:
+    """A full disk is the user's to mend; a closed pipe goes up as it is."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"{name}: {error.strerror}; nothing was written there") from None
+
+
+def _prepend(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    if first:
+        yield first
+    yield from rest
+
+
+def _total_size(paths: Sequence[str]) -> int | None:
+    total = 0
+    for path in paths:
+        try:
+            status = os.fstat(0) if path == "-" else Path(path).stat()
+        except OSError:
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        total += status.st_size
+    return total
+
+
+def now() -> float:
+    """Seconds since 1970; SOURCE_DATE_EPOCH, where set, makes lineage reproducible."""
+    return float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())

@@ -1,0 +1,267 @@
+"""Turn a function of one record into a stage, and keep the account of a command's run.
+
+An author writes one of three functions; `keep`, `annotate` and `Run.write` make a stage of it:
+
+    Reject   = Callable[[dict], str | Drop | None]           why to drop it, or None to keep it
+    Annotate = Callable[[dict], dict]                         the record with fields added
+    Stream   = Callable[[Iterable[dict]], Iterator[dict]]     when it needs several at once
+"""
+
+import contextlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import orjson
+
+import qvl
+from qvl.errors import UserError
+from qvl.io import jsonl
+from qvl.io.journal import Journal
+
+
+class Drop(NamedTuple):
+    """Why a record is dropped: one stable word to count, and the particulars."""
+
+    reason: str
+    detail: str = ""
+
+
+Reject = Callable[[dict], "str | Drop | None"]
+Annotate = Callable[[dict], dict]
+Work = Callable[[dict], "dict | Drop"]
+
+
+class Run:
+    """One command's run: records in, records out, what was dropped and why.
+
+    Iterating yields the input's records (of this shard). As a context it ends with the outputs
+    committed on success and nothing that looks done otherwise; a journal survives for --resume.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        files: Sequence[str] | None = None,
+        output: str | None = "-",
+        *,
+        argv: Sequence[str] = (),
+        rejects: str | None = None,
+        on_error: str = "stop",
+        plain: bool = False,
+        shard: str | None = None,
+        resume: bool = False,
+        journal: bool = False,
+        seed: int | None = None,
+        config: dict[str, Any] | None = None,
+        conserves: bool = False,
+    ) -> None:
+        """`conserves`: every record read is kept or rejected, which is checked at the end."""
+        if on_error not in ("stop", "reject"):
+            raise UserError(f"--on-error {on_error}: say stop or reject")
+        if on_error == "reject" and rejects is None:
+            raise UserError("--on-error reject needs --rejects FILE, so that nothing is lost")
+        if resume and output in (None, "-"):
+            raise UserError("--resume needs -o FILE: a pipe cannot be continued")
+        self.command, self.argv, self.seed = command, list(argv), seed
+        self.config = config or {}
+        self.shard = parse_shard(shard)
+        self.on_error, self.conserves = on_error, conserves
+        self.read, self.kept, self.bad = 0, 0, 0
+        self.reasons: Counter[str] = Counter()
+        self.notes: dict[str, Any] = {}
+        self.started = jsonl.now()
+        self.reader = jsonl.read(files or "-", self._on_bad if on_error == "reject" else None)
+        self.journal = None
+        with contextlib.ExitStack() as stack:  # where one cannot be opened, leave none behind
+            self._rejects = _writer(rejects, plain, stack)
+            self._output = _writer(output, plain, stack)
+            if journal and output not in (None, "-"):
+                identity = {"command": command, "config": self.config, "seed": seed, "shard": shard}
+                self.journal = Journal(str(output), identity, resume)
+            stack.pop_all()
+
+    def __iter__(self) -> Iterator[dict]:
+        index, count = self.shard
+        for number, record in enumerate(self.reader):
+            if number % count == index:
+                self.read += 1
+                yield record
+
+    def write(self, records: Iterable[dict]) -> None:
+        """Write all records to the output."""
+        assert self._output is not None
+        for record in records:
+            self.put(record)
+
+    def put(self, record: dict) -> None:
+        """Write one record; where it cannot be written, treat it as a bad line."""
+        assert self._output is not None
+        try:
+            self._output.write(record)
+        except UserError as error:
+            if self.on_error == "stop" or "nested deeper" not in str(error):
+                raise
+            self.reject({"id": record.get("id")}, "too-deep", str(error))
+        else:
+            self.kept += 1
+
+    def reject(self, record: dict, reason: str, detail: str = "") -> None:
+        """Put one record aside, with what was wrong."""
+        self.reasons[reason] += 1
+        if self._rejects:
+            note = {"stage": self.command, "reason": reason}
+            self._rejects.write({**record, "reject": {**note, "detail": detail} if detail else note})
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to the summary, the report and the lineage."""
+        self.notes.update(facts)
+
+    def account(self) -> dict:
+        """What this run did: the entry of the lineage and the report of --report."""
+        entry: dict[str, Any] = {
+            "command": self.command,
+            "argv": self.argv,
+            "version": qvl.__version__,
+            "read": self.read,
+            "written": self.kept,
+            "rejected": dict(sorted(self.reasons.items())),
+        }
+        if self.seed is not None:
+            entry["seed"] = self.seed
+        if self.config:
+            entry["config"] = self.config
+        if self.notes:
+            entry["notes"] = self.notes
+        entry["started"] = round(self.started, 3)
+        entry["seconds"] = round(jsonl.now() - self.started, 3)
+        entry["inputs"] = self.reader.sources
+        return entry
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # A reader that had enough ended the run well: what was put aside until then is kept.
+        good = kind is None or issubclass(kind, BrokenPipeError)
+        try:
+            if kind is None:
+                self._check_conservation()
+            if good:
+                entry = self.account()
+                for writer in (self._rejects, None if kind else self._output):
+                    if writer:
+                        writer.commit(entry)
+        except BaseException:
+            good = False
+            raise
+        finally:
+            for writer, whole in ((self._rejects, good), (self._output, good and kind is None)):
+                if writer and not whole:
+                    writer.abort()
+            if self.journal:
+                self.journal.close(done=good)
+
+    def _check_conservation(self) -> None:
+        total = self.kept + sum(self.reasons.values()) - self.bad
+        if self.conserves and total != self.read:
+            raise AssertionError(f"{self.command}: {self.read} read, but {total} kept or rejected")
+
+    def _on_bad(self, bad: jsonl.BadLine) -> None:
+        self.bad += 1
+        text = bad.line.decode("utf-8", "backslashreplace")
+        self.reject({"line": text}, bad.reason, f"line {bad.number}: {bad.detail}")
+
+
+def _writer(
+    path: str | None, plain: bool, stack: contextlib.ExitStack
+) -> jsonl.Writer | None:
+    if path is None:
+        return None
+    writer = jsonl.Writer(path, plain=plain)
+    stack.callback(writer.abort)
+    return writer
+
+
+def keep(run: Run, reject: Reject, *, concurrency: int = 1) -> Iterator[dict]:
+    """Pass on what `reject` has nothing against; put the rest aside with its reason."""
+
+    def work(record: dict) -> dict | Drop:
+        reason = reject(record)
+        if reason is None:
+            return record
+        return Drop(reason) if isinstance(reason, str) else reason
+
+    return each(run, work, concurrency=concurrency)
+
+
+def annotate(run: Run, function: Annotate, *, concurrency: int = 1) -> Iterator[dict]:
+    """Pass on every record with what `function` adds."""
+    return each(run, function, concurrency=concurrency)
+
+
+def each(run: Run, work: Work, *, concurrency: int = 1) -> Iterator[dict]:
+    """Do `work` on each record, in order, up to `concurrency` at once; resume from the journal.
+
+    `work` returns the record to pass on, or a Drop. With concurrency it runs in threads, which
+    suits waiting for an endpoint; the window is bounded, so an endless stream is fine.
+    """
+    for record, done in _results(run, work, concurrency):
+        if run.journal and not isinstance(done, _Replayed):
+            rejected = [*done] if isinstance(done, Drop) else None
+            run.journal.add(record, {"drop": rejected} if rejected else {"out": done})
+        result = done.result if isinstance(done, _Replayed) else done
+        if isinstance(result, Drop):
+            run.reject(record, result.reason, result.detail)
+        else:
+            yield result
+
+
+class _Replayed(NamedTuple):
+    result: "dict | Drop"
+
+
+def _results(run: Run, work: Work, concurrency: int) -> Iterator[tuple[dict, Any]]:
+    def replayed(record: dict) -> _Replayed | None:
+        row = run.journal.replay(record) if run.journal else None
+        if row is None:
+            return None
+        return _Replayed(Drop(*row["drop"]) if "drop" in row else row["out"])
+
+    if concurrency == 1:
+        for record in run:
+            # A copy is what the journal's key is taken of: `work` may add to the record in place.
+            yield (_copy(record) if run.journal else record), replayed(record) or work(record)
+        return
+    window: deque[tuple[dict, _Replayed | Future]] = deque()
+    pool = ThreadPoolExecutor(concurrency)
+    try:
+        for record in run:
+            original = _copy(record) if run.journal else record
+            window.append((original, replayed(record) or pool.submit(work, record)))
+            if len(window) >= 2 * concurrency:
+                yield _first(window)
+        while window:
+            yield _first(window)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _first(window: deque) -> tuple[dict, Any]:
+    record, done = window.popleft()
+    return record, done.result() if isinstance(done, Future) else done
+
+
+def _copy(record: dict) -> dict:
+    return orjson.loads(jsonl.encode(record))
+
+
+def parse_shard(shard: str | None) -> tuple[int, int]:
+    """"2/4" -> (1, 4): this run's remainder, and of how many."""
+    if shard is None:
+        return 0, 1
+    index, slash, count = shard.partition("/")
+    if not (slash and index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        raise UserError(f"--shard {shard}: expected I/N with I from 1 to N, such as 1/4")
+    return int(index) - 1, int(count)
