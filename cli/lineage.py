@@ -39,7 +39,7 @@ def command(
 
 
 def _line(entry: dict) -> str:
-    counts = f"{entry['read']:,} -> {entry['written']:,}"
+    counts = f"{entry['read']:,} -> {entry['kept']:,}"
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in entry["rejected"].items())
     facts = f"  [{reasons}]" if reasons else ""
     return f"{counts}{facts}  qvl {' '.join(entry['argv'])}  ({entry['version']})"

@@ -46,6 +46,20 @@ class LazyGroup(TyperGroup):
             return subgroup(cmd_name, name + " ")
         return None
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list of commands, from docstrings alone: parsers are built only for what runs."""
+        rows = []
+        for name in self.list_commands(ctx):
+            module = COMMANDS.get(self.prefix + name)
+            doc = (
+                import_module("." + module, __package__).command.__doc__
+                if module
+                else import_module("." + (self.prefix + name).replace(" ", "."), __package__).__doc__
+            )
+            rows.append((name, (doc or "").strip().partition("\n")[0].rstrip(".")))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
@@ -82,7 +96,8 @@ def subgroup(name: str, prefix: str) -> Any:
     """The group of `qvl NAME ...`: a folder of this folder, its docstring the help."""
     group = type("Group", (LazyGroup,), {"prefix": prefix})
     sub = typer.Typer(cls=group, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
-    sub.callback(help=import_module(f".{prefix.split()[0]}", __package__).__doc__)(lambda: None)
+    module = "." + prefix.strip().replace(" ", ".")
+    sub.callback(help=import_module(module, __package__).__doc__)(lambda: None)
     command = typer.main.get_command(sub)
     command.name = name
     return command

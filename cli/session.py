@@ -44,7 +44,7 @@ def session(
 
 def summary(run: Run) -> str:
     """The one line that cron mails."""
-    parts = [f"{run.read:,} read", f"{run.kept:,} written"]
+    parts = [f"{run.read:,} read", f"{run.kept:,} kept"]
     if run.reasons:
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in run.reasons.most_common())
         parts.append(f"{run.reasons.total():,} rejected ({reasons})")

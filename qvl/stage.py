@@ -91,15 +91,17 @@ class Run:
 
     def write(self, records: Iterable[dict]) -> None:
         """Write all records to the output."""
-        assert self._output is not None
         for record in records:
             self.put(record)
 
     def put(self, record: dict) -> None:
-        """Write one record; where it cannot be written, treat it as a bad line."""
-        assert self._output is not None
+        """Write one record; where it cannot be written, treat it as a bad line.
+
+        Without an output the record is only counted.
+        """
         try:
-            self._output.write(record)
+            if self._output:
+                self._output.write(record)
         except UserError as error:
             if self.on_error == "stop" or "nested deeper" not in str(error):
                 raise
@@ -125,7 +127,7 @@ class Run:
             "argv": self.argv,
             "version": qvl.__version__,
             "read": self.read,
-            "written": self.kept,
+            "kept": self.kept,
             "rejected": dict(sorted(self.reasons.items())),
         }
         if self.seed is not None:

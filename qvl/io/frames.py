@@ -39,7 +39,7 @@ def note(content: bytes) -> bytes:
 
 def decode(chunks: Iterable[bytes], on_note: Note | None = None) -> Iterator[bytes]:
     """Yield the content of all frames. Raises Cut or Corrupt; what came before is good."""
-    source = _Source(chunks)
+    source = chunks if isinstance(chunks, _Source) else _Source(chunks)
     while head := source.take(4):
         if head == MAGIC:
             yield from _data_frame(source, head)
@@ -52,6 +52,27 @@ def decode(chunks: Iterable[bytes], on_note: Note | None = None) -> Iterator[byt
             raise Cut
         else:
             raise Corrupt("bytes after a frame that are no frame")
+
+
+def salvage(chunks: Iterable[bytes], on_note: Note | None = None) -> Iterator[bytes | str]:
+    """Like decode, but go on at the next frame after damage, which is yielded as a sentence."""
+    source = _Source(small for chunk in chunks for small in _pieces(chunk))
+    while True:
+        try:
+            yield from decode(source, on_note)
+            return
+        except Cut:
+            yield "cut short"
+            return
+        except Corrupt as error:
+            yield f"corrupt: {error}"
+            if not source.seek(MAGIC):
+                return
+
+
+def _pieces(chunk: bytes, size: int = 1 << 10) -> Iterator[bytes]:
+    # What zstd had decoded of a piece is lost with the error: small pieces lose little.
+    return (chunk[i : i + size] for i in range(0, len(chunk), size))
 
 
 def _data_frame(source: "_Source", head: bytes) -> Iterator[bytes]:
@@ -85,6 +106,21 @@ class _Source:
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
         self._rest = b""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.some, b"")
+
+    def seek(self, mark: bytes) -> bool:
+        """Drop everything before the next `mark`; False where there is none."""
+        held = b""
+        while more := self.some():
+            held += more
+            at = held.find(mark)
+            if at >= 0:
+                self.give_back(held[at:])
+                return True
+            held = held[-len(mark) + 1 :]
+        return False
 
     def some(self) -> bytes:
         chunk, self._rest = self._rest or next(self._chunks, b""), b""

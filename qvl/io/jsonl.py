@@ -6,6 +6,7 @@ UTF-8, integers beyond 64 bits, lines that hold no object and lines over MAX_LIN
 """
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -81,7 +82,7 @@ class Reader:
         for line in _lines(self._content(path, name, entries)):
             self.number += 1
             try:
-                record = _parse(line, name, self.number)
+                record = parse(line, name, self.number)
             except BadLine as bad:
                 if self.on_bad is None:
                     raise
@@ -98,19 +99,15 @@ class Reader:
             if entry is not None:
                 entries.append(entry)
 
-        with _open(path, name) as file:
-            chunks = self._chunks(file, name)
-            first = next(chunks, b"")
-            while 0 < len(first) < 4 and (more := next(chunks, b"")):
-                first += more
-            if not first and path == "-":  # even a stream of no records is a frame
+        with open_input(path) as file:
+            head, content = peek(self._counted(chunks(file, name)))
+            if not head and path == "-":  # even a stream of no records is a frame
                 raise UserError(f"{name}: empty; did the stage before it fail?")
-            chunks = _prepend(first, chunks)
-            if not frames.is_zstd(first):
-                yield from chunks
+            if not frames.is_zstd(head):
+                yield from content
                 return
             try:
-                yield from frames.decode(chunks, keep_lineage)
+                yield from frames.decode(content, keep_lineage)
             except frames.Cut:
                 raise UserError(
                     f"{name}: cut short after record {self.number}; did the stage before it fail? "
@@ -122,16 +119,10 @@ class Reader:
                     "'qvl recover' keeps what is whole"
                 ) from None
 
-    def _chunks(self, file: BinaryIO, name: str) -> Iterator[bytes]:
-        while True:
-            try:
-                chunk = os.read(file.fileno(), CHUNK)
-            except OSError as error:
-                raise UserError(f"{name}: {error.strerror}") from None
-            if not chunk:
-                return
-            self.bytes_read += len(chunk)
-            yield chunk
+    def _counted(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            self.bytes_read += len(block)
+            yield block
 
 
 def read(
@@ -270,7 +261,7 @@ def _compressor(level: int) -> Any:
     return zstandard.ZstdCompressor(level=level, threads=1, write_checksum=True).compressobj()
 
 
-def _parse(line: bytes, name: str, number: int) -> dict | None:
+def parse(line: bytes, name: str, number: int) -> dict | None:
     """The record of a line, or None for a blank line."""
     if number == 1 and line.startswith(_BOM):
         line = line[3:]
@@ -324,7 +315,7 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
         held.append(first)
         size += len(first)
         if not newline:
-            if size > MAX_LINE:  # reported by _parse; the rest of such a file is not worth reading
+            if size > MAX_LINE:  # reported by parse; the rest of such a file is not worth reading
                 break
             continue
         yield b"".join(held)
@@ -335,13 +326,34 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def _open(path: str, name: str) -> contextlib.AbstractContextManager[BinaryIO]:
+def open_input(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
+    """The file behind `path` for reading; UserError where there is none."""
     if path == "-":
         return contextlib.nullcontext(sys.stdin.buffer)
     try:
         return Path(path).open("rb", buffering=0)
     except OSError as error:
-        raise UserError(f"{name}: {error.strerror}") from None
+        raise UserError(f"{path}: {error.strerror}") from None
+
+
+def chunks(file: BinaryIO, name: str) -> Iterator[bytes]:
+    """Whatever the file has ready, until its end."""
+    while True:
+        try:
+            chunk = os.read(file.fileno(), CHUNK)
+        except OSError as error:
+            raise UserError(f"{name}: {error.strerror}") from None
+        if not chunk:
+            return
+        yield chunk
+
+
+def peek(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first four bytes (fewer where there are no more), and all blocks again."""
+    first = b""
+    while len(first) < 4 and (more := next(blocks, b"")):
+        first += more
+    return first[:4], itertools.chain([first] if first else [], blocks)
 
 
 def _create(path: str) -> tuple[BinaryIO, str | None, bool]:
@@ -369,12 +381,6 @@ def _space(name: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise UserError(f"{name}: {error.strerror}; nothing was written there") from None
-
-
-def _prepend(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    if first:
-        yield first
-    yield from rest
 
 
 def _total_size(paths: Sequence[str]) -> int | None:

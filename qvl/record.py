@@ -1,0 +1,150 @@
+"""What a record holds: one JSON object, the chat messages inside it, and what may be wrong with it.
+
+A record is a plain dict (qvl-records(5)). A stage adds fields, never renames them, keeps those that
+it does not know, and keeps the order.
+"""
+
+from collections.abc import Iterator
+from typing import Any, TypedDict
+
+ROLES = ("system", "user", "assistant", "tool")
+MEDIA = ("image", "video")
+
+
+class Message(TypedDict, total=False):
+    role: str
+    content: str | list[dict[str, Any]] | None
+    reasoning_content: str
+    tool_calls: list[dict[str, Any]]
+
+
+class Response(TypedDict, total=False):
+    content: str
+    reasoning_content: str
+    messages: list[Message]
+    finish_reason: str
+    num_tokens: int
+    model: str
+    sampling: dict[str, Any]
+    reward: float
+    rewards: dict[str, float]
+    scores: dict[str, float]
+
+
+class Record(TypedDict, total=False):
+    id: str
+    messages: list[Message]
+    answer: Any
+    task: str
+    source: str
+    tools: list[dict[str, Any]]
+    responses: list[Response]
+    scores: dict[str, dict[str, Any]]
+    reject: dict[str, str]
+
+
+def text(message: Any) -> str:
+    """The text of a message, its parts joined; "" where there is none."""
+    content = message.get("content")
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(part.get("text", "") for part in content if part.get("type") == "text")
+
+
+def media(record: Any, kind: str) -> Iterator[str]:
+    """The references of all parts of `kind` ("image" or "video"), in the order they are seen."""
+    for message in record.get("messages", []):
+        content = message.get("content")
+        if isinstance(content, list):
+            for part in content:
+                if part.get("type") == kind:
+                    yield part[kind]
+
+
+def images(record: Any) -> list[str]:
+    return list(media(record, "image"))
+
+
+def videos(record: Any) -> list[str]:
+    return list(media(record, "video"))
+
+
+def question(record: Any) -> str:
+    """The text of the last user turn; "" where there is none."""
+    for message in reversed(record.get("messages", [])):
+        if message.get("role") == "user":
+            return text(message)
+    return ""
+
+
+def final(record: Any) -> Any:
+    """The assistant turn that ends the record, or None where it ends otherwise."""
+    messages = record.get("messages") or [{}]
+    return messages[-1] if messages[-1].get("role") == "assistant" else None
+
+
+def check(record: Any) -> str | None:
+    """What is wrong with a record, in one sentence that says where; None for a sound one."""
+    for problem in problems(record):
+        return problem
+    return None
+
+
+def problems(record: Any) -> Iterator[str]:
+    """Everything that is wrong with a record."""
+    if not isinstance(record.get("id"), str) or not record["id"]:
+        yield "id: expected a string that is not empty"
+    for field in ("task", "source"):
+        if field in record and not isinstance(record[field], str):
+            yield f"{field}: expected a string"
+    for field in ("tools", "responses"):
+        if field in record and not isinstance(record[field], list):
+            yield f"{field}: expected a list"
+    if "scores" in record and not isinstance(record["scores"], dict):
+        yield "scores: expected an object"
+    messages = record.get("messages")
+    if not isinstance(messages, list) or not messages:
+        yield "messages: expected a list that is not empty"
+        return
+    for index, message in enumerate(messages):
+        yield from _message_problems(message, f"messages[{index}]")
+    for index, response in enumerate(_list(record.get("responses"))):
+        if not isinstance(response, dict):
+            yield f"responses[{index}]: expected an object"
+
+
+def _message_problems(message: Any, where: str) -> Iterator[str]:
+    if not isinstance(message, dict):
+        yield f"{where}: expected an object"
+        return
+    if message.get("role") not in ROLES:
+        yield f"{where}.role: {message.get('role')!r} is none of {', '.join(ROLES)}"
+    content = message.get("content")
+    if isinstance(content, list):
+        for index, part in enumerate(content):
+            yield from _part_problems(part, f"{where}.content[{index}]")
+    elif content is None:
+        if not message.get("tool_calls"):
+            yield f"{where}.content: missing, and there are no tool_calls"
+    elif not isinstance(content, str):
+        yield f"{where}.content: expected a string or a list of parts"
+    if "reasoning_content" in message and message.get("role") != "assistant":
+        yield f"{where}.reasoning_content: only an assistant turn has one"
+    if "tool_calls" in message and not isinstance(message["tool_calls"], list):
+        yield f"{where}.tool_calls: expected a list"
+
+
+def _part_problems(part: Any, where: str) -> Iterator[str]:
+    if not isinstance(part, dict):
+        yield f"{where}: expected an object"
+        return
+    kind = part.get("type")
+    if kind == "text" or kind in MEDIA:
+        if not isinstance(part.get(kind), str):
+            yield f"{where}.{kind}: expected a string"
+    else:
+        yield f"{where}.type: {kind!r} is none of text, image, video"
+
+
+def _list(value: Any) -> list:
+    return value if isinstance(value, list) else []

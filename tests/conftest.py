@@ -1,0 +1,56 @@
+"""Tests go through the installed `qvl` and a shell, as users do."""
+
+import importlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+Shell = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def cli() -> Any:
+    """The module behind the installed `qvl`."""
+    (script,) = entry_points(group="console_scripts", name="qvl")
+    return importlib.import_module(script.module)
+
+
+@pytest.fixture(scope="session")
+def command_module(cli: Any) -> Callable[[str], ModuleType]:
+    """The module of a command, by its name in the table."""
+
+    def get(name: str) -> ModuleType:
+        return importlib.import_module("." + cli.COMMANDS[name], cli.__package__)
+
+    return get
+
+
+@pytest.fixture
+def sh(tmp_path: Path) -> Shell:
+    """Run a shell line in a folder that holds examples/data; every member of a pipe must succeed."""
+    shutil.copytree(ROOT / "examples" / "data", tmp_path, dirs_exist_ok=True)
+    return shell(tmp_path)
+
+
+def shell(folder: Path) -> Shell:
+    path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+
+    def run(line: str, **env: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={"PATH": path, "HOME": str(folder), "LANG": "C.UTF-8", **env},
+        )
+
+    return run
