@@ -19,7 +19,7 @@ def command(
 
     \b
     Examples:
-        $ cat records.jsonl.zst records.jsonl.zst | head -c 1900 | qvl recover | zstdcat
+        $ cat records.jsonl.zst records.jsonl.zst | head -c 1300 | qvl recover | zstdcat
     """
     with session("recover", None, output, rejects=rejects, plain=plain, report=report) as run:
         for path in files or ["-"]:

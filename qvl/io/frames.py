@@ -14,6 +14,8 @@ SKIPPABLE = struct.pack("<I", 0x184D2A57)  # one of the 16 magics that RFC 8878 
 SKIPPABLE_TAIL = b"\x2a\x4d\x18"  # what all 16 share; the first byte is 0x50 to 0x5f
 MAX_WINDOW = 1 << 27  # 128 MiB, the most that `zstd -d` accepts without --long
 MAX_NOTE = 1 << 26  # a larger skippable frame is passed over unread, so memory stays bounded
+MAX_BLOCK = 1 << 17  # zstd's own limit on a block
+PIECE = 1 << 12  # decoded at a time: what zstd had of a piece is lost with an error in it
 
 Note = Callable[[bytes], None]
 """Called with the content of each skippable frame."""
@@ -37,7 +39,7 @@ def note(content: bytes) -> bytes:
     return SKIPPABLE + struct.pack("<I", len(content)) + content
 
 
-def decode(chunks: Iterable[bytes], on_note: Note | None = None) -> Iterator[bytes]:
+def decode(chunks: "Iterable[bytes] | _Source", on_note: Note | None = None) -> Iterator[bytes]:
     """Yield the content of all frames. Raises Cut or Corrupt; what came before is good."""
     source = chunks if isinstance(chunks, _Source) else _Source(chunks)
     while head := source.take(4):
@@ -56,27 +58,23 @@ def decode(chunks: Iterable[bytes], on_note: Note | None = None) -> Iterator[byt
 
 def salvage(chunks: Iterable[bytes], on_note: Note | None = None) -> Iterator[bytes | str]:
     """Like decode, but go on at the next frame after damage, which is yielded as a sentence."""
-    source = _Source(small for chunk in chunks for small in _pieces(chunk))
+    # In pieces of four bytes a wrong checksum (four bytes) never costs the block before it.
+    source = _Source(chunks, piece=4, remember=MAX_BLOCK)
     while True:
         try:
             yield from decode(source, on_note)
             return
-        except Cut:
-            yield "cut short"
+        except (Cut, Corrupt) as error:
+            yield f"corrupt: {error}" if isinstance(error, Corrupt) else "cut"
+        # A damaged length makes the decoder run into the frames that follow: look back as well.
+        source.rewind()
+        if not source.seek(MAGIC):
             return
-        except Corrupt as error:
-            yield f"corrupt: {error}"
-            if not source.seek(MAGIC):
-                return
-
-
-def _pieces(chunk: bytes, size: int = 1 << 10) -> Iterator[bytes]:
-    # What zstd had decoded of a piece is lost with the error: small pieces lose little.
-    return (chunk[i : i + size] for i in range(0, len(chunk), size))
 
 
 def _data_frame(source: "_Source", head: bytes) -> Iterator[bytes]:
     frame = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
+    source.forget()
     chunk = head
     while chunk:
         try:
@@ -96,19 +94,42 @@ def _reason(message: str) -> str:
     if "too much memory" in message:
         return f"its window is over {MAX_WINDOW >> 20} MiB; recompress it: zstd -dc --long=31 FILE | zstd"
     if "checksum" in message:
-        return "a checksum does not match"
+        return "a checksum does not match; records since the frame began may be wrong"
     return message.rpartition(": ")[2].lower()
 
 
 class _Source:
     """Chunks as a byte source: `some` is whatever comes, `exactly` is all or Cut."""
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self, chunks: Iterable[bytes], piece: int = PIECE, remember: int = 0) -> None:
         self._chunks = iter(chunks)
-        self._rest = b""
+        self._piece, self._remember = piece, remember
+        self._rest = memoryview(b"")
+        self._past = bytearray()
 
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.some, b"")
+    def some(self) -> bytes:
+        """The next piece; b"" at the end."""
+        if not self._rest:
+            self._rest = memoryview(next(self._chunks, b""))
+        piece, self._rest = bytes(self._rest[: self._piece]), self._rest[self._piece :]
+        if self._remember:
+            self._past += piece
+            if len(self._past) > 2 * self._remember:
+                del self._past[: -self._remember]
+        return piece
+
+    def give_back(self, data: bytes) -> None:
+        if data:
+            self._rest = memoryview(data + self._rest)
+            del self._past[len(self._past) - len(data) :]
+
+    def forget(self) -> None:
+        """A new frame begins: there is nothing to look back to."""
+        self._past.clear()
+
+    def rewind(self) -> None:
+        """Go back over what is remembered."""
+        self.give_back(bytes(self._past))
 
     def seek(self, mark: bytes) -> bool:
         """Drop everything before the next `mark`; False where there is none."""
@@ -119,15 +140,8 @@ class _Source:
             if at >= 0:
                 self.give_back(held[at:])
                 return True
-            held = held[-len(mark) + 1 :]
+            held = held[1 - len(mark) :]
         return False
-
-    def some(self) -> bytes:
-        chunk, self._rest = self._rest or next(self._chunks, b""), b""
-        return chunk
-
-    def give_back(self, data: bytes) -> None:
-        self._rest = data + self._rest
 
     def take(self, size: int) -> bytes:
         """Up to `size` bytes: fewer only at the end of the stream."""

@@ -1,7 +1,7 @@
 """Streams of records: JSONL, plain or zstd. On reading, the first bytes decide, never the name.
 
 Reading answers, in one place, for what JSON leaves open (qvl-records(5) tells users):
-a byte order mark at the start and CRLF are accepted; blank lines are passed over; NaN, invalid
+a byte order mark before a record and CRLF are accepted; blank lines are passed over; NaN, invalid
 UTF-8, integers beyond 64 bits, lines that hold no object and lines over MAX_LINE are bad lines.
 """
 
@@ -263,13 +263,13 @@ def _compressor(level: int) -> Any:
 
 def parse(line: bytes, name: str, number: int) -> dict | None:
     """The record of a line, or None for a blank line."""
-    if number == 1 and line.startswith(_BOM):
-        line = line[3:]
     if len(line) > MAX_LINE:
         raise BadLine(name, number, "too-long", f"longer than {MAX_LINE >> 20} MiB", line[:1000])
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError as error:
+        if line.startswith(_BOM):  # also amid a stream, where files were joined
+            return parse(line[len(_BOM) :], name, number)
         if not line.strip():
             return None
         raise _not_json(line, name, number, error) from None
@@ -364,8 +364,8 @@ def _create(path: str) -> tuple[BinaryIO, str | None, bool]:
             file.flush()
             return file, None, not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         target = os.path.realpath(path)
-        if os.path.exists(target) and not Path(target).is_file():  # a pipe or a device
-            return Path(target).open("wb", buffering=0), None, True
+        if os.path.exists(path) and not Path(path).is_file():  # a pipe or a device
+            return Path(path).open("wb", buffering=0), None, True
         partial = f"{target}.{os.getpid()}.partial"
         return Path(partial).open("wb", buffering=0), partial, False
     except OSError as error:

@@ -25,7 +25,7 @@ def records(path: str, on_damage: Callable[[str, str], None]) -> Iterator[dict]:
 
     for part in _content(path):
         if isinstance(part, str):
-            on_damage(part.partition(" ")[0].rstrip(":"), f"{part} after record {number}")
+            on_damage(part.partition(":")[0], f"{part} after record {number}")
             if rest:
                 on_damage("damaged-record", f"{len(rest)} bytes of record {number + 1} are left")
             rest = b""

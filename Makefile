@@ -1,0 +1,40 @@
+# Everything a fresh machine needs lands in .venv; nothing outside this folder is written.
+# On a machine without a GPU, PIP_EXTRA_INDEX_URL may name PyTorch's index of CPU builds.
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test bench lint man setup clean
+
+demo: setup  ## the recipe once through, from raw data to a scored model
+	examples/recipe.sh demo
+
+test: setup lint  ## every test
+	$(BIN)/python -m pytest
+
+bench: setup  ## the figures of the README
+	$(BIN)/python -m pytest tests/bench --override-ini=python_files='bench_*.py' -s
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+man: setup  ## write the man pages anew after a change of a help text
+	$(BIN)/qvl man
+
+setup: .venv/ready
+
+# torch first and alone, so that the build it chooses is the one the others are resolved against.
+.venv/ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet '$(TORCH)'
+	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info demo

@@ -1,0 +1,130 @@
+"""Which endpoint is asked next, what its answer means, and how long to wait after a failure."""
+
+import email.utils
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from qvl.errors import UserError
+
+RETRIED = {408, 409, 425, 429} | set(range(500, 600))  # the server's or the moment's fault
+REFUSED = {400, 413, 415, 422}  # the request's fault: the same request fails again
+MAX_BACKOFF_SECONDS = 30.0
+MAX_RETRY_AFTER_SECONDS = 600.0  # a server that asks for longer is as good as gone
+
+
+class Refused(UserError):
+    """The endpoint will not answer this request, and would not on a retry: the record's fault."""
+
+
+class Failure(Exception):
+    """One attempt failed and another may succeed. retry_after: the seconds that the server asks for."""
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+@dataclass
+class Endpoint:
+    """One server: how busy it is with us, and whether it is set aside after a failure."""
+
+    url: str  # ends in /v1
+    name: str  # for people: without credentials
+    busy: int = 0
+    asked: int = 0
+    rests_until: float = field(default=0.0)
+
+    def resting(self) -> bool:
+        return time.monotonic() < self.rests_until
+
+    def rest(self, seconds: float) -> None:
+        self.rests_until = max(self.rests_until, time.monotonic() + seconds)
+
+
+def parse(url: str) -> Endpoint:
+    """An endpoint of what a user typed; /v1 is added where it is missing."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(f"--endpoint {url}: expected an address such as http://127.0.0.1:8000")
+    if parts.username or parts.password:
+        raise UserError("--endpoint: no credentials in an address; set QVL_API_KEY instead")
+    base = url.rstrip("/").removesuffix("/v1")
+    return Endpoint(url=base + "/v1", name=base)
+
+
+def least_busy(endpoints: list[Endpoint]) -> Endpoint:
+    """The one to ask next: not set aside if possible, then idle, then asked least."""
+    return min(endpoints, key=lambda each: (each.resting(), each.busy, each.asked))
+
+
+def backoff(attempt: int, first: float) -> float:
+    """Seconds to wait after failed attempt number 0, 1, ...: doubling, with jitter."""
+    return min(first * 2**attempt, MAX_BACKOFF_SECONDS) * random.uniform(0.5, 1.0)
+
+
+def read_answer(status: int, headers: Any, body: bytes, *, name: str, secret: str | None) -> dict:
+    """The JSON of a good answer. Failure: try again. Refused: the request. UserError: the set-up."""
+    if status == 200:
+        try:
+            answer = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            raise Failure("answered 200 with something that is not JSON") from None
+        if not isinstance(answer, dict):
+            raise Failure("answered 200 with JSON that is no object")
+        return answer
+    said = _message(body, secret)
+    if status in REFUSED:
+        raise Refused(f"the endpoint refuses it ({status}): {said}")
+    if status in RETRIED:
+        raise Failure(f"answered {status}: {said}", _retry_after(headers.get("Retry-After")))
+    hint = "; is QVL_API_KEY right?" if status in (401, 403) else ""
+    raise UserError(f"{name}: answered {status}: {said}{hint}")
+
+
+def check_completion(answer: dict) -> dict:
+    """An answer that holds choices which the engine finished; Failure otherwise."""
+    choices = answer.get("choices")
+    whole = isinstance(choices, list) and choices
+    if not whole or not all(isinstance(_get(choice, "message"), dict) for choice in choices):
+        raise Failure("answered 200 without choices")
+    if any(_get(choice, "finish_reason") in ("abort", "error") for choice in choices):
+        raise Failure("gave up in the middle of an answer")
+    return answer
+
+
+def _get(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _message(body: bytes, secret: str | None) -> str:
+    """What the server says is wrong, in OpenAI's shape or any other, in one short line."""
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        said = body.decode("utf-8", "replace")
+    for name in ("error", "message", "detail"):
+        if isinstance(said, dict) and name in said:
+            said = said[name]
+    text = " ".join((said if isinstance(said, str) else str(said)).split()) or "no reason given"
+    if secret:  # some servers repeat the key that they refuse
+        text = text.replace(secret, "***")
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds from a Retry-After header, which holds seconds or a date."""
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except ValueError:
+            return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)

@@ -1,0 +1,124 @@
+"""The help, the man pages and the code cannot drift apart."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import typer
+from conftest import shell
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def commands(cli):
+    """Name -> the command's click object, and its module's docstring."""
+    root = typer.main.get_command(cli.app)
+    found = {}
+    for name in cli.COMMANDS:
+        command = root
+        for word in name.split():
+            command = command.get_command(None, word)
+        found[name] = command
+    return found
+
+
+def test_man_pages_are_current(command_module):
+    pages = command_module("man").pages()
+    assert {p.name: p.read_text() for p in (ROOT / "man").glob("*.1")} == pages
+
+
+def test_man_pages_are_clean_troff():
+    if not shutil.which("groff"):
+        pytest.skip("groff is not installed")
+    for path in sorted((ROOT / "man").glob("*.[157]")):
+        done = subprocess.run(
+            ["groff", "-man", "-ww", "-z", "-Kutf8", path], capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (0, ""), path
+
+
+def test_the_man_page_says_what_help_says(commands, command_module, sh):
+    pages = command_module("man").pages()
+    for name, command in commands.items():
+        page = pages[f"qvl-{name.replace(' ', '-')}.1"]
+        shown = words(sh(f"COLUMNS=100 qvl {name} --help").stdout)
+        plain = words(re.sub(r"\\\(aq", "'", page).replace("\\-", "-").replace("\\e", "\\"))
+        for param in command.params:
+            if param.help and not getattr(param, "hidden", False):
+                assert words(param.help) in shown, f"{name}: {param.name}"
+                assert words(param.help) in plain, f"{name}: {param.name}"
+        for line in examples(command):
+            assert words(line) in plain, f"{name}: {line}"
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def examples(command) -> list[str]:
+    return re.findall(r"^ *\$ (.+)$", command.help or "", re.M)
+
+
+def test_every_command_has_an_example(commands):
+    assert [name for name, command in commands.items() if not examples(command)] == []
+
+
+def test_every_example_in_a_help_text_runs(commands, tmp_path):
+    slow = SimpleNamespace(found=[])
+    for name, command in commands.items():
+        for number, line in enumerate(examples(command)):
+            if line in NEEDS_A_MODEL:
+                slow.found.append(line)
+                continue
+            folder = tmp_path / f"{name.replace(' ', '-')}-{number}"
+            shutil.copytree(ROOT / "examples" / "data", folder)
+            done = shell(folder)(line)
+            assert done.returncode == 0, f"{name}: {line}\n{done.stderr}"
+    assert sorted(slow.found) == sorted(NEEDS_A_MODEL)
+
+
+NEEDS_A_MODEL: list[str] = []  # run by tests/test_recipe.py, which has one
+
+
+def test_every_option_has_help(commands):
+    for name, command in commands.items():
+        for param in command.params:
+            assert param.help, f"{name} {param.name}"
+
+
+def test_every_summary_is_one_imperative_sentence(commands):
+    for name, command in commands.items():
+        summary = (command.help or "").partition("\n\n")[0]
+        assert summary.strip().endswith("."), name
+        assert len(words(summary)) <= 100, f"{name}: {summary}"
+
+
+def test_the_manual_names_every_command(cli):
+    manual = (ROOT / "man" / "qvl.7").read_text()
+    for name in cli.COMMANDS:
+        assert f"qvl\\-{name.replace('-', chr(92) + '-').replace(' ', chr(92) + '-')}" in manual, name
+
+
+def test_the_field_tables_name_every_field_of_a_record():
+    from qvl.record import Message, Record, Response
+
+    page = (ROOT / "man" / "qvl-records.5").read_text()
+    for kind in (Record, Message, Response):
+        for field in kind.__annotations__:
+            assert re.search(rf"\b{field}\b", page), field
+
+
+@pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
+def test_completion_is_offered_for(sh, shell_name):
+    done = sh(f"_QVL_COMPLETE=source_{shell_name} qvl")
+    assert "_QVL_COMPLETE" in done.stdout
+
+
+def test_completion_completes_commands_and_flags(sh):
+    ask = "_QVL_COMPLETE=complete_bash COMP_WORDS='{}' COMP_CWORD={} qvl"
+    assert "cat" in sh(ask.format("qvl c", 1)).stdout.split()
+    assert "--rejects" in sh(ask.format("qvl cat --re", 2)).stdout.split()
