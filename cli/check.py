@@ -6,7 +6,7 @@ from qvl.curate import integrity
 from qvl.errors import CheckFailed
 from qvl.io import images
 
-from .options import Files, MediaRoot, OnError, Output, Plain, Rejects, Report, Shard
+from .options import Files, MediaRoot, OnError, Plain, Rejects, Report, Shard
 from .session import session
 
 

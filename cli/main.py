@@ -54,7 +54,9 @@ class LazyGroup(TyperGroup):
             doc = (
                 import_module("." + module, __package__).command.__doc__
                 if module
-                else import_module("." + (self.prefix + name).replace(" ", "."), __package__).__doc__
+                else import_module(
+                    "." + (self.prefix + name).replace(" ", "."), __package__
+                ).__doc__
             )
             rows.append((name, (doc or "").strip().partition("\n")[0].rstrip(".")))
         with formatter.section("Commands"):

@@ -57,7 +57,16 @@ def page(name: str, command: Any) -> str:
     out += [".SH EXIT STATUS"]
     for status, meaning in EXIT_STATUS.items():
         out += [".TP", f".B {status}", _escape(meaning)]
-    return "\n".join([*out, ".SH SEE ALSO", ".BR qvl (7),", ".BR qvl\\-records (5),", ".BR qvl\\-streams (5)", ""])
+    return "\n".join(
+        [
+            *out,
+            ".SH SEE ALSO",
+            ".BR qvl (7),",
+            ".BR qvl\\-records (5),",
+            ".BR qvl\\-streams (5)",
+            "",
+        ]
+    )
 
 
 def _option(param: Any) -> tuple[str, str] | None:

@@ -7,7 +7,8 @@ import typer
 Files = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[FILE]...", help="JSONL, plain or zstd; several are one stream; - is standard input"
+        metavar="[FILE]...",
+        help="JSONL, plain or zstd; several are one stream; - is standard input",
     ),
 ]
 Output = Annotated[
@@ -20,9 +21,7 @@ Rejects = Annotated[
 ]
 OnError = Annotated[
     str,
-    typer.Option(
-        metavar="stop|reject", help="A bad line stops the command, or goes to --rejects"
-    ),
+    typer.Option(metavar="stop|reject", help="A bad line stops the command, or goes to --rejects"),
 ]
 Plain = Annotated[bool, typer.Option("--plain", help="Write plain JSON lines, not zstd")]
 Report = Annotated[
@@ -38,9 +37,7 @@ Resume = Annotated[
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of what is drawn at random")]
 MediaRoot = Annotated[
     str | None,
-    typer.Option(
-        metavar="DIR", help="Media paths start here, not in the folder of the first FILE"
-    ),
+    typer.Option(metavar="DIR", help="Media paths start here, not in the folder of the first FILE"),
 ]
 AllowRemote = Annotated[
     bool, typer.Option("--allow-remote", help="Fetch http(s) media, never from private addresses")

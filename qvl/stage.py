@@ -114,7 +114,9 @@ class Run:
         self.reasons[reason] += 1
         if self._rejects:
             note = {"stage": self.command, "reason": reason}
-            self._rejects.write({**record, "reject": {**note, "detail": detail} if detail else note})
+            self._rejects.write(
+                {**record, "reject": {**note, "detail": detail} if detail else note}
+            )
 
     def note(self, **facts: Any) -> None:
         """Add facts to the summary, the report and the lineage."""
@@ -176,9 +178,7 @@ class Run:
         self.reject({"line": text}, bad.reason, f"line {bad.number}: {bad.detail}")
 
 
-def _writer(
-    path: str | None, plain: bool, stack: contextlib.ExitStack
-) -> jsonl.Writer | None:
+def _writer(path: str | None, plain: bool, stack: contextlib.ExitStack) -> jsonl.Writer | None:
     if path is None:
         return None
     writer = jsonl.Writer(path, plain=plain)
@@ -260,7 +260,7 @@ def _copy(record: dict) -> dict:
 
 
 def parse_shard(shard: str | None) -> tuple[int, int]:
-    """"2/4" -> (1, 4): this run's remainder, and of how many."""
+    """ "2/4" -> (1, 4): this run's remainder, and of how many."""
     if shard is None:
         return 0, 1
     index, slash, count = shard.partition("/")

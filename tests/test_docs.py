@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import typer
@@ -15,11 +16,10 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session")
 def commands(cli):
-    """Name -> the command's click object, and its module's docstring."""
-    root = typer.main.get_command(cli.app)
+    """Name -> the command as typer parses it."""
     found = {}
     for name in cli.COMMANDS:
-        command = root
+        command: Any = typer.main.get_command(cli.app)
         for word in name.split():
             command = command.get_command(None, word)
         found[name] = command
@@ -100,7 +100,9 @@ def test_every_summary_is_one_imperative_sentence(commands):
 def test_the_manual_names_every_command(cli):
     manual = (ROOT / "man" / "qvl.7").read_text()
     for name in cli.COMMANDS:
-        assert f"qvl\\-{name.replace('-', chr(92) + '-').replace(' ', chr(92) + '-')}" in manual, name
+        assert f"qvl\\-{name.replace('-', chr(92) + '-').replace(' ', chr(92) + '-')}" in manual, (
+            name
+        )
 
 
 def test_the_field_tables_name_every_field_of_a_record():

@@ -45,13 +45,22 @@ def level(part: str) -> int | None:
     return next((i for i, row in enumerate(LAYERS) if part in row), None)
 
 
+def rank(part: str) -> int:
+    found = level(part)
+    assert found is not None, f"{part} has no layer"
+    return found
+
+
 def part_of(module: str) -> str | None:
     words = module.split(".")
     return words[1] if words[0] == "qvl" and len(words) > 1 else None
 
 
 def test_every_part_of_the_library_has_a_layer():
-    parts = {p.name.removesuffix(".py") for p in (ROOT / "qvl").iterdir()} - {"__init__", "__pycache__"}
+    parts = {p.name.removesuffix(".py") for p in (ROOT / "qvl").iterdir()} - {
+        "__init__",
+        "__pycache__",
+    }
     assert {part for part in parts if level(part) is None} == set()
 
 
@@ -109,7 +118,9 @@ def test_help_and_a_running_command_import_nothing_heavy(tmp_path):
 
 def test_pyproject_lists_every_package():
     listed = PYPROJECT["tool"]["setuptools"]["packages"]
-    found = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "qvl").rglob("__init__.py")}
+    found = {
+        ".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "qvl").rglob("__init__.py")
+    }
     found |= {
         "qvl." + ".".join(p.parent.relative_to(ROOT).parts)
         for p in (ROOT / "cli").rglob("__init__.py")

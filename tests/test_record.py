@@ -6,7 +6,10 @@ GOOD = {
     "id": "a",
     "messages": [
         {"role": "system", "content": "s"},
-        {"role": "user", "content": [{"type": "image", "image": "x"}, {"type": "text", "text": "t"}]},
+        {
+            "role": "user",
+            "content": [{"type": "image", "image": "x"}, {"type": "text", "text": "t"}],
+        },
         {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f"}}]},
         {"role": "tool", "content": "r"},
         {"role": "assistant", "content": "c", "reasoning_content": "why"},

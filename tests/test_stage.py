@@ -59,9 +59,7 @@ def slow(tmp_path):
 
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM", "SIGKILL"])
 @pytest.mark.parametrize("flags", [(), ("--wide",)], ids=["one", "four"])
-def test_resuming_ends_in_the_same_bytes_and_pays_nothing_twice(
-    slow, tmp_path, signal_name, flags
-):
+def test_resuming_ends_in_the_same_bytes_and_pays_nothing_twice(slow, tmp_path, signal_name, flags):
     assert slow(0, *flags).wait() == 0
     names = ("out.zst", "rejects.zst")
     whole = {name: (tmp_path / name).read_bytes() for name in names}

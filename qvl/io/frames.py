@@ -50,7 +50,9 @@ def decode(chunks: "Iterable[bytes] | _Source", on_note: Note | None = None) -> 
             content = source.exactly(size, keep=size <= MAX_NOTE)
             if on_note and size <= MAX_NOTE:
                 on_note(content)
-        elif len(head) < 4 and (MAGIC.startswith(head) or head[1:] == SKIPPABLE_TAIL[: len(head) - 1]):
+        elif len(head) < 4 and (
+            MAGIC.startswith(head) or head[1:] == SKIPPABLE_TAIL[: len(head) - 1]
+        ):
             raise Cut
         else:
             raise Corrupt("bytes after a frame that are no frame")

@@ -364,7 +364,7 @@ def _create(path: str) -> tuple[BinaryIO, str | None, bool]:
             file.flush()
             return file, None, not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         target = os.path.realpath(path)
-        if os.path.exists(path) and not Path(path).is_file():  # a pipe or a device
+        if Path(path).exists() and not Path(path).is_file():  # a pipe or a device
             return Path(path).open("wb", buffering=0), None, True
         partial = f"{target}.{os.getpid()}.partial"
         return Path(partial).open("wb", buffering=0), partial, False

@@ -17,7 +17,9 @@ def test_a_path_below_the_root_is_loaded_as_rgb(tmp_path):
     assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGB", (3, 2), (7, 7, 7))
 
 
-@pytest.mark.parametrize("reference", ["../x.png", "/etc/passwd", "a/../../x", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "reference", ["../x.png", "/etc/passwd", "a/../../x", "file:///etc/passwd"]
+)
 def test_a_path_that_leaves_the_root_is_refused(tmp_path, reference):
     with pytest.raises(UserError, match="leaves the media root"):
         images.read(reference, tmp_path)

@@ -19,7 +19,9 @@ def test_lineage_says_what_was_dropped_and_why(sh, tmp_path):
 
 def test_credentials_in_an_address_are_not_written(sh):
     sh("qvl cat records.jsonl.zst -o x.zst --report 'http://me:secret@host/r'")
-    done = sh("qvl cat records.jsonl.zst -o y.zst --report ./a//me:secret@b; strings y.zst | grep -c secret")
+    done = sh(
+        "qvl cat records.jsonl.zst -o y.zst --report ./a//me:secret@b; strings y.zst | grep -c secret"
+    )
     assert done.stdout in ("", "0\n")
 
 

@@ -74,7 +74,9 @@ def test_a_failed_stage_fails_the_next_one_without_pipefail(sh, lines):
 
 
 def test_a_killed_stage_fails_the_next_one(sh):
-    line = "set +o pipefail; (sleep 5 | qvl cat & sleep 1.5; kill -9 $!; wait) 2>/dev/null | qvl cat"
+    line = (
+        "set +o pipefail; (sleep 5 | qvl cat & sleep 1.5; kill -9 $!; wait) 2>/dev/null | qvl cat"
+    )
     assert sh(line).returncode == 2
 
 
@@ -85,7 +87,7 @@ def test_empty_standard_input_is_an_error_and_a_stream_of_no_records_is_not(sh):
 
 
 def test_head_ends_quietly_with_success(sh):
-    line = "yes '{\"id\":\"a\"}' | head -300000 | qvl cat | head -c 1 > x; echo ${PIPESTATUS[2]}"
+    line = 'yes \'{"id":"a"}\' | head -300000 | qvl cat | head -c 1 > x; echo ${PIPESTATUS[2]}'
     done = sh(f"set +o pipefail; {line}")
     assert (done.stdout, done.stderr) == ("0\n", "")
 
@@ -93,7 +95,9 @@ def test_head_ends_quietly_with_success(sh):
 def test_a_slow_stage_is_flushed_each_second(sh):
     slow = """(printf '{"id":"1"}\\n'; sleep 4; printf '{"id":"2"}\\n') | qvl cat"""
     done = sh(f"{slow} | (timeout 2.5 cat | wc -c)")
-    assert int(done.stdout) > 15  # more than an opened frame: the first record came while the second was awaited
+    assert (
+        int(done.stdout) > 15
+    )  # more than an opened frame: the first record came while the second was awaited
 
 
 def test_a_file_appears_whole_or_not_at_all(sh, tmp_path):
@@ -104,7 +108,9 @@ def test_a_file_appears_whole_or_not_at_all(sh, tmp_path):
 
 
 def test_output_can_be_its_own_input(sh):
-    done = sh("qvl cat records.jsonl.zst records.jsonl.zst -o records.jsonl.zst && zstdcat records.jsonl.zst | wc -l")
+    done = sh(
+        "qvl cat records.jsonl.zst records.jsonl.zst -o records.jsonl.zst && zstdcat records.jsonl.zst | wc -l"
+    )
     assert done.stdout == "20\n"
 
 
