@@ -19,6 +19,7 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "check": "check",
     "lineage": "lineage",
     "recover": "recover",
+    "pack": "pack",
     "man": "man",
 }
 

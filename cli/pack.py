@@ -1,0 +1,79 @@
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qvl.errors import UserError
+from qvl.io import images
+from qvl.pack import stage
+from qvl.pack.render import Renderer
+
+from .options import AllowRemote, Files, MediaRoot, OnError, Output, Plain, Rejects, Report, Shard
+from .session import session
+
+
+def command(
+    model: Annotated[
+        str,
+        typer.Option(metavar="DIR", help="Hugging Face folder: template, tokenizer, image sizes"),
+    ],
+    files: Files = None,
+    output: Output = "-",
+    context: Annotated[
+        str, typer.Option(metavar="TOKENS", help="Tokens a pack; k and m are 2^10 and 2^20")
+    ] = "32k",
+    loss_weight: Annotated[
+        str,
+        typer.Option(
+            metavar="token|sqrt|turn",
+            help="Loss weight of a token in an answer of n tokens: 1, 1/sqrt(n) or 1/n. "
+            "Not published; our choice is 1",
+        ),
+    ] = "token",
+    last_only: Annotated[
+        bool, typer.Option("--last-only", help="Learn the last assistant turn, not every one")
+    ] = False,
+    media_root: MediaRoot = None,
+    allow_remote: AllowRemote = False,
+    rejects: Rejects = None,
+    on_error: OnError = "stop",
+    shard: Shard = None,
+    plain: Plain = False,
+    report: Report = None,
+) -> None:
+    """Render, tokenise and pack SFT records to a context length.
+
+    Renders each record with the checkpoint's own chat template, expands every image to its number
+    of tokens, and puts several records in one line by best fit. Assistant turns and the
+    <|im_end|> after them are learnt, nothing else is. A record that does not fit is rejected with
+    its reason, never cut. Reports packs, tokens and efficiency. Shuffle the records first.
+
+    \b
+    Examples:
+        $ qvl pack --model model --context 4k records.jsonl.zst -o packed.jsonl.zst
+        $ qvl cat records.jsonl.zst | qvl pack --model model --loss-weight sqrt | qvl sft --help
+    """
+    config = {"model": model, "context": context, "loss_weight": loss_weight}
+    try:
+        tokens = stage.parse_size(context)
+    except ValueError as error:
+        raise UserError(f"--context: {error}") from None
+    render = Renderer(
+        Path(model),
+        media_root=images.root_of(files, media_root),
+        weight=loss_weight,
+        last_only=last_only,
+        allow_remote=allow_remote,
+    )
+    with session(
+        "pack",
+        files,
+        output,
+        rejects=rejects,
+        on_error=on_error,
+        shard=shard,
+        plain=plain,
+        report=report,
+        config=config,
+    ) as run:
+        run.write(stage.packs(run, render, tokens))

@@ -1,0 +1,1 @@
+"""Training jobs, each a loop that reads top to bottom."""

@@ -1,0 +1,1 @@
+"""Render, tokenise and pack records for training. No torch: `qvl pack` starts at once."""

@@ -1,0 +1,163 @@
+"""A record becomes token ids, and which of them are learnt.
+
+The text between two marks of a turn is what the model would have had to write: from behind the
+prompt that asks for the turn up to and with <|im_end|>. Prompts and answers are tokenised apart, as
+they meet in sampling, so no token straddles the edge.
+"""
+
+import io
+import math
+import re
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from qvl.errors import UserError, need
+from qvl.io import images, patches
+from qvl.io.packed import Sample
+from qvl.pack.template import Template, load_template, load_tokenizer
+from qvl.record import text as text_of
+from qvl.stage import Drop
+
+TURN = "<|im_start|>assistant\n"
+END = "<|im_end|>"
+IMAGE = "<|image_pad|>"
+MARKS = re.compile(r"<\|(im_start|im_end|image_pad|video_pad|vision_start|vision_end|endoftext)\|>")
+
+WEIGHTS = {  # name -> the loss weight of each token of an answer of n tokens
+    "token": lambda n: 1.0,
+    "sqrt": lambda n: 1 / math.sqrt(n),
+    "turn": lambda n: 1 / n,
+}
+
+
+class Renderer:
+    """Renders records with a checkpoint's template, tokenizer and image rules."""
+
+    def __init__(
+        self,
+        model: Path,
+        *,
+        media_root: Path,
+        weight: str = "token",
+        last_only: bool = False,
+        allow_remote: bool = False,
+    ) -> None:
+        """`weight`: a name of WEIGHTS. `last_only`: learn the final turn, not every turn."""
+        if weight not in WEIGHTS:
+            raise UserError(f"--loss-weight {weight}: say {', '.join(WEIGHTS)}")
+        self.template: Template = load_template(model)
+        self.tokenizer = load_tokenizer(model)
+        self.rules = patches.load_rules(model)
+        self.image_id = self.tokenizer.token_to_id(IMAGE)
+        if self.image_id is None or self.tokenizer.token_to_id(END) is None:
+            raise UserError(f"{model}: its tokenizer has no {IMAGE} or {END}; is it a Qwen3-VL?")
+        self.media_root, self.allow_remote = media_root, allow_remote
+        self.weigh, self.last_only = WEIGHTS[weight], last_only
+
+    def __call__(self, record: dict[str, Any]) -> Sample | Drop:
+        """The sample of a record, or why there is none. Missing media raise UserError."""
+        messages = record.get("messages") or []
+        if not messages or messages[-1].get("role") != "assistant":
+            return Drop("no-answer", "the last message is not an assistant turn")
+        found = _marks(messages)
+        if found:
+            return Drop("special-token", f"the text holds {found}")
+        if any(part.get("type") == "video" for part in _parts(messages)):
+            return Drop("video", "videos are not packed yet")
+        try:
+            pieces = self._pieces(messages, record.get("tools"))
+        except ValueError as error:
+            return Drop("template", str(error))
+        try:
+            references, grids = self._media(messages)
+        except ValueError as error:
+            return Drop("image", str(error))
+        return self._sample(str(record.get("id", "")), pieces, references, grids)
+
+    def _pieces(self, messages: list[dict], tools: Any) -> list[tuple[str, bool]]:
+        """The rendered text in order, cut into (text, learnt)."""
+        whole = self.template(messages, tools)
+        prompt = self._prompt(messages, tools)
+        pieces: list[tuple[str, bool]] = []
+        done = 0
+        starts = [match.start() for match in re.finditer(re.escape(TURN), whole)]
+        turns = sum(message["role"] == "assistant" for message in messages)
+        if len(starts) != turns:
+            raise ValueError(f"{turns} assistant turns are rendered as {len(starts)}")
+        for start in starts[-1:] if self.last_only else starts:
+            # Of earlier turns a thinking template drops the reasoning, and with it <think>.
+            begin = start + len(prompt if whole.startswith(prompt, start) else TURN)
+            end = whole.index(END, begin) + len(END)
+            pieces += [(whole[done:begin], False), (whole[begin:end], True)]
+            done = end
+        pieces.append((whole[done:], False))
+        return pieces
+
+    def _prompt(self, messages: list[dict], tools: Any) -> str:
+        """What the template writes to ask for a turn: TURN, and <think> where it thinks."""
+        context = messages[:-1] or [{"role": "user", "content": ""}]
+        asked = self.template(context, tools, prompt=True)
+        return asked[asked.rindex(TURN) :]
+
+    def _media(self, messages: list[dict]) -> tuple[list[str], list[patches.Grid]]:
+        references = [part["image"] for part in _parts(messages) if part.get("type") == "image"]
+        return references, [self.rules.grid(*self._size(reference)) for reference in references]
+
+    def _size(self, reference: str) -> tuple[int, int]:
+        pillow = need("PIL.Image", extra="train")
+        content = images.read(reference, self.media_root, allow_remote=self.allow_remote)
+        try:
+            with pillow.open(io.BytesIO(content)) as image:  # the header alone is decoded
+                return image.size
+        except (OSError, pillow.DecompressionBombError) as error:
+            raise ValueError(f"{images.brief(reference)}: {error}") from None
+
+    def _sample(
+        self,
+        name: str,
+        pieces: list[tuple[str, bool]],
+        references: list[str],
+        grids: list[patches.Grid],
+    ) -> Sample | Drop:
+        ids: list[int] = []
+        spans = []
+        left = iter(grids)
+        encoded = self.tokenizer.encode_batch_fast(
+            [text for text, _ in pieces], add_special_tokens=False
+        )
+        for (_, learnt), encoding in zip(pieces, encoded, strict=True):
+            start = len(ids)
+            for token in encoding.ids:
+                if token == self.image_id:
+                    grid = next(left, None)
+                    if grid is None:
+                        return Drop("template", "it renders more images than the record has")
+                    ids += [token] * self.rules.num_tokens(grid)
+                else:
+                    ids.append(token)
+            if learnt and len(ids) > start:
+                spans.append((start, len(ids), self.weigh(len(ids) - start)))
+        if next(left, None) is not None:
+            return Drop("template", "it renders fewer images than the record has")
+        # Four bytes a token, because many samples wait in open packs.
+        return Sample(name, array("i", ids), spans, references, grids)
+
+
+def _parts(messages: list[dict]) -> Iterator[dict]:
+    for message in messages:
+        if isinstance(message.get("content"), list):
+            yield from message["content"]
+
+
+def _marks(messages: list[dict]) -> str | None:
+    """A special token spelt out in somebody's text: it would forge turns or images."""
+    for message in messages:
+        texts = [text_of(message), message.get("reasoning_content") or ""]
+        texts.append(str(message.get("tool_calls") or ""))
+        for text in texts:
+            match = MARKS.search(text)
+            if match:
+                return match.group()
+    return None
