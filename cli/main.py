@@ -20,6 +20,7 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "lineage": "lineage",
     "recover": "recover",
     "pack": "pack",
+    "serve": "serve",
     "man": "man",
 }
 

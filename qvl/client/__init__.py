@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 
 import orjson
 
-from qvl import client_media
-from qvl.client_endpoint import (
+from qvl.client import media
+from qvl.client.endpoint import (
     Endpoint,
     Failure,
     Refused,
@@ -169,12 +169,18 @@ class Client:
 
     async def _complete(self, model: str, messages: list[dict], sampling: dict[str, Any]) -> dict:
         async with self._slots:
-            if client_media.has_media(messages):  # files and base64 take time: off the event loop
-                messages = await asyncio.to_thread(
-                    client_media.to_openai, messages, self.root, allow_remote=self.allow_remote
-                )
+            if media.has_media(messages):  # files and base64 take time: off the event loop
+                messages = await self._with_media(messages)
             body = orjson.dumps({"model": model, "messages": messages, **sampling})
             return await self._retried("POST", "/chat/completions", body, check_completion)
+
+    async def _with_media(self, messages: list[dict]) -> list[dict]:
+        try:
+            return await asyncio.to_thread(
+                media.to_openai, messages, self.root, allow_remote=self.allow_remote
+            )
+        except UserError as error:  # the reference is wrong: the record's fault
+            raise Refused(str(error)) from None
 
     async def _ask_model(self) -> str:
         answer = await self._retried("GET", "/models", None, lambda answer: answer)
@@ -219,6 +225,8 @@ class Client:
                 return read_answer(
                     answer.status, answer.headers, content, name=endpoint.name, secret=self._key
                 )
+        except self._aiohttp.ConnectionTimeoutError:
+            raise Failure(f"no connection within {CONNECT_SECONDS:.0f} s") from None
         except TimeoutError:
             raise Failure(f"no answer within {self.timeout_seconds:.0f} s") from None
         except self._aiohttp.ClientError as error:

@@ -1,0 +1,75 @@
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from qvl.engines import serving
+
+
+def command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A checkpoint's folder")],
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- COMMAND]...", help="Serve as long as this runs, then stop"),
+    ] = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Listen here")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", help="Listen here; 0 picks a free one")] = 8000,
+    served_model_name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Its name in requests, not the folder's")
+    ] = None,
+    max_batch: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Answers decoded together (our choice)")
+    ] = 64,
+    max_model_len: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Tokens of prompt and answer; 8192 or the model's limit (our choice); "
+            "keys and values for --max-batch times as many must fit in memory",
+        ),
+    ] = None,
+    media_root: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Requests may name image files below it, not data: alone"),
+    ] = None,
+    ready_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the endpoint here when ready, as JSON"),
+    ] = None,
+) -> None:
+    """Serve a checkpoint behind an OpenAI-compatible endpoint.
+
+    The local engine runs transformers in this process, in fp32 on a CPU, and decodes requests
+    together as they come. When it is ready, one JSON line on standard output (and in --ready-file,
+    which goes away with the server) holds the endpoint and the model's name. Ctrl-C and SIGTERM
+    stop it. With a COMMAND it serves as long as that runs, with QVL_ENDPOINT in its environment and
+    {endpoint} in its words replaced, and ends with its exit status; the JSON line is left out.
+    Where QVL_API_KEY is set, requests must hold it; beyond loopback it must be set.
+
+    \b
+    Examples:
+        $ qvl serve tiny --port 0 -- qvl eval --max-tokens 4 tasks.jsonl.zst -o scored.jsonl.zst
+        $ qvl serve tiny --port 0 -- sh -c 'curl -s {endpoint}/v1/models'
+    """
+
+    def ready(facts: dict) -> None:
+        print(f"qvl serve: {facts['model']} at {facts['endpoint']}", file=sys.stderr, flush=True)
+        if not command:
+            print(orjson.dumps(facts).decode(), flush=True)
+
+    status = serving.serve_local(
+        model,
+        host=host,
+        port=port,
+        ready=ready,
+        command=command or (),
+        ready_file=ready_file,
+        name=served_model_name,
+        max_batch=max_batch,
+        max_model_len=max_model_len,
+        media_root=media_root,
+    )
+    raise typer.Exit(status)

@@ -1,0 +1,227 @@
+"""OpenAI's chat completions: the request's body checked and read, the answer's shapes.
+
+What this engine cannot do is refused by name rather than passed over in silence.
+"""
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from qvl.engines.local.batch import Row
+from qvl.engines.local.checkpoint import Checkpoint
+from qvl.engines.local.sampling import Sampling
+
+MAX_TOP_LOGPROBS = 20  # as OpenAI
+MAX_CHOICES = 128
+PASSED_OVER = {"user", "metadata", "store", "service_tier", "stream_options", "model"}
+NEUTRAL = {  # parameters that are not built, and the value that asks for nothing
+    "repetition_penalty": 1.0,
+    "min_p": 0.0,
+    "tool_choice": "auto",
+    "parallel_tool_calls": True,
+    "response_format": {"type": "text"},
+    "logit_bias": {},
+    "ignore_eos": False,
+    "skip_special_tokens": True,
+}
+
+
+class BadRequest(Exception):
+    """What is wrong with a request, for its sender: HTTP 400."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a request asks for."""
+
+    messages: list[dict]
+    tools: list[dict] | None
+    sampling: Sampling
+    max_tokens: int | None
+    choices: int
+    stops: list[str]
+    top_logprobs: int | None
+    stream: bool
+    token_ids: bool
+
+
+def read(body: Any) -> Order:
+    """The order in a request's body; BadRequest where it is none."""
+    if not isinstance(body, dict):
+        raise BadRequest("the body must be a JSON object")
+    fields = {name: value for name, value in body.items() if value is not None}
+    messages = [_message(each, i) for i, each in enumerate(_messages(fields.pop("messages", None)))]
+    stops = fields.pop("stop", [])
+    stops = [stops] if isinstance(stops, str) else stops
+    if not isinstance(stops, list) or not all(isinstance(s, str) and s for s in stops):
+        raise BadRequest("stop: expected a string or a list of strings that are not empty")
+    top = _integer(fields, "top_logprobs", 0, MAX_TOP_LOGPROBS, None)
+    wants_logprobs = _flag(fields, "logprobs")
+    if top is not None and not wants_logprobs:
+        raise BadRequest("top_logprobs needs logprobs: true")
+    max_tokens = _integer(fields, "max_completion_tokens", 1, None, None)
+    max_tokens = _integer(fields, "max_tokens", 1, None, max_tokens)
+    tools = fields.pop("tools", None)
+    if tools is not None and not isinstance(tools, list):
+        raise BadRequest("tools: expected a list")
+    sampling = Sampling(
+        temperature=_number(fields, "temperature", 0, None, 1.0),
+        top_p=_number(fields, "top_p", 0, 1, 1.0),
+        top_k=max(_integer(fields, "top_k", -1, None, 0) or 0, 0),
+        presence_penalty=_number(fields, "presence_penalty", -2, 2, 0.0),
+        frequency_penalty=_number(fields, "frequency_penalty", -2, 2, 0.0),
+        seed=_seed(fields),
+    )
+    order = Order(
+        messages=messages,
+        tools=tools or None,
+        sampling=sampling,
+        max_tokens=max_tokens,
+        choices=_integer(fields, "n", 1, MAX_CHOICES, 1) or 1,
+        stops=stops,
+        top_logprobs=(top or 0) if wants_logprobs else None,
+        stream=_flag(fields, "stream"),
+        token_ids=_flag(fields, "return_token_ids"),
+    )
+    for name, value in fields.items():
+        if name not in PASSED_OVER and value != NEUTRAL.get(name, ...):
+            raise BadRequest(f"{name}: the local engine has no such parameter")
+    return order
+
+
+def _messages(messages: Any) -> list:
+    if not isinstance(messages, list) or not messages:
+        raise BadRequest("messages: expected a list that is not empty")
+    return messages
+
+
+def _message(message: Any, index: int) -> dict:
+    """A message with its parts in the template's shape: image references at `image`."""
+    where = f"messages[{index}]"
+    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+        raise BadRequest(f"{where}: expected an object with a role")
+    content = message.get("content")
+    if isinstance(content, list):
+        return {**message, "content": [_part(part, where) for part in content]}
+    if content is not None and not isinstance(content, str):
+        raise BadRequest(f"{where}.content: expected a string or a list of parts")
+    return message if content is not None else {**message, "content": ""}
+
+
+def _part(part: Any, where: str) -> dict:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind == "text" and isinstance(part.get("text"), str):
+        return {"type": "text", "text": part["text"]}
+    if kind in ("image", "image_url"):
+        reference = part.get(kind)
+        if isinstance(reference, dict):
+            reference = reference.get("url")
+        if isinstance(reference, str):
+            return {"type": "image", "image": reference}
+    if kind in ("video", "video_url"):
+        raise BadRequest(f"{where}: the local engine takes no videos")
+    raise BadRequest(f"{where}: expected parts of type text, image_url or image")
+
+
+def _number(fields: dict, name: str, low: float, high: float | None, default: float) -> float:
+    value = fields.pop(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < 1e9:
+        raise BadRequest(f"{name}: expected a number from {low}" + (f" to {high}" if high else ""))
+    if high is not None and value > high:
+        raise BadRequest(f"{name}: expected a number from {low} to {high}")
+    return float(value)
+
+
+def _integer(
+    fields: dict, name: str, low: int, high: int | None, default: int | None
+) -> int | None:
+    value = fields.pop(name, default)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise BadRequest(f"{name}: expected a whole number, at least {low}")
+    if high is not None and value > high:
+        raise BadRequest(f"{name}: at most {high}")
+    return value
+
+
+def _flag(fields: dict, name: str) -> bool:
+    value = fields.pop(name, False)
+    if not isinstance(value, bool):
+        raise BadRequest(f"{name}: expected true or false")
+    return value
+
+
+def _seed(fields: dict) -> int:
+    value = fields.pop("seed", None)
+    if value is None:
+        return secrets.randbits(64)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadRequest("seed: expected a whole number")
+    return value
+
+
+def error_body(message: str, kind: str) -> dict:
+    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+
+
+def completion(
+    checkpoint: Checkpoint, name: str, order: Order, rows: list[Row], identity: str
+) -> dict:
+    """The whole answer."""
+    return {
+        "id": identity,
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": name,
+        "choices": [_choice(checkpoint, order, row, i) for i, row in enumerate(rows)],
+        "usage": usage(rows),
+        **({"prompt_token_ids": rows[0].prompt.ids} if order.token_ids else {}),
+    }
+
+
+def usage(rows: list[Row]) -> dict:
+    prompt, answer = len(rows[0].prompt.ids), sum(len(row.tokens) for row in rows)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": answer,
+        "total_tokens": prompt + answer,
+    }
+
+
+def chunk(name: str, identity: str, index: int, delta: dict, finish_reason: str | None) -> dict:
+    """One event of a stream."""
+    return {
+        "id": identity,
+        "object": "chat.completion.chunk",
+        "created": int(time.time()),
+        "model": name,
+        "choices": [{"index": index, "delta": delta, "finish_reason": finish_reason}],
+    }
+
+
+def _choice(checkpoint: Checkpoint, order: Order, row: Row, index: int) -> dict:
+    text = row.text.text if row.text else checkpoint.decode(row.tokens)
+    choice: dict[str, Any] = {
+        "index": index,
+        "message": {"role": "assistant", "content": text},
+        "finish_reason": row.finish_reason,
+        "logprobs": None,
+    }
+    if order.top_logprobs is not None:
+        choice["logprobs"] = {"content": _logprobs(checkpoint, row)}
+    if order.token_ids:
+        choice["token_ids"] = row.tokens
+    return choice
+
+
+def _logprobs(checkpoint: Checkpoint, row: Row) -> list[dict]:
+    def entry(token: int, logprob: float) -> dict:
+        text = checkpoint.tokenizer.backend_tokenizer.decode([token], skip_special_tokens=False)
+        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+
+    return [
+        {**entry(token, logprob), "top_logprobs": [entry(*each) for each in top]}
+        for token, (logprob, top) in zip(row.tokens, row.logprobs, strict=True)
+    ]

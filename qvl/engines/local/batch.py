@@ -1,0 +1,281 @@
+"""Rows that decode together. They join and leave between steps, so none waits for the longest.
+
+All rows end at the same column: row b is padded on the left by starts[b], and each step adds one
+column. Equal prompts are prefilled once.
+
+Shapes: B rows, W columns, V vocabulary, K key-value heads, D head dimension.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, DynamicLayer
+
+from qvl.engines.local.checkpoint import Checkpoint, Prompt
+from qvl.engines.local.sampling import Sampling, choose, penalise
+from qvl.engines.local.text import Text
+
+GROWTH = 64  # columns of room that a cache gets at a time
+PREFILL_TOKENS = 16_384  # of one forward pass, padding included: bounds its memory
+
+
+class Row:
+    """One answer in the making."""
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        max_tokens: int,
+        text: Text | None,
+        top_logprobs: int | None,
+        progress: Callable[["Row"], None] | None,
+        finished: Callable[["Row"], None],
+    ) -> None:
+        """text: given where pieces matter (a stream, stop strings). top_logprobs: None for none."""
+        self.prompt, self.sampling, self.max_tokens = prompt, sampling, max_tokens
+        self.text, self.top_logprobs = text, top_logprobs
+        self.progress, self.finished = progress, finished
+        self.tokens: list[int] = []
+        self.logprobs: list[tuple[float, list[tuple[int, float]]]] = []
+        self.finish_reason: str | None = None
+        self.cancelled = False
+
+    @property
+    def over(self) -> bool:
+        return self.cancelled or self.finish_reason is not None
+
+    def take(self, token: int, ends: set[int]) -> None:
+        """Add a token, and see whether the answer is finished."""
+        self.tokens.append(token)
+        if self.text:
+            self.text.add(token)
+        if token in ends or (self.text and self.text.stopped):
+            self.finish_reason = "stop"
+        elif len(self.tokens) >= self.max_tokens:
+            self.finish_reason = "length"
+        if self.finish_reason and self.text:
+            self.text.finish()
+        if self.progress and not self.cancelled:
+            self.progress(self)
+        if self.finish_reason and not self.cancelled:
+            self.finished(self)
+
+
+class Batch:
+    """The rows that are decoded now, and their keys and values."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self.device = checkpoint.device
+        self.rows: list[Row] = []
+        self._cache = Cache(layers=[])
+        self._starts = torch.empty(0, dtype=torch.long, device=self.device)  # (B,)
+        self._width = 0
+
+    @property
+    def live(self) -> int:
+        return sum(not row.over for row in self.rows)
+
+    def join(self, rows: list[Row]) -> None:
+        """Prefill the prompts of `rows`, sample the first token of each, and let them decode."""
+        self._leave()
+        prompts = list({row.prompt.key: row.prompt for row in rows}.values())
+        for part in _parts(prompts):
+            index = {prompt.key: i for i, prompt in enumerate(part)}
+            mine = [row for row in rows if row.prompt.key in index]
+            picks = torch.tensor([index[row.prompt.key] for row in mine], device=self.device)
+            logits, cache, starts, width = self._prefill(part)
+            self._sample(logits[picks], mine)
+            keep = [i for i, row in enumerate(mine) if not row.over]
+            if keep:
+                taken = picks[keep]
+                self._merge([mine[i] for i in keep], cache, taken, starts[taken], width)
+
+    def step(self) -> None:
+        """One more token for every row."""
+        if sum(row.over for row in self.rows) * 4 >= len(self.rows):
+            self._leave()
+        if not self.rows:
+            return
+        tokens = torch.tensor([[row.tokens[-1]] for row in self.rows], device=self.device)
+        positions = torch.tensor(
+            [row.prompt.next_position + len(row.tokens) - 1 for row in self.rows],
+            device=self.device,
+        )
+        self._width += 1
+        columns = torch.arange(self._width, device=self.device)
+        mask = (columns >= self._starts[:, None])[:, None, None]  # (B, 1, 1, W)
+        out = self.checkpoint.model(
+            input_ids=tokens,
+            position_ids=positions[None, :, None].expand(3, -1, 1),
+            attention_mask=mask,
+            cache=self._cache,
+            use_cache=True,
+        )
+        self._sample(out.logits[:, -1], self.rows)
+
+    def _prefill(self, prompts: list[Prompt]) -> tuple[torch.Tensor, Cache, torch.Tensor, int]:
+        """The last logits (B, V), the cache, the left padding (B,) and the width."""
+        width = max(len(prompt.ids) for prompt in prompts)
+        ids = torch.zeros(len(prompts), width, dtype=torch.long)
+        positions = torch.zeros(3, len(prompts), width, dtype=torch.long)
+        starts = [width - len(prompt.ids) for prompt in prompts]
+        for i, prompt in enumerate(prompts):
+            ids[i, starts[i] :] = torch.tensor(prompt.ids)
+            positions[:, i, starts[i] :] = prompt.positions
+        left = torch.tensor(starts, device=self.device)
+        mask = (torch.arange(width, device=self.device) >= left[:, None]).long()
+        vision: dict[str, Any] = {}
+        pixels = [prompt.pixels for prompt in prompts if prompt.pixels is not None]
+        grids = [prompt.grids for prompt in prompts if prompt.grids is not None]
+        if pixels:
+            vision["pixel_values"] = torch.cat(pixels).to(self.device)
+            vision["image_grid_thw"] = torch.cat(grids).to(self.device)
+        layers = self.checkpoint.model.config.text_config.num_hidden_layers
+        cache = Cache(layers=[GrowingLayer() for _ in range(layers)])
+        out = self.checkpoint.model(
+            input_ids=ids.to(self.device),
+            position_ids=positions.to(self.device),
+            attention_mask=mask if any(starts) else None,
+            cache=cache,
+            use_cache=True,
+            logits_to_keep=1,
+            **vision,
+        )
+        return out.logits[:, -1], cache, left, width
+
+    def _sample(self, logits: torch.Tensor, rows: list[Row]) -> None:
+        logits = logits.float()
+        if not logits.amax(-1).isfinite().all():
+            raise FloatingPointError("the model's logits are not finite")
+        raw = logits.log_softmax(-1) if any(r.top_logprobs is not None for r in rows) else None
+        logits[:, self.checkpoint.banned] = -torch.inf
+        settings = [row.sampling for row in rows]
+        logits = penalise(logits, settings, [row.tokens for row in rows])
+        tokens = choose(logits, settings, [len(row.tokens) for row in rows]).tolist()
+        for i, row in enumerate(rows):
+            if row.over:
+                continue
+            if raw is not None and row.top_logprobs is not None:
+                row.logprobs.append(_logprobs(raw[i], tokens[i], row.top_logprobs))
+            row.take(tokens[i], self.checkpoint.ends)
+
+    def _leave(self) -> None:
+        """Drop the rows that are over, and the columns that only they had filled."""
+        keep = [i for i, row in enumerate(self.rows) if not row.over]
+        if len(keep) == len(self.rows):
+            return
+        self.rows = [self.rows[i] for i in keep]
+        picks = torch.tensor(keep, dtype=torch.long, device=self.device)
+        self._starts = self._starts[picks]
+        spare = int(self._starts.min()) if keep else self._width
+        self._starts, self._width = self._starts - spare, self._width - spare
+        for layer in _layers(self._cache):
+            layer.select(picks, spare)
+
+    def _merge(
+        self, rows: list[Row], cache: Cache, picks: torch.Tensor, starts: torch.Tensor, width: int
+    ) -> None:
+        """Put prefilled rows beside those that decode, both padded to the wider."""
+        spare = int(starts.min())
+        starts, width = starts - spare, width - spare
+        for layer in _layers(cache):
+            layer.select(picks, spare)
+        if not self.rows:
+            self.rows, self._cache, self._starts, self._width = rows, cache, starts, width
+            return
+        wide = max(self._width, width)
+        for layer, other in zip(_layers(self._cache), _layers(cache), strict=True):
+            layer.append_rows(other, wide)
+        self._starts = torch.cat([self._starts + wide - self._width, starts + wide - width])
+        self.rows, self._width = self.rows + rows, wide
+
+
+class GrowingLayer(DynamicLayer):
+    """Keys and values (B, K, W, D) with room to grow: a step writes one column, and copies none."""
+
+    is_croppable = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width = 0
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        start, self.width = self.width, self.width + key_states.shape[-2]
+        if self.keys is None or self.values is None:
+            self.keys, self.values = key_states, value_states
+            self.is_initialized = True
+            return self.keys, self.values
+        if self.width > self.keys.shape[-2]:
+            self.keys = _with_room(self.keys[..., :start, :])
+            self.values = _with_room(self.values[..., :start, :])
+        self.keys[..., start : self.width, :] = key_states
+        self.values[..., start : self.width, :] = value_states
+        return self.keys[..., : self.width, :], self.values[..., : self.width, :]
+
+    def get_seq_length(self) -> int:
+        return self.width
+
+    def select(self, rows: torch.Tensor, first_column: int) -> None:
+        """Keep these rows, and the columns from `first_column` on."""
+        if self.keys is None or self.values is None:
+            return
+        columns = slice(first_column, self.width)
+        self.keys = _with_room(self.keys[..., columns, :].index_select(0, rows))
+        self.values = _with_room(self.values[..., columns, :].index_select(0, rows))
+        self.width -= first_column
+
+    def append_rows(self, other: "GrowingLayer", width: int) -> None:
+        """Add the rows of `other`; both end at column `width`."""
+        if self.keys is None or self.values is None or other.keys is None or other.values is None:
+            raise AssertionError("a layer without keys joins no rows")
+        pairs = ((self.keys, other.keys), (self.values, other.values))
+        self.keys, self.values = (
+            _with_room(
+                torch.cat(
+                    [
+                        _padded(ours[..., : self.width, :], width),
+                        _padded(theirs[..., : other.width, :], width),
+                    ]
+                )
+            )
+            for ours, theirs in pairs
+        )
+        self.width = width
+
+
+def _with_room(states: torch.Tensor) -> torch.Tensor:
+    rows, heads, width, size = states.shape
+    roomy = states.new_empty(rows, heads, width + max(GROWTH, width // 4), size)
+    roomy[..., :width, :] = states
+    return roomy
+
+
+def _padded(states: torch.Tensor, width: int) -> torch.Tensor:
+    return torch.nn.functional.pad(states, (0, 0, width - states.shape[-2], 0))
+
+
+def _layers(cache: Cache) -> list[Any]:
+    return cache.layers
+
+
+def _logprobs(raw: torch.Tensor, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
+    """Of the model itself, before temperature and masks, as vLLM gives them; raw (V,)"""
+    values, ids = raw.topk(top) if top else (raw[:0], torch.empty(0, dtype=torch.long))
+    return float(raw[token]), list(zip(ids.tolist(), values.tolist(), strict=True))
+
+
+def _parts(prompts: list[Prompt]) -> Iterator[list[Prompt]]:
+    """Prompts in order of length, in parts that prefill within the bound."""
+    part: list[Prompt] = []
+    for prompt in sorted(prompts, key=lambda each: len(each.ids)):
+        if part and (len(part) + 1) * len(prompt.ids) > PREFILL_TOKENS:
+            yield part
+            part = []
+        part.append(prompt)
+    if part:
+        yield part

@@ -1,0 +1,163 @@
+"""A Qwen3-VL checkpoint folder as a model, a tokenizer and an image processor; messages to prompts.
+
+The tokenizer's own chat template renders, the checkpoint's own image processor cuts patches (its
+PIL form, so that torchvision is not needed), and the model's own get_rope_index places tokens.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from qvl.errors import UserError
+
+MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
+NEVER_SAMPLED = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One rendered conversation of T tokens."""
+
+    ids: list[int]
+    positions: torch.Tensor  # (3, T) rows of time, height and width
+    next_position: int  # of the first token of the answer
+    pixels: torch.Tensor | None  # (patches, 3 * 2 * 16 * 16)
+    grids: torch.Tensor | None  # (images, 3) in patches
+    key: bytes  # equal for equal prompts, so that their prefill is shared
+
+
+class Checkpoint:
+    """A folder, loaded. UserError where it is no checkpoint that can be served."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        _refuse_other_folders(folder)
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = _load_model(folder, self.device)
+        self.tokenizer: Any = _load(folder, "tokenizer", transformers.AutoTokenizer)
+        if not self.tokenizer.chat_template:
+            raise UserError(f"{folder}: no chat template; add the model's chat_template.jinja")
+        self.image_processor: Any = None
+        if (folder / "preprocessor_config.json").exists():
+            self.image_processor = _load(
+                folder, "image processor", transformers.AutoImageProcessor, backend="pil"
+            )
+        config: Any = self.model.config
+        self.image_token: int = config.image_token_id
+        self.video_token: int = config.video_token_id
+        self.max_positions: int = config.text_config.max_position_embeddings
+        self.merge: int = config.vision_config.spatial_merge_size
+        self.ends = self._end_tokens()
+        self.banned = self._banned_tokens(config.text_config.vocab_size)
+
+    def decode(self, ids: list[int]) -> str:
+        return self.tokenizer.backend_tokenizer.decode(ids, skip_special_tokens=True)
+
+    def prompt(
+        self, messages: list[dict], tools: list[dict] | None, load: Callable[[str], Any]
+    ) -> Prompt:
+        """Render, tokenise and place `messages`; `load` gives the image of a reference."""
+        pictures = [
+            load(part["image"])
+            for message in messages
+            if isinstance(message.get("content"), list)
+            for part in message["content"]
+            if part["type"] == "image"
+        ]
+        rendered = self.tokenizer.apply_chat_template(
+            messages, tools=tools, tokenize=False, add_generation_prompt=True
+        )
+        ids = self.tokenizer(rendered, add_special_tokens=False)["input_ids"]
+        pixels, grids = self._patches(pictures)
+        ids = self._expand(ids, grids)
+        tokens = torch.tensor([ids])
+        kinds = (tokens == self.image_token).int()
+        positions, _ = self.model.model.get_rope_index(
+            tokens, kinds, image_grid_thw=grids, attention_mask=torch.ones_like(tokens)
+        )
+        positions = positions[:, 0]  # (3, T)
+        digest = hashlib.blake2b(tokens.numpy().tobytes(), digest_size=16)
+        if pixels is not None:
+            digest.update(pixels.numpy().tobytes())
+        return Prompt(ids, positions, int(positions.max()) + 1, pixels, grids, digest.digest())
+
+    def _patches(self, pictures: list[Any]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        if not pictures:
+            return None, None
+        if self.image_processor is None:
+            raise UserError("this checkpoint takes no images: no preprocessor_config.json")
+        cut = self.image_processor(pictures, return_tensors="pt")
+        return cut["pixel_values"], cut["image_grid_thw"]
+
+    def _expand(self, ids: list[int], grids: torch.Tensor | None) -> list[int]:
+        """Repeat each image's one token as often as the image has merged patches."""
+        lengths = [] if grids is None else (grids.prod(-1) // self.merge**2).tolist()
+        if ids.count(self.image_token) != len(lengths) or self.video_token in ids:
+            raise UserError(
+                f"{ids.count(self.image_token)} image tokens for {len(lengths)} images: "
+                "a message's text must not hold <|image_pad|> or <|video_pad|>"
+            )
+        remaining = iter(lengths)
+        return [
+            token
+            for each in ids
+            for token in ([each] * next(remaining) if each == self.image_token else [each])
+        ]
+
+    def _end_tokens(self) -> set[int]:
+        """What ends an answer: by the generation config, and the tokenizer's own."""
+        ends = self.model.generation_config.eos_token_id
+        ends = set(ends) if isinstance(ends, list) else {ends}
+        return {int(end) for end in ends | {self.tokenizer.eos_token_id} if end is not None}
+
+    def _banned_tokens(self, vocabulary: int) -> torch.Tensor:
+        """A sampled vision token breaks the rope positions; an id beyond the tokenizer has no text."""
+        known = self.tokenizer.get_vocab()
+        vision = [known[token] for token in NEVER_SAMPLED if token in known]
+        beyond = range(max(known.values()) + 1, vocabulary)
+        return torch.tensor([*vision, *beyond], dtype=torch.long, device=self.device)
+
+
+def _refuse_other_folders(folder: Path) -> None:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise UserError(f"{folder}: no checkpoint: there is no config.json in it")
+    try:
+        kind = json.loads(path.read_bytes()).get("model_type")
+    except (ValueError, AttributeError):
+        raise UserError(f"{path}: not a JSON object") from None
+    if kind not in MODEL_TYPES:
+        raise UserError(f"{path}: model_type {kind!r} is none of {', '.join(MODEL_TYPES)}")
+
+
+def _load_model(folder: Path, device: torch.device) -> Any:
+    """fp32 on a CPU, where bf16 is slower; the checkpoint's own type on a GPU."""
+    model, info = _load(
+        folder,
+        "weights",
+        transformers.AutoModelForImageTextToText,
+        dtype="auto" if device.type == "cuda" else torch.float32,
+        attn_implementation="sdpa",
+        output_loading_info=True,
+    )
+    missing = sorted(info["missing_keys"])  # transformers would fill them with random numbers
+    if missing:
+        raise UserError(f"{folder}: {len(missing)} weights are missing, such as {missing[0]}")
+    return model.to(device).eval().requires_grad_(False)
+
+
+def _load(folder: Path, what: str, kind: Any, **options: Any) -> Any:
+    import safetensors
+
+    try:
+        return kind.from_pretrained(folder, local_files_only=True, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
+        raise UserError(f"{folder}: cannot load its {what}: {str(error)[:300]}") from None

@@ -1,0 +1,98 @@
+"""The thread that decodes: admits what waits, steps the batch, hands answers over."""
+
+import queue
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable
+
+import torch
+
+from qvl.engines.local.batch import Batch, Row
+from qvl.engines.local.checkpoint import Checkpoint
+
+ADMIT_EVERY = 4  # steps between prefills while the batch is busy: each prefill stalls all rows
+
+
+class EngineFailed(Exception):
+    """A row was cut short: a failure of its batch, or the end of the engine."""
+
+
+class Engine:
+    """Decodes rows that any thread submits; `max_batch` rows at once, the others wait in order.
+
+    failed: called, in the engine's thread, for each row that a failure or the end cuts short.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, max_batch: int, failed: Callable[[Row, EngineFailed], None]
+    ) -> None:
+        self.checkpoint, self.max_batch, self.failed = checkpoint, max_batch, failed
+        self._inbox: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
+        self._waiting: deque[Row] = deque()
+        self._joining: list[Row] = []
+        self._batch = Batch(checkpoint)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, row: Row) -> None:
+        self._inbox.put(row)
+
+    def close(self) -> None:
+        """Stop after the present step; rows that are not over fail."""
+        self._closing.set()
+        self._inbox.put(None)
+        self._thread.join()
+
+    @torch.inference_mode()
+    def _run(self) -> None:
+        steps = 0
+        while True:
+            self._receive(wait=not self._batch.live)
+            if self._closing.is_set():
+                self._fail("the server is stopping")
+                return
+            try:
+                live = self._batch.live
+                if self._waiting and (not live or steps % ADMIT_EVERY == 0):
+                    self._admit(self.max_batch - live)
+                else:
+                    self._batch.step()
+                steps += 1
+            except Exception as error:  # noqa: BLE001 - the engine outlives one bad batch
+                traceback.print_exc(file=sys.stderr)
+                self._fail(f"the engine failed: {type(error).__name__}: {error}"[:300])
+
+    def _receive(self, wait: bool) -> None:
+        """Take in what was submitted; block while there is nothing to do."""
+        while True:
+            try:
+                row = self._inbox.get(block=wait and not self._waiting)
+            except queue.Empty:
+                return
+            if row is None:
+                return
+            self._waiting.append(row)
+
+    def _admit(self, room: int) -> None:
+        while self._waiting and len(self._joining) < room:
+            row = self._waiting.popleft()
+            if not row.cancelled:
+                self._joining.append(row)
+        if self._joining:
+            self._batch.join(self._joining)
+        self._joining = []
+
+    def _fail(self, reason: str) -> None:
+        rows = [*self._batch.rows, *self._joining, *self._waiting]
+        self._waiting.clear()
+        self._joining = []
+        self._batch = Batch(self.checkpoint)
+        for row in dict.fromkeys(rows):
+            if not row.over:
+                row.cancelled = True
+                self.failed(row, EngineFailed(reason))

@@ -1,0 +1,102 @@
+"""Logits to tokens, each row by its own parameters.
+
+A row's draw depends on its seed and the number of its step alone, never on the rows beside it, so
+that a seeded request gives the same answer alone and in a batch (up to the rounding of logits).
+
+Shapes: B rows, V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+_MASK = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How one row is sampled."""
+
+    temperature: float = 1.0
+    """0 takes the likeliest token"""
+    top_k: int = 0
+    """0 keeps all"""
+    top_p: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int = 0
+
+
+def uniform(seed: int, step: int) -> float:
+    """A number in [0, 1) of a seed and a step: SplitMix64 (Steele, Lea, Flood 2014), twice."""
+    return (_mix(_mix(seed & _MASK) ^ step) >> 11) * 2.0**-53
+
+
+def derive(seed: int, index: int) -> int:
+    """The seed of sample `index` of a request."""
+    return _mix(_mix(seed & _MASK) + index)
+
+
+def _mix(value: int) -> int:
+    value = (value + 0x9E3779B97F4A7C15) & _MASK
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)
+
+
+def choose(logits: torch.Tensor, rows: list[Sampling], steps: list[int]) -> torch.Tensor:
+    """The next token of each row; logits (B, V) in fp32, with -inf where a token is banned -> (B,)"""
+    tokens = logits.argmax(-1)  # (B,)
+    warm = [i for i, row in enumerate(rows) if row.temperature > 0]
+    if not warm:
+        return tokens
+    draws = torch.tensor([uniform(rows[i].seed, steps[i]) for i in warm], dtype=torch.float64)
+    temperatures = torch.tensor([rows[i].temperature for i in warm])
+    draws, temperatures = draws.to(logits.device), temperatures.to(logits.device)
+    scaled = logits[warm] / temperatures[:, None]
+    # Sorted and unsorted rows meet their draw in another order, so a row's own parameters decide.
+    narrow = [i for i, j in enumerate(warm) if rows[j].top_k > 0 or rows[j].top_p < 1]
+    wide = [i for i in range(len(warm)) if i not in set(narrow)]
+    picked = torch.empty(len(warm), dtype=torch.long, device=logits.device)
+    if wide:
+        picked[wide] = _invert(scaled[wide].softmax(-1), draws[wide])
+    if narrow:
+        picked[narrow] = _narrow(scaled[narrow], [rows[warm[i]] for i in narrow], draws[narrow])
+    tokens[warm] = picked
+    return tokens
+
+
+def _narrow(scaled: torch.Tensor, rows: list[Sampling], draws: torch.Tensor) -> torch.Tensor:
+    """Sample among the top k, and of these among the likeliest that together reach top p."""
+    vocabulary = scaled.shape[-1]
+    limits = [min(row.top_k or vocabulary, vocabulary) for row in rows]
+    values, order = scaled.topk(max(limits), dim=-1)  # (B, K), falling
+    rank = torch.arange(values.shape[-1], device=scaled.device)
+    values = values.masked_fill(
+        rank >= torch.tensor(limits, device=scaled.device)[:, None], -torch.inf
+    )
+    probabilities = values.softmax(-1)
+    before = probabilities.cumsum(-1) - probabilities
+    top_p = torch.tensor([row.top_p for row in rows], device=scaled.device)[:, None]
+    probabilities = probabilities.masked_fill((before >= top_p) & (rank > 0), 0.0)
+    return order.gather(-1, _invert(probabilities, draws)[:, None])[:, 0]
+
+
+def _invert(weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """The first index whose cumulative share exceeds the draw; weights (B, K) >= 0 -> (B,)"""
+    cumulative = weights.double().cumsum(-1)
+    target = draws[:, None] * cumulative[:, -1:]
+    index = torch.searchsorted(cumulative, target, right=True)[:, 0]
+    return index.clamp(max=weights.shape[-1] - 1)
+
+
+def penalise(
+    logits: torch.Tensor, rows: list[Sampling], generated: list[list[int]]
+) -> torch.Tensor:
+    """Presence and frequency penalties over each row's own answer, as OpenAI defines them."""
+    for i, row in enumerate(rows):
+        if row.presence_penalty or row.frequency_penalty:
+            tokens, counts = torch.tensor(generated[i], dtype=torch.long).unique(return_counts=True)
+            penalty = row.presence_penalty + row.frequency_penalty * counts
+            logits[i, tokens.to(logits.device)] -= penalty.to(logits.device)
+    return logits

@@ -1,0 +1,168 @@
+"""Serve a checkpoint until told to stop, or for as long as one command runs."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+import qvl
+from qvl.errors import Terminated, UserError, need
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GRACE_SECONDS = 10.0  # between SIGTERM and SIGKILL of the command
+SHUTDOWN_SECONDS = 5.0  # for connections to close once the engine has stopped
+PLACEHOLDER = "{endpoint}"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def serve_local(
+    folder: Path,
+    *,
+    host: str,
+    port: int,
+    ready: Callable[[dict], None],
+    command: Sequence[str] = (),
+    ready_file: Path | None = None,
+    name: str | None = None,
+    **options: Any,
+) -> int:
+    """Serve `folder` with the local engine; `options` are those of qvl.engines.local.http.Options.
+
+    `ready` is told of the endpoint once it answers. With a `command` the server lives as long as
+    it, and its exit status is returned; QVL_ENDPOINT is in its environment and {endpoint} in its
+    arguments is replaced. SIGINT raises KeyboardInterrupt and SIGTERM Terminated, after all is down.
+    """
+    for module in ("aiohttp", "torch", "transformers", "jinja2", "PIL"):
+        need(module, extra="serve")
+    key = os.environ.get("QVL_API_KEY") or None
+    if host not in LOOPBACK and key is None:
+        raise UserError(f"--host {host}: others can reach it; set QVL_API_KEY to guard it")
+    listener = bind(host, port)  # before the long load: a port that is taken is told at once
+    from qvl.engines.local.checkpoint import Checkpoint
+    from qvl.engines.local.http import Options, Server
+
+    with listener:
+        served = name or folder.resolve().name
+        server = Server(Checkpoint(folder), Options(name=served, key=key, **options))
+        facts = {
+            "endpoint": address(listener),
+            "model": served,
+            "engine": "local",
+            "version": qvl.__version__,
+            "max_model_len": server.max_model_len,
+            "pid": os.getpid(),
+        }
+
+        def announce() -> None:
+            if ready_file:
+                write_whole(ready_file, orjson.dumps(facts) + b"\n")
+            ready(facts)
+
+        try:
+            return asyncio.run(_serve(server.app(), listener, announce, command, facts["endpoint"]))
+        finally:
+            if ready_file:
+                ready_file.unlink(missing_ok=True)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that nobody can connect to yet; UserError where the address is not to be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise _taken(host, port, error) from None
+    return listener
+
+
+def _taken(host: str, port: int, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return UserError(f"{host}:{port}: {reason}; --port 0 picks a free one")
+
+
+def address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """A reader that waits for the file never sees half of it."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+
+
+async def _serve(
+    app: Any,
+    listener: socket.socket,
+    announce: Callable[[], None],
+    command: Sequence[str],
+    endpoint: str,
+) -> int:
+    from aiohttp import web
+
+    stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    for number in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, _settle, stopped, number)
+    runner = web.AppRunner(
+        app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
+    )
+    await runner.setup()
+    try:
+        try:
+            await web.SockSite(runner, listener).start()
+        except OSError as error:
+            raise _taken(*listener.getsockname()[:2], error) from None
+        announce()
+        if command:
+            return await _run(command, endpoint, stopped)
+        _raise_for(await stopped)
+    finally:
+        await runner.cleanup()
+    return 0
+
+
+async def _run(command: Sequence[str], endpoint: str, stopped: "asyncio.Future[int]") -> int:
+    """The command's exit status, 128 + N where signal N ended it, as a shell reports it."""
+    words = [word.replace(PLACEHOLDER, endpoint) for word in command]
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *words, env={**os.environ, "QVL_ENDPOINT": endpoint}
+        )
+    except OSError as error:
+        raise UserError(f"{words[0]}: {error.strerror}") from None
+    ending = asyncio.ensure_future(child.wait())
+    await asyncio.wait((ending, stopped), return_when=asyncio.FIRST_COMPLETED)
+    if not ending.done():
+        # A terminal's Ctrl-C has reached the child as well; a second one would cut its clean-up.
+        if stopped.result() != signal.SIGINT or not sys.stdin.isatty():
+            child.send_signal(stopped.result())
+        done, _ = await asyncio.wait((ending,), timeout=GRACE_SECONDS)
+        if not done:
+            child.kill()
+        await ending
+        _raise_for(stopped.result())
+    status = ending.result()
+    return status if status >= 0 else 128 - status
+
+
+def _settle(stopped: "asyncio.Future[int]", number: int) -> None:
+    if not stopped.done():
+        stopped.set_result(number)
+
+
+def _raise_for(number: int) -> None:
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated
