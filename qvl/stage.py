@@ -10,15 +10,18 @@ An author writes one of three functions; `keep`, `annotate` and `Run.write` make
 import contextlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 import qvl
 from qvl.errors import UserError
 from qvl.io import jsonl
-from qvl.io.journal import Journal
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from qvl.io.journal import Journal
 
 
 class Drop(NamedTuple):
@@ -73,11 +76,13 @@ class Run:
         self.notes: dict[str, Any] = {}
         self.started = jsonl.now()
         self.reader = jsonl.read(files or "-", self._on_bad if on_error == "reject" else None)
-        self.journal = None
+        self.journal: Journal | None = None
         with contextlib.ExitStack() as stack:  # where one cannot be opened, leave none behind
             self._rejects = _writer(rejects, plain, stack)
             self._output = _writer(output, plain, stack)
             if journal and output not in (None, "-"):
+                from qvl.io.journal import Journal  # hashlib alone is 3 ms of start-up
+
                 identity = {"command": command, "config": self.config, "seed": seed, "shard": shard}
                 self.journal = Journal(str(output), identity, resume)
             stack.pop_all()
@@ -236,6 +241,8 @@ def _results(run: Run, work: Work, concurrency: int) -> Iterator[tuple[dict, Any
             # A copy is what the journal's key is taken of: `work` may add to the record in place.
             yield (_copy(record) if run.journal else record), replayed(record) or work(record)
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     window: deque[tuple[dict, _Replayed | Future]] = deque()
     pool = ThreadPoolExecutor(concurrency)
     try:
@@ -252,7 +259,7 @@ def _results(run: Run, work: Work, concurrency: int) -> Iterator[tuple[dict, Any
 
 def _first(window: deque) -> tuple[dict, Any]:
     record, done = window.popleft()
-    return record, done.result() if isinstance(done, Future) else done
+    return record, done if isinstance(done, _Replayed) else done.result()
 
 
 def _copy(record: dict) -> dict:
