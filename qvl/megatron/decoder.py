@@ -1,0 +1,145 @@
+"""The one place that builds Megatron's decoder: its configuration, its layers, its model class.
+
+Shapes are Megatron's: T tokens first, then batch, which is 1 for a pack.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec
+from megatron.core.models.gpt.gpt_model import GPTModel
+from megatron.core.transformer.spec_utils import ModuleSpec
+from megatron.core.transformer.transformer_block import (
+    TransformerBlockSubmodules,
+    get_num_layers_to_build,
+)
+from megatron.core.transformer.transformer_config import TransformerConfig
+from megatron.core.transformer.transformer_layer import TransformerLayer
+from torch import Tensor
+
+from qvl.megatron import cpu
+from qvl.megatron.attention import PackedAttention
+from qvl.megatron.parallel import Layout
+from qvl.model.shape import Shape
+
+
+def transformer_config(shape: Shape, layout: Layout, dtype: torch.dtype) -> TransformerConfig:
+    """Megatron's configuration of a shape at a layout."""
+    experts: dict[str, Any] = {}
+    if shape.num_experts:
+        experts = {
+            "num_moe_experts": shape.num_experts,
+            "moe_router_topk": shape.experts_per_token,
+            "moe_ffn_hidden_size": shape.expert_ffn,
+            "moe_router_pre_softmax": False,  # the probabilities of the chosen sum to 1, as in HF
+            "moe_router_load_balancing_type": "none",
+            "moe_router_dtype": "fp32",
+        }
+    return TransformerConfig(
+        num_layers=shape.layers,
+        hidden_size=shape.hidden,
+        num_attention_heads=shape.heads,
+        num_query_groups=shape.kv_heads,
+        kv_channels=shape.head_dim,
+        ffn_hidden_size=shape.ffn,
+        normalization="RMSNorm",
+        layernorm_epsilon=shape.eps,
+        gated_linear_unit=True,
+        activation_func=F.silu,
+        add_bias_linear=False,
+        qk_layernorm=True,
+        attention_dropout=0.0,
+        hidden_dropout=0.0,
+        params_dtype=dtype,
+        pipeline_dtype=dtype,
+        bf16=dtype == torch.bfloat16,
+        tensor_model_parallel_size=layout.tensor,
+        pipeline_model_parallel_size=layout.pipeline,
+        context_parallel_size=layout.context,
+        expert_model_parallel_size=layout.expert,
+        expert_tensor_parallel_size=1 if layout.expert > 1 else None,
+        sequence_parallel=layout.tensor > 1,
+        # Packs differ in length, so stages announce shapes; Megatron then wants this dispatcher.
+        variable_seq_lengths=layout.pipeline > 1,
+        moe_token_dispatcher_type="alltoall",
+        # The loss of a batch is a sum that `step` divides once: ranks add their gradients.
+        calculate_per_token_loss=True,
+        use_cpu_initialization=cpu.needed(),
+        perform_initialization=False,  # every weight comes from the checkpoint
+        # These compile or fuse with libraries that are not required here.
+        bias_dropout_fusion=False,
+        bias_activation_fusion=False,
+        masked_softmax_fusion=False,
+        persist_layer_norm=False,
+        gradient_accumulation_fusion=False,
+        apply_rope_fusion=False,
+        batch_p2p_comm=not cpu.needed(),
+        **experts,
+    )
+
+
+def build(config: TransformerConfig, shape: Shape, *, first: bool, last: bool) -> GPTModel:
+    """This stage of the decoder, with the embedding where `first` and the head where `last`."""
+    layer = _layer_spec(config)
+    block: Any = TransformerBlockSubmodules(
+        layer_specs=[layer] * get_num_layers_to_build(config), layer_norm=RmsNorm
+    )
+    return GPTModel(
+        config,
+        block,
+        vocab_size=shape.vocab,
+        max_sequence_length=shape.max_positions,
+        pre_process=first,
+        post_process=last,
+        position_embedding_type="none",  # rope is interleaved and comes from qvl.model.rope
+        share_embeddings_and_output_weights=shape.tied,
+        scatter_embedding_sequence_parallel=False,  # images are put in before
+    )
+
+
+class RmsNorm(torch.nn.Module):
+    """Megatron's wrapper of torch's norm refuses sequence parallelism; this one marks its weight."""
+
+    def __init__(self, config: Any, hidden_size: int, eps: float = 1e-6, **_: Any) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = torch.nn.Parameter(torch.ones(hidden_size, dtype=config.params_dtype))
+        self.weight.sequence_parallel = config.sequence_parallel  # type: ignore[attr-defined]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, (x.shape[-1],), self.weight, self.eps)
+
+
+class DeepStackLayer(TransformerLayer):
+    """Adds the tower's features of this depth to the tokens of images, behind the layer.
+
+    They come as Megatron's `context` (levels, M, D), and where they go as `context_mask` (M,):
+    arguments of every layer, so activation recomputation and pipelining keep them.
+    """
+
+    def forward(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
+        hidden, context = super().forward(*args, **kwargs)
+        level = self.layer_number - 1
+        if context is not None and level < len(context):
+            tokens, batch, width = hidden.shape
+            flat = hidden.reshape(tokens * batch, width)
+            added = flat.index_add(0, kwargs["context_mask"], context[level].to(hidden.dtype))
+            hidden = added.view(tokens, batch, width)
+        return hidden, context
+
+
+def _layer_spec(config: TransformerConfig) -> ModuleSpec:
+    spec = get_gpt_layer_local_spec(
+        num_experts=config.num_moe_experts,
+        moe_grouped_gemm=False,
+        qk_layernorm=True,
+        normalization="RMSNorm",
+    )
+    spec.module = DeepStackLayer
+    parts: Any = spec.submodules
+    parts.input_layernorm = parts.pre_mlp_layernorm = RmsNorm
+    attention = parts.self_attention.submodules
+    attention.q_layernorm = attention.k_layernorm = RmsNorm
+    attention.core_attention = PackedAttention
+    return spec

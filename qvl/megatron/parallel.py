@@ -1,0 +1,107 @@
+"""Processes and how they share the model. `start` comes before anything else of this package."""
+
+import os
+import warnings
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from qvl.errors import UserError, need
+from qvl.megatron import cpu, workarounds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How many ranks share what. The rest of the world is data parallel."""
+
+    tensor: int = 1
+    pipeline: int = 1
+    context: int = 1
+    expert: int = 1
+
+    @property
+    def ranks_a_model(self) -> int:
+        return self.tensor * self.pipeline * self.context
+
+
+def rank() -> int:
+    """This process's number, also before `start`; torchrun and --nproc say it in RANK."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def start(layout: Layout, *, seed: int = 0) -> None:
+    """Join the world and lay out its ranks; a process without RANK is a world of its own."""
+    need("megatron.core", extra="train")
+    # Megatron says at import what is not installed: apex, Transformer Engine, and so on.
+    warnings.filterwarnings("ignore", module="megatron")
+    cpu.install()
+    workarounds.install()
+    from megatron.core import parallel_state
+    from megatron.core.tensor_parallel.random import model_parallel_cuda_manual_seed
+
+    _join()
+    if dist.get_world_size() % layout.ranks_a_model:
+        raise UserError(
+            f"{dist.get_world_size()} processes do not divide into models of {layout.ranks_a_model}"
+        )
+    parallel_state.initialize_model_parallel(
+        tensor_model_parallel_size=layout.tensor,
+        pipeline_model_parallel_size=layout.pipeline,
+        context_parallel_size=layout.context,
+        expert_model_parallel_size=layout.expert,
+        expert_tensor_parallel_size=1 if layout.expert > 1 else None,
+    )
+    torch.manual_seed(seed)
+    model_parallel_cuda_manual_seed(seed, inference_rng_tracker=cpu.needed())
+
+
+def finish() -> None:
+    """Leave the world; a no-op where `start` was not reached."""
+    if not dist.is_initialized():
+        return
+    from megatron.core import parallel_state
+
+    parallel_state.destroy_model_parallel()
+    dist.destroy_process_group()
+
+
+def device() -> torch.device:
+    if cpu.needed():
+        return cpu.CPU
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def data_rank() -> tuple[int, int]:
+    """This rank among those that see different data, and how many they are."""
+    from megatron.core import parallel_state
+
+    return (
+        parallel_state.get_data_parallel_rank(),
+        parallel_state.get_data_parallel_world_size(),
+    )
+
+
+def total(values: list[float]) -> list[float]:
+    """The sum of each value over the ranks that see different data."""
+    from megatron.core import parallel_state
+
+    tensor = torch.tensor(values, dtype=torch.float64, device=device())
+    dist.all_reduce(tensor, group=parallel_state.get_data_parallel_group())
+    return tensor.tolist()
+
+
+def barrier() -> None:
+    dist.barrier()
+
+
+def _join() -> None:
+    if dist.is_initialized():
+        return
+    backend = "gloo" if cpu.needed() else "nccl"
+    if not cpu.needed():
+        torch.cuda.set_device(device())
+    if "RANK" in os.environ:
+        dist.init_process_group(backend)
+    else:
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)

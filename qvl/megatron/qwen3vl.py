@@ -1,0 +1,107 @@
+"""Qwen3-VL on Megatron: the vision tower before the decoder, the loss of learnt tokens behind it.
+
+Shapes: T tokens of a pack, D hidden, M image tokens, R tokens to learn, V vocabulary.
+"""
+
+import torch
+from megatron.core import parallel_state, tensor_parallel
+from megatron.core.transformer.module import MegatronModule
+from megatron.core.transformer.transformer_config import TransformerConfig
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from qvl.megatron import decoder
+from qvl.megatron.attention import segments
+from qvl.model import rope
+from qvl.model.batch import Batch
+from qvl.model.shape import Shape
+from qvl.model.vision import VisionTower
+
+CHUNK = 2048  # rows whose logits exist at once: 0.6 GB in bf16 at V = 151,936. Our choice
+
+
+class Qwen3VL(MegatronModule):
+    """One pipeline stage. The tower and all DeepStack layers are in the first."""
+
+    def __init__(self, config: TransformerConfig, shape: Shape) -> None:
+        super().__init__(config)
+        self.shape = shape
+        self.pre_process = parallel_state.is_pipeline_first_stage()
+        self.post_process = parallel_state.is_pipeline_last_stage()
+        self.language_model = decoder.build(
+            config, shape, first=self.pre_process, last=self.post_process
+        )
+        self.model_type = self.language_model.model_type
+        self.share_embeddings_and_output_weights = shape.tied
+        self.vision = None
+        if self.pre_process:
+            levels = len(shape.vision.deepstack_layers)
+            assert levels <= len(self.language_model.decoder.layers), "DeepStack spans two stages"
+            self.vision = VisionTower(shape.vision).to(config.params_dtype)
+            for parameter in self.vision.parameters():  # a copy on each tensor-parallel rank
+                parameter.average_gradients_across_tp_domain = True  # type: ignore[attr-defined]
+
+    def set_input_tensor(self, tensor: Tensor | list[Tensor]) -> None:
+        self.language_model.set_input_tensor(tensor[0] if isinstance(tensor, list) else tensor)
+
+    def shared_embedding_or_output_weight(self) -> Tensor:
+        return self.language_model.shared_embedding_or_output_weight()
+
+    def forward(self, batch: Batch, *, logits: bool = False) -> Tensor:
+        """The cross-entropy of the tokens to learn (R,) - in earlier stages, what goes on (T, 1, D).
+
+        With `logits`, those of every token: (T, V / tensor-parallel size).
+        """
+        model = self.language_model
+        hidden, deep = self._embed(batch) if self.pre_process else (None, None)
+        shape = self.shape
+        turn = rope.angles(batch.positions, shape.head_dim, shape.rope_theta, shape.mrope_section)
+        hidden = model.decoder(
+            hidden_states=hidden,
+            attention_mask=None,
+            context=deep,
+            context_mask=batch.image_rows,
+            rotary_pos_emb=turn[:, None, None],  # (T, 1, 1, head_dim)
+            packed_seq_params=segments(batch.lengths, batch.ids.device),
+        )
+        if not self.post_process:
+            return hidden
+        if self.config.sequence_parallel:
+            hidden = tensor_parallel.gather_from_sequence_parallel_region(hidden)
+        if logits:
+            return self._logits(hidden[:, 0])
+        return self._losses(hidden[:, 0].index_select(0, batch.rows), batch.labels)
+
+    def _embed(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """The tokens' vectors, those of images in their places (T, 1, D); DeepStack's (L, M, D)."""
+        hidden = self.language_model.embedding(input_ids=batch.ids[None], position_ids=None)
+        deep = None
+        if batch.patches is not None:
+            assert self.vision is not None and batch.image_rows is not None
+            tokens, deep = self.vision(batch.patches, batch.grids)
+            hidden = hidden.index_copy(0, batch.image_rows, tokens.to(hidden.dtype)[:, None])
+        if self.config.sequence_parallel:
+            raise NotImplementedError("sequence parallelism")
+        return hidden, deep
+
+    def _losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """(R, D), (R,) -> (R,). Long packs go in chunks and never hold all logits."""
+        if len(labels) <= CHUNK:
+            return self._chunk_losses(hidden, labels)
+        parts = [
+            checkpoint(self._chunk_losses, *part, use_reentrant=False)
+            for part in zip(hidden.split(CHUNK), labels.split(CHUNK), strict=True)
+        ]
+        return torch.cat(parts)
+
+    def _chunk_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        logits = self._logits(hidden).float()
+        if self.config.tensor_model_parallel_size == 1:
+            return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+        return tensor_parallel.vocab_parallel_cross_entropy(logits, labels)
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """(R, D) -> (R, V / tensor-parallel size)."""
+        model = self.language_model
+        weight = model.shared_embedding_or_output_weight() if self.shape.tied else None
+        return model.output_layer(hidden[:, None], weight=weight)[0][:, 0]

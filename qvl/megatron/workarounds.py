@@ -1,0 +1,44 @@
+"""Faults of megatron-core that show without Transformer Engine or apex, each mended in one function.
+
+`install` applies those of the release at hand. Seen in 0.16.1; what a newer release has mended is
+left alone.
+"""
+
+import importlib
+from typing import Any
+
+
+def install() -> None:
+    _moe_without_transformer_engine()
+    _optimizer_step_counts()
+
+
+def _moe_without_transformer_engine() -> None:
+    """moe_utils asks for a name that exists only with Transformer Engine: NameError in any MoE."""
+    module: Any = importlib.import_module("megatron.core.transformer.moe.moe_utils")
+    if not hasattr(module, "te_general_gemm"):
+        module.te_general_gemm = None
+
+
+def _optimizer_step_counts() -> None:
+    """torch's AdamW counts steps in its state, apex's Adam does not; loading knows only the latter.
+
+    Loading a checkpoint ends in KeyError 'step', and all parameters share one step tensor, which
+    then grows by the number of parameters a step: a wrong bias correction.
+    """
+    module: Any = importlib.import_module("megatron.core.optimizer.distrib_optimizer")
+    optimizer = module.DistributedOptimizer
+    if getattr(optimizer, "_steps_are_mended", False):
+        return
+    original = optimizer._set_main_param_and_optimizer_states
+
+    def with_steps(self: Any, parameter: Any, tensors: dict) -> None:
+        group, order = self.model_param_group_index_map[parameter]
+        state = self.optimizer.state[self.optimizer.param_groups[group]["params"][order]]
+        if "step" in state and "step" not in tensors:
+            state["step"] = state["step"].clone()
+            tensors = {**tensors, "step": state["step"]}
+        original(self, parameter, tensors)
+
+    optimizer._set_main_param_and_optimizer_states = with_steps
+    optimizer._steps_are_mended = True

@@ -1,0 +1,117 @@
+"""Which Hugging Face tensors make which Megatron parameter, and back, bit for bit.
+
+A Megatron name here is global: layers and experts are counted over the whole model, whatever stage
+or rank holds them. `language_model.` is Megatron's decoder, `vision.` the tower of qvl.model.vision.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from qvl.model.shape import Shape
+
+LAYER = re.compile(r"language_model\.decoder\.layers\.(\d+)\.(.+)")
+EXPERT = re.compile(r"mlp\.experts\.local_experts\.(\d+)\.(linear_fc[12])\.weight")
+
+TOP = {
+    "language_model.embedding.word_embeddings.weight": "model.language_model.embed_tokens.weight",
+    "language_model.output_layer.weight": "lm_head.weight",
+    "language_model.decoder.final_layernorm.weight": "model.language_model.norm.weight",
+}
+IN_LAYER = {
+    "input_layernorm.weight": "input_layernorm.weight",
+    "pre_mlp_layernorm.weight": "post_attention_layernorm.weight",
+    "self_attention.q_layernorm.weight": "self_attn.q_norm.weight",
+    "self_attention.k_layernorm.weight": "self_attn.k_norm.weight",
+    "self_attention.linear_proj.weight": "self_attn.o_proj.weight",
+    "mlp.linear_fc2.weight": "mlp.down_proj.weight",
+    "mlp.router.weight": "mlp.gate.weight",
+}
+SPLIT_ROWS = ("word_embeddings.weight", "output_layer.weight", "linear_qkv.weight")
+SPLIT_COLUMNS = ("linear_proj.weight", "linear_fc2.weight")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a Megatron parameter comes from."""
+
+    names: tuple[str, ...]
+    kind: str
+    """copy, qkv, gate_up; or expert_up and expert_down, a slice of one tensor of all experts."""
+    expert: int = 0
+
+
+def source(name: str) -> Source:
+    """The source of a global Megatron name. KeyError for a name that is none."""
+    if name in TOP:
+        return Source((TOP[name],), "copy")
+    if name.startswith("vision."):
+        return Source(("model.visual." + name.removeprefix("vision."),), "copy")
+    match = LAYER.fullmatch(name)
+    if not match:
+        raise KeyError(name)
+    layer, rest = f"model.language_model.layers.{match[1]}.", match[2]
+    if rest in IN_LAYER:
+        return Source((layer + IN_LAYER[rest],), "copy")
+    if rest == "self_attention.linear_qkv.weight":
+        return Source(tuple(f"{layer}self_attn.{x}_proj.weight" for x in "qkv"), "qkv")
+    if rest == "mlp.linear_fc1.weight":
+        return Source((f"{layer}mlp.gate_proj.weight", f"{layer}mlp.up_proj.weight"), "gate_up")
+    expert = EXPERT.fullmatch(rest)
+    if not expert:
+        raise KeyError(name)
+    if expert[2] == "linear_fc1":
+        return Source((f"{layer}mlp.experts.gate_up_proj",), "expert_up", int(expert[1]))
+    return Source((f"{layer}mlp.experts.down_proj",), "expert_down", int(expert[1]))
+
+
+def join(found: Source, tensors: Sequence[Tensor], shape: Shape) -> Tensor:
+    """The whole Megatron tensor of its Hugging Face tensors."""
+    if found.kind == "qkv":
+        groups = [x.view(shape.kv_heads, -1, shape.head_dim, x.shape[1]) for x in tensors]
+        return torch.cat(groups, 1).reshape(-1, shape.hidden)  # per kv head: its queries, k, v
+    if found.kind == "gate_up":
+        return torch.cat(list(tensors))
+    if found.kind.startswith("expert"):
+        expert = tensors[0][found.expert]
+        return expert.T if _transposed(found, expert.shape, shape) else expert
+    return tensors[0]
+
+
+def split(found: Source, whole: Tensor, shape: Shape) -> list[Tensor]:
+    """The inverse of `join`. An expert's slice comes alone, laid out as transformers 5 does."""
+    if found.kind == "qkv":
+        queries = shape.heads // shape.kv_heads
+        groups = whole.view(shape.kv_heads, queries + 2, shape.head_dim, shape.hidden)
+        return [x.reshape(-1, shape.hidden) for x in groups.split([queries, 1, 1], dim=1)]
+    if found.kind == "gate_up":
+        return [x.contiguous() for x in whole.chunk(2)]
+    return [whole]
+
+
+def shard(name: str, whole: Tensor, size: int, rank: int) -> Tensor:
+    """This rank's part of a tensor under tensor parallelism of `size`."""
+    if size == 1 or name.startswith("vision."):
+        return whole
+    if name.endswith("linear_fc1.weight"):  # gate and up are cut alike
+        gate, up = whole.chunk(2)
+        return torch.cat([gate.chunk(size)[rank], up.chunk(size)[rank]])
+    if name.endswith(SPLIT_ROWS):
+        return whole.chunk(size)[rank]
+    if name.endswith(SPLIT_COLUMNS):
+        return whole.chunk(size, dim=1)[rank]
+    return whole
+
+
+def stored_transposed(found: Source, stored: Sequence[int], shape: Shape) -> bool:
+    """Whether a checkpoint stores experts as (E, in, out), as those of Qwen3-VL-MoE do."""
+    return found.kind.startswith("expert") and _transposed(found, stored[1:], shape)
+
+
+def _transposed(found: Source, stored: Sequence[int], shape: Shape) -> bool:
+    rows = 2 * shape.expert_ffn if found.kind == "expert_up" else shape.hidden
+    columns = shape.hidden if found.kind == "expert_up" else shape.expert_ffn
+    return tuple(stored) != (rows, columns)

@@ -1,0 +1,115 @@
+"""The shape of a Qwen3-VL, read from the `config.json` of its Hugging Face folder."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qvl.errors import UserError
+
+MODELS = ("qwen3_vl", "qwen3_vl_moe")
+VISION_ROPE_THETA = 10_000.0  # of the two-dimensional rope; not in config.json
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionShape:
+    """The vision tower and its mergers."""
+
+    depth: int
+    hidden: int
+    ffn: int
+    heads: int
+    channels: int
+    patch: int
+    temporal_patch: int
+    merge: int
+    out_hidden: int
+    num_positions: int
+    deepstack_layers: tuple[int, ...]
+
+    @property
+    def patch_values(self) -> int:
+        return self.channels * self.temporal_patch * self.patch**2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """The language model, the vision tower, and the ids that stand for images."""
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    ffn: int
+    vocab: int
+    eps: float
+    rope_theta: float
+    mrope_section: tuple[int, int, int]
+    max_positions: int
+    tied: bool
+    num_experts: int
+    """0 for a dense model."""
+    experts_per_token: int
+    expert_ffn: int
+    image_id: int
+    video_id: int
+    vision: VisionShape
+
+
+def load_shape(model: Path) -> Shape:
+    """The shape of a Hugging Face folder. UserError where it is no Qwen3-VL."""
+    path = model / "config.json"
+    try:
+        config = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; --model wants a Hugging Face folder") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}") from None
+    if config.get("model_type") not in MODELS:
+        raise UserError(f"{path}: model_type {config.get('model_type')!r} is not {MODELS[0]}")
+    try:
+        return _shape(config)
+    except KeyError as error:
+        raise UserError(f"{path}: lacks {error}") from None
+
+
+def _shape(config: dict[str, Any]) -> Shape:
+    text, vision = config["text_config"], config["vision_config"]
+    # transformers 5 says rope_parameters where 4.57 said rope_scaling and rope_theta.
+    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+    if rope.get("rope_type", "default") not in ("default", "mrope"):
+        raise UserError(f"rope_type {rope['rope_type']!r} is not supported")
+    return Shape(
+        hidden=text["hidden_size"],
+        layers=text["num_hidden_layers"],
+        heads=text["num_attention_heads"],
+        kv_heads=text["num_key_value_heads"],
+        head_dim=text.get("head_dim") or text["hidden_size"] // text["num_attention_heads"],
+        ffn=text["intermediate_size"],
+        vocab=text["vocab_size"],
+        eps=text["rms_norm_eps"],
+        rope_theta=float(rope.get("rope_theta") or text["rope_theta"]),
+        mrope_section=tuple(rope["mrope_section"]),
+        max_positions=text["max_position_embeddings"],
+        tied=bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
+        # transformers 5.24 renamed num_experts.
+        num_experts=text.get("num_experts") or text.get("num_local_experts") or 0,
+        experts_per_token=text.get("num_experts_per_tok", 0) or 0,
+        expert_ffn=text.get("moe_intermediate_size", 0) or 0,
+        image_id=config["image_token_id"],
+        video_id=config["video_token_id"],
+        vision=VisionShape(
+            depth=vision["depth"],
+            hidden=vision["hidden_size"],
+            ffn=vision["intermediate_size"],
+            heads=vision["num_heads"],
+            channels=vision.get("in_channels", 3),
+            patch=vision["patch_size"],
+            temporal_patch=vision["temporal_patch_size"],
+            merge=vision["spatial_merge_size"],
+            out_hidden=vision["out_hidden_size"],
+            num_positions=vision["num_position_embeddings"],
+            deepstack_layers=tuple(vision["deepstack_visual_indexes"]),
+        ),
+    )

@@ -1,0 +1,188 @@
+"""Qwen3-VL's vision tower, with the parameter names of Hugging Face's.
+
+Shapes: N patches, D hidden, H heads, M tokens after merging (N / merge^2). Images of one grid that
+follow each other attend in one call, so sort a batch's images by their grid.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from qvl.io.patches import Grid
+from qvl.model.shape import VISION_ROPE_THETA, VisionShape
+
+EPS = 1e-6  # of every layer norm of the tower
+Run = tuple[int, int, int]  # images or frames, rows, columns of patches
+
+
+class Mlp(nn.Module):
+    def __init__(self, shape: VisionShape) -> None:
+        super().__init__()
+        self.linear_fc1 = nn.Linear(shape.hidden, shape.ffn)
+        self.linear_fc2 = nn.Linear(shape.ffn, shape.hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear_fc2(F.gelu(self.linear_fc1(x), approximate="tanh"))
+
+
+class Attention(nn.Module):
+    def __init__(self, shape: VisionShape) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.qkv = nn.Linear(shape.hidden, 3 * shape.hidden)
+        self.proj = nn.Linear(shape.hidden, shape.hidden)
+
+    def forward(self, x: Tensor, runs: Sequence[Run], rope: tuple[Tensor, Tensor]) -> Tensor:
+        q, k, v = self.qkv(x).view(len(x), 3, self.heads, -1).unbind(1)  # (N, H, D/H)
+        q, k = rotate(q, *rope), rotate(k, *rope)
+        out = []
+        for part, (images, rows, columns) in zip(
+            _split(torch.stack([q, k, v]), runs), runs, strict=True
+        ):
+            size = (3, images, rows * columns, self.heads, -1)
+            q, k, v = part.view(size).transpose(2, 3).unbind(0)  # (images, H, rows * columns, D/H)
+            seen = F.scaled_dot_product_attention(q, k, v)
+            out.append(seen.transpose(1, 2).reshape(images * rows * columns, -1))
+        return self.proj(torch.cat(out) if len(out) > 1 else out[0])
+
+
+class Block(nn.Module):
+    def __init__(self, shape: VisionShape) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(shape.hidden, eps=EPS)
+        self.norm2 = nn.LayerNorm(shape.hidden, eps=EPS)
+        self.attn = Attention(shape)
+        self.mlp = Mlp(shape)
+
+    def forward(self, x: Tensor, runs: Sequence[Run], rope: tuple[Tensor, Tensor]) -> Tensor:
+        x = x + self.attn(self.norm1(x), runs, rope)
+        return x + self.mlp(self.norm2(x))
+
+
+class Merger(nn.Module):
+    """merge^2 patches -> one token of the language model."""
+
+    def __init__(self, shape: VisionShape, *, norm_after: bool) -> None:
+        super().__init__()
+        self.width = shape.hidden * shape.merge**2
+        self.norm_after = norm_after
+        self.norm = nn.LayerNorm(self.width if norm_after else shape.hidden, eps=EPS)
+        self.linear_fc1 = nn.Linear(self.width, self.width)
+        self.linear_fc2 = nn.Linear(self.width, shape.out_hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        merged = x.reshape(-1, self.width)  # (M, merge^2 * D): patches come in merge-block order
+        normed = self.norm(merged) if self.norm_after else self.norm(x).view(-1, self.width)
+        return self.linear_fc2(F.gelu(self.linear_fc1(normed)))
+
+
+class PatchEmbed(nn.Module):
+    """A convolution whose stride is its kernel: a matrix product. Keeps the kernel's five axes."""
+
+    def __init__(self, shape: VisionShape) -> None:
+        super().__init__()
+        kernel = (shape.temporal_patch, shape.patch, shape.patch)
+        self.proj = nn.Conv3d(shape.channels, shape.hidden, kernel, stride=kernel)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        weight = self.proj.weight
+        return F.linear(patches.to(weight.dtype), weight.flatten(1), self.proj.bias)
+
+
+class VisionTower(nn.Module):
+    def __init__(self, shape: VisionShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.patch_embed = PatchEmbed(shape)
+        self.pos_embed = nn.Embedding(shape.num_positions, shape.hidden)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
+        self.merger = Merger(shape, norm_after=False)
+        self.deepstack_merger_list = nn.ModuleList(
+            Merger(shape, norm_after=True) for _ in shape.deepstack_layers
+        )
+
+    def forward(self, patches: Tensor, grids: Sequence[Grid]) -> tuple[Tensor, Tensor]:
+        """(N, patch values) -> tokens (M, out), and DeepStack's of each of L levels (L, M, out)."""
+        runs = _runs(grids)
+        x = self.patch_embed(patches) + self._positions(runs)
+        rope = _rope(runs, self.shape, x.device)
+        levels = dict(zip(self.shape.deepstack_layers, self.deepstack_merger_list, strict=True))
+        deep = []
+        for index, block in enumerate(self.blocks):
+            x = block(x, runs, rope)
+            if index in levels:
+                deep.append(levels[index](x))
+        return self.merger(x), torch.stack(deep)
+
+    def _positions(self, runs: Sequence[Run]) -> Tensor:
+        """The learned square of position vectors, stretched over each grid (bilinear): (N, D)."""
+        side = int(self.shape.num_positions**0.5)
+        out = []
+        for images, rows, columns in runs:
+            row, column = _coordinates(
+                rows, columns, self.shape.merge, self.pos_embed.weight.device
+            )
+            corners, weights = _corners(row, rows, column, columns, side)  # (rows * columns, 4)
+            vectors = (self.pos_embed(corners) * weights[..., None]).sum(1)
+            out.append(vectors.to(self.pos_embed.weight.dtype).repeat(images, 1))
+        return torch.cat(out)
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Turn the halves of the last axis: x (N, H, d), angles (N, 1, d), in fp32."""
+    first, second = x.float().chunk(2, dim=-1)
+    turned = torch.cat([-second, first], dim=-1)
+    return (x.float() * cosine + turned * sine).to(x.dtype)
+
+
+def _runs(grids: Sequence[Grid]) -> list[Run]:
+    """Neighbours of one size, joined. Every frame attends alone, so frames count as images."""
+    frames = [(rows, columns) for count, rows, columns in grids for _ in range(count)]
+    return [(len(list(same)), *size) for size, same in itertools.groupby(frames)]
+
+
+def _split(x: Tensor, runs: Sequence[Run]) -> tuple[Tensor, ...]:
+    return x.split([images * rows * columns for images, rows, columns in runs], dim=1)
+
+
+def _coordinates(
+    rows: int, columns: int, merge: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Row and column of each patch of a grid, in merge-block order: two (rows * columns,)."""
+    row = torch.arange(rows, device=device)[:, None].expand(rows, columns)
+    column = torch.arange(columns, device=device)[None].expand(rows, columns)
+    blocks = (rows // merge, merge, columns // merge, merge)
+    return tuple(axis.reshape(blocks).transpose(1, 2).flatten() for axis in (row, column))  # type: ignore[return-value]
+
+
+def _rope(runs: Sequence[Run], shape: VisionShape, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of each patch, (N, 1, d): a quarter of d turns with each axis, twice."""
+    quarter = shape.hidden // shape.heads // 4
+    inverse = VISION_ROPE_THETA ** (-torch.arange(quarter, device=device).float() / quarter)
+    out = []
+    for images, rows, columns in runs:
+        row, column = _coordinates(rows, columns, shape.merge, device)
+        once = torch.cat([row[:, None] * inverse, column[:, None] * inverse], dim=-1)
+        out.append(torch.cat([once, once], dim=-1).repeat(images, 1))
+    angle = torch.cat(out)[:, None]
+    return angle.cos(), angle.sin()
+
+
+def _corners(
+    row: Tensor, rows: int, column: Tensor, columns: int, side: int
+) -> tuple[Tensor, Tensor]:
+    """Which four learned positions a patch lies between, and their weights; corners align."""
+
+    def axis(at: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        exact = torch.linspace(0, side - 1, count, device=at.device)[at]
+        low = exact.long()
+        return torch.stack([low, (low + 1).clamp(max=side - 1)], -1), exact - low
+
+    (low_high_rows, down), (low_high_columns, right) = axis(row, rows), axis(column, columns)
+    indices = low_high_rows[:, :, None] * side + low_high_columns[:, None, :]
+    vertical, horizontal = torch.stack([1 - down, down], -1), torch.stack([1 - right, right], -1)
+    weights = vertical[:, :, None] * horizontal[:, None, :]
+    return indices.flatten(1), weights.flatten(1)
