@@ -18,10 +18,14 @@ from qvl.errors import Terminated, UserError
 COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "cat": "cat",
     "check": "check",
+    "filter-queries": "filter_queries",
+    "filter-responses": "filter_responses",
+    "score-responses": "score_responses",
     "lineage": "lineage",
     "recover": "recover",
     "pack": "pack",
     "serve": "serve",
+    "eval": "eval",
     "man": "man",
 }
 

@@ -89,10 +89,10 @@ def read_answer(status: int, headers: Any, body: bytes, *, name: str, secret: st
 def check_completion(answer: dict) -> dict:
     """An answer that holds choices which the engine finished; Failure otherwise."""
     choices = answer.get("choices")
-    whole = isinstance(choices, list) and choices
-    if not whole or not all(isinstance(_get(choice, "message"), dict) for choice in choices):
+    choices = choices if isinstance(choices, list) else []
+    if not choices or not all(isinstance(_get(each, "message"), dict) for each in choices):
         raise Failure("answered 200 without choices")
-    if any(_get(choice, "finish_reason") in ("abort", "error") for choice in choices):
+    if any(_get(each, "finish_reason") in ("abort", "error") for each in choices):
         raise Failure("gave up in the middle of an answer")
     return answer
 

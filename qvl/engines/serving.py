@@ -90,9 +90,14 @@ def _taken(host: str, port: int, error: Exception) -> UserError:
 
 
 def address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host, port = _where(listener)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host) or host
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _where(listener: socket.socket) -> tuple[str, int]:
+    host, port, *_ = listener.getsockname()
+    return str(host), int(port)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -125,7 +130,7 @@ async def _serve(
         try:
             await web.SockSite(runner, listener).start()
         except OSError as error:
-            raise _taken(*listener.getsockname()[:2], error) from None
+            raise _taken(*_where(listener), error) from None
         announce()
         if command:
             return await _run(command, endpoint, stopped)

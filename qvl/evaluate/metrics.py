@@ -1,0 +1,174 @@
+"""What the scores of a set say: accuracy by group, how sure it is, and what guessing would give."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from qvl import reward
+from qvl.errors import UserError
+
+CORRECT = (
+    0.5  # a reward from here on is right: exact verifiers give 0 or 1, boxes RefCOCO's IoU 0.5
+)
+GUESSES = 10  # of a group's commonest answers, tried as the one guess for all
+Z95 = 1.959964  # the normal distribution's 97.5 % quantile
+ALL = "all"
+
+
+@dataclass
+class Group:
+    """What was counted of the records of one group."""
+
+    records: int = 0
+    samples: int = 0
+    shares: float = 0.0  # sum over records of the share of its samples that are right
+    rewards: float = 0.0
+    tokens: int = 0
+    counted: int = 0  # samples whose number of tokens is known
+    cut: int = 0
+    answers: Counter[bytes] = field(default_factory=Counter)  # (task, answer) as JSON -> records
+
+
+class Tally:
+    """Counts records as they pass, by the value of one of their fields."""
+
+    def __init__(self, by: str, reward_name: str | None = None) -> None:
+        self.by, self.reward_name = by, reward_name
+        self.groups: defaultdict[str, Group] = defaultdict(Group)
+
+    def watch(self, records: Iterable[dict]) -> Iterator[dict]:
+        for record in records:
+            self.add(record)
+            yield record
+
+    def add(self, record: dict) -> None:
+        group = self.groups[str(record.get(self.by, "-"))]
+        answered = record["responses"]
+        group.records += 1
+        group.samples += len(answered)
+        group.shares += sum(each["reward"] >= CORRECT for each in answered) / len(answered)
+        group.rewards += sum(each["reward"] for each in answered) / len(answered)
+        group.cut += sum(each.get("finish_reason") == "length" for each in answered)
+        known = [each["num_tokens"] for each in answered if "num_tokens" in each]
+        group.tokens += sum(known)
+        group.counted += len(known)
+        # An answer may be as large as a file of tests; only its verifier's kind of it is kept.
+        group.answers[orjson.dumps([record.get("task"), record.get("answer")])] += 1
+
+    def rows(self) -> list[dict]:
+        """One row a group, in order of name, and the last of all together."""
+        rows = [self._row(name, group) for name, group in sorted(self.groups.items())]
+        if not rows:
+            return []
+        whole = Group()
+        for group in self.groups.values():
+            for name in ("records", "samples", "shares", "rewards", "tokens", "counted", "cut"):
+                setattr(whole, name, getattr(whole, name) + getattr(group, name))
+        guessing = [row["guessing"] for row in rows]
+        together = self._row(ALL, whole)
+        together["guessing"] = (
+            None
+            if None in guessing
+            else sum(row["guessing"] * row["records"] for row in rows) / whole.records
+        )
+        return [*rows, together]
+
+    def _row(self, name: str, group: Group) -> dict:
+        accuracy = group.shares / group.records
+        return {
+            "group": name,
+            "records": group.records,
+            "samples": group.samples,
+            "accuracy": accuracy,
+            # Samples of one record are not independent: the records are what is counted.
+            "interval": wilson(accuracy, group.records),
+            "guessing": None if self.reward_name else guessing_rate(group.answers),
+            "reward": group.rewards / group.records,
+            "tokens": group.tokens / group.counted if group.counted else None,
+            "cut": group.cut,
+        }
+
+
+def wilson(share: float, number: int) -> tuple[float, float]:
+    """The 95 % score interval of a share among `number` (Wilson 1927)."""
+    z2 = Z95 * Z95
+    middle = (share + z2 / (2 * number)) / (1 + z2 / number)
+    half = Z95 * math.sqrt(share * (1 - share) / number + z2 / (4 * number * number))
+    half /= 1 + z2 / number
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def guessing_rate(answers: Counter[bytes]) -> float:
+    """The accuracy of the best single answer to every question of a group, tried by its verifier."""
+    records = [({"task": task, "answer": gold}, n) for (task, gold), n in _decoded(answers)]
+    best = 0
+    for guess, _ in sorted(records, key=lambda pair: -pair[1])[:GUESSES]:
+        response = {"content": spoken(guess["answer"])}
+        right = sum(n for each, n in records if reward.verify(each, response) >= CORRECT)
+        best = max(best, right)
+    return best / answers.total() if answers else 0.0
+
+
+def spoken(answer: Any) -> str:
+    """A reference as a model would write it."""
+    return answer if isinstance(answer, str) else orjson.dumps(answer).decode()
+
+
+def _decoded(answers: Counter[bytes]) -> Iterator[tuple[tuple[Any, Any], int]]:
+    for key, number in answers.items():
+        task, answer = orjson.loads(key)
+        yield (task, answer), number
+
+
+def table(rows: list[dict]) -> list[str]:
+    """The rows as lines of aligned text; shares in per cent."""
+    cells = [["group", "n", "accuracy", "95% interval", "guessing", "tokens", "cut"]]
+    for row in rows:
+        low, high = row["interval"]
+        cells.append(
+            [
+                row["group"],
+                f"{row['records']:,}",
+                f"{100 * row['accuracy']:.1f}",
+                f"{100 * low:.1f} to {100 * high:.1f}",
+                "-" if row["guessing"] is None else f"{100 * row['guessing']:.1f}",
+                "-" if row["tokens"] is None else f"{row['tokens']:.1f}",
+                f"{row['cut']:,}",
+            ]
+        )
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in cells
+    ]
+
+
+def parse_minimum(text: str) -> tuple[str, float]:
+    """GROUP=0.85 -> its group and its least accuracy."""
+    group, equals, number = text.rpartition("=")
+    try:
+        least = float(number)
+    except ValueError:
+        least = math.nan
+    if not equals or not group or not 0 <= least <= 1:
+        raise UserError(f"--min {text}: expected GROUP=X, X from 0 to 1, such as {ALL}=0.85")
+    return group, least
+
+
+def shortfalls(rows: list[dict], minima: list[tuple[str, float]]) -> list[str]:
+    """What misses its least accuracy, in words; a group without records misses it too."""
+    accuracy = {row["group"]: row["accuracy"] for row in rows}
+    return [
+        f"{group}: accuracy {100 * accuracy[group]:.1f}, at least {100 * least:g} is asked"
+        if group in accuracy
+        else f"{group}: no records; there are {', '.join(accuracy) or 'none'}"
+        for group, least in minima
+        if accuracy.get(group, -1.0) < least
+    ]

@@ -1,0 +1,44 @@
+"""The final answer in a response's text."""
+
+import re
+
+_LEAD = re.compile(r"^(?:the\s+)?(?:final\s+)?answer(?:\s+is\b|\s*:)\s*:?\s*", re.IGNORECASE)
+_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+
+
+def final(response: dict) -> str:
+    """The last \\boxed{}, else the last <answer>, else the last line; "" where there is none.
+
+    Thinking is left out; an answer that was cut while thinking has no final answer.
+    """
+    text = spoken(response)
+    boxed = last_boxed(text)
+    if boxed is not None:
+        return boxed.strip()
+    tagged = _TAG.findall(text)
+    if tagged:
+        return tagged[-1].strip()
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return _LEAD.sub("", lines[-1].strip("*").strip()) if lines else ""
+
+
+def spoken(response: dict) -> str:
+    """What comes after the thinking."""
+    text = response.get("content") or ""
+    if "</think>" in text:
+        return text.rpartition("</think>")[2]
+    return "" if text.lstrip().startswith("<think>") else text
+
+
+def last_boxed(text: str) -> str | None:
+    """What the last \\boxed{...} holds, its braces balanced; None where there is none."""
+    start = text.rfind("\\boxed{")
+    if start < 0:
+        return None
+    begin = start + len("\\boxed{")
+    depth = 1
+    for i in range(begin, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[i], 0)
+        if depth == 0:
+            return text[begin:i]
+    return None
