@@ -117,6 +117,10 @@ class Run:
     def reject(self, record: dict, reason: str, detail: str = "") -> None:
         """Put one record aside, with what was wrong."""
         self.reasons[reason] += 1
+        self.aside(record, reason, detail)
+
+    def aside(self, record: dict, reason: str, detail: str = "") -> None:
+        """Write what was taken out of a record that is kept to the rejects; it counts for none."""
         if self._rejects:
             note = {"stage": self.command, "reason": reason}
             self._rejects.write(

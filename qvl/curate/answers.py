@@ -1,0 +1,54 @@
+"""The answers that a record holds: its final turn, and each of the sampled `responses`."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from qvl.record import final, text
+
+THINK = re.compile(r"\s*<think>(.*?)</think>\s*(.*)", re.DOTALL)
+
+
+class Answer(NamedTuple):
+    """One answer, its reasoning apart, however the record spells it."""
+
+    content: str  # what the user reads
+    reasoning: str  # reasoning_content, or what stands between <think> and </think>
+    raw: str  # the content as it lies in the record
+    field: str  # reasoning_content as it lies in the record
+    finish_reason: str
+    calls: bool  # it calls a tool, so it may be empty
+
+
+def of_message(message: Any, finish_reason: str = "") -> Answer:
+    raw = text(message)
+    field = message.get("reasoning_content") or ""
+    content, reasoning = raw, field
+    if not field and "<think>" in raw and (split := THINK.fullmatch(raw)):
+        reasoning, content = split.groups()
+    return Answer(content, reasoning, raw, field, finish_reason, bool(message.get("tool_calls")))
+
+
+def of_response(response: dict) -> Answer:
+    """The last assistant turn of a response: an agent's is a whole trajectory."""
+    reason = response.get("finish_reason") or ""
+    if "content" not in response and response.get("messages"):
+        return of_message(final(response) or {}, reason)
+    return of_message(response, reason)
+
+
+def of_record(record: dict) -> tuple[Answer | None, list[Answer]]:
+    """The final assistant turn, where there is one, and the responses."""
+    turn = final(record)
+    return turn and of_message(turn), [of_response(one) for one in record.get("responses") or []]
+
+
+def asked(record: dict) -> str:
+    """All that the user and the system said: what an answer may take up."""
+    return "\n".join(_asked(record))
+
+
+def _asked(record: dict) -> Iterator[str]:
+    for message in record.get("messages") or []:
+        if message.get("role") in ("user", "system"):
+            yield text(message)

@@ -1,0 +1,126 @@
+"""Whether a text was cut: signs that need no model.
+
+Many good answers end without a full stop: a number, a name, a list, a formula, code. So only what no
+finished text does is a sign, and each says what it saw.
+"""
+
+import functools
+import re
+
+from qvl.curate import words
+
+CUT_REASONS = ("length", "max_tokens", "abort")  # OpenAI, vLLM and SGLang; other APIs; SGLang, vLLM
+OPEN_END = re.compile(
+    # what asks for more; an operator; an opening bracket or quote, never closed
+    r"(?:[,\u3001\uff0c;\uff1b:\uff1a(\uff08\[{\u300c\u300e\u201c]|(?:\d|\s)[=+*/\u00d7\u00f7<]|\s[-\u2013\u2014])$"
+)
+WORD = re.compile(r"[^\W\d_]+$")
+FEWEST_WORDS = 4  # a title may end in "the"; our choice
+LIST_LINE = re.compile(r"\s*(?:[-*+\u2022#|>]|\d+[.)\u3001]|[A-Za-z][.):])")
+SENTENCE_END = re.compile(
+    r"(?<![A-Z])[a-z\u00e0-\u024f\u0430-\u044f)\]\"']{3,}[.!?][\"')\u201d]* +(?=[^\W\d_])|[\u3002\uff01\uff1f]"
+)
+ABBREVIATIONS = (
+    "approx. ",
+    "prof. ",
+    "capt. ",
+    "etc. ",
+    "inc. ",
+    "dept. ",
+    "univ. ",
+    "figs. ",
+    "eqs. ",
+)
+CONCLUDES = re.compile(
+    r"\b(?:answer|result|total|conclusion|option|choice|value)\b|[=:\uff1a]|boxed|\u7b54\u6848|\u7ed3\u679c|\u6240\u4ee5|\u56e0\u6b64|\u7b54\u3048",
+    re.IGNORECASE,
+)
+LAST_WORDS = 5  # words (of two characters in Han and Kana) of a last sentence that is not a label
+LATEX_BEGIN = re.compile(r"\\(begin|end)\{")
+
+
+def cut(text: str, finish_reason: str = "") -> str:
+    """How one sees that the text was cut, or ""."""
+    if finish_reason in CUT_REASONS:
+        return f"finish_reason {finish_reason}"
+    return _unclosed(text) or _open_end(text.rstrip())
+
+
+def _unclosed(text: str) -> str:
+    """A code block, thought, formula or environment that nothing closes."""
+    if "```" in text and _fences(text) % 2:
+        return "a code block is not closed"
+    if "<think>" in text and text.rfind("<think>") > text.rfind("</think>"):
+        return "<think> is not closed"
+    if "<tool_call>" in text and text.rfind("<tool_call>") > text.rfind("</tool_call>"):
+        return "<tool_call> is not closed"
+    if "\\" in text:
+        kinds = LATEX_BEGIN.findall(text)
+        if kinds.count("begin") > kinds.count("end"):
+            return "\\begin without \\end"
+        if text.count("\\[") > text.count("\\]") and text.rfind("\\[") > text.rfind("\\]"):
+            return "\\[ without \\]"
+        if _open_braces(text, text.rfind("\\boxed{")):
+            return "\\boxed{ is not closed"
+    return "$$ without $$" if text.count("$$") % 2 else ""
+
+
+def _fences(text: str) -> int:
+    return sum(line.lstrip().startswith("```") for line in text.split("\n"))
+
+
+def _open_braces(text: str, start: int) -> bool:
+    """Whether the brace that opens after `start` is still open at the end."""
+    if start < 0:
+        return False
+    depth = 0
+    for character in text[start:]:
+        depth += (character == "{") - (character == "}")
+        if depth == 0 and character == "}":
+            return False
+    return True
+
+
+def _open_end(text: str) -> str:
+    if not text:
+        return ""
+    end = OPEN_END.search(text[-2:])
+    if end and not _is_complete_token(text):
+        return f"ends in {end.group().strip()!r}"
+    if not text[-1].isalpha():
+        return ""
+    line = text[text.rfind("\n") + 1 :]
+    spaced, unspaced = _last_words()
+    last = WORD.search(line)
+    if last and last.group() in spaced and line.count(" ") + 1 >= FEWEST_WORDS:
+        return f"ends in {last.group()!r}"
+    if len(line) >= 10 and line.endswith(unspaced):
+        return f"ends in {line[-2:]!r}"
+    return _unfinished_sentence(line)
+
+
+def _is_complete_token(text: str) -> bool:
+    """A lone token such as ":(" or "[" is an answer, not a cut text."""
+    return " " not in text and len(text) <= 3
+
+
+def _unfinished_sentence(line: str) -> str:
+    """In a line whose earlier sentences end, the last one does not."""
+    if LIST_LINE.match(line):
+        return ""
+    start = 0
+    for found in SENTENCE_END.finditer(line):
+        if not found.group().lower().endswith(ABBREVIATIONS):
+            start = found.end()
+    rest = line[start:]
+    if not start or CONCLUDES.search(rest):
+        return ""
+    count = rest.count(" ") + 1 if rest.isascii() or " " in rest.strip() else len(rest) / 2
+    return f"no end to the sentence {rest[:40]!r}" if count >= LAST_WORDS else ""
+
+
+@functools.cache
+def _last_words() -> tuple[frozenset[str], tuple[str, ...]]:
+    entries = words.lines("cut")
+    unspaced = tuple(line[2:] for line in entries if line.startswith("~ "))
+    return frozenset(line for line in entries if not line.startswith("~")), unspaced

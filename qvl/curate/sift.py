@@ -1,0 +1,77 @@
+"""Take failed answers out of records: what a filter of responses and a threshold on scores share."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from qvl.stage import Drop, Run
+
+
+class Verdicts(NamedTuple):
+    """What is wrong with a record's final turn, and with each of its responses; None is nothing."""
+
+    turn: Drop | None
+    responses: list[Drop | None]
+    has_turn: bool
+
+
+Judge = Callable[[dict], Verdicts]
+
+
+def sifted(run: Run, records: Iterable[dict], judge: Judge) -> Iterator[dict]:
+    """Pass on what is left of each record; reject it where nothing is, or its final turn fails.
+
+    A response that is taken out goes to the rejects in a record of the same id, whose reason is
+    "responses"; such a record is no input record and is counted in the notes alone.
+    """
+    counts: Counter[str] = Counter()
+    for record in records:
+        verdicts = judge(record)
+        reasons = Counter(verdict.reason for verdict in verdicts.responses if verdict)
+        counts["responses_kept"] += len(verdicts.responses) - reasons.total()
+        counts["responses_dropped"] += reasons.total()
+        counts.update({f"responses_{reason}": n for reason, n in reasons.items()})
+        drop = _of_record(verdicts)
+        if drop:
+            marked = _marked(record, verdicts, run.command) if reasons else record
+            run.reject(marked, drop.reason, drop.detail)
+        elif reasons:
+            taken = [
+                one
+                for one in _marked(record, verdicts, run.command)["responses"]
+                if "reject" in one
+            ]
+            detail = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common())
+            run.aside({"id": record.get("id"), "responses": taken}, "responses", detail)
+            pairs = zip(record["responses"], verdicts.responses, strict=True)
+            yield {**record, "responses": [one for one, verdict in pairs if not verdict]}
+        else:
+            yield record
+    if counts.total():
+        run.note(**counts)
+
+
+def _of_record(verdicts: Verdicts) -> Drop | None:
+    if verdicts.has_turn:
+        return verdicts.turn
+    if not verdicts.responses:
+        return Drop("no-response", "no final assistant turn and no responses")
+    failed = [verdict for verdict in verdicts.responses if verdict]
+    if len(failed) < len(verdicts.responses):
+        return None
+    if len(failed) == 1:
+        return failed[0]
+    ((reason, _),) = Counter(verdict.reason for verdict in failed).most_common(1)
+    first = next(verdict for verdict in failed if verdict.reason == reason)
+    return Drop(reason, f"all {len(failed)} responses fail; this one: {first.detail}")
+
+
+def _marked(record: dict, verdicts: Verdicts, stage: str) -> dict:
+    """The record with a `reject` on each response that failed."""
+    responses = []
+    for response, verdict in zip(record["responses"], verdicts.responses, strict=True):
+        if verdict:
+            reject = {"stage": stage, "reason": verdict.reason, "detail": verdict.detail}
+            response = {**response, "reject": reject}
+        responses.append(response)
+    return {**record, "responses": responses}
