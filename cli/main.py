@@ -24,6 +24,8 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "lineage": "lineage",
     "recover": "recover",
     "pack": "pack",
+    "sft": "sft",
+    "export": "export",
     "serve": "serve",
     "eval": "eval",
     "man": "man",

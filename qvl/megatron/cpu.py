@@ -1,9 +1,9 @@
 """megatron-core on a machine without CUDA, over gloo: one function, `install`.
 
 Megatron names its device in three ways, and each has its answer here: calls of torch.cuda, which are
-answered for the CPU; the literal "cuda" in a few files, which get a `torch` of their own; and type
-names such as 'torch.cuda.FloatTensor', which `type_names` lends for as long as they are asked for.
-Nothing here is active where CUDA is available.
+answered for the CPU; the literal "cuda" in a few files, which get a `torch` of their own; and methods
+of tensors, `.cuda()` and `.type()`, which `tensor_methods` answers for as long as it is open. Nothing
+here is active where CUDA is available.
 """
 
 import contextlib
@@ -50,19 +50,21 @@ def install() -> None:
 
 
 @contextlib.contextmanager
-def type_names() -> Iterator[None]:
-    """While the optimizer is built or steps: what `Tensor.type()` tells Megatron is 'torch.cuda.*'.
+def tensor_methods() -> Iterator[None]:
+    """While the optimizer is built, steps or is saved: `.cuda()` stays, `.type()` says torch.cuda.*.
 
     A mode costs a call for every operation, so the forward and backward passes run outside it.
     """
-    with _CudaNames() if needed() else contextlib.nullcontext():
+    with _AsCuda() if needed() else contextlib.nullcontext():
         yield
 
 
-class _CudaNames(TorchFunctionMode):
+class _AsCuda(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
+        if func is torch.Tensor.cuda:
+            return args[0]
         answer = func(*args, **(kwargs or {}))
         if func is torch.Tensor.type and isinstance(answer, str):
             asked_by = sys._getframe(1).f_code.co_filename

@@ -1,7 +1,6 @@
 """Processes and how they share the model. `start` comes before anything else of this package."""
 
 import os
-import warnings
 from dataclasses import dataclass
 
 import torch
@@ -33,8 +32,6 @@ def rank() -> int:
 def start(layout: Layout, *, seed: int = 0) -> None:
     """Join the world and lay out its ranks; a process without RANK is a world of its own."""
     need("megatron.core", extra="train")
-    # Megatron says at import what is not installed: apex, Transformer Engine, and so on.
-    warnings.filterwarnings("ignore", module="megatron")
     cpu.install()
     workarounds.install()
     from megatron.core import parallel_state

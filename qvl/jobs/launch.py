@@ -1,0 +1,83 @@
+"""The ranks of one machine, for `--nproc N`: the same command N times, and one exit status."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from types import FrameType
+
+POLL_SECONDS = 0.1
+PATIENCE_SECONDS = 10  # for the others to end by themselves when one has ended badly
+PR_SET_PDEATHSIG = 1
+
+
+def launch(count: int) -> int:
+    """Run this very command as `count` ranks; return the first status that is not 0.
+
+    An interrupt or SIGTERM goes on to every rank, which then saves and ends. When a rank fails, the
+    others are ended.
+    """
+    argv = [sys.executable, *sys.argv]
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    ranks = [
+        subprocess.Popen(
+            argv,
+            env={
+                **os.environ,
+                **address,
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(count),
+                "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(count))),
+            },
+            preexec_fn=_end_with_parent,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # a terminal's Ctrl-C comes once, through pass_on
+        )
+        for rank in range(count)
+    ]
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        for rank in ranks:
+            if rank.poll() is None:
+                rank.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return _wait(ranks)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait(ranks: list[subprocess.Popen]) -> int:
+    status, failed = 0, None
+    while any(rank.poll() is None for rank in ranks):
+        time.sleep(POLL_SECONDS)
+        status = status or next((rank.returncode for rank in ranks if rank.returncode), 0)
+        if status and failed is None:
+            failed = time.monotonic()
+        if failed is not None and time.monotonic() - failed > PATIENCE_SECONDS:
+            for rank in ranks:  # a rank alone would wait for the others for ever
+                rank.kill()
+    status = status or next((rank.returncode for rank in ranks if rank.returncode), 0)
+    return 128 - status if status < 0 else status
+
+
+def _threads(count: int) -> int:
+    return max(1, (os.cpu_count() or 1) // count)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _end_with_parent() -> None:
+    """A rank must not outlive a launcher that was killed (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,87 @@
+"""Megatron's distributed checkpoints: weights, optimizer, schedule and where the data stood.
+
+A checkpoint is the folder `step-NNNNNNN`, written beside its place and renamed, so one that has its
+name is whole. Saving starts a helper process, so the main module must be import-guarded.
+"""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from megatron.core import dist_checkpointing, parallel_state
+from megatron.core.dist_checkpointing.validation import StrictHandling
+
+from qvl.errors import UserError
+from qvl.megatron import cpu, parallel
+from qvl.megatron.qwen3vl import Qwen3VL
+from qvl.megatron.training import Trainer
+
+NAME = re.compile(r"step-(\d+)")
+
+
+def save(trainer: Trainer, folder: Path, state: dict[str, Any], *, keep: int) -> None:
+    """Write the checkpoint of `state["step"]`; delete all but the last `keep`. Every rank calls."""
+    place = folder / f"step-{state['step']:07d}"
+    partial = place.with_name(f"{place.name}.partial")
+    if parallel.rank() == 0:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    parallel.barrier()
+    with cpu.tensor_methods():
+        dist_checkpointing.save({**_sharded(trainer), "state": state}, str(partial))
+    parallel.barrier()
+    if parallel.rank() == 0:
+        shutil.rmtree(place, ignore_errors=True)
+        partial.replace(place)
+        for old in saved(folder)[:-keep]:
+            shutil.rmtree(old)
+    parallel.barrier()
+
+
+def saved(folder: Path) -> list[Path]:
+    """The whole checkpoints in a folder, the oldest first."""
+    return sorted(path for path in folder.glob("step-*") if NAME.fullmatch(path.name))
+
+
+def load(trainer: Trainer, path: Path) -> dict[str, Any]:
+    """Restore a trainer; return the state that was saved with it."""
+    with cpu.tensor_methods():
+        plan = _sharded(trainer, loading=True)
+        found = _load(plan, path)
+        trainer.model.load_state_dict(found["model"])
+        trainer.optimizer.load_state_dict(found["optimizer"])
+    trainer.scheduler.load_state_dict(found["scheduler"])
+    return found["state"]
+
+
+def load_weights(model: Qwen3VL, path: Path) -> dict[str, Any]:
+    """Restore a model's weights alone; return the state that was saved with them."""
+    found = _load({"model": model.sharded_state_dict(metadata=_metadata())}, path)
+    model.load_state_dict(found["model"])
+    return found["state"]
+
+
+def _sharded(trainer: Trainer, *, loading: bool = False) -> dict[str, Any]:
+    model = trainer.model.sharded_state_dict(metadata=_metadata())
+    optimizer = trainer.optimizer.sharded_state_dict(
+        model, is_loading=loading, metadata=_metadata()
+    )
+    out = {"model": model, "optimizer": optimizer}
+    return out if loading else {**out, "scheduler": trainer.scheduler.state_dict()}
+
+
+def _load(plan: dict[str, Any], path: Path) -> dict[str, Any]:
+    if not (path / "common.pt").is_file():
+        raise UserError(f"{path}: no Megatron checkpoint")
+    return dist_checkpointing.load(plan, str(path), strict=StrictHandling.ASSUME_OK_UNEXPECTED)
+
+
+def _metadata() -> dict[str, Any]:
+    """How the optimizer is laid out on disk: readable at another layout."""
+    return {
+        "distrib_optim_sharding_type": "fully_reshardable",
+        "distrib_optim_fully_reshardable_mem_efficient": False,
+        "chained_optim_avoid_prefix": True,
+        "dp_cp_group": parallel_state.get_data_parallel_group(with_context_parallel=True),
+    }
