@@ -28,6 +28,8 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "export": "export",
     "serve": "serve",
     "eval": "eval",
+    "tiny model": "tiny.model",
+    "tiny data": "tiny.data",
     "man": "man",
 }
 

@@ -1,0 +1,70 @@
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qvl.tiny import data, tasks
+from qvl.tiny.data import DataPlan
+from qvl.tiny.folder import whole
+
+from ..options import Seed
+
+
+def command(
+    out: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="The folder to make")],
+    train: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Training records in all, before duplicates are added; by default each task's "
+            f"own number, together {data.DEFAULT_TRAIN:,} (our choice)",
+        ),
+    ] = None,
+    test: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Held-out records, as many of each task"),
+    ] = DataPlan.test,
+    only: Annotated[
+        str,
+        typer.Option("--tasks", metavar="NAME,...", help=f"Which of {', '.join(tasks.TASKS)}"),
+    ] = ",".join(tasks.DEFAULT),
+    defect_share: Annotated[
+        float,
+        typer.Option(metavar="X", min=0, max=0.5, help="Share of training records with a defect"),
+    ] = DataPlan.defect_share,
+    thinking: Annotated[
+        bool,
+        typer.Option("--thinking", help="Steps go to reasoning_content, not the answer's text"),
+    ] = False,
+    seed: Seed = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace a set made here before")] = False,
+) -> None:
+    """Write a raw training set with defects and a clean held-out set, with their images.
+
+    OUT_DIR appears whole, with raw.jsonl.zst (conversations that end in the answer to learn),
+    test.jsonl.zst (single questions with their `answer`), images/, and defects.jsonl.zst, which
+    tells what is wrong with which record of the raw set: vague and empty queries, duplicates,
+    wrong answers, loops, cut answers, mixed languages. `source` is tiny/NAME. The last line of an
+    answer is the answer proper. Handwriting and photographs are real; the rest is drawn or
+    computed. The same seed gives the same files, and no seed's test set shares a sample with any
+    seed's training set.
+
+    \b
+    Examples:
+        $ qvl tiny data twin-text --tasks add,sum,logic --train 2000 --test 300
+        $ qvl tiny data twin --train 1000 --test 50 && qvl check twin/*.jsonl.zst
+    """
+    plan = DataPlan(
+        names=tasks.names(only),
+        seed=seed,
+        train=train,
+        test=test,
+        defect_share=defect_share,
+        thinking=thinking,
+    )
+    with whole(out, force=force, mark=data.RAW) as folder:
+        counts = data.write(folder, plan)
+    parts = (f"{name} {number:,}" for name, number in counts.items())
+    print(f"qvl tiny data: {', '.join(parts)}", file=sys.stderr)

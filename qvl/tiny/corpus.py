@@ -1,0 +1,53 @@
+"""The text that the twin's tokenizer is trained on: what the tasks say, enumerated.
+
+Nothing here is drawn at random, so every machine learns the same tokens.
+"""
+
+import json
+from collections.abc import Iterator
+
+from qvl.tiny.drawing import COLOURS, SHAPES
+from qvl.tiny.photographs import PHOTOGRAPHS
+from qvl.tiny.scenes import CARD_COLOURS, PLACES
+from qvl.tiny.text import ASKED, NAMES
+
+SPOKEN = [  # what prompts, tools and judges say around the tasks
+    "system\nuser\nassistant\n",
+    '{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [125, 250, 375, 500], '
+    '"label": "card", "img_idx": 0}}',
+    '{"type": "function", "function": {"name": "image_zoom_in_tool", "description": "Zoom in on '
+    'the image.", "parameters": {"type": "object", "properties": {"bbox_2d": {"type": "array"}}}}}',
+    "Read the number on the card. Read the red card and the blue card.",
+    "Look at the image, think step by step, and put your final answer within \\boxed{}.",
+    "Yes. No. The answer is 42.",
+]
+
+
+def lines() -> Iterator[str]:
+    yield from SPOKEN * 20
+    for number in range(100):
+        yield f"What is {number} + {99 - number}?"
+        yield f"Sum up {number // 10} {number % 10} 3 8."
+        yield f"{number}+{number % 10}={number + number % 10}\n{number}"
+        yield "Which digit is this?"
+        yield "How many objects are there?"
+        yield "What time is it?"
+        yield "Describe the cards."
+        yield "List the cards."
+        yield "What does the photograph show?"
+    for name in NAMES:
+        for other in NAMES:
+            for asked in ASKED:
+                yield f"{name} is taller than {other}. {other} is shorter than {name}."
+                yield f"Who is the {asked}?\n{name}"
+    for hue in COLOURS:
+        yield from [f"How many {hue} objects are there?", f"Which shape is {hue}?", hue] * 4
+        for shape in SHAPES:
+            yield from [f"What colour is the {shape}?", shape] * 2
+            yield f"Locate the {hue} {shape}."
+            yield json.dumps([{"bbox_2d": [167, 333, 583, 750], "label": f"{hue} {shape}"}])
+    for hue in CARD_COLOURS:
+        for place in PLACES:
+            yield f"{hue} {place}, {hue} {place}"
+    for name in PHOTOGRAPHS:
+        yield from [name] * 10

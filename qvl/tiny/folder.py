@@ -1,0 +1,44 @@
+"""A folder that appears whole or not at all."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from qvl.errors import UserError
+
+
+@contextlib.contextmanager
+def whole(target: Path, *, force: bool, mark: str) -> Iterator[Path]:
+    """A new folder beside `target` to write into, moved there on success.
+
+    An empty target is taken. One that is not is replaced only with `force`, and only if it holds
+    the file `mark`, so that a mistyped path costs nothing.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        if not force:
+            raise UserError(f"{target}: is there and not empty; replace it with --force")
+        if not (target / mark).is_file():
+            raise UserError(f"{target}: not replaced: it holds no {mark}, so it was not made here")
+    final = Path(os.path.realpath(target))
+    partial = final.with_name(f"{final.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"{target}: {error.strerror}") from None
+    try:
+        yield partial
+        if final.exists():
+            old = final.with_name(f"{final.name}.{os.getpid()}.old")
+            final.rename(old)
+            partial.rename(final)
+            shutil.rmtree(old)
+        else:
+            partial.rename(final)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise UserError(f"{error.filename}: {error.strerror}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
