@@ -143,7 +143,8 @@ def points_at_nothing(query: Query, rules: QueryRules) -> str:
     if vague.refers_back(query.last):
         return "refers to an earlier turn, and there is none"
     if query.images or query.videos:
-        return ""
+        wanted = vague.open_request(query.last) if query.answered else ""
+        return f"{wanted!r} asks for more than the reference answer tells" if wanted else ""
     pointed = vague.empty(query.last)
     return f"nothing says what {pointed!r} is" if pointed else ""
 

@@ -50,23 +50,29 @@ def prose(text: str) -> str:
 def mixture(asked: str, text: str, *, may_quote: bool = False) -> tuple[float, str]:
     """The share of the answer's words that are of another script than the query's, and a sample.
 
-    `may_quote`: the answer may hold what is written in an image, so nothing is told of it.
+    `may_quote`: the answer may hold what is written in an image. Then only speech in both scripts is
+    mixing, twice at least in the foreign one: a sign says little that glues a sentence together.
     """
     if text.isascii() and asked.isascii():
         return 0.0, ""
-    if may_quote or words.patterns("languages").find(asked.lower()):
+    if words.patterns("languages").find(asked.lower()):
         return 0.0, ""
     allowed = _scripts(asked)
     if not allowed:
         return 0.0, ""
-    body = prose(text)
-    total, foreign, sample = 0.0, 0.0, ""
-    for script, units, run in _runs(body):
+    total, foreign = 0.0, 0.0
+    runs, spoken = [], {True: 0, False: 0}
+    for script, units, run in _runs(prose(text)):
+        own = script in allowed or script == "name"
         total += units
-        if script not in allowed and script != "name":
+        if not own:
             foreign += units
-            sample = sample or run
-    return (foreign / total, sample[:40]) if foreign else (0.0, "")
+            runs.append(run)
+        if may_quote and (script == "Latin" or words.patterns("particles").find(run)):
+            spoken[own] += 1
+    if not runs or (may_quote and (spoken[False] < 2 or not spoken[True])):
+        return 0.0, ""
+    return foreign / total, " ".join(runs)[:40]
 
 
 @functools.lru_cache(maxsize=4096)

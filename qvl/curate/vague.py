@@ -2,35 +2,63 @@
 
 import functools
 import re
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from qvl.curate import words
 
 UNSPACED = ("zh", "ja", "th")  # languages that put no spaces between words
 LONGEST = 60  # characters; our choice: in our lists no vague query is longer, most queries are
-TOKEN = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*|\d+")
+TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+")
+
+
+class Language(NamedTuple):
+    """The word lists of one language."""
+
+    point: frozenset[str] = frozenset()
+    filler: frozenset[str] = frozenset()
+    person: frozenset[str] = frozenset()
+    open: frozenset[str] = frozenset()
+
+    def bare(self, tokens: list[str]) -> bool:
+        """Whether no token has a subject of its own."""
+        return bool(tokens) and all(one in self.point or one in self.filler for one in tokens)
 
 
 def empty(text: str) -> str:
     """The word that points, where no word of `text` has a subject of its own; else ""."""
-    if len(text) > LONGEST:
-        return ""
-    lowered = text.lower()
-    tokens = [token.replace("\u2019", "'") for token in TOKEN.findall(lowered)]
-    for language, (point, filler, person) in _lists().items():
-        if language in UNSPACED:
-            continue
-        if person and 0 < len(tokens) <= 3 and all(token in filler for token in tokens):
-            return "" if any(token in person for token in tokens) else " ".join(tokens)
-        pointed = next((token for token in tokens if token in point), "")
-        if pointed and all(token in point or token in filler for token in tokens):
+    for language, tokens in _readings(text):
+        pointed = next((token for token in tokens if token in language.point), "")
+        if pointed:
             return pointed
-    bare = words.SYMBOLS.sub("", lowered)
-    for pattern, point in _unspaced():
-        found = pattern.findall(bare)
-        pointed = next((word for word in found if word in point), "")
-        if pointed and len("".join(found)) == len(bare):
-            return pointed
+        if language.person and len(tokens) <= 3 and language.person.isdisjoint(tokens):
+            return " ".join(tokens)
     return ""
+
+
+def open_request(text: str) -> str:
+    """The word that asks for what no reference answer settles, where no other word has a subject."""
+    for language, tokens in _readings(text):
+        if not language.open.isdisjoint(tokens):
+            return next(token for token in tokens if token in language.open)
+    return ""
+
+
+def _readings(text: str) -> Iterator[tuple[Language, list[str]]]:
+    """Each language in which no word of a short `text` has a subject, and the words."""
+    if len(text) > LONGEST:
+        return
+    lowered = text.lower().replace("\u2019", "'")
+    tokens = TOKEN.findall(lowered)
+    joined = words.SYMBOLS.sub("", lowered)
+    for name, language in _languages().items():
+        if name not in UNSPACED:
+            if language.bare(tokens):
+                yield language, tokens
+        elif not joined.isascii():
+            found = _unspaced(name).findall(joined)
+            if found and len("".join(found)) == len(joined):
+                yield language, found
 
 
 def refers_back(text: str) -> bool:
@@ -39,24 +67,15 @@ def refers_back(text: str) -> bool:
 
 
 @functools.cache
-def _lists() -> dict[str, tuple[frozenset[str], frozenset[str], frozenset[str]]]:
-    """Language -> the words that point, the words around them, the words of persons."""
+def _languages() -> dict[str, Language]:
     lists: dict[str, dict[str, frozenset[str]]] = {}
     for line in words.lines("vague"):
         language, kind, *entries = line.replace(":", " ", 1).split()
         lists.setdefault(language, {})[kind] = frozenset(entries)
-    none: frozenset[str] = frozenset()
-    return {
-        language: (kinds["point"], kinds["filler"], kinds.get("person", none))
-        for language, kinds in lists.items()
-    }
+    return {language: Language(**kinds) for language, kinds in lists.items()}
 
 
 @functools.cache
-def _unspaced() -> list[tuple[re.Pattern[str], frozenset[str]]]:
-    found = []
-    for language in UNSPACED:
-        point, filler, _ = _lists()[language]
-        longest_first = sorted(point | filler, key=len, reverse=True)
-        found.append((re.compile("|".join(map(re.escape, longest_first))), point))
-    return found
+def _unspaced(language: str) -> re.Pattern[str]:
+    of = _languages()[language]
+    return re.compile("|".join(map(re.escape, sorted(of.point | of.filler, key=len, reverse=True))))
