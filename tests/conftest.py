@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["served"]  # a tiny checkpoint and one server of it, for all tests
+
 ROOT = Path(__file__).parent.parent
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -42,6 +42,10 @@ def echo(body, attempt):
     return completion(question(body))
 
 
+def echo_x(body, attempt):
+    return completion("x")
+
+
 def test_answers_come_in_input_order_and_the_concurrency_is_bounded():
     chance = random.Random(0)
 
@@ -85,11 +89,13 @@ def test_a_passing_failure_is_retried(status):
     ids=["connection dropped", "not JSON", "no choices", "aborted"],
 )
 def test_an_answer_that_is_none_is_retried_and_then_an_endpoint_error(broken):
-    with FakeEndpoint(lambda body, attempt: broken) as fake:
-        with Client([fake.url], "fake", retries=2, **QUICK) as client:
-            with pytest.raises(EndpointError, match="no answer after 3 attempts") as error:
-                client.complete(ask("x"))
-        assert fake.url in str(error.value)
+    with (
+        FakeEndpoint(lambda body, attempt: broken) as fake,
+        Client([fake.url], "fake", retries=2, **QUICK) as client,
+        pytest.raises(EndpointError, match="no answer after 3 attempts") as error,
+    ):
+        client.complete(ask("x"))
+    assert fake.url in str(error.value)
     assert len(fake.requests) == 3
 
 
@@ -149,10 +155,12 @@ def test_a_slow_answer_times_out():
         time.sleep(0.5)
         return completion("late")
 
-    with FakeEndpoint(answer) as fake:
-        with Client([fake.url], "fake", retries=0, timeout_seconds=0.1) as client:
-            with pytest.raises(EndpointError, match="no answer within"):
-                client.complete(ask("x"))
+    with (
+        FakeEndpoint(answer) as fake,
+        Client([fake.url], "fake", retries=0, timeout_seconds=0.1) as client,
+        pytest.raises(EndpointError, match="no answer within"),
+    ):
+        client.complete(ask("x"))
 
 
 def test_the_key_is_sent_and_never_shown(monkeypatch):
@@ -162,9 +170,12 @@ def test_the_key_is_sent_and_never_shown(monkeypatch):
     def answer(body, attempt):
         return 401, {}, {"error": {"message": "Incorrect API key: sk-secret-1"}}
 
-    with FakeEndpoint(answer) as fake, Client([fake.url], "fake", **QUICK) as client:
-        with pytest.raises(UserError, match="QVL_API_KEY") as error:
-            client.complete(ask("x"))
+    with (
+        FakeEndpoint(answer) as fake,
+        Client([fake.url], "fake", **QUICK) as client,
+        pytest.raises(UserError, match="QVL_API_KEY") as error,
+    ):
+        client.complete(ask("x"))
     assert "sk-" not in str(error.value)
     assert [headers["Authorization"] for headers, _ in fake.requests] == ["Bearer sk-secret-1"]
 
@@ -174,9 +185,8 @@ def test_an_image_goes_as_a_data_uri_typed_by_its_bytes(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(png)
     parts = [{"type": "image", "image": "photo.jpg"}, {"type": "text", "text": "What?"}]
     messages = [{"role": "user", "content": parts}]
-    with FakeEndpoint(lambda body, attempt: completion("x")) as fake:
-        with Client([fake.url], root=tmp_path) as client:
-            client.complete(messages, temperature=0.0, top_p=None)
+    with FakeEndpoint(echo_x) as fake, Client([fake.url], root=tmp_path) as client:
+        client.complete(messages, temperature=0.0, top_p=None)
     _, body = fake.requests[0]
     sent = body["messages"][0]["content"]
     uri = "data:image/png;base64," + base64.b64encode(png).decode()
@@ -190,9 +200,12 @@ def test_an_image_goes_as_a_data_uri_typed_by_its_bytes(tmp_path):
 def test_an_image_that_cannot_be_sent_is_the_request_s_fault(tmp_path, reference):
     (tmp_path / "t").write_text("text")
     messages = [{"role": "user", "content": [{"type": "image", "image": reference}]}]
-    with FakeEndpoint(echo) as fake, Client([fake.url], root=tmp_path) as client:
-        with pytest.raises(Refused):
-            client.complete(messages)
+    with (
+        FakeEndpoint(echo) as fake,
+        Client([fake.url], root=tmp_path) as client,
+        pytest.raises(Refused),
+    ):
+        client.complete(messages)
     assert fake.requests == []
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -38,12 +39,14 @@ def serve_local(
     it, and its exit status is returned; QVL_ENDPOINT is in its environment and {endpoint} in its
     arguments is replaced. SIGINT raises KeyboardInterrupt and SIGTERM Terminated, after all is down.
     """
-    for module in ("aiohttp", "torch", "transformers", "jinja2", "PIL"):
-        need(module, extra="serve")
+    if command and shutil.which(command[0]) is None:
+        raise UserError(f"{command[0]}: no such command")
     key = os.environ.get("QVL_API_KEY") or None
     if host not in LOOPBACK and key is None:
         raise UserError(f"--host {host}: others can reach it; set QVL_API_KEY to guard it")
-    listener = bind(host, port)  # before the long load: a port that is taken is told at once
+    listener = bind(host, port)  # before the long imports: a port that is taken is told at once
+    for module in ("aiohttp", "torch", "transformers", "jinja2", "PIL"):
+        need(module, extra="serve")
     from qvl.engines.local.checkpoint import Checkpoint
     from qvl.engines.local.http import Options, Server
 

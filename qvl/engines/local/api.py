@@ -219,7 +219,8 @@ def _choice(checkpoint: Checkpoint, order: Order, row: Row, index: int) -> dict:
 def _logprobs(checkpoint: Checkpoint, row: Row) -> list[dict]:
     def entry(token: int, logprob: float) -> dict:
         text = checkpoint.tokenizer.backend_tokenizer.decode([token], skip_special_tokens=False)
-        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+        whole = "\ufffd" not in text  # else a part of a character, which has no text of its own
+        return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if whole else None}
 
     return [
         {**entry(token, logprob), "top_logprobs": [entry(*each) for each in top]}
