@@ -18,6 +18,7 @@ from qvl.errors import Terminated, UserError
 COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "cat": "cat",
     "check": "check",
+    "select": "select",
     "filter-queries": "filter_queries",
     "filter-responses": "filter_responses",
     "score-responses": "score_responses",

@@ -1,0 +1,166 @@
+"""What the expression language can do to values: its comparisons and its functions.
+
+Values are JSON's. A missing field is null. Equality of unlike types is false. An order (<, <=, >,
+>=) exists between two numbers or two strings; any other is false, counted where none is null.
+"""
+
+import operator
+import re
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NamedTuple
+
+from qvl.curate import fields
+from qvl.errors import UserError
+
+MATCH_SECONDS = 1.0  # a pattern that takes longer on one text backtracks without end
+
+KINDS = {bool: "boolean", int: "number", float: "number", str: "string"}
+KINDS |= {list: "list", dict: "object", type(None): "null"}
+
+
+class Slow(UserError):
+    """A pattern ran out of time on a text."""
+
+
+def equal(left: Any, right: Any) -> bool:
+    """As in JSON: true is not 1, and 1 is 1.0."""
+    if type(left) is not type(right) and KINDS[type(left)] != KINDS[type(right)]:
+        return False
+    return left == right
+
+
+class Unlike:
+    """Counts the comparisons of values that have no order or no membership between them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def ordered(self, compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+        def compared(left: Any, right: Any) -> bool:
+            kind = KINDS[type(left)]
+            if kind == KINDS[type(right)] and kind in ("number", "string"):
+                return compare(left, right)
+            if left is not None and right is not None:
+                self.count += 1
+            return False
+
+        return compared
+
+    def contained(self, item: Any, container: Any) -> bool:
+        """An element of a list, a part of a string, a key of an object."""
+        if isinstance(container, list):
+            return any(equal(item, one) for one in container)
+        if isinstance(container, str | dict) and isinstance(item, str):
+            return item in container
+        if item is not None and container is not None:
+            self.count += 1
+        return False
+
+
+def arithmetic(compute: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Null where a side is no number, or where there is no result, as in 1 / 0."""
+
+    def computed(left: Any, right: Any) -> Any:
+        if KINDS[type(left)] != "number" or KINDS[type(right)] != "number":
+            return None
+        try:
+            return compute(left, right)
+        except (ZeroDivisionError, OverflowError):
+            return None
+
+    return computed
+
+
+ARITHMETIC = {
+    "+": arithmetic(operator.add),
+    "-": arithmetic(operator.sub),
+    "*": arithmetic(operator.mul),
+    "/": arithmetic(operator.truediv),
+    "%": arithmetic(operator.mod),
+}
+ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+
+def matcher(pattern: str) -> Callable[[Any], bool]:
+    """Whether a text holds a match of `pattern`. re.error where the pattern is none.
+
+    Slow where one text takes more than MATCH_SECONDS: the result of a bad pattern is an error,
+    never a guess. The alarm works in the main thread, and Python's matcher heeds it.
+    """
+    search = re.compile(pattern).search
+
+    def matches(value: Any) -> bool:
+        if not isinstance(value, str):
+            return False
+        before = signal.signal(signal.SIGALRM, too_slow)
+        signal.setitimer(signal.ITIMER_REAL, MATCH_SECONDS)
+        try:
+            return search(value) is not None
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def too_slow(number: int, frame: FrameType | None) -> None:
+        raise Slow(
+            f"matches: {pattern!r} takes over {MATCH_SECONDS:.0f} s on one text; "
+            "write it without nested repetition such as (a+)+"
+        )
+
+    return matches
+
+
+def _length(record: dict, value: Any) -> int | None:
+    if value is None:
+        return 0
+    return len(value) if isinstance(value, str | list | dict) else None
+
+
+def _both_strings(test: Callable[[str, str], bool]) -> Callable[[dict, Any, Any], bool]:
+    def tested(record: dict, left: Any, right: Any) -> bool:
+        return isinstance(left, str) and isinstance(right, str) and test(left, right)
+
+    return tested
+
+
+def _of_numbers(function: Callable[[list], Any]) -> Callable[[dict, Any], Any]:
+    def of(record: dict, value: Any) -> Any:
+        found = value if isinstance(value, list) else [value]
+        numbers = [one for one in found if KINDS[type(one)] == "number"]
+        return function(numbers) if numbers else None
+
+    return of
+
+
+def _role_text(record: dict, role: Any = None) -> str:
+    return fields.text(record, role)
+
+
+class Function(NamedTuple):
+    """`call` gets the record and then the arguments, from `fewest` to `most` of them."""
+
+    call: Callable[..., Any]
+    fewest: int
+    most: int
+
+
+FUNCTIONS = {  # has and matches are not here: the parser looks at how their argument is written
+    "len": Function(_length, 1, 1),
+    "lower": Function(lambda _, value: value.lower() if isinstance(value, str) else None, 1, 1),
+    "contains": Function(_both_strings(operator.contains), 2, 2),
+    "startswith": Function(_both_strings(str.startswith), 2, 2),
+    "endswith": Function(_both_strings(str.endswith), 2, 2),
+    "min": Function(_of_numbers(min), 1, 1),
+    "max": Function(_of_numbers(max), 1, 1),
+    "mean": Function(_of_numbers(lambda numbers: sum(numbers) / len(numbers)), 1, 1),
+    "field": Function(lambda record, name: record.get(name), 1, 1),
+    "text": Function(_role_text, 0, 1),
+    "question": Function(fields.question, 0, 0),
+    "final": Function(fields.final, 0, 0),
+    "prompt": Function(fields.prompt, 0, 0),
+    "images": Function(fields.images, 0, 0),
+    "videos": Function(fields.videos, 0, 0),
+    "modality": Function(fields.modality, 0, 0),
+    "media": Function(fields.media_kind, 0, 0),
+}
