@@ -18,7 +18,7 @@ WORD = re.compile(r"[^\W\d_]+$")
 FEWEST_WORDS = 4  # a title may end in "the"; our choice
 LIST_LINE = re.compile(r"\s*(?:[-*+\u2022#|>]|\d+[.)\u3001]|[A-Za-z][.):])")
 SENTENCE_END = re.compile(
-    r"(?<![A-Z])[a-z\u00e0-\u024f\u0430-\u044f)\]\"']{3,}[.!?][\"')\u201d]* +(?=[^\W\d_])|[\u3002\uff01\uff1f]"
+    r"[a-z\u00e0-\u024f\u0430-\u044f)\]\"']{3,}[.!?][\"')\u201d]* +(?=[^\W\d_])"
 )
 ABBREVIATIONS = (
     "approx. ",
@@ -35,7 +35,7 @@ CONCLUDES = re.compile(
     r"\b(?:answer|result|total|conclusion|option|choice|value)\b|[=:\uff1a]|boxed|\u7b54\u6848|\u7ed3\u679c|\u6240\u4ee5|\u56e0\u6b64|\u7b54\u3048",
     re.IGNORECASE,
 )
-LAST_WORDS = 5  # words (of two characters in Han and Kana) of a last sentence that is not a label
+LAST_WORDS = 5  # words; a shorter last sentence may be a label or a name
 LATEX_BEGIN = re.compile(r"\\(begin|end)\{")
 
 
@@ -96,6 +96,9 @@ def _open_end(text: str) -> str:
         return f"ends in {last.group()!r}"
     if len(line) >= 10 and line.endswith(unspaced):
         return f"ends in {line[-2:]!r}"
+    opened = max(line.rfind("("), line.rfind("\uff08"))
+    if opened > max(line.rfind(")"), line.rfind("\uff09")):
+        return f"ends within {line[opened : opened + 40]!r}"
     return _unfinished_sentence(line)
 
 
@@ -105,7 +108,10 @@ def _is_complete_token(text: str) -> bool:
 
 
 def _unfinished_sentence(line: str) -> str:
-    """In a line whose earlier sentences end, the last one does not."""
+    """In a line whose earlier sentences end, the last one does not.
+
+    Not told of Chinese and Japanese, in which many end a text without its full stop.
+    """
     if LIST_LINE.match(line):
         return ""
     start = 0
@@ -115,8 +121,8 @@ def _unfinished_sentence(line: str) -> str:
     rest = line[start:]
     if not start or CONCLUDES.search(rest):
         return ""
-    count = rest.count(" ") + 1 if rest.isascii() or " " in rest.strip() else len(rest) / 2
-    return f"no end to the sentence {rest[:40]!r}" if count >= LAST_WORDS else ""
+    long = rest.count(" ") + 1 >= LAST_WORDS
+    return f"no end to the sentence {rest[:40]!r}" if long else ""
 
 
 @functools.cache

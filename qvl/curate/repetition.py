@@ -17,6 +17,7 @@ MAX_PERIOD = 600  # characters: a paragraph; longer units are found as repeated 
 TAG = re.compile(r"<[^<>]{1,40}>")
 SEGMENT = re.compile(r"[\n.!?\u3002\uff01\uff1f;\uff1b]+")
 SHORTEST_SEGMENT = 12  # characters; "}", "Yes" and "So" recur in good texts
+LETTER = re.compile(r"[^\W\d_]")
 CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 
 
@@ -79,7 +80,7 @@ def repeated_share(text: str) -> tuple[float, str]:
     """
     prose = CODE.sub("\n", text) if "```" in text else text
     segments = [segment.strip() for segment in SEGMENT.split(prose)]
-    long = [segment for segment in segments if len(segment) >= SHORTEST_SEGMENT]
+    long = [one for one in segments if len(one) >= SHORTEST_SEGMENT and LETTER.search(one)]
     if len(set(long)) == len(long):
         return 0.0, ""
     wasted = {one: (n - 1) * len(one) for one, n in Counter(long).items() if n > 1}
