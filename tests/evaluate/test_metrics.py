@@ -1,0 +1,90 @@
+"""Accuracy, its interval, and what guessing would give."""
+
+import pytest
+
+from qvl.errors import UserError
+from qvl.evaluate import metrics
+
+
+def record(source, answer, rewards, task="logic", **response):
+    responses = [{"reward": reward, "num_tokens": 2, **response} for reward in rewards]
+    return {"source": source, "answer": answer, "task": task, "responses": responses}
+
+
+def tally(*records, **options):
+    counted = metrics.Tally("source", **options)
+    assert list(counted.watch(records)) == list(records)
+    return {row["group"]: row for row in counted.rows()}
+
+
+def test_wilson_s_interval_against_published_values():
+    """Newcombe 1998, table I, method 3."""
+    for right, n, low, high in [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ]:
+        assert metrics.wilson(right / n, n) == pytest.approx((low, high), abs=5e-5)
+    assert metrics.wilson(1.0, 5)[1] == 1.0
+
+
+def test_groups_and_all_together():
+    rows = tally(
+        record("a", "x", [1]), record("a", "x", [0]), record("b", "y", [1], finish_reason="length")
+    )
+    assert list(rows) == ["a", "b", "all"]
+    assert [row["accuracy"] for row in rows.values()] == pytest.approx([0.5, 1, 2 / 3])
+    assert [row["cut"] for row in rows.values()] == [0, 1, 1]
+    assert rows["all"]["tokens"] == 2
+
+
+def test_samples_of_one_record_count_as_one_record():
+    rows = tally(record("a", "x", [1, 0, 0, 0]), record("a", "x", [1, 1, 1, 1]))
+    assert rows["a"]["accuracy"] == 0.625
+    assert rows["a"]["interval"] == metrics.wilson(0.625, 2)
+    assert (rows["a"]["records"], rows["a"]["samples"]) == (2, 8)
+
+
+def test_guessing_is_the_best_single_answer_by_the_verifier():
+    answers = ["x"] * 5 + ["y"] * 3 + ["z"] * 2
+    rows = tally(*(record("a", answer, [0]) for answer in answers))
+    assert rows["a"]["guessing"] == 0.5
+    boxes = [[0, 0, 100, 100], [0, 0, 100, 90], [0, 0, 90, 100], [500, 500, 600, 600]]
+    rows = tally(*(record("a", box, [0], task="grounding") for box in boxes))
+    assert rows["a"]["guessing"] == 0.75
+    assert tally(record("a", "x", [0]), reward_name="m:f")["all"]["guessing"] is None
+
+
+def test_a_box_is_right_from_half_on():
+    rows = tally(record("a", "x", [0.49]), record("a", "x", [0.5]))
+    assert rows["a"]["accuracy"] == 0.5
+    assert rows["a"]["reward"] == pytest.approx(0.495)
+
+
+def test_minima():
+    rows = metrics.Tally("source")
+    rows.add(record("a=b", "x", [1]))
+    assert metrics.shortfalls(rows.rows(), [metrics.parse_minimum("a=b=0.9")]) == []
+    (missed,) = metrics.shortfalls(rows.rows(), [metrics.parse_minimum("c=0")])
+    assert missed == "c: no records; there are a=b, all"
+    for text in ("0.5", "a=", "a=2", "=0.5", "a=x"):
+        with pytest.raises(UserError, match="GROUP=X"):
+            metrics.parse_minimum(text)
+
+
+def test_the_table_is_aligned():
+    lines = metrics.table(
+        list(tally(record("a", "x", [1]), record("long name", "y", [0])).values())
+    )
+    assert len({len(line) for line in lines}) == 1
+    assert lines[0].split() == [
+        "group",
+        "n",
+        "accuracy",
+        "95%",
+        "interval",
+        "guessing",
+        "tokens",
+        "cut",
+    ]
