@@ -54,7 +54,7 @@ def command(
     \b
     Examples:
         $ qvl tiny data twin-text --tasks add,sum,logic --train 2000 --test 300
-        $ qvl tiny data twin --train 1000 --test 50 && qvl check twin/*.jsonl.zst
+        $ qvl tiny data twin --train 1000 --test 50 && qvl check twin/raw.jsonl.zst
     """
     plan = DataPlan(
         names=tasks.names(only),
