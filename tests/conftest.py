@@ -18,6 +18,10 @@ ROOT = Path(__file__).parent.parent
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite", action="store_true", help="Write tests/cases anew from what runs")
+
+
 @pytest.fixture(scope="session")
 def cli() -> Any:
     """The module behind the installed `qvl`."""

@@ -177,7 +177,7 @@ def denies_image(query: Query, rules: QueryRules) -> str:
     if not query.images:
         return ""
     found = words.patterns("no_image").find(query.last.lower())
-    return f"says {found!r}, and there are {query.images} images" if found else ""
+    return f"says {found!r}, and there is one" if found else ""
 
 
 def too_long(query: Query, rules: QueryRules) -> str:

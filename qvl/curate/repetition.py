@@ -18,6 +18,8 @@ TAG = re.compile(r"<[^<>]{1,40}>")
 SEGMENT = re.compile(r"[\n.!?\u3002\uff01\uff1f;\uff1b]+")
 SHORTEST_SEGMENT = 12  # characters; "}", "Yes" and "So" recur in good texts
 LETTER = re.compile(r"[^\W\d_]")
+SHORTEST_REPEATED = 120  # characters
+MARKUP = ("{", "[", "<", "|")  # what lists of boxes and tables begin with: their lines are alike
 CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 
 
@@ -76,8 +78,11 @@ def _common(text: str, one: int, other: int) -> int:
 def repeated_share(text: str) -> tuple[float, str]:
     """The share of the text, code apart, in lines and sentences that stood before, and the one that costs most.
 
-    After Gopher's "duplicate line character fraction" (arXiv 2112.11446, table A1), by sentences.
+    After Gopher's "duplicate line character fraction" (arXiv 2112.11446, table A1), by sentences. 0 for a
+    short text, in which two equal lines are the most of it, and for lists of boxes and tables.
     """
+    if len(text) < SHORTEST_REPEATED or text.lstrip()[:1] in MARKUP:
+        return 0.0, ""
     prose = CODE.sub("\n", text) if "```" in text else text
     segments = [segment.strip() for segment in SEGMENT.split(prose)]
     long = [one for one in segments if len(one) >= SHORTEST_SEGMENT and LETTER.search(one)]

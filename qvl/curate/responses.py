@@ -125,20 +125,16 @@ def _repetitive(text: str, rules: ResponseRules) -> str:
         least = rules.loop_chars * (1 if at_end else 2) * (1 if loop.wordy else 4)
         if loop.length >= least:
             return f"{loop.times:.0f} times {loop.unit.strip()[:40]!r}"
-    if len(text) < SHORTEST_REPEATED or text.lstrip()[:1] in MARKUP:
-        return ""
     share, segment = repetition.repeated_share(text)
     if share > rules.max_repeated:
         return f"{share:.2f} of the text stood before, such as {segment[:40]!r}"
-    if len(text) >= SHORTEST_DENSE:
+    if len(text) >= SHORTEST_DENSE and text.lstrip()[:1] not in repetition.MARKUP:
         dense = repetition.density(text)
         return f"compresses to {dense:.3f}" if dense < rules.min_density else ""
     return ""
 
 
-SHORTEST_REPEATED = 120  # characters; in less, two equal lines are most of the text
 SHORTEST_DENSE = 1000  # characters; less does not compress to 0.08 even in a loop
-MARKUP = ("{", "[", "<", "|")  # lists of boxes and tables: their lines are alike
 
 
 def special_token(answer: Answer, known: Known, rules: ResponseRules) -> str:
