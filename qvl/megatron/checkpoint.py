@@ -13,7 +13,7 @@ from megatron.core import dist_checkpointing, parallel_state
 from megatron.core.dist_checkpointing.validation import StrictHandling
 
 from qvl.errors import UserError
-from qvl.megatron import cpu, parallel
+from qvl.megatron import cpu, parallel, workarounds
 from qvl.megatron.qwen3vl import Qwen3VL
 from qvl.megatron.training import Trainer
 
@@ -46,6 +46,7 @@ def saved(folder: Path) -> list[Path]:
 
 def load(trainer: Trainer, path: Path) -> dict[str, Any]:
     """Restore a trainer; return the state that was saved with it."""
+    workarounds.allocate_state(trainer.optimizer)
     with cpu.tensor_methods():
         plan = _sharded(trainer, loading=True)
         found = _load(plan, path)

@@ -7,6 +7,8 @@ left alone.
 import importlib
 from typing import Any
 
+import torch
+
 
 def install() -> None:
     _moe_without_transformer_engine()
@@ -42,3 +44,18 @@ def _optimizer_step_counts() -> None:
 
     optimizer._set_main_param_and_optimizer_states = with_steps
     optimizer._steps_are_mended = True
+
+
+def allocate_state(optimizer: Any) -> None:
+    """Give a new optimizer the state that a first step would: planning to load it asks for `step`."""
+    for part in getattr(optimizer, "chained_optimizers", [optimizer]):
+        if not isinstance(part.optimizer, torch.optim.AdamW):
+            continue  # those of apex and Transformer Engine keep the count in the group
+        for group in part.optimizer.param_groups:
+            for parameter in group["params"]:
+                if not part.optimizer.state[parameter]:
+                    part.optimizer.state[parameter] = {
+                        "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                        "exp_avg": torch.zeros_like(parameter),
+                        "exp_avg_sq": torch.zeros_like(parameter),
+                    }

@@ -1,0 +1,90 @@
+"""Ranks for the tests of qvl.megatron: real processes over gloo, forked from one warm server."""
+
+import multiprocessing
+import os
+import socket
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from checkpoints import write_checkpoint
+
+TIMEOUT_SECONDS = 100
+WARM = ["qvl.megatron.checkpoint", "qvl.megatron.weights", "checkpoints"]
+
+Ranks = Callable[..., list[Any]]
+
+
+@pytest.fixture(scope="session")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
+    """ranks(n, function, *args): what `function(*args)` returned on each of n ranks.
+
+    `function` is one of a module's, its arguments and answer are plain or tensors. torch and
+    Megatron are imported once, in the server that every rank is forked from.
+    """
+    context = multiprocessing.get_context("forkserver")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    context.set_forkserver_preload(WARM)
+
+    def run(count: int, function: Callable[..., Any], *args: Any) -> list[Any]:
+        folder = tmp_path_factory.mktemp("ranks")
+        port = free_port()
+        processes = [
+            context.Process(target=one_rank, args=(rank, count, port, folder, function, args))
+            for rank in range(count)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(TIMEOUT_SECONDS)
+            if process.is_alive():
+                process.kill()
+        errors = [path.read_text() for path in sorted(folder.glob("*.error"))]
+        assert not errors, "\n".join(errors)
+        assert [process.exitcode for process in processes] == [0] * count
+        return [torch.load(folder / f"{rank}.pt") for rank in range(count)]
+
+    return run
+
+
+def one_rank(
+    rank: int, count: int, port: int, folder: Path, function: Callable[..., Any], args: tuple
+) -> None:
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE=str(count),
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+    )
+    torch.set_num_threads(1)
+    from qvl.megatron import parallel
+
+    try:
+        parallel.start(parallel.Layout())
+        torch.save(function(*args), folder / f"{rank}.pt")
+        parallel.finish()
+    except Exception:
+        (folder / f"{rank}.error").write_text(f"rank {rank}:\n{traceback.format_exc()}")
+        raise
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder of a random dense Qwen3-VL with tied embeddings."""
+    return write_checkpoint(tmp_path_factory.mktemp("dense"), moe=False, tied=True)
+
+
+@pytest.fixture(scope="session")
+def moe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with experts, embeddings not tied."""
+    return write_checkpoint(tmp_path_factory.mktemp("moe"), moe=True, tied=False)

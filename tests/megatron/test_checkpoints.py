@@ -1,0 +1,62 @@
+"""A saved and loaded run goes on as if nothing had happened."""
+
+import checkpoints
+import pytest
+import torch
+from test_equals_transformers import STEP, build
+
+
+def train(folder, place, stops):
+    """Four steps; after each of `stops` the trainer is saved, thrown away, and loaded anew."""
+    from qvl.megatron import checkpoint, parallel, training, weights
+    from qvl.model.folder import Folder
+
+    def fresh():
+        wanted = training.Optimization(
+            min_lr=1e-3, warmup_steps=2, steps=4, schedule="cosine", **STEP
+        )
+        return training.prepare(build(folder), wanted)
+
+    trainer = fresh()
+    rank, ranks = parallel.data_rank()
+    losses = []
+    for number in range(1, 5):
+        lines = [checkpoints.pack(10 * number + other) for other in range(2)]
+        mine = [checkpoints.batch(folder, line) for line in lines[rank::ranks]]
+        done = training.step(trainer, mine, len(mine), checkpoints.loss_weight(lines))
+        losses.append(done.loss)
+        if number in stops:
+            checkpoint.save(trainer, place, {"step": number}, keep=1)
+            trainer = fresh()
+            state = checkpoint.load(trainer, checkpoint.saved(place)[-1])
+            assert state == {"step": number}
+    return losses, weights.export(trainer.model, Folder(folder))
+
+
+@pytest.mark.parametrize(("kind", "count"), [("dense", 2), ("moe", 1)])
+def test_a_resumed_run_ends_with_the_same_bits(ranks, request, tmp_path, kind, count):
+    folder = request.getfixturevalue(kind)
+    whole = ranks(count, train, folder, tmp_path, ())
+    resumed = ranks(count, train, folder, tmp_path, (2,))
+    assert [path.name for path in tmp_path.iterdir()] == ["step-0000002"]
+    for (losses, tensors), (again, others) in zip(whole, resumed, strict=True):
+        assert losses == again
+        for name, tensor in tensors.items():
+            assert torch.equal(tensor, others[name]), name
+
+
+def weights_of(folder, path):
+    from qvl.megatron import checkpoint, parallel, training, weights
+    from qvl.model.folder import Folder
+    from qvl.model.shape import load_shape
+
+    model = training.build_model(load_shape(folder), parallel.Layout(), torch.float32)
+    checkpoint.load_weights(model, path)
+    return weights.export(model, Folder(folder))
+
+
+def test_one_rank_reads_the_weights_that_two_have_saved(ranks, dense, tmp_path):
+    (_, expected), _ = ranks(2, train, dense, tmp_path, (4,))
+    (tensors,) = ranks(1, weights_of, dense, tmp_path / "step-0000004")
+    for name, tensor in tensors.items():
+        assert torch.equal(tensor, expected[name]), name
