@@ -19,6 +19,8 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "cat": "cat",
     "check": "check",
     "select": "select",
+    "mix": "mix",
+    "shuffle": "shuffle",
     "filter-queries": "filter_queries",
     "filter-responses": "filter_responses",
     "score-responses": "score_responses",

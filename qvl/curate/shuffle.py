@@ -1,0 +1,57 @@
+"""A random order of a stream that need not fit in memory.
+
+Every record draws a key, and the stream is sorted by it. What does not fit is spread over 64 files
+by the first digits of the key, and each file is sorted in its turn. So the order depends on the
+seed and on the input alone: neither on the memory nor on the machine.
+"""
+
+import random
+from collections.abc import Iterable, Iterator
+
+import orjson
+
+from qvl.curate.lines import encoded
+from qvl.errors import UserError
+from qvl.io.spill import Spill
+from qvl.stage import Run
+
+DIGITS = 20  # octal; a key has 60 bits
+PARTS = {b"%02o" % part: part for part in range(64)}  # two digits tell the file
+OVERHEAD = 41  # bytes of Python per line, and of the list that holds it
+
+
+def shuffled(run: Run, seed: int, buffer_mib: float) -> Iterator[dict]:
+    """The records of `run` in the order of `seed`. At most `buffer_mib` of them are in memory."""
+    if buffer_mib <= 0:
+        raise UserError(f"--buffer-mib {buffer_mib}: must be over 0")
+    draw = random.Random(seed).getrandbits
+    keyed = (b"%020o" % draw(3 * DIGITS) + line for _, line in encoded(run, run))
+    for line in ordered(keyed, int(buffer_mib * (1 << 20))):
+        yield orjson.loads(memoryview(line)[DIGITS:])
+
+
+def ordered(lines: Iterable[bytes], buffer: int, digit: int = 0) -> Iterator[bytes]:
+    """Lines sorted by their key. They share the digits before `digit`."""
+    lines = iter(lines)
+    held: list[bytes] = []
+    size = 0
+    for line in lines:
+        held.append(line)
+        size += len(line) + OVERHEAD
+        if size > buffer and len(held) > 1 and digit < DIGITS:
+            break
+    else:
+        held.sort()
+        yield from held
+        return
+    # A quarter of the buffer is for what waits to be compressed.
+    parts = [Spill(max(1 << 12, buffer // 256)) for _ in PARTS]
+    held.reverse()
+    while held:
+        line = held.pop()
+        parts[PARTS[line[digit : digit + 2]]].push(line)
+    for line in lines:
+        parts[PARTS[line[digit : digit + 2]]].push(line)
+    parts.reverse()
+    while parts:
+        yield from ordered(parts.pop().drain(), buffer, digit + 2)

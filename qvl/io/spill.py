@@ -1,0 +1,107 @@
+"""Lines put aside on disk and read back in order, when there are more than memory should hold.
+
+The file has no name: it is gone with the process, however that ends. It lies in $TMPDIR.
+"""
+
+import functools
+import os
+import tempfile
+from array import array
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import zstandard
+
+from qvl.errors import UserError
+
+BLOCK = 1 << 20  # bytes of lines that are compressed together
+LEVEL = 1  # the file lives for seconds
+
+
+class Spill:
+    """A first-in-first-out queue of lines. At most two blocks of it are in memory.
+
+    What is taken before a block has filled never touches the disk, unless `keep`, with which all
+    lines stay and `rewind` goes back to the first.
+    """
+
+    def __init__(self, block: int = BLOCK, *, keep: bool = False) -> None:
+        self.block, self.keep = block, keep
+        self._file: BinaryIO | None = None
+        self._offsets = array("Q", [0])  # where each block on disk begins, and the end
+        self._next = 0  # the block on disk that is read next
+        self._tail: list[bytes] = []  # newest lines, not on disk
+        self._size = 0
+        self._taken = 0  # of the tail, where it is kept
+        self._head: Iterator[bytes] = iter(())  # oldest lines
+
+    def push(self, line: bytes) -> None:
+        """Add a line, which ends in its line feed."""
+        self._tail.append(line)
+        self._size += len(line)
+        if self._size >= self.block:
+            self._put()
+
+    def pop(self) -> bytes | None:
+        """The oldest line; None where there is none."""
+        line = next(self._head, None)
+        if line is None:
+            self._head = self._oldest()
+            line = next(self._head, None)
+        return line
+
+    def drain(self) -> Iterator[bytes]:
+        """All lines, the oldest first."""
+        while (line := self.pop()) is not None:
+            yield line
+
+    def rewind(self) -> None:
+        """Begin again with the first line. Needs `keep`."""
+        self._head, self._next, self._taken = iter(()), 0, 0
+
+    def _oldest(self) -> Iterator[bytes]:
+        if self._next + 1 < len(self._offsets):
+            return iter(self._get())
+        if self.keep:
+            lines = self._tail[self._taken : self._taken + 1]
+            self._taken += len(lines)
+            return iter(lines)
+        lines, self._tail, self._size = self._tail, [], 0
+        return iter(lines)
+
+    def _put(self) -> None:
+        data = memoryview(_compressor().compress(b"".join(self._tail)))
+        at = self._offsets[-1]
+        self._offsets.append(at + len(data))
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives on
+            while data:
+                done = os.pwrite(self._file.fileno(), data, at)
+                data, at = data[done:], at + done
+        except OSError as error:
+            raise UserError(
+                f"{tempfile.gettempdir()}: {error.strerror}; set TMPDIR to a folder with more room"
+            ) from None
+        if self._taken:  # the reader is amid these lines
+            self._head, self._next = iter(self._tail[self._taken :]), self._next + 1
+        self._tail, self._size, self._taken = [], 0, 0
+
+    def _get(self) -> list[bytes]:
+        assert self._file is not None
+        start, end = self._offsets[self._next], self._offsets[self._next + 1]
+        self._next += 1
+        parts = []
+        while start < end:
+            part = os.pread(self._file.fileno(), end - start, start)
+            assert part, "a temporary file has shrunk"
+            parts.append(part)
+            start += len(part)
+        data = zstandard.ZstdDecompressor().decompress(b"".join(parts))
+        return data.splitlines(keepends=True)  # JSON escapes every other line end
+
+
+@functools.cache
+def _compressor() -> Any:
+    """One for all spills, because each holds about a megabyte."""
+    return zstandard.ZstdCompressor(level=LEVEL)

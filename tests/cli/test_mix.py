@@ -1,0 +1,112 @@
+import re
+
+import orjson
+import pytest
+
+
+def lines(text: str) -> list[dict]:
+    return [orjson.loads(line) for line in text.splitlines()]
+
+
+def make(name: str, **tasks: int) -> str:
+    """A file of records sorted by task: the hardest order to mix."""
+    parts = [
+        f'seq -f \'{{"id":"{task}-%.0f","task":"{task}","filler":"{"word " * 40}"}}\' {count}'
+        for task, count in tasks.items()
+    ]
+    return f"({'; '.join(parts)}) > {name}"
+
+
+def test_one_third_text_and_two_thirds_multimodal_is_the_default(sh):
+    done = sh("qvl mix records.jsonl.zst --plain --rejects rest.jsonl")
+    kinds = ["image" in str(record["messages"]) for record in lines(done.stdout)]
+    assert kinds.count(True) == 4
+    assert abs(kinds.count(False) - 2) < 2
+    rest = lines(sh("cat rest.jsonl").stdout)
+    assert [record["reject"]["reason"] for record in rest] == ["over-ratio"] * (10 - len(kinds))
+    assert f"mixed text {kinds.count(False)}, multimodal 4" in done.stderr
+
+
+def test_cold_start_is_one_to_one(sh):
+    done = sh("qvl mix --ratio cold-start records.jsonl.zst -o out.zst")
+    assert re.search("mixed text [45], multimodal 4,", done.stderr)
+
+
+def test_the_ratio_holds_all_along_a_stream_that_is_sorted_by_bucket(sh):
+    sh(make("in.jsonl", a=9000, b=3000, c=100))
+    done = sh("qvl mix --by task --ratio a=3,b=1 --rejects rest.jsonl in.jsonl --plain")
+    counts = {"a": 0, "b": 0}
+    for number, record in enumerate(lines(done.stdout), 1):
+        counts[record["task"]] += 1
+        assert abs(counts["a"] - number * 3 / 4) < 2
+    assert counts["a"] + counts["b"] > 11_990
+    rest = lines(sh("cat rest.jsonl").stdout)
+    assert len(rest) + sum(counts.values()) == 12_100
+    assert [r["reject"]["reason"] for r in rest].count("no-bucket") == 100
+
+
+def test_order_within_a_bucket_stays_and_the_seed_decides_the_rest(sh):
+    sh(make("in.jsonl", a=500, b=500))
+    mix = "qvl mix --by task --ratio a=1,b=1 in.jsonl --plain --seed"
+    first, again, other = (sh(f"{mix} {seed}").stdout for seed in (1, 1, 2))
+    assert first == again != other
+    assert [r["id"] for r in lines(first) if r["task"] == "a"][:3] == ["a-1", "a-2", "a-3"]
+
+
+def test_files_can_be_the_buckets(sh):
+    sh(make("a.jsonl", a=300))
+    sh(make("b.jsonl", b=200))
+    done = sh("qvl mix --ratio 1,1 a.jsonl b.jsonl --rejects rest.jsonl --report r.json --plain")
+    kept, rest = lines(done.stdout), lines(sh("cat rest.jsonl").stdout)
+    assert len(kept) + len(rest) == 500
+    assert 399 <= len(kept) <= 403
+    report = orjson.loads(sh("cat r.json").stdout)
+    assert {source["name"]: source["records"] for source in report["inputs"]} == {
+        "a.jsonl": 300,
+        "b.jsonl": 200,
+    }
+
+
+@pytest.mark.parametrize(
+    "where", ["--by task --ratio a=1,b=1 in.jsonl", "--ratio 1,1 a.jsonl b.jsonl"]
+)
+def test_oversample_repeats_the_dry_bucket_under_new_ids(sh, where):
+    sh(make("a.jsonl", a=3000) + ";" + make("b.jsonl", b=1000) + "; cat a.jsonl b.jsonl > in.jsonl")
+    done = sh(f"qvl mix {where} --oversample 5 --plain")
+    kept = lines(done.stdout)
+    names = [record["id"] for record in kept]
+    assert len(set(names)) == len(names) >= 5999
+    assert "b-1-repeat2" in names
+    assert {f"a-{n}" for n in range(1, 3001)} <= set(names)  # what was scarce is repeated, no other
+    assert not any(name.startswith("a") and "repeat" in name for name in names)
+    done = sh(f"qvl mix {where} --oversample 1 --plain --rejects rest.jsonl")
+    new = [record for record in lines(done.stdout) if "repeat" not in record["id"]]
+    assert len(new) + len(lines(sh("cat rest.jsonl").stdout)) == 4000
+
+
+def test_a_bucket_that_nothing_falls_into_is_an_error_that_says_what_there_is(sh):
+    done = sh("qvl mix --by task --ratio math=1,maths=1 records.jsonl.zst")
+    assert done.returncode == 2
+    assert "no record is 'maths'; by task there is math," in done.stderr
+    done = sh("qvl mix --by modality records.jsonl.zst")
+    assert "did you mean --by 'modality()'?" in done.stderr
+
+
+def test_shares_must_be_as_many_as_files(sh):
+    done = sh("qvl mix --ratio 1,2 records.jsonl.zst")
+    assert done.returncode == 2
+    assert "2 shares for 1 file(s)" in done.stderr
+
+
+def test_a_cut_file_among_the_buckets_is_an_error(sh):
+    done = sh(
+        "head -c 300 records.jsonl.zst > cut.zst; qvl mix --ratio 1,1 records.jsonl.zst cut.zst -o o.zst"
+    )
+    assert done.returncode == 2
+    assert "cut.zst: cut short" in done.stderr
+    assert sh("ls o.zst").returncode != 0
+
+
+def test_no_records_mix_to_no_records(sh):
+    done = sh(": > empty.jsonl; qvl mix empty.jsonl --plain")
+    assert (done.returncode, done.stdout) == (0, "")
