@@ -89,6 +89,8 @@ def write(folder: Path, size: str, *, moe: bool, thinking: bool, seed: int) -> i
     _write_json(folder / "preprocessor_config.json", image_processor())
     _write_json(folder / "video_preprocessor_config.json", video_processor())
     (folder / "chat_template.jinja").write_text(template(kind))
+    # safetensors leaves it to its owner alone.
+    (folder / "model.safetensors").chmod((folder / "config.json").stat().st_mode)
     return sum(weight.numel() for weight in model.parameters())
 
 

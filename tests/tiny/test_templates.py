@@ -11,7 +11,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from qvl.tiny.model import template
 
-CASES = 3000
+CASES = 1000
 
 
 def render(source: str, messages: list[dict], **options: Any) -> str:
