@@ -21,7 +21,7 @@ def curated(tmp_path_factory):
     from conftest import shell
 
     done = shell(folder)(
-        "qvl tiny data twin --train 4000 --test 50 --defect-share 0.25"
+        "qvl tiny data twin --train 2400 --test 50 --defect-share 0.25"
         " && qvl filter-queries twin/raw.jsonl.zst --rejects queries.zst"
         " | qvl filter-responses --rejects responses.zst -o kept.zst"
     )
