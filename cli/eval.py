@@ -96,7 +96,7 @@ def command(
 
     \b
     Examples:
-        $ qvl serve tiny --port 0 -- qvl eval --by task --max-tokens 4 tasks.jsonl.zst | zstdcat
+        $ qvl serve twin --port 0 -- qvl eval --by task --max-tokens 4 test.jsonl.zst | zstdcat
     """
     if num_samples > 1 and temperature == 0:
         raise UserError(f"--num-samples {num_samples} at --temperature 0 are all the same answer")

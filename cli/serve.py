@@ -51,8 +51,8 @@ def command(
 
     \b
     Examples:
-        $ qvl serve tiny --port 0 -- qvl eval --max-tokens 4 tasks.jsonl.zst -o scored.jsonl.zst
-        $ qvl serve tiny --port 0 -- sh -c 'curl -s {endpoint}/v1/models'
+        $ qvl serve twin --port 0 -- qvl eval --max-tokens 4 test.jsonl.zst -o scored.jsonl.zst
+        $ qvl serve twin --port 0 -- sh -c 'curl -s {endpoint}/v1/models'
     """
 
     def ready(facts: dict) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import CancelledError
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_endpoint import FakeEndpoint, completion, question
@@ -17,7 +18,7 @@ from qvl.client.endpoint import Refused, backoff, parse
 from qvl.client.media import media_type, responses
 from qvl.errors import EndpointError, UserError
 
-QUICK = {"first_backoff_seconds": 0.01}
+QUICK: Any = {"first_backoff_seconds": 0.01}
 
 
 def ask(text):

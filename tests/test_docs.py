@@ -81,7 +81,11 @@ def test_every_example_in_a_help_text_runs(commands, tmp_path):
     assert sorted(slow.found) == sorted(NEEDS_A_MODEL)
 
 
-NEEDS_A_MODEL: list[str] = []  # run by tests/test_recipe.py, which has one
+NEEDS_A_MODEL = [  # run by tests/engines/test_examples.py, which has one
+    "qvl serve twin --port 0 -- qvl eval --max-tokens 4 test.jsonl.zst -o scored.jsonl.zst",
+    "qvl serve twin --port 0 -- sh -c 'curl -s {endpoint}/v1/models'",
+    "qvl serve twin --port 0 -- qvl eval --by task --max-tokens 4 test.jsonl.zst | zstdcat",
+]
 
 
 def test_every_option_has_help(commands):

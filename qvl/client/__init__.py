@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,7 +123,7 @@ class Client:
 
     def map(
         self, items: Iterable[Item], request: Callable[[Item], Request]
-    ) -> Iterator[tuple[Item, "dict | Refused"]]:
+    ) -> Generator[tuple[Item, "dict | Refused"], None, None]:
         """Each item with its answer, in order; the window is bounded, so items may be endless."""
         window: deque[tuple[Item, Future[dict]]] = deque()
         try:

@@ -19,6 +19,7 @@ REWARDS = {  # a verifier's name, or the task that it judges -> where; imported 
     "boxes": "qvl.reward.boxes:score",
     "list": "qvl.reward.items:score",
     "math": "qvl.reward.number:score",
+    "caption": "qvl.reward.items:score",
     "counting": "qvl.reward.number:score",
     "grounding": "qvl.reward.boxes:score",
     "logic": "qvl.reward.exact:score",

@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
@@ -52,6 +53,12 @@ def with_image(reference, words="what?"):
     ]
 
 
+def load(folder) -> Any:
+    from transformers import Qwen3VLForConditionalGeneration
+
+    return Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+
+
 @pytest.fixture(scope="module")
 def reference(twin):
     """transformers' own greedy generation of a user's turn: token ids, the end included."""
@@ -59,7 +66,7 @@ def reference(twin):
     from PIL import Image
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(twin)
-    model = transformers.Qwen3VLForConditionalGeneration.from_pretrained(twin, dtype=torch.float32)
+    model = load(twin)
     processor = transformers.AutoImageProcessor.from_pretrained(twin, backend="pil")
     pad = tokenizer.convert_tokens_to_ids("<|image_pad|>")
     vision = ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"]
@@ -133,13 +140,11 @@ def test_samples_differ_and_a_seed_repeats_them(served):
 
 def test_samples_follow_the_model_s_distribution(served, twin):
     """800 first tokens against the softmax: each share within 4.5 standard deviations."""
-    import transformers
-
     total, drawn = 800, []
     for seed in range(8):
         answer = ask(served, "d", n=100, temperature=1.0, seed=seed, max_tokens=1)
         drawn += [row[0] for row in tokens(answer)]
-    model = transformers.Qwen3VLForConditionalGeneration.from_pretrained(twin, dtype=torch.float32)
+    model = load(twin)
     with torch.no_grad():
         shares = model(torch.tensor([answer["prompt_token_ids"]])).logits[0, -1].softmax(-1)
     for token in shares.topk(8).indices.tolist():
@@ -162,13 +167,13 @@ def test_max_tokens_cuts_and_says_so(served):
 
 def test_the_end_token_stops_an_answer_and_is_not_in_its_text(served, twin):
     """64 samples of up to 200 tokens: some end by themselves."""
-    end = json.loads((twin / "config.json").read_text())["text_config"]["eos_token_id"]
+    ends = json.loads((twin / "generation_config.json").read_text())["eos_token_id"]
     choices = ask(served, "e", temperature=1.5, seed=0, n=64, max_tokens=200)["choices"]
     stopped = [choice for choice in choices if choice["finish_reason"] == "stop"]
     assert stopped
     for choice in stopped:
-        assert choice["token_ids"][-1] == end
-        assert end not in choice["token_ids"][:-1]
+        assert choice["token_ids"][-1] in ends
+        assert not set(ends) & set(choice["token_ids"][:-1])
         assert "<|im_end|>" not in choice["message"]["content"]
 
 
@@ -200,10 +205,8 @@ def test_a_presence_penalty_keeps_an_answer_from_repeating_itself(served):
 
 
 def test_logprobs_are_the_model_s(served, twin):
-    import transformers
-
     answer = ask(served, "l", max_tokens=6, logprobs=True, top_logprobs=3)
-    model = transformers.Qwen3VLForConditionalGeneration.from_pretrained(twin, dtype=torch.float32)
+    model = load(twin)
     prompt, (row,) = answer["prompt_token_ids"], tokens(answer)
     with torch.no_grad():
         logprobs = model(torch.tensor([prompt + row])).logits[0].log_softmax(-1)
@@ -240,13 +243,13 @@ def test_a_stream_says_what_a_whole_answer_says(served):
         ({"temperature": "hot"}, "temperature"),
         ({"top_p": 2}, "top_p"),
         ({"max_tokens": 0}, "max_tokens"),
-        ({"max_tokens": 10_000}, "context length is 2048"),
+        ({"max_tokens": 10_000}, "context length is"),
         ({"n": 1000}, "n:"),
         ({"stop": [""]}, "stop"),
         ({"top_logprobs": 3}, "logprobs: true"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"temprature": 1}, "temprature"),
-        ({"messages": [{"role": "user", "content": "x" * 3000}]}, "context length"),
+        ({"messages": [{"role": "user", "content": "x " * 20_000}]}, "context length"),
         ({"messages": [{"role": "user", "content": "<|image_pad|>"}]}, "image_pad"),
         ({"messages": [{"role": "user", "content": with_image("../x.png")}]}, "leaves"),
         ({"messages": [{"role": "user", "content": with_image("absent.png")}]}, "absent.png"),

@@ -79,11 +79,12 @@ class Checkpoint:
         pixels, grids = self._patches(pictures)
         ids = self._expand(ids, grids)
         tokens = torch.tensor([ids])
-        kinds = (tokens == self.image_token).int()
-        positions, _ = self.model.model.get_rope_index(
-            tokens, kinds, image_grid_thw=grids, attention_mask=torch.ones_like(tokens)
-        )
-        positions = positions[:, 0]  # (3, T)
+        if grids is None:  # of text alone all three rows count up
+            positions = torch.arange(len(ids)).expand(3, -1)
+        else:
+            kinds = (tokens == self.image_token).int()
+            positions, _ = self.model.model.get_rope_index(tokens, kinds, image_grid_thw=grids)
+            positions = positions[:, 0]  # (3, T)
         digest = hashlib.blake2b(tokens.numpy().tobytes(), digest_size=16)
         if pixels is not None:
             digest.update(pixels.numpy().tobytes())

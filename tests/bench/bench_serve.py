@@ -1,0 +1,86 @@
+"""How fast the local engine answers, against transformers' generate on the same batch.
+
+Run by `make bench`. Prints figures and ratios; never fails by time.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from served import Served
+
+from qvl.client import Client, Request
+
+TOKENS = 32
+REQUESTS = 512
+
+
+def ask(url, concurrency, requests, media):
+    """(requests a second, tokens a second, client's CPU milliseconds a request)"""
+    image = [{"type": "image", "image": "wide.png"}] if media else []
+
+    def request(i):
+        content = [*image, {"type": "text", "text": f"What is {i} + {7 * i}?"}]
+        sampling = {"temperature": 1.0, "seed": i, "max_tokens": TOKENS}
+        return Request([{"role": "user", "content": content}], sampling)
+
+    with Client([url], concurrency=concurrency, root=media or Path()) as client:
+        list(client.map(range(concurrency), request))  # the first of a size is slower
+        started, cpu = time.perf_counter(), time.process_time()
+        tokens = sum(
+            a["usage"]["completion_tokens"] for _, a in client.map(range(requests), request)
+        )
+        seconds = time.perf_counter() - started
+        return requests / seconds, tokens / seconds, 1e3 * (time.process_time() - cpu) / requests
+
+
+def bare(twin, rows):
+    """Tokens a second of transformers' generate on one batch of `rows` prompts, sampled."""
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(twin, padding_side="left")
+    model: Any = transformers.AutoModelForImageTextToText.from_pretrained(twin, dtype=torch.float32)
+    turns = [
+        f"<|im_start|>user\nWhat is {i} + {7 * i}?<|im_end|>\n<|im_start|>assistant\n"
+        for i in range(rows)
+    ]
+    inputs = tokenizer(turns, return_tensors="pt", padding=True)
+    best = 0.0
+    for _ in range(3):
+        started = time.perf_counter()
+        out = model.generate(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            do_sample=True,
+            max_new_tokens=TOKENS,
+        )
+        new = out[:, inputs["input_ids"].shape[1] :]
+        pad = tokenizer.pad_token_id
+        best = max(best, int((new != pad).sum()) / (time.perf_counter() - started))
+    return best
+
+
+def test_requests_and_tokens_a_second(twin, media, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+    figures = {}
+    server = Served(twin, "--port", 0, "--media-root", media)
+    try:
+        for name, root in (("text", None), ("image", media)):
+            for concurrency, requests in ((1, 32), (64, REQUESTS)):
+                figures[name, concurrency] = ask(server.url, concurrency, requests, root)
+    finally:
+        server.stop()
+    print("\nlocal engine, one thread, answers of up to", TOKENS, "tokens")
+    for (name, concurrency), (rate, tokens, cpu) in figures.items():
+        print(
+            f"  {name:5} {concurrency:3} in flight: {rate:7.1f} requests/s {tokens:8.0f} tokens/s, "
+            f"client {cpu:.2f} ms of CPU a request"
+        )
+    for rows in (1, 64):
+        rate = bare(twin, rows)
+        ratio = figures["text", rows][1] / rate
+        print(
+            f"  transformers generate, {rows:2} rows: {rate:8.0f} tokens/s; the engine: {ratio:.2f}x"
+        )
