@@ -21,6 +21,7 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "select": "select",
     "mix": "mix",
     "shuffle": "shuffle",
+    "dedup": "dedup",
     "filter-queries": "filter_queries",
     "filter-responses": "filter_responses",
     "score-responses": "score_responses",

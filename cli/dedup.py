@@ -1,0 +1,84 @@
+from typing import Annotated
+
+import typer
+
+from qvl import stage
+from qvl.curate.expression import option
+from qvl.io import images as media_files
+
+from .options import AllowRemote, Files, MediaRoot, OnError, Output, Plain, Rejects, Report
+from .session import session
+
+
+def command(
+    files: Files = None,
+    output: Output = "-",
+    key: Annotated[
+        str,
+        typer.Option(metavar="EXPRESSION", help="The text that is compared; see qvl select"),
+    ] = "prompt()",
+    near: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Drop texts this similar, such as 0.8, not only equal"),
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(
+            metavar="BITS",
+            help="Compare images by their look, not their path: up to this many of 64 bits of a "
+            "perceptual hash may differ; 4 is our choice",
+        ),
+    ] = None,
+    media_root: MediaRoot = None,
+    allow_remote: AllowRemote = False,
+    rejects: Rejects = None,
+    on_error: OnError = "stop",
+    plain: Plain = False,
+    report: Report = None,
+) -> None:
+    """Drop records that ask for the same thing as an earlier one.
+
+    Keeps the first of each kind; the others go to --rejects with "duplicate of ID". Two records are
+    the same if their media are and their texts are: all turns before the answer, or what --key
+    says: 'question()' is the last user turn, messages is all. Equal means but for white space.
+
+    --near compares texts in any language by MinHash over six bytes in a row, with case and
+    compatibility forms folded. The share is that of a text's pieces which both have; numbers must
+    be equal, because 17 + 25 and 17 + 26 are two questions. --images finds images that were scaled
+    or recompressed, and confirms by a thumbnail that no detail differs.
+
+    Memory grows with the records kept: about 0.4 kB each, 5 kB with --near, 3 kB more an image with
+    --images. --near and --images need qvl[data].
+
+    \b
+    Examples:
+        $ qvl dedup records.jsonl.zst records.jsonl.zst -o unique.jsonl.zst --rejects twice.zst
+        $ qvl dedup --near 0.8 records.jsonl.zst | zstdcat
+        $ qvl dedup --images 4 --key 'question()' records.jsonl.zst | zstdcat
+    """
+    from qvl.curate.dedup import Dedup, Exact, References  # hashlib alone is 3 ms of start-up
+
+    text = option("--key", key)
+    index, media = Exact(), References()
+    if near is not None:
+        from qvl.curate.near import Near
+
+        index = Near(near)
+    if images is not None:
+        from qvl.curate.likeness import Alike
+
+        root = media_files.root_of(files, media_root)
+        media = Alike(images, root, allow_remote=allow_remote)
+    with session(
+        "dedup",
+        files,
+        output,
+        rejects=rejects,
+        on_error=on_error,
+        plain=plain,
+        report=report,
+        conserves=True,
+        config={"key": key, "near": near, "images": images},
+    ) as run:
+        same = Dedup(text, index, media, drop_unreadable=on_error == "reject")
+        run.write(stage.keep(run, same))

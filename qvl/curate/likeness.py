@@ -1,0 +1,95 @@
+"""Images that look the same: scaled, recompressed or converted, but not altered.
+
+A 64-bit perceptual hash (the signs of the lowest frequencies of the cosine transform) finds what may
+be alike. It is blind to detail, and pages, charts and clocks differ in nothing else: so a pair
+counts only if their 32 x 32 thumbnails agree as well. Ten lines, for which imagehash would need
+scipy.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from qvl.curate import fields
+from qvl.errors import UserError, need
+from qvl.io import images
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+    from PIL.Image import Image
+
+SIDE = 32  # pixels of a thumbnail
+LOW = 8  # frequencies in each direction
+BITS = LOW * LOW
+MAX_BITS = 16  # beyond, chance pairs are found
+MAX_DIFFERENCE = 24  # of 255, in any pixel of the thumbnail; JPEG at quality 30 stays below (ours)
+
+
+class Look(NamedTuple):
+    hash: int
+    thumbnail: "ndarray"  # (SIDE, SIDE) int16
+
+
+class Alike:
+    """See qvl.curate.dedup.Media. Images by their look, videos by their reference."""
+
+    def __init__(self, bits: int, root: Path, *, allow_remote: bool = False) -> None:
+        """Images whose hashes differ in more than `bits` are different."""
+        if not 0 <= bits <= MAX_BITS:
+            raise UserError(f"--images {bits}: must be from 0 to {MAX_BITS}, of {BITS} bits")
+        self.bits, self.root, self.allow_remote = bits, root, allow_remote
+        self._looks: list[list[Look]] = []
+
+    def probe(self, record: dict) -> tuple[list[bytes], list[Look]]:
+        looks = [
+            look(images.load(reference, self.root, allow_remote=self.allow_remote))
+            for reference in fields.images(record)
+        ]
+        others = orjson.dumps([len(looks), fields.videos(record)])
+        if not looks:
+            return [others if fields.videos(record) else b""], looks
+        # Of bits + 1 pieces of the first hash, one at least is the same in both.
+        return [others + piece for piece in pieces(looks[0].hash, self.bits + 1)], looks
+
+    def same(self, probe: list[Look], number: int) -> bool:
+        pairs = zip(probe, self._looks[number], strict=True)
+        return all(self._alike(one, other) for one, other in pairs)
+
+    def add(self, probe: list[Look]) -> None:
+        self._looks.append(probe)
+
+    def _alike(self, one: Look, other: Look) -> bool:
+        if (one.hash ^ other.hash).bit_count() > self.bits:
+            return False
+        return int(abs(one.thumbnail - other.thumbnail).max()) <= MAX_DIFFERENCE
+
+
+def look(image: "Image") -> Look:
+    """The perceptual hash and the thumbnail of an image."""
+    numpy = need("numpy", extra="data")
+    box = need("PIL.Image", extra="data").Resampling.BOX
+    thumbnail = numpy.asarray(image.convert("L").resize((SIDE, SIDE), box))
+    waves = cosines()
+    low = (waves @ thumbnail.astype("float64") @ waves.T).ravel()
+    bits = low > numpy.median(low)
+    return Look(int.from_bytes(numpy.packbits(bits).tobytes()), thumbnail.astype("int16"))
+
+
+@cache
+def cosines() -> Any:
+    """(LOW, SIDE): the first rows of the cosine transform (DCT-II)."""
+    numpy = need("numpy", extra="data")
+    places = numpy.arange(SIDE) + 0.5
+    return numpy.cos(numpy.pi / SIDE * numpy.arange(LOW)[:, None] * places)
+
+
+def pieces(value: int, count: int) -> Iterator[bytes]:
+    """The bits of a hash in `count` pieces, each with its place."""
+    edges = [BITS * place // count for place in range(count + 1)]
+    for start, end in pairwise(edges):
+        piece = value >> start & (1 << (end - start)) - 1
+        yield b"%d:%d" % (start, piece)
