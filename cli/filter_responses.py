@@ -93,6 +93,7 @@ def command(
         shard=shard,
         plain=plain,
         report=report,
+        sound=True,
         conserves=True,
         config=vars(rules),
     ) as run:

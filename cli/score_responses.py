@@ -54,6 +54,7 @@ def command(
         shard=shard,
         plain=plain,
         report=report,
+        sound=True,
         conserves=True,
         config={"min": bounds},
     ) as run:

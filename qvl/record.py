@@ -111,6 +111,8 @@ def problems(record: Any) -> Iterator[str]:
     for index, response in enumerate(_list(record.get("responses"))):
         if not isinstance(response, dict):
             yield f"responses[{index}]: expected an object"
+        elif not isinstance(response.get("content") or "", str):
+            yield f"responses[{index}].content: expected a string"
 
 
 def _message_problems(message: Any, where: str) -> Iterator[str]:

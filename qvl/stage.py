@@ -17,6 +17,7 @@ import orjson
 import qvl
 from qvl.errors import UserError
 from qvl.io import jsonl
+from qvl.record import check
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -58,9 +59,12 @@ class Run:
         journal: bool = False,
         seed: int | None = None,
         config: dict[str, Any] | None = None,
+        sound: bool = False,
         conserves: bool = False,
     ) -> None:
-        """`conserves`: every record read is kept or rejected, which is checked at the end."""
+        """`sound`: a record that `record.check` objects to is a bad line, so a stage need not ask.
+        `conserves`: every record read is kept or rejected, which is checked at the end.
+        """
         if on_error not in ("stop", "reject"):
             raise UserError(f"--on-error {on_error}: say stop or reject")
         if on_error == "reject" and rejects is None:
@@ -70,7 +74,7 @@ class Run:
         self.command, self.argv, self.seed = command, list(argv), seed
         self.config = config or {}
         self.shard = parse_shard(shard)
-        self.on_error, self.conserves = on_error, conserves
+        self.on_error, self.sound, self.conserves = on_error, sound, conserves
         self.read, self.kept, self.bad = 0, 0, 0
         self.reasons: Counter[str] = Counter()
         self.notes: dict[str, Any] = {}
@@ -92,7 +96,18 @@ class Run:
         for number, record in enumerate(self.reader):
             if number % count == index:
                 self.read += 1
-                yield record
+                if not self.sound or self._is_sound(record):
+                    yield record
+
+    def _is_sound(self, record: dict) -> bool:
+        problem = check(record)
+        if problem is not None:
+            if self.on_error == "stop":
+                raise UserError(
+                    f"{self.reader.place}: {problem}; 'qvl check' finds all such records"
+                )
+            self.reject(record, "unsound", problem)
+        return problem is None
 
     def write(self, records: Iterable[dict]) -> None:
         """Write all records to the output."""
@@ -110,7 +125,7 @@ class Run:
         except UserError as error:
             if self.on_error == "stop" or "nested deeper" not in str(error):
                 raise
-            self.reject({"id": record.get("id")}, "too-deep", str(error))
+            self.reject({"line": jsonl.encode_deep(record)}, "too-deep", str(error))
         else:
             self.kept += 1
 

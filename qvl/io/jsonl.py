@@ -65,6 +65,11 @@ class Reader:
         self.sources: list[dict[str, Any]] = []
 
     @property
+    def place(self) -> str:
+        """Where the record last read lies: "file:line"."""
+        return f"{display_name(self.sources[-1]['name'])}:{self.number}"
+
+    @property
     def lineage(self) -> list[dict]:
         return [entry for source in self.sources for entry in source["lineage"]]
 
@@ -150,6 +155,16 @@ def encode(record: dict) -> bytes:
                 f"record {record.get('id')!r}: nested deeper than {MAX_DEPTH} levels"
             ) from None
         raise
+
+
+def encode_deep(record: dict) -> str:
+    """A record that `encode` refuses, as text for the rejects: nothing is lost."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit + 4 * 1024)  # what orjson reads is at most 1,024 deep
+    try:
+        return json.dumps(record, ensure_ascii=False)
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 class Writer:

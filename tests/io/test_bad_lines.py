@@ -55,6 +55,7 @@ def test_can_be_put_aside(sh, tmp_path, content, why):
     assert done.returncode == 0, done.stderr
     (bad,) = [orjson.loads(line) for line in (tmp_path / "bad.jsonl").read_bytes().splitlines()]
     assert why in bad["reject"]["detail"]
+    assert len(bad["line"]) >= len(content.strip())
 
 
 def test_duplicate_ids_are_found_by_check(sh, tmp_path):
@@ -65,3 +66,14 @@ def test_duplicate_ids_are_found_by_check(sh, tmp_path):
     assert done.returncode == 3
     assert "duplicate-id" in done.stderr
     assert "1 of 2 records are unsound" in done.stderr
+
+
+def test_a_record_that_is_no_conversation_is_one_line_and_not_a_crash(sh, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"id":"a","messages":"hello"}\n')
+    for command in ("filter-queries", "filter-responses", "score-responses"):
+        done = sh(f"qvl {command} in.jsonl")
+        assert done.returncode == 2, command
+        assert done.stderr.startswith("qvl: error: in.jsonl:1: messages: expected a list"), command
+        done = sh(f"qvl {command} in.jsonl --on-error reject --rejects bad.jsonl --plain")
+        assert done.returncode == 0, done.stderr
+        assert "unsound 1" in done.stderr
