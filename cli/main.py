@@ -21,6 +21,7 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "select": "select",
     "mix": "mix",
     "shuffle": "shuffle",
+    "split": "split",
     "dedup": "dedup",
     "filter-queries": "filter_queries",
     "filter-responses": "filter_responses",

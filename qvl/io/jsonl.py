@@ -204,13 +204,22 @@ class Writer:
 
     def commit(self, entry: dict | None = None) -> None:
         """Close the frame, add the lineage `entry`, and put the file in its place."""
+        self.finish()
+        self.place(entry)
+
+    def finish(self) -> None:
+        """Close the frame: nothing more is written, and no reader takes the stream for cut."""
         self._done.set()
         with self._lock:
             if self._failure:
                 raise self._failure
             self._flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
-            if entry is not None and self._zstd:
-                self._put(lineage.frame(entry))
+            self._zstd = None  # megabytes, where hundreds of files wait for their place
+
+    def place(self, entry: dict | None = None) -> None:
+        """After `finish`: add the lineage `entry`, and put the file in its place."""
+        if entry is not None and not self._plain:
+            self._put(lineage.frame(entry))
         if self._partial:
             with _space(self.name):
                 os.fsync(self._file.fileno())

@@ -1,0 +1,85 @@
+from typing import Annotated
+
+import typer
+
+from qvl.curate import ratio as shares
+from qvl.curate.expression import option
+from qvl.errors import UserError
+
+from .options import Files, OnError, Plain, Rejects, Report, Seed
+from .session import session
+
+
+def command(
+    pattern: Annotated[
+        str,
+        typer.Option(
+            "-o", "--output", metavar="PATTERN", help="Write here; {} is the name of each part"
+        ),
+    ],
+    files: Files = None,
+    ratio: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=N,...", help="Parts in this ratio, by a hash of --by"),
+    ] = None,
+    records: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Parts of N records in their order")
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EXPRESSION",
+            help="With --ratio, what must not be torn apart, id if not given; alone, a part for "
+            "each of its values; see qvl select",
+        ),
+    ] = None,
+    seed: Seed = 0,
+    rejects: Rejects = None,
+    on_error: OnError = "stop",
+    plain: Plain = False,
+    report: Report = None,
+) -> None:
+    """Split a stream into several files.
+
+    With --ratio, records go to parts by a hash of --by and --seed: those with the same value end in
+    the same part, today and in next month's data, and no record moves when others are added. So the
+    ratio holds on average. With --records, parts are named 00001, 00002 and so on. With --by alone,
+    each value is a part. A record without a value is rejected with the reason no-key.
+
+    All files appear when the last record is written, or none; each carries the lineage.
+
+    \b
+    Examples:
+        $ qvl split --ratio train=0.9,test=0.1 records.jsonl.zst -o '{}.jsonl.zst'
+        $ qvl split --ratio train=9,test=1 --by source records.jsonl.zst -o 'set-{}.jsonl.zst'
+        $ qvl split --records 4 records.jsonl.zst -o 'part-{}.jsonl.zst'
+        $ qvl split --by task records.jsonl.zst -o 'task-{}.jsonl.zst'
+    """
+    from qvl.curate.split import by_count, by_hash, by_value, split  # hashlib, fractions: 15 ms
+
+    if [ratio, records].count(None) == 0 or (records and by) or not (ratio or records or by):
+        raise UserError("say how: --ratio (perhaps with --by), --records alone, or --by alone")
+    names: list[str] = []
+    if ratio is not None:
+        weights = shares.parse(ratio)
+        if "=" not in ratio:
+            raise UserError(f"--ratio {ratio}: parts need names, as in train=0.9,test=0.1")
+        names = list(weights)
+        choose = by_hash(option("--by", by or "id"), weights, seed)
+    elif records is not None:
+        choose = by_count(records)
+    else:
+        choose = by_value(option("--by", by or ""))
+    with session(
+        "split",
+        files,
+        None,
+        rejects=rejects,
+        on_error=on_error,
+        plain=plain,
+        report=report,
+        conserves=True,
+        seed=seed,
+        config={"ratio": ratio, "records": records, "by": by},
+    ) as run:
+        split(run, choose, pattern, names, plain=plain, in_order=records is not None)
