@@ -26,7 +26,7 @@ def command(
 
     \b
     Examples:
-        $ qvl export tuned/checkpoints/step-0000500 --model twin -o half-way
+        $ qvl export tuned/checkpoints/step-0000002 --model twin -o early
     """
     step = export.run(Path(checkpoint), Path(model), Path(output))
     print(f"qvl export: step {step} -> {output}", file=sys.stderr)

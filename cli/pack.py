@@ -50,8 +50,8 @@ def command(
 
     \b
     Examples:
-        $ qvl pack --model model --context 4k records.jsonl.zst -o packed.jsonl.zst
-        $ qvl cat records.jsonl.zst | qvl pack --model model --loss-weight sqrt | qvl sft --help
+        $ qvl pack --model twin --rejects long.jsonl.zst raw.jsonl.zst -o packed.jsonl.zst
+        $ qvl cat raw.jsonl.zst | qvl pack --model twin --context 4k --loss-weight sqrt | zstdcat
     """
     config = {"model": model, "context": context, "loss_weight": loss_weight}
     try:

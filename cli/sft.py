@@ -86,8 +86,7 @@ def command(
 
     \b
     Examples:
-        $ qvl sft --help | head -3
-        $ qvl sft --model twin -o tuned --nproc 2 --batch 2 --lr 1e-3 packed.jsonl.zst
+        $ qvl sft --model twin -o tuned --nproc 2 --batch 2 --lr 1e-3 --save-every 2 packed.jsonl.zst
         $ torchrun --nproc-per-node 2 --no-python qvl sft --model twin -o out packed.jsonl.zst
     """
     settings = Settings(

@@ -81,7 +81,12 @@ def test_every_example_in_a_help_text_runs(commands, tmp_path):
     assert sorted(slow.found) == sorted(NEEDS_A_MODEL)
 
 
-NEEDS_A_MODEL = [  # run by tests/engines/test_examples.py, which has one
+NEEDS_A_MODEL = [  # run by tests/engines/test_examples.py and tests/jobs/test_train_commands.py
+    "qvl pack --model twin --rejects long.jsonl.zst raw.jsonl.zst -o packed.jsonl.zst",
+    "qvl cat raw.jsonl.zst | qvl pack --model twin --context 4k --loss-weight sqrt | zstdcat",
+    "qvl sft --model twin -o tuned --nproc 2 --batch 2 --lr 1e-3 --save-every 2 packed.jsonl.zst",
+    "torchrun --nproc-per-node 2 --no-python qvl sft --model twin -o out packed.jsonl.zst",
+    "qvl export tuned/checkpoints/step-0000002 --model twin -o early",
     "qvl serve twin --port 0 -- qvl eval --max-tokens 4 test.jsonl.zst -o scored.jsonl.zst",
     "qvl serve twin --port 0 -- sh -c 'curl -s {endpoint}/v1/models'",
     "qvl serve twin --port 0 -- qvl eval --by task --max-tokens 4 test.jsonl.zst | zstdcat",

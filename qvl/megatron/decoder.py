@@ -3,6 +3,9 @@
 Shapes are Megatron's: T tokens first, then batch, which is 1 for a pack.
 """
 
+import dataclasses
+import difflib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,14 +21,36 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from megatron.core.transformer.transformer_layer import TransformerLayer
 from torch import Tensor
 
+from qvl.errors import UserError
 from qvl.megatron import cpu
 from qvl.megatron.attention import PackedAttention
 from qvl.megatron.parallel import Layout
 from qvl.model.shape import Shape
 
 
-def transformer_config(shape: Shape, layout: Layout, dtype: torch.dtype) -> TransformerConfig:
-    """Megatron's configuration of a shape at a layout."""
+def transformer_config(
+    shape: Shape, layout: Layout, dtype: torch.dtype, overrides: Mapping[str, Any] | None = None
+) -> TransformerConfig:
+    """Megatron's configuration of a shape at a layout. `overrides` are fields that a user sets.
+
+    UserError for an override that is no field, or that Megatron refuses.
+    """
+    fields = _fields(shape, layout, dtype)
+    known = {field.name for field in dataclasses.fields(TransformerConfig)}
+    for name in overrides or {}:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UserError(f"--set {name}: no field of Megatron's TransformerConfig{hint}")
+    try:
+        return TransformerConfig(**{**fields, **(overrides or {})})
+    except (AssertionError, TypeError, ValueError) as error:
+        if not overrides:
+            raise
+        raise UserError(f"--set: Megatron refuses it: {error}") from None
+
+
+def _fields(shape: Shape, layout: Layout, dtype: torch.dtype) -> dict[str, Any]:
     experts: dict[str, Any] = {}
     if shape.num_experts:
         experts = {
@@ -36,7 +61,7 @@ def transformer_config(shape: Shape, layout: Layout, dtype: torch.dtype) -> Tran
             "moe_router_load_balancing_type": "none",
             "moe_router_dtype": "fp32",
         }
-    return TransformerConfig(
+    return dict(
         num_layers=shape.layers,
         hidden_size=shape.hidden,
         num_attention_heads=shape.heads,

@@ -4,7 +4,7 @@ A micro-batch is a Batch: one pack, in our own order of axes; `qwen3vl` knows Me
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -76,8 +76,7 @@ def build_model(
     overrides: dict[str, Any] | None = None,
 ) -> Qwen3VL:
     """The model without its weights. `overrides` are fields of Megatron's TransformerConfig."""
-    config = decoder.transformer_config(shape, layout, dtype)
-    return Qwen3VL(replace(config, **overrides) if overrides else config, shape)
+    return Qwen3VL(decoder.transformer_config(shape, layout, dtype, overrides), shape)
 
 
 def prepare(model: Qwen3VL, wanted: Optimization, freeze: Sequence[str] = ()) -> Trainer:
