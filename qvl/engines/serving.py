@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from qvl.errors import Terminated, UserError, need
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE_SECONDS = 10.0  # between SIGTERM and SIGKILL of the command
+OWN_INTERRUPT_SECONDS = 2.0
 SHUTDOWN_SECONDS = 5.0  # for connections to close once the engine has stopped
 PLACEHOLDER = "{endpoint}"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -155,8 +155,10 @@ async def _run(command: Sequence[str], endpoint: str, stopped: "asyncio.Future[i
     ending = asyncio.ensure_future(child.wait())
     await asyncio.wait((ending, stopped), return_when=asyncio.FIRST_COMPLETED)
     if not ending.done():
-        # A terminal's Ctrl-C has reached the child as well; a second one would cut its clean-up.
-        if stopped.result() != signal.SIGINT or not sys.stdin.isatty():
+        if stopped.result() == signal.SIGINT:
+            # A terminal's Ctrl-C has reached the child as well; a second would cut its clean-up.
+            await asyncio.wait((ending,), timeout=OWN_INTERRUPT_SECONDS)
+        if not ending.done():
             child.send_signal(stopped.result())
         done, _ = await asyncio.wait((ending,), timeout=GRACE_SECONDS)
         if not done:

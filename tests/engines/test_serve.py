@@ -146,10 +146,11 @@ def test_a_command_that_is_absent_is_told_before_the_model_is_loaded(run):
     assert time.monotonic() - started < 2
 
 
-def test_sigterm_takes_the_command_down_as_well(run, tmp_path):
+@pytest.mark.parametrize(("name", "status"), [("TERM", 143), ("INT", 130)])
+def test_a_signal_takes_the_command_down_as_well(run, name, status):
     done = run(
         "qvl serve twin --port 0 -- sh -c 'echo $$ > pid; exec sleep 60' & server=$!; "
-        "until test -s pid; do sleep 0.1; done; kill -TERM $server; wait $server; status=$?; "
+        f"until test -s pid; do sleep 0.1; done; kill -{name} $server; wait $server; status=$?; "
         "kill -0 $(cat pid) 2>/dev/null && echo alive; exit $status"
     )
-    assert (done.returncode, done.stdout) == (143, "")
+    assert (done.returncode, done.stdout) == (status, "")
