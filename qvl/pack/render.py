@@ -124,12 +124,10 @@ class Renderer:
         ids: list[int] = []
         spans = []
         left = iter(grids)
-        encoded = self.tokenizer.encode_batch_fast(
-            [text for text, _ in pieces], add_special_tokens=False
-        )
-        for (_, learnt), encoding in zip(pieces, encoded, strict=True):
+        for text, learnt in pieces:
             start = len(ids)
-            for token in encoding.ids:
+            # Not encode_batch: its threads cost more than a short text does.
+            for token in self.tokenizer.encode(text, add_special_tokens=False).ids:
                 if token == self.image_id:
                     grid = next(left, None)
                     if grid is None:
