@@ -18,6 +18,7 @@ from qvl.errors import Terminated, UserError
 COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "cat": "cat",
     "check": "check",
+    "stats": "stats",
     "select": "select",
     "mix": "mix",
     "shuffle": "shuffle",
