@@ -28,9 +28,10 @@ def ask(url, concurrency, requests, media):
     with Client([url], concurrency=concurrency, root=media or Path()) as client:
         list(client.map(range(concurrency), request))  # the first of a size is slower
         started, cpu = time.perf_counter(), time.process_time()
-        tokens = sum(
-            a["usage"]["completion_tokens"] for _, a in client.map(range(requests), request)
-        )
+        tokens = 0
+        for _, answer in client.map(range(requests), request):
+            assert isinstance(answer, dict), answer
+            tokens += answer["usage"]["completion_tokens"]
         seconds = time.perf_counter() - started
         return requests / seconds, tokens / seconds, 1e3 * (time.process_time() - cpu) / requests
 
