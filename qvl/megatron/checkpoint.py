@@ -75,7 +75,10 @@ def _sharded(trainer: Trainer, *, loading: bool = False) -> dict[str, Any]:
 def _load(plan: dict[str, Any], path: Path) -> dict[str, Any]:
     if not (path / "common.pt").is_file():
         raise UserError(f"{path}: no Megatron checkpoint")
-    return dist_checkpointing.load(plan, str(path), strict=StrictHandling.ASSUME_OK_UNEXPECTED)
+    found: Any = dist_checkpointing.load(
+        plan, str(path), strict=StrictHandling.ASSUME_OK_UNEXPECTED
+    )
+    return found
 
 
 def _metadata() -> dict[str, Any]:

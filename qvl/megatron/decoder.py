@@ -107,8 +107,9 @@ def _fields(shape: Shape, layout: Layout, dtype: torch.dtype) -> dict[str, Any]:
 def build(config: TransformerConfig, shape: Shape, *, first: bool, last: bool) -> GPTModel:
     """This stage of the decoder, with the embedding where `first` and the head where `last`."""
     layer = _layer_spec(config)
+    norm: Any = RmsNorm
     block: Any = TransformerBlockSubmodules(
-        layer_specs=[layer] * get_num_layers_to_build(config), layer_norm=RmsNorm
+        layer_specs=[layer] * get_num_layers_to_build(config), layer_norm=norm
     )
     return GPTModel(
         config,
@@ -144,7 +145,8 @@ class DeepStackLayer(TransformerLayer):
     """
 
     def forward(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
-        hidden, context = super().forward(*args, **kwargs)
+        done: Any = super().forward(*args, **kwargs)
+        hidden, context = done
         level = self.layer_number - 1
         if context is not None and level < len(context):
             tokens, batch, width = hidden.shape

@@ -55,7 +55,7 @@ def export(model: Qwen3VL, folder: Folder) -> dict[str, Tensor]:
 
 def parameters(model: Qwen3VL) -> Iterator[tuple[str, torch.nn.Parameter]]:
     """This rank's parameters by their global names."""
-    layers = model.language_model.decoder.layers
+    layers: Any = model.language_model.decoder.layers
     rank = parallel_state.get_expert_model_parallel_rank()
     for name, parameter in model.named_parameters():
         words = name.split(".")

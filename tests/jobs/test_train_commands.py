@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import shell
@@ -57,9 +58,8 @@ def test_the_examples_run_one_after_the_other(command_module, run, folder):
 def test_transformers_loads_what_is_trained(folder):
     from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-    _, notes = AutoModelForImageTextToText.from_pretrained(
-        folder / "tuned", output_loading_info=True
-    )
+    load: Any = AutoModelForImageTextToText.from_pretrained
+    _, notes = load(folder / "tuned", output_loading_info=True)
     assert not notes["missing_keys"] and not notes["unexpected_keys"]
     assert len(AutoTokenizer.from_pretrained(folder / "tuned")) > 0
 

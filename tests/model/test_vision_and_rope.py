@@ -1,20 +1,17 @@
 """The tower, its positions and the patches are those of transformers."""
 
-import sys
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from checkpoints import IMAGE, PATCH, load_reference, write_checkpoint
 from PIL import Image
 
 from qvl.io.patches import ImageRules, smart_resize
 from qvl.model import rope
 from qvl.model.shape import VisionShape, load_shape
 from qvl.model.vision import VisionTower
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "megatron"))
-from checkpoints import IMAGE, PATCH, load_reference, write_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +55,7 @@ def test_positions_and_angles_equal_transformers(folder):
 def test_patches_equal_transformers_to_the_bit(size):
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-    common = {"patch_size": 16, "merge_size": 2, "temporal_patch_size": 2}
+    common: dict[str, Any] = {"patch_size": 16, "merge_size": 2, "temporal_patch_size": 2}
     processor = Qwen2VLImageProcessorPil(
         size={"shortest_edge": 4096, "longest_edge": 262144},
         image_mean=[0.5] * 3,
