@@ -64,7 +64,10 @@ def command(
         int, typer.Option(metavar="STEPS", help="Write to the log this often")
     ] = Settings.log_every,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint in --output")
+        bool,
+        typer.Option(
+            "--resume", help="Go on from the last checkpoint in --output, if there is one"
+        ),
     ] = False,
     media_root: MediaRoot = None,
     allow_remote: AllowRemote = False,
@@ -115,6 +118,9 @@ def command(
     )
     if "RANK" not in os.environ:
         sft.check(settings)
+        if sft.finished(settings):
+            print(f"qvl sft: {output} is finished", file=sys.stderr)
+            return
         if nproc > 1:
             raise typer.Exit(launch.launch(nproc))
     with _stop_at_signal() as stop:

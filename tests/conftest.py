@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["served"]  # a tiny checkpoint and one server of it, for all tests
+pytest_plugins = ["served", "ranks"]  # a tiny checkpoint and its server; processes of Megatron
 
 ROOT = Path(__file__).parent.parent
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -3,6 +3,7 @@
 Every rank runs this. Files go in, a Hugging Face folder comes out; log.jsonl beside it says how.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -69,7 +70,7 @@ class Settings:
     log_every: int = 10
     """Steps from line to line of the log."""
     resume: bool = False
-    """Go on from the last checkpoint in the output folder."""
+    """Go on from the last checkpoint in the output folder, or begin where there is none."""
     allow_remote: bool = False
     """Fetch http(s) images."""
     megatron: dict[str, Any] = field(default_factory=dict)
@@ -90,8 +91,6 @@ def check(settings: Settings) -> None:
         raise UserError(f"--output {output}: is the folder of --model")
     if (output / "log.jsonl").exists() and not settings.resume:
         raise UserError(f"--output {output}: holds a run; go on with --resume or remove it")
-    if settings.resume and not list((output / "checkpoints").glob("step-*")):
-        raise UserError(f"--resume: no checkpoint in {output / 'checkpoints'}")
     for part in settings.freeze:
         if part not in ("vision", "merger", "language"):
             raise UserError(f"--freeze {part}: say vision, merger or language")
@@ -99,6 +98,11 @@ def check(settings: Settings) -> None:
         raise UserError(f"--schedule {settings.schedule}: say cosine, linear or constant")
     if settings.precision not in ("auto", "bf16", "fp32"):
         raise UserError(f"--precision {settings.precision}: say auto, bf16 or fp32")
+
+
+def finished(settings: Settings) -> bool:
+    """Whether a run to be resumed has nothing left to do: config.json is the last file written."""
+    return settings.resume and (Path(settings.output) / "config.json").exists()
 
 
 def run(settings: Settings, log: Log, stopping: Callable[[], bool]) -> dict[str, Any]:
@@ -151,7 +155,7 @@ def _train(
         allow_remote=settings.allow_remote,
     )
 
-    writer = Writer(output, log) if parallel.rank() == 0 else None
+    writer = Writer(output, log, anew=first == 0) if parallel.rank() == 0 else None
     if writer:
         writer.begin(
             {**asdict(settings), "steps": steps, "ranks": ranks, "packs": len(packs)}, first
@@ -162,6 +166,9 @@ def _train(
         batches = (make_batch(packs[index], shape, load) for index in chosen[rank::ranks])
         total = sum(packs.loss_weight[index] for index in chosen)
         done = training.step(trainer, batches, len(chosen) // ranks, total)
+        if not math.isfinite(done.loss):
+            names = ", ".join(f"{packs[index]['id']}" for index in chosen[:8])
+            raise UserError(f"step {number}: the loss is {done.loss}; its packs: {names}")
         if writer:
             tokens = sum(packs.num_tokens[index] for index in chosen)
             last = number == steps or number == first + 1
@@ -186,7 +193,10 @@ def _resume(trainer: Any, folder: Path, identity: dict[str, Any]) -> int:
     """Restore the last checkpoint; return its step. UserError where it is of another run."""
     from qvl.megatron import checkpoint
 
-    path = checkpoint.saved(folder)[-1]
+    whole = checkpoint.saved(folder)
+    if not whole:
+        return 0
+    path = whole[-1]
     state = checkpoint.load(trainer, path)
     for name, value in identity.items():
         if state.get(name) != value:
@@ -225,9 +235,9 @@ def _optimization(settings: Settings, steps: int) -> Any:
 class Writer:
     """log.jsonl: first what the run is, then a line each few steps. Rank 0 has one."""
 
-    def __init__(self, output: Path, log: Log) -> None:
+    def __init__(self, output: Path, log: Log, *, anew: bool) -> None:
         self.output, self.log = output, log
-        self.file = (output / "log.jsonl").open("ab")
+        self.file = (output / "log.jsonl").open("wb" if anew else "ab")
         self.started = self.since = time.monotonic()
         self.tokens, self.seen = 0, 0
 

@@ -101,5 +101,5 @@ def _join() -> None:
     if "RANK" in os.environ:
         dist.init_process_group(backend)
     else:
-        store = dist.TCPStore("127.0.0.1", 0, world_size=1, is_master=True)  # port 0: any free one
-        dist.init_process_group(backend, store=store, rank=0, world_size=1)
+        alone = "tcp://127.0.0.1:0"  # port 0: any free one
+        dist.init_process_group(backend, init_method=alone, rank=0, world_size=1)

@@ -135,7 +135,7 @@ def step(trainer: Trainer, batches: Iterable[Batch], count: int, total: float) -
 
 
 def _forward(total: float, batches: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
-    batch = next(batches)
+    batch = next(batches).to(parallel.device())
     return model(batch), partial(_loss, batch, total)
 
 

@@ -4,7 +4,7 @@ Shapes: T tokens of the pack, N patches, M image tokens, R tokens to learn.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,11 @@ class Batch:
     image_rows: Tensor | None = None
     """(M,) where the tower's tokens go, in its order."""
     records: Sequence[str] = ()
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        fields = {name: value for name, value in vars(self).items() if torch.is_tensor(value)}
+        return replace(self, **{name: value.to(device) for name, value in fields.items()})
 
 
 def make_batch(line: dict[str, Any], shape: Shape, load: Load) -> Batch:

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from checkpoints import write_checkpoint
 
 TIMEOUT_SECONDS = 100
 WARM = ["qvl.megatron.checkpoint", "qvl.megatron.weights", "checkpoints"]
@@ -25,6 +23,8 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
     `function` is one of a module's, its arguments and answer are plain or tensors. torch and
     Megatron are imported once, in the server that every rank is forked from.
     """
+    import torch
+
     context = multiprocessing.get_context("forkserver")
     os.environ["OMP_NUM_THREADS"] = "1"
     context.set_forkserver_preload(WARM)
@@ -60,8 +60,11 @@ def one_rank(
         MASTER_ADDR="127.0.0.1",
         MASTER_PORT=str(port),
     )
-    torch.set_num_threads(1)
+    import torch
+
     from qvl.megatron import parallel
+
+    torch.set_num_threads(1)
 
     try:
         parallel.start(parallel.Layout())
@@ -81,10 +84,14 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Hugging Face folder of a random dense Qwen3-VL with tied embeddings."""
+    from checkpoints import write_checkpoint
+
     return write_checkpoint(tmp_path_factory.mktemp("dense"), moe=False, tied=True)
 
 
 @pytest.fixture(scope="session")
 def moe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with experts, embeddings not tied."""
+    from checkpoints import write_checkpoint
+
     return write_checkpoint(tmp_path_factory.mktemp("moe"), moe=True, tied=False)
