@@ -86,7 +86,11 @@ def tokens(source: str) -> Iterator[Token]:
         found = _TOKEN.match(source, at)
         if not found:
             at += len(source[at:]) - len(source[at:].lstrip())
-            what = "a string that does not end" if source[at] in "\"'" else f"unexpected {source[at]!r}"
+            what = (
+                "a string that does not end"
+                if source[at] in "\"'"
+                else f"unexpected {source[at]!r}"
+            )
             raise UserError(f"column {at + 1}: {what}")
         kind = found.lastgroup or ""
         yield Token(kind, found[kind], found.start(kind) + 1)
@@ -365,7 +369,7 @@ def unquote(quoted: str) -> str:
     r"""The string between the quotes. Escapes are \" \' \\ \n \t \uXXXX; other backslashes stay."""
 
     def one(found: re.Match) -> str:
-        code = found[1]
+        code: str = found[1]
         if code[0] == "u":
             return chr(int(code[1:], 16))
         return {"n": "\n", "t": "\t"}.get(code, code)
