@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -77,7 +78,7 @@ def test_a_seed_fixes_the_weights():
 
 
 def test_it_sees_images_and_answers(folder):
-    read = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    read: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
     words = AutoTokenizer.from_pretrained(folder)
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
     logits = []

@@ -212,8 +212,8 @@ def test_captions_name_what_lies_where():
             for hue in drawing.COLOURS:
                 if near(image, hue)[y, x]:
                     found[name] = hue
-        said = dict(reversed(card.split(" ", 1)) for card in sample.turns[0].content.split(", "))
-        assert said == found
+        cards = (card.split(" ", 1) for card in sample.turns[0].content.split(", "))
+        assert {place: hue for hue, place in cards} == found
 
 
 def test_colours_and_counts_are_those_drawn():

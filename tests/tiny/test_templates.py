@@ -71,8 +71,8 @@ IMAGE = {"type": "image", "image": "images/a.png"}
 SEEN = "<|vision_start|><|image_pad|><|vision_end|>"
 
 
-def user(*content: Any) -> dict:
-    return {"role": "user", "content": list(content) if len(content) > 1 else content[0]}
+def user(content: Any) -> dict:
+    return {"role": "user", "content": content}
 
 
 def said(content: Any, **more: Any) -> dict:
@@ -95,7 +95,7 @@ def said(content: Any, **more: Any) -> dict:
             "<|im_start|>assistant\n<think>\n\n</think>\n\nYes<|im_end|>\n",
         ),
         (
-            [user(IMAGE, {"type": "text", "text": "What?"})],
+            [user([IMAGE, {"type": "text", "text": "What?"}])],
             {"add_generation_prompt": True},
             f"<|im_start|>user\n{SEEN}What?<|im_end|>\n<|im_start|>assistant\n<think>\n",
         ),
@@ -108,7 +108,7 @@ def said(content: Any, **more: Any) -> dict:
         ),
         (
             [
-                user(IMAGE, {"type": "text", "text": "Read it."}),
+                user([IMAGE, {"type": "text", "text": "Read it."}]),
                 said(
                     None,
                     reasoning_content="zoom",
