@@ -110,3 +110,20 @@ def test_a_cut_file_among_the_buckets_is_an_error(sh):
 def test_no_records_mix_to_no_records(sh):
     done = sh(": > empty.jsonl; qvl mix empty.jsonl --plain")
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_what_waits_for_its_turn_waits_on_disk(sh, tmp_path):
+    """80 MB of records, all of one bucket before those of the other."""
+    filler = "word " * 800
+    with (tmp_path / "in.jsonl").open("wb") as file:
+        for task in "ab":
+            line = orjson.dumps({"id": "x", "task": task, "filler": filler}) + b"\n"
+            file.write(line * 10_000)
+    code = (
+        "import resource, subprocess; subprocess.run(['qvl', 'mix', '--by', 'task', '--ratio',"
+        " 'a=1,b=1', 'in.jsonl', '-o', 'o.zst'], check=True);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = sh(f'python -c "{code}"')
+    assert int(done.stdout) < 100_000
+    assert "mixed a 10,000, b 10,000" in done.stderr or "over-ratio" in done.stderr
