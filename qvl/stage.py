@@ -61,9 +61,13 @@ class Run:
         config: dict[str, Any] | None = None,
         sound: bool = False,
         conserves: bool = False,
+        reader: Any = None,
+        writer: Any = None,
     ) -> None:
         """`sound`: a record that `record.check` objects to is a bad line, so a stage need not ask.
         `conserves`: every record read is kept or rejected, which is checked at the end.
+        `reader`, `writer`: what reads FILEs and writes the output where that is no stream of ours;
+        called with (paths, on_bad) and (path), they behave as jsonl.Reader and jsonl.Writer do.
         """
         if on_error not in ("stop", "reject"):
             raise UserError(f"--on-error {on_error}: say stop or reject")
@@ -79,16 +83,17 @@ class Run:
         self.reasons: Counter[str] = Counter()
         self.notes: dict[str, Any] = {}
         self.started = jsonl.now()
-        self.reader = jsonl.read(files or "-", self._on_bad if on_error == "reject" else None)
+        on_bad = self._on_bad if on_error == "reject" else None
+        self.reader = (reader or jsonl.Reader)(files or "-", on_bad)
         self.journal: Journal | None = None
         with contextlib.ExitStack() as stack:  # where one cannot be opened, leave none behind
             self._rejects = _writer(rejects, plain, stack)
-            self._output = _writer(output, plain, stack)
+            self._output = _writer(output, plain, stack, writer)
             if journal and output not in (None, "-"):
-                from qvl.io.journal import Journal  # hashlib alone is 3 ms of start-up
+                import qvl.io.journal as journals  # hashlib alone is 3 ms of start-up
 
                 identity = {"command": command, "config": self.config, "seed": seed, "shard": shard}
-                self.journal = Journal(str(output), identity, resume)
+                self.journal = journals.Journal(str(output), identity, resume)
             stack.pop_all()
 
     def __iter__(self) -> Iterator[dict]:
@@ -202,10 +207,12 @@ class Run:
         self.reject({"line": text}, bad.reason, f"line {bad.number}: {bad.detail}")
 
 
-def _writer(path: str | None, plain: bool, stack: contextlib.ExitStack) -> jsonl.Writer | None:
+def _writer(
+    path: str | None, plain: bool, stack: contextlib.ExitStack, make: Any = None
+) -> jsonl.Writer | None:
     if path is None:
         return None
-    writer = jsonl.Writer(path, plain=plain)
+    writer = make(path) if make else jsonl.Writer(path, plain=plain)
     stack.callback(writer.abort)
     return writer
 
@@ -235,8 +242,9 @@ def each(run: Run, work: Work, *, concurrency: int = 1) -> Iterator[dict]:
     """
     for record, done in _results(run, work, concurrency):
         if run.journal and not isinstance(done, _Replayed):
-            rejected = [*done] if isinstance(done, Drop) else None
-            run.journal.add(record, {"drop": rejected} if rejected else {"out": done})
+            dropped = isinstance(done, Drop)
+            row = {"drop": [done.reason, done.detail]} if dropped else {"out": done}
+            run.journal.add(record, row)
         result = done.result if isinstance(done, _Replayed) else done
         if isinstance(result, Drop):
             run.reject(record, result.reason, result.detail)

@@ -55,10 +55,14 @@ class Reader:
     """
 
     def __init__(
-        self, paths: str | Sequence[str] = "-", on_bad: Callable[[BadLine], None] | None = None
+        self,
+        paths: str | Sequence[str] = "-",
+        on_bad: Callable[[BadLine], None] | None = None,
+        arrays: bool = False,
     ) -> None:
+        """`arrays`: a file may also hold one JSON array of records, as other tools write them."""
         self.paths = [paths] if isinstance(paths, str) else list(paths) or ["-"]
-        self.on_bad = on_bad
+        self.on_bad, self.arrays = on_bad, arrays
         self.number = 0
         self.bytes_read = 0
         self.bytes_total = _total_size(self.paths)
@@ -84,7 +88,8 @@ class Reader:
     def _records(self, path: str, entries: list[dict]) -> Iterator[dict]:
         name = display_name(path)
         self.number = 0
-        for line in _lines(self._content(path, name, entries)):
+        content = self._content(path, name, entries)
+        for line in elements(content, name) if self.arrays else _lines(content):
             self.number += 1
             try:
                 record = parse(line, name, self.number)
@@ -192,9 +197,12 @@ class Writer:
             threading.Thread(target=self._flush_each_second, daemon=True).start()
 
     def write(self, record: dict) -> None:
-        line = encode(record)
+        self.write_bytes(encode(record))
+        self.count += 1
+
+    def write_bytes(self, line: bytes) -> None:
+        """Write what is encoded already."""
         with self._lock:
-            self.count += 1
             self._lines.append(line)
             self._size += len(line)
             if self._size >= self._block:
@@ -328,6 +336,19 @@ def _refuse_large_integers(line: bytes, name: str, number: int) -> None:
         return value
 
     json.loads(line, parse_int=check)
+
+
+def elements(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """The elements of one JSON array, else the lines. Holds one element at a time."""
+    head = b""
+    while not head.strip() and (block := next(blocks, b"")):
+        head += block
+    blocks = itertools.chain([head], blocks)
+    if head.removeprefix(_BOM).lstrip()[:1] == b"[":
+        from qvl.io.arrays import split  # of one command's concern
+
+        return split(blocks, name)
+    return _lines(blocks)
 
 
 def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
