@@ -55,7 +55,7 @@ def write(folder: Path, plan: DataPlan) -> Counter[str]:
     spoilt = defects.spoil(
         list(_records(folder, plan, "train")), plan.defect_share, stream(plan.seed, "defects")
     )
-    order = stream(plan.seed, "order").sample(range(len(spoilt)), len(spoilt))
+    order = _order(spoilt, plan.seed)
     identity = {place: f"tiny-{number:06d}" for number, place in enumerate(order)}
     notes = []
 
@@ -79,6 +79,16 @@ def write(folder: Path, plan: DataPlan) -> Counter[str]:
     jsonl.write(iter(notes), str(folder / DEFECTS))
     counts["images"] = sum(1 for _ in (folder / "images").iterdir())
     return counts
+
+
+def _order(spoilt: list[tuple[dict, str, int | None]], seed: int) -> list[int]:
+    """The places of all records, shuffled; a copy comes after what it copies."""
+    order = stream(seed, "order").sample(range(len(spoilt)), len(spoilt))
+    rank = {place: number for number, place in enumerate(order)}
+    for place, (_, _, original) in enumerate(spoilt):
+        if original is not None and rank[place] < rank[original]:
+            rank[place], rank[original] = rank[original], rank[place]
+    return sorted(rank, key=rank.__getitem__)
 
 
 def _records(folder: Path, plan: DataPlan, split: str) -> Iterator[dict]:

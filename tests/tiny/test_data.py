@@ -13,6 +13,7 @@ from PIL import Image
 
 from qvl import record
 from qvl.io import jsonl
+from qvl.reward import verify
 from qvl.tiny import data, defects, drawing, photographs, scenes, tasks
 from qvl.tiny.data import DataPlan
 from qvl.tiny.sample import held_out, stream
@@ -279,6 +280,7 @@ def test_each_defect_is_one(raw, kinds):
         else:
             original = {k: v for k, v in by_id[note["of"]].items() if k != "id"}
             assert note["of"] not in kinds
+            assert note["of"] < identity
             if kind == "duplicate":
                 assert rest == original
             else:
@@ -286,6 +288,30 @@ def test_each_defect_is_one(raw, kinds):
                 before = record.question(by_id[note["of"]])
                 plain = [re.sub(r"\W", "", text).lower() for text in (query, before)]
                 assert plain[0] == plain[1]
+
+
+def test_verifiers_agree_with_what_is_sound_and_what_is_wrong(raw, kinds):
+    for one in raw:
+        kind = kinds.get(one["id"], {}).get("defect")
+        if kind in (None, "wrong-answer"):
+            reward = verify(one, {"content": record.text(record.final(one))})
+            assert reward == (kind is None), one
+
+
+def test_curation_finds_the_defects_and_nothing_else(made, raw, kinds, tmp_path):
+    done = shell(tmp_path)(
+        f"qvl filter-queries {made}/raw.jsonl.zst --rejects queries.zst"
+        " | qvl filter-responses --rejects responses.zst"
+        f" | qvl dedup --media-root {made} --near 0.8 --rejects copies.zst -o clean.zst"
+    )
+    assert done.returncode == 0, done.stderr
+    dropped = list(
+        jsonl.read([str(tmp_path / f"{n}.zst") for n in ("queries", "responses", "copies")])
+    )
+    found = Counter(kinds.get(one["id"], {"defect": "none"})["defect"] for one in dropped)
+    for kind, number in Counter(note["defect"] for note in kinds.values()).items():
+        assert found[kind] >= 0.9 * number, kind
+    assert found["none"] <= 0.002 * len(raw)
 
 
 def test_thinking_data_keeps_its_steps_apart(tmp_path):
