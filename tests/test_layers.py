@@ -72,7 +72,7 @@ def test_imports_point_down(path):
     for module in imports(path):
         part = part_of(module)
         if part and level(part) is not None:
-            assert level(part) >= level(own), f"{own} imports {module}"
+            assert rank(part) >= rank(own), f"{own} imports {module}"
 
 
 def test_the_library_never_imports_the_cli_and_never_prints_or_exits():

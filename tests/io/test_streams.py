@@ -156,7 +156,10 @@ def test_signals_have_their_statuses_and_leave_no_output(tmp_path, number, statu
     assert process.stdin
     process.stdin.write(b'{"id":"1"}\n')
     process.stdin.flush()
-    time.sleep(1)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("out.zst.*.partial")):  # it has begun, and minds its signals
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     process.send_signal(number)
     assert process.wait(10) == status
     assert list(tmp_path.iterdir()) == []
