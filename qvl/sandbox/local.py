@@ -1,0 +1,39 @@
+"""No isolation at all, for those who say so: limits and a folder that is removed, nothing more."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from qvl.sandbox.limits import Limits
+from qvl.sandbox.supervise import Ended, Supervised
+
+
+def run_unsafe(
+    command: Sequence[str], stdin: bytes, limits: Limits, files: Mapping[str, bytes]
+) -> Ended:
+    """Run a command with this user's rights, network and files.
+
+    Its files are in its working folder. Its process group is killed at the end; a program that
+    leaves the group survives. The limit on processes is not set: it would count all of this user's.
+    """
+    with tempfile.TemporaryDirectory(prefix="qvl-unsafe-") as folder:
+        for name, data in files.items():
+            (Path(folder) / name).write_bytes(data)
+        line = [
+            "prlimit",
+            f"--cpu={limits.cpu_seconds}:{limits.cpu_seconds + 1}",
+            f"--as={limits.memory_bytes}",
+            f"--fsize={limits.file_bytes}",
+            f"--nofile={limits.open_files}",
+            "--core=0",
+            "--",
+            *command,
+        ]
+        return Supervised(
+            line,
+            stdin,
+            limits,
+            environment={"PATH": "/usr/bin:/bin", "HOME": folder, "LANG": "C.UTF-8"},
+            folder=folder,
+            group=True,
+        ).wait()
