@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -65,6 +66,10 @@ def command(
         list[str] | None,
         typer.Option("--min", metavar="GROUP=X", help="Fail under this accuracy; 'all' is a group"),
     ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Show the accuracies of this earlier --report beside"),
+    ] = None,
     concurrency: Annotated[
         int, typer.Option(metavar="N", min=1, help="Requests in flight (our choice)")
     ] = client.CONCURRENCY,
@@ -110,6 +115,7 @@ def command(
     }
     asking = answers.Asking(num_samples=num_samples, sampling=sampling, seed=seed, reward=reward)
     tally = metrics.Tally(by, reward)
+    before = metrics.accuracies(read_file(baseline), str(baseline)) if baseline else None
     with (
         client.Client(
             endpoint or (),
@@ -144,8 +150,15 @@ def command(
         run.write(tally.watch(scored))
     rows = tally.rows()
     write_report({**run.account(), "groups": rows}, report)
-    for line in metrics.table(rows):
+    for line in metrics.table(rows, before):
         print(line, file=sys.stderr)
     missed = metrics.shortfalls(rows, minima)
     if missed:
         raise CheckFailed("; ".join(missed))
+
+
+def read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None

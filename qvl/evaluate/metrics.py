@@ -124,15 +124,28 @@ def _decoded(answers: Counter[bytes]) -> Iterator[tuple[tuple[Any, Any], int]]:
         yield (task, answer), number
 
 
-def table(rows: list[dict]) -> list[str]:
-    """The rows as lines of aligned text; shares in per cent."""
-    cells = [["group", "n", "accuracy", "95% interval", "guessing", "tokens", "cut"]]
+def accuracies(report: bytes, name: str) -> dict[str, float]:
+    """Group -> accuracy of an earlier run's --report."""
+    try:
+        return {row["group"]: row["accuracy"] for row in orjson.loads(report)["groups"]}
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        raise UserError(f"{name}: not the report of an evaluation") from None
+
+
+def table(rows: list[dict], before: dict[str, float] | None = None) -> list[str]:
+    """The rows as lines of aligned text; shares in per cent, beside those of an earlier run."""
+    earlier = [] if before is None else ["before"]
+    cells = [["group", "n", *earlier, "accuracy", "95% interval", "guessing", "tokens", "cut"]]
     for row in rows:
         low, high = row["interval"]
+        if before is not None:
+            known = before.get(row["group"])
+            earlier = ["-" if known is None else f"{100 * known:.1f}"]
         cells.append(
             [
                 row["group"],
                 f"{row['records']:,}",
+                *earlier,
                 f"{100 * row['accuracy']:.1f}",
                 f"{100 * low:.1f} to {100 * high:.1f}",
                 "-" if row["guessing"] is None else f"{100 * row['guessing']:.1f}",

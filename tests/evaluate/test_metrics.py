@@ -88,3 +88,28 @@ def test_the_table_is_aligned():
         "tokens",
         "cut",
     ]
+
+
+def test_an_earlier_run_stands_beside():
+    rows = [{**row_of(0.9), "group": "a"}, {**row_of(0.8), "group": "b"}]
+    report = b'{"groups":[{"group":"a","accuracy":0.125}]}'
+    lines = metrics.table(rows, metrics.accuracies(report, "before.json"))
+    assert lines[0].split()[:3] == ["group", "n", "before"]
+    assert [line.split()[2] for line in lines[1:]] == ["12.5", "-"]
+
+
+@pytest.mark.parametrize("report", [b"{", b"{}", b'{"groups":[1]}'])
+def test_a_file_that_is_no_report_is_named(report):
+    with pytest.raises(UserError, match="before.json: not the report of an evaluation"):
+        metrics.accuracies(report, "before.json")
+
+
+def row_of(accuracy):
+    return {
+        "records": 10,
+        "accuracy": accuracy,
+        "interval": (0.0, 1.0),
+        "guessing": None,
+        "tokens": None,
+        "cut": 0,
+    }
