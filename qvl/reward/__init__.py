@@ -27,6 +27,7 @@ REWARDS = {  # a verifier's name, or the task that it judges -> where; imported 
     "ocr": "qvl.reward.exact:score",
     "vqa": "qvl.reward.exact:score",
     "clock": "qvl.reward.exact:score",
+    "code": "qvl.reward.code:score",
 }
 
 Reward = Callable[[dict, dict], float]

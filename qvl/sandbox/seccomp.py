@@ -9,6 +9,7 @@ Numbers: arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/uni
 import errno
 import platform
 import struct
+from functools import cache
 
 # name -> number on x86_64, on aarch64; None where that machine has no such call
 REFUSED: dict[str, tuple[int, int | None]] = {
@@ -88,6 +89,7 @@ def supported() -> bool:
     return platform.machine() in _MACHINES
 
 
+@cache
 def program(machine: str | None = None) -> bytes:
     """The filter for a machine (default: this one), as `bwrap --seccomp` reads it."""
     column, arch = _MACHINES[machine or platform.machine()]
