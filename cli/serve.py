@@ -1,3 +1,4 @@
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -5,7 +6,9 @@ from typing import Annotated
 import orjson
 import typer
 
-from qvl.engines import serving
+from qvl.engines import environments, external, serving
+from qvl.engines.launch import Options
+from qvl.errors import UserError
 
 
 def command(
@@ -13,6 +16,21 @@ def command(
     command: Annotated[
         list[str] | None,
         typer.Argument(metavar="[-- COMMAND]...", help="Serve as long as this runs, then stop"),
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(metavar="local|vllm|sglang", help="The engine that answers")
+    ] = "local",
+    engine_args: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'FLAGS'", help="More flags of vLLM or SGLang, as in a shell; repeatable"
+        ),
+    ] = None,
+    engine_env: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The environment of vLLM or SGLang, not the one of qvl-doctor(1)"
+        ),
     ] = None,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Listen here")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", help="Listen here; 0 picks a free one")] = 8000,
@@ -43,9 +61,10 @@ def command(
     """Serve a checkpoint behind an OpenAI-compatible endpoint.
 
     The local engine runs transformers in this process, in fp32 on a CPU, and decodes requests
-    together as they come. When it is ready, one JSON line on standard output (and in --ready-file,
+    together as they come. vLLM and SGLang run in the environment that qvl-doctor(1) made, or that
+    is on PATH, with the flags that the recipe needs; their log goes to standard error. When it is ready, one JSON line on standard output (and in --ready-file,
     which goes away with the server) holds the endpoint and the model's name. Ctrl-C and SIGTERM
-    stop it. With a COMMAND it serves as long as that runs, with QVL_ENDPOINT in its environment and
+    stop it, and status 4 says that the engine died. With a COMMAND it serves as long as that runs, with QVL_ENDPOINT in its environment and
     {endpoint} in its words replaced, and ends with its exit status; the JSON line is left out.
     Where QVL_API_KEY is set, requests must hold it; beyond loopback it must be set.
 
@@ -60,6 +79,32 @@ def command(
         if not command:
             print(orjson.dumps(facts).decode(), flush=True)
 
+    if backend not in ("local", *environments.ENGINES):
+        raise UserError(
+            f"--backend {backend}: there are {', '.join(('local', *environments.ENGINES))}"
+        )
+    if backend != "local":
+        options = Options(
+            host=host,
+            port=port,
+            name=served_model_name or model.resolve().name,
+            max_batch=max_batch,
+            max_model_len=max_model_len,
+            media_root=media_root,
+            extra=tuple(word for each in engine_args or () for word in shlex.split(each)),
+        )
+        status = external.serve(
+            backend,
+            model,
+            options,
+            ready=ready,
+            command=command or (),
+            ready_file=ready_file,
+            engine=engine_env,
+        )
+        raise typer.Exit(status)
+    if engine_args or engine_env:
+        raise UserError("--engine-args and --engine-env go with --backend vllm or sglang")
     status = serving.serve_local(
         model,
         host=host,

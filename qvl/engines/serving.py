@@ -39,11 +39,7 @@ def serve_local(
     it, and its exit status is returned; QVL_ENDPOINT is in its environment and {endpoint} in its
     arguments is replaced. SIGINT raises KeyboardInterrupt and SIGTERM Terminated, after all is down.
     """
-    if command and shutil.which(command[0]) is None:
-        raise UserError(f"{command[0]}: no such command")
-    key = os.environ.get("QVL_API_KEY") or None
-    if host not in LOOPBACK and key is None:
-        raise UserError(f"--host {host}: others can reach it; set QVL_API_KEY to guard it")
+    key = check_access(host, command)
     listener = bind(host, port)  # before the long imports: a port that is taken is told at once
     for module in ("aiohttp", "torch", "transformers", "jinja2", "PIL"):
         need(module, extra="serve")
@@ -56,7 +52,7 @@ def serve_local(
         facts = {
             "endpoint": address(listener),
             "model": served,
-            "engine": "local",
+            "backend": "local",
             "version": qvl.__version__,
             "max_model_len": server.max_model_len,
             "pid": os.getpid(),
@@ -72,6 +68,16 @@ def serve_local(
         finally:
             if ready_file:
                 ready_file.unlink(missing_ok=True)
+
+
+def check_access(host: str, command: Sequence[str]) -> str | None:
+    """The key that guards the server; UserError where others could ask it without one."""
+    if command and shutil.which(command[0]) is None:
+        raise UserError(f"{command[0]}: no such command")
+    key = os.environ.get("QVL_API_KEY") or None
+    if host not in LOOPBACK and key is None:
+        raise UserError(f"--host {host}: others can reach it; set QVL_API_KEY to guard it")
+    return key
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -124,7 +130,7 @@ async def _serve(
 
     stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     for number in SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, _settle, stopped, number)
+        asyncio.get_running_loop().add_signal_handler(number, settle, stopped, number)
     runner = web.AppRunner(
         app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
     )
@@ -136,14 +142,14 @@ async def _serve(
             raise _taken(*_where(listener), error) from None
         announce()
         if command:
-            return await _run(command, endpoint, stopped)
-        _raise_for(await stopped)
+            return await run_command(command, endpoint, stopped)
+        raise_for(await stopped)
     finally:
         await runner.cleanup()
     return 0
 
 
-async def _run(command: Sequence[str], endpoint: str, stopped: "asyncio.Future[int]") -> int:
+async def run_command(command: Sequence[str], endpoint: str, stopped: "asyncio.Future[int]") -> int:
     """The command's exit status, 128 + N where signal N ended it, as a shell reports it."""
     words = [word.replace(PLACEHOLDER, endpoint) for word in command]
     try:
@@ -164,15 +170,15 @@ async def _run(command: Sequence[str], endpoint: str, stopped: "asyncio.Future[i
         if not done:
             child.kill()
         await ending
-        _raise_for(stopped.result())
+        raise_for(stopped.result())
     status = ending.result()
     return status if status >= 0 else 128 - status
 
 
-def _settle(stopped: "asyncio.Future[int]", number: int) -> None:
+def settle(stopped: "asyncio.Future[int]", number: int) -> None:
     if not stopped.done():
         stopped.set_result(number)
 
 
-def _raise_for(number: int) -> None:
+def raise_for(number: int) -> None:
     raise KeyboardInterrupt if number == signal.SIGINT else Terminated
