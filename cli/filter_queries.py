@@ -5,7 +5,7 @@ import typer
 from qvl import stage
 from qvl.curate.queries import QueryRules
 
-from .options import Files, OnError, Output, Plain, Rejects, Report, Shard
+from .options import Files, Jobs, OnError, Output, Plain, Rejects, Report, Shard
 from .session import session
 
 
@@ -22,6 +22,7 @@ def command(
     one_question: Annotated[
         bool, typer.Option("--one-question", help="Drop what asks several questions at once")
     ] = QueryRules.one_question,
+    jobs: Jobs = 1,
     rejects: Rejects = None,
     on_error: OnError = "stop",
     shard: Shard = None,
@@ -58,4 +59,4 @@ def command(
         conserves=True,
         config=vars(rules),
     ) as run:
-        run.write(stage.keep(run, rules))
+        run.write(stage.keep(run, rules, jobs=jobs))

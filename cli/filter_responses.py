@@ -2,10 +2,11 @@ from typing import Annotated
 
 import typer
 
+from qvl import stage
 from qvl.curate.responses import ResponseRules
 from qvl.curate.sift import sifted
 
-from .options import Files, OnError, Output, Plain, Rejects, Report, Shard
+from .options import Files, Jobs, OnError, Output, Plain, Rejects, Report, Shard
 from .session import session
 
 
@@ -51,6 +52,7 @@ def command(
         float,
         typer.Option(metavar="SHARE", help="Most words in a script that the query does not use"),
     ] = ResponseRules.max_mixed,
+    jobs: Jobs = 1,
     rejects: Rejects = None,
     on_error: OnError = "stop",
     shard: Shard = None,
@@ -97,4 +99,4 @@ def command(
         conserves=True,
         config=vars(rules),
     ) as run:
-        run.write(sifted(run, run, rules))
+        run.write(sifted(run, stage.pairs(run, rules, jobs=jobs)))

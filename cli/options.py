@@ -35,6 +35,10 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Go on where an interrupted run with -o FILE stopped")
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of what is drawn at random")]
+Jobs = Annotated[
+    int,
+    typer.Option(metavar="N", min=1, help="Work on so many cores; what is written stays the same"),
+]
 MediaRoot = Annotated[
     str | None,
     typer.Option(metavar="DIR", help="Media paths start here, not in the folder of the first FILE"),

@@ -6,7 +6,7 @@ from qvl import stage
 from qvl.curate import scores
 from qvl.curate.sift import sifted
 
-from .options import Files, OnError, Output, Plain, Rejects, Report, Shard
+from .options import Files, Jobs, OnError, Output, Plain, Rejects, Report, Shard
 from .session import session
 
 
@@ -19,6 +19,7 @@ def command(
             "--min", metavar="AXIS=X", help="Drop what scores under X on this axis; repeatable"
         ),
     ] = None,
+    jobs: Jobs = 1,
     rejects: Rejects = None,
     on_error: OnError = "stop",
     shard: Shard = None,
@@ -58,5 +59,7 @@ def command(
         conserves=True,
         config={"min": bounds},
     ) as run:
-        scored = stage.annotate(run, scores.annotate)
-        run.write(sifted(run, scored, scores.judge(bounds)) if bounds else scored)
+        scored = stage.annotate(run, scores.annotate, jobs=jobs)
+        judge = scores.judge(bounds)
+        judged = ((record, judge(record)) for record in scored)
+        run.write(sifted(run, judged) if bounds else scored)

@@ -217,30 +217,35 @@ def _writer(
     return writer
 
 
-def keep(run: Run, reject: Reject, *, concurrency: int = 1) -> Iterator[dict]:
+def keep(run: Run, reject: Reject, *, concurrency: int = 1, jobs: int = 1) -> Iterator[dict]:
     """Pass on what `reject` has nothing against; put the rest aside with its reason."""
 
-    def work(record: dict) -> dict | Drop:
-        reason = reject(record)
+    def verdict(record: dict, reason: Any) -> Any:
         if reason is None:
             return record
         return Drop(reason) if isinstance(reason, str) else reason
 
-    return each(run, work, concurrency=concurrency)
+    results = pairs(run, reject, concurrency=concurrency, jobs=jobs)
+    return _passed(run, ((record, verdict(record, reason)) for record, reason in results))
 
 
-def annotate(run: Run, function: Annotate, *, concurrency: int = 1) -> Iterator[dict]:
+def annotate(
+    run: Run, function: Annotate, *, concurrency: int = 1, jobs: int = 1
+) -> Iterator[dict]:
     """Pass on every record with what `function` adds."""
-    return each(run, function, concurrency=concurrency)
+    return each(run, function, concurrency=concurrency, jobs=jobs)
 
 
-def each(run: Run, work: Work, *, concurrency: int = 1) -> Iterator[dict]:
-    """Do `work` on each record, in order, up to `concurrency` at once; resume from the journal.
+def each(run: Run, work: Work, *, concurrency: int = 1, jobs: int = 1) -> Iterator[dict]:
+    """Do `work` on each record, in order; resume from the journal. See `pairs`.
 
-    `work` returns the record to pass on, or a Drop. With concurrency it runs in threads, which
-    suits waiting for an endpoint; the window is bounded, so an endless stream is fine.
+    `work` returns the record to pass on, or a Drop.
     """
-    for record, done in _results(run, work, concurrency):
+    return _passed(run, pairs(run, work, concurrency=concurrency, jobs=jobs))
+
+
+def _passed(run: Run, results: Iterable[tuple[dict, Any]]) -> Iterator[dict]:
+    for record, done in results:
         if run.journal and not isinstance(done, _Replayed):
             dropped = isinstance(done, Drop)
             row = {"drop": [done.reason, done.detail]} if dropped else {"out": done}
@@ -256,13 +261,25 @@ class _Replayed(NamedTuple):
     result: "dict | Drop"
 
 
-def _results(run: Run, work: Work, concurrency: int) -> Iterator[tuple[dict, Any]]:
+def pairs(
+    run: Run, work: Callable[[dict], Any], *, concurrency: int = 1, jobs: int = 1
+) -> Iterator[tuple[dict, Any]]:
+    """Each record with what `work` makes of it, in the order of the records.
+
+    `concurrency`: how many at once in threads, which suits waiting for an endpoint. `jobs`: in how
+    many processes, which suits computing; `work` must be picklable and is best told by a result that
+    is small. The window is bounded either way, so an endless stream is fine.
+    """
+
     def replayed(record: dict) -> _Replayed | None:
         row = run.journal.replay(record) if run.journal else None
         if row is None:
             return None
         return _Replayed(Drop(*row["drop"]) if "drop" in row else row["out"])
 
+    if jobs > 1:
+        yield from _in_processes(run, work, jobs, replayed)
+        return
     if concurrency == 1:
         for record in run:
             # A copy is what the journal's key is taken of: `work` may add to the record in place.
@@ -282,6 +299,21 @@ def _results(run: Run, work: Work, concurrency: int) -> Iterator[tuple[dict, Any
             yield _first(window)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_processes(
+    run: Run,
+    work: Callable[[dict], Any],
+    jobs: int,
+    replayed: Callable[[dict], _Replayed | None],
+) -> Iterator[tuple[dict, Any]]:
+    from qvl.processes import ordered
+
+    def prepared() -> Iterator[tuple[dict, _Replayed | None]]:
+        for record in run:
+            yield record, replayed(record)
+
+    yield from ordered(prepared(), work, jobs)
 
 
 def _first(window: deque) -> tuple[dict, Any]:

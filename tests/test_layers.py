@@ -18,7 +18,7 @@ LAYERS = [  # imports point down: a package may import its own row and those bel
     {"agent", "megatron", "engines"},
     {"reward", "losses", "model", "curate", "formats", "pack", "tiny", "sandbox"},
     {"client", "prompts"},
-    {"stage"},
+    {"stage", "processes"},
     {"io"},
     {"record"},
     {"errors"},

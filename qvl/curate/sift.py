@@ -18,15 +18,14 @@ class Verdicts(NamedTuple):
 Judge = Callable[[dict], Verdicts]
 
 
-def sifted(run: Run, records: Iterable[dict], judge: Judge) -> Iterator[dict]:
+def sifted(run: Run, judged: Iterable[tuple[dict, Verdicts]]) -> Iterator[dict]:
     """Pass on what is left of each record; reject it where nothing is, or its final turn fails.
 
     A response that is taken out goes to the rejects in a record of the same id, whose reason is
     "responses"; such a record is no input record and is counted in the notes alone.
     """
     counts: Counter[str] = Counter()
-    for record in records:
-        verdicts = judge(record)
+    for record, verdicts in judged:
         reasons = Counter(verdict.reason for verdict in verdicts.responses if verdict)
         counts["responses_kept"] += len(verdicts.responses) - reasons.total()
         counts["responses_dropped"] += reasons.total()
