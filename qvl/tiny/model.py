@@ -101,7 +101,7 @@ def template(kind: str) -> str:
 
 def build(size: Size, *, moe: bool, seed: int) -> Any:
     """The model in memory, float32, its weights drawn by `seed`."""
-    torch, transformers = need("torch", extra="train"), need("transformers", extra="train")
+    torch, transformers = need("torch", extra="tiny"), need("transformers", extra="train")
     transformers.logging.disable_progress_bar()
     config = _config(transformers, size, moe)
     name = "Qwen3VLMoeForConditionalGeneration" if moe else "Qwen3VLForConditionalGeneration"
@@ -171,7 +171,7 @@ def _initialise(model: Any, size: Size, generator: Any) -> None:
 
     transformers' own 0.02 takes four times as long to read digits.
     """
-    torch = need("torch", extra="train")
+    torch = need("torch", extra="tiny")
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim >= 2:
@@ -214,7 +214,7 @@ def _release_layout(path: Path) -> None:
     vLLM and SGLang read nothing else; transformers turns them at load, but saves a model that was
     built from a configuration as it lies in memory, [expert, out, in].
     """
-    torch_files = need("safetensors.torch", extra="train")
+    torch_files = need("safetensors.torch", extra="tiny")
     weights = {
         name: weight.transpose(1, 2).contiguous() if ".experts." in name else weight
         for name, weight in torch_files.load_file(path).items()

@@ -32,7 +32,7 @@ MAX_LENGTH = 262_144  # Qwen3-VL's context
 @functools.cache
 def train() -> Any:
     """The `tokenizers.Tokenizer`, trained anew: a tenth of a second."""
-    tokenizers = need("tokenizers", extra="train")
+    tokenizers = need("tokenizers", extra="tiny")
     pre, regex = tokenizers.pre_tokenizers, tokenizers.Regex(PATTERN)
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
     tokenizer.normalizer = tokenizers.normalizers.NFC()
