@@ -34,7 +34,6 @@ RELATIVE = 1e-6  # between numbers of which one is not an integer; our choice
 MAX_TOLD = 200  # characters of a failure
 MAX_COMPARED = 1000  # items of a set of other things than texts and integers: each with each
 
-_FENCE = re.compile(r"^[ \t]*```([^\n`]*)\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
 _PYTHON = {"python", "python3", "py", "py3", ""}
 
 Kind = Literal["stdin", "arguments", "script"]
@@ -124,13 +123,29 @@ def extract(response: dict, function: str = "") -> str:
     Of several, the last that defines `function`; a block of another language is none.
     """
     text = spoken(response)
-    blocks = [(tag.strip().lower(), body) for tag, body in _FENCE.findall(text)]
+    blocks = list(_blocks(text))
     if not blocks:
         return "" if "```" in text else text
     found = [textwrap.dedent(body) for tag, body in blocks if tag in _PYTHON]
     defining = re.compile(rf"^[ \t]*(?:async )?def {re.escape(function)}\b", re.MULTILINE)
     chosen = [body for body in found if defining.search(body)] if function else []
     return (chosen or found or [""])[-1]
+
+
+def _blocks(text: str) -> Iterator[tuple[str, str]]:
+    """The language and the content of each closed block; a plain loop, for no text takes it long."""
+    language: str | None = None
+    lines: list[str] = []
+    for line in text.split("\n"):
+        word = line.strip()
+        if language is None:
+            if word.startswith("```") and "`" not in word[3:]:
+                language, lines = " ".join(word[3:].lower().split()[:1]), []
+        elif word == "```":
+            yield language, "".join(f"{line}\n" for line in lines)
+            language = None
+        else:
+            lines.append(line)
 
 
 @dataclass(frozen=True)

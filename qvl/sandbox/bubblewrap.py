@@ -19,11 +19,12 @@ from qvl.sandbox.supervise import Ended, SandboxError, Supervised
 
 NOBODY = 65534  # root's limits on processes do not bind, so root's sandboxes run as this user
 FILES = "/job"  # where the program's files are, read-only
-ENVIRONMENT = {  # all that a program sees; equal hash seeds make equal verdicts
+ENVIRONMENT = {  # all that a program sees
     "PATH": "/usr/bin:/bin",
     "HOME": "/tmp",
     "LANG": "C.UTF-8",
-    "PYTHONHASHSEED": "0",
+    "PYTHONHASHSEED": "0",  # equal seeds make equal verdicts
+    "MALLOC_ARENA_MAX": "1",  # else each thread reserves 64 MiB of the address space that is limited
 }
 CORRECTED_LINUX = (5, 14)  # since when RLIMIT_NPROC is counted for each user namespace
 _PRLIMIT = "/usr/bin/prlimit"  # as the sandbox sees it

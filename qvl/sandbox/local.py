@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from qvl.sandbox.bubblewrap import ENVIRONMENT
 from qvl.sandbox.limits import Limits
 from qvl.sandbox.supervise import Ended, Supervised
 
@@ -33,7 +34,7 @@ def run_unsafe(
             line,
             stdin,
             limits,
-            environment={"PATH": "/usr/bin:/bin", "HOME": folder, "LANG": "C.UTF-8"},
+            environment={**ENVIRONMENT, "HOME": folder},
             folder=folder,
             group=True,
         ).wait()

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,7 @@ def test_outputs_compare_by_lines(printed: str, expected: str, tolerance: float,
         ("```Python3\na\n```\n```bash\nls\n```", "a\n"),
         ("- so:\n  ```py\n  a\n  b\n  ```", "a\nb\n"),
         ("def f(): 2", "def f(): 2"),
+        ("```python title=x\na\n```", "a\n"),
         ("```python\ncut", ""),
         ("<think>\n```python\na\n```\n</think>\n```python\nb\n```", "b\n"),
         ("<think>\n```python\na\n```", ""),
@@ -264,6 +266,24 @@ def test_outputs_compare_by_lines(printed: str, expected: str, tolerance: float,
 )
 def test_the_program_is_the_last_block_after_thinking(content: str, found: str):
     assert code.extract({"content": content}, "f") == found
+
+
+def test_a_text_of_nothing_but_fences_takes_no_long():
+    for text in ("```a\n" * 300_000, "```\n" * 300_000, " " * 1_000_000 + "```", "`" * 1_000_000):
+        begin = time.monotonic()
+        code.extract({"content": text}, "f")
+        assert time.monotonic() - begin < 5
+
+
+@isolated
+def test_a_script_keeps_its_own_built_in_functions():
+    answer = {
+        "function": "f",
+        "tests": ["assert abs(candidate(2) - 4) < 1e-6", "assert all([f(2) == 4])"],
+    }
+    cheat = "def abs(x): return 0\ndef all(x): return True\ndef f(x): return 99"
+    assert judged(answer, cheat, partial=True).reward == 0.0
+    assert judged(answer, "def f(x): return 2 * x").reward == 1.0
 
 
 @pytest.mark.parametrize(

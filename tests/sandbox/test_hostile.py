@@ -146,7 +146,14 @@ def test_an_endless_loop():
 
 
 def test_processor_time_is_that_of_all_processes():
-    source = "import os\nos.fork(); os.fork()\nwhile True: pass"
+    source = """
+import os, time
+while True:
+    if os.fork() == 0:
+        while time.process_time() < 0.3: pass
+        os._exit(0)
+    os.wait()
+"""
     outcome = attack(source, limits=Limits(cpu_seconds=1, wall_seconds=20))
     assert outcome.status == "timeout"
     assert outcome.seconds < 15
@@ -236,7 +243,9 @@ for path in ["{secret}", "/etc/passwd", "/etc/shadow", "/etc/hostname", "/proc/1
 def test_reading_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("QVL_TEST_TOKEN", "s3cret")
     outcome = attack("import os; print(sorted(os.environ))")
-    assert outcome.stdout == b"['HOME', 'LANG', 'PATH', 'PWD', 'PYTHONHASHSEED']\n"
+    assert (
+        outcome.stdout == b"['HOME', 'LANG', 'MALLOC_ARENA_MAX', 'PATH', 'PWD', 'PYTHONHASHSEED']\n"
+    )
 
 
 def test_sockets():

@@ -1,8 +1,11 @@
 """What a run gives back."""
 
 import os
+import signal
+import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -124,10 +127,6 @@ for fd in range(3, 64):
 
 
 def test_a_parent_that_is_killed_takes_its_sandbox_along(tmp_path: Path):
-    import signal
-    import subprocess
-    import time
-
     mark = f"{os.getpid()}98765"
     script = f"from qvl.sandbox import run; run(['/usr/bin/sleep', '{mark}'])"
     parent = subprocess.Popen([sys.executable, "-c", script])
@@ -152,3 +151,29 @@ def test_a_parent_that_is_killed_takes_its_sandbox_along(tmp_path: Path):
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     assert until(False)
+
+
+def test_a_parent_that_inherits_orphans_gets_none():
+    """As the first process of a container does, where nobody reaps them."""
+    code = """
+import ctypes
+from pathlib import Path
+from qvl.sandbox import Limits, run
+assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
+run("print(1)")
+run("while True: pass", limits=Limits(wall_seconds=0.5))
+run("import os; os.fork() or os.setsid(); import time; time.sleep(0 if os.getppid() else 100)")
+for task in Path("/proc/self/task").iterdir(): print((task / "children").read_text())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_a_pool_of_threads_fits_the_default_limits():
+    source = """
+from concurrent.futures import ThreadPoolExecutor
+import time
+with ThreadPoolExecutor(32) as pool:
+    print(sum(pool.map(lambda x: time.sleep(0.05) or len([x] * 1000), range(64))))
+"""
+    assert run(source).stdout == b"64000\n"
