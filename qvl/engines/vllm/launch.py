@@ -36,6 +36,10 @@ def start(environment: Environment, model: Path, options: Options) -> Launch:
     command += ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
     command += ["--worker-extension-cls", "qvl_vllm_worker.Extension"]
     command += ["--middleware", "qvl_engine_guard.Guard"]
+    if (
+        "vision_config" in config
+    ):  # vLLM guesses from the template's text, and may join with newlines
+        command += ["--chat-template-content-format", "openai"]
     if options.media_root:
         command += ["--allowed-local-media-path", str(options.media_root.resolve())]
     own = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}

@@ -1,0 +1,162 @@
+"""Real vLLM and SGLang servers of tiny checkpoints, and what transformers says of the same prompts."""
+
+import base64
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+BIN = Path(sys.executable).parent
+KEY = "k-secret"
+TOLERANCE = 1e-4  # of log-probs in fp32
+
+
+class Running:
+    """A `qvl serve --backend ...`, its log in a file."""
+
+    def __init__(self, log: Path, *words: object, wait: bool = True, **env: str) -> None:
+        self.log = log
+        with log.open("w") as file:
+            self.process = subprocess.Popen(
+                [BIN / "qvl", "serve", *map(str, words)],
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+                env={**os.environ, "QVL_API_KEY": KEY, **env},
+            )
+        if wait:
+            assert self.process.stdout
+            line = self.process.stdout.readline()
+            assert line, log.read_text()[-3000:]
+            self.facts: dict[str, Any] = json.loads(line)
+            self.url: str = self.facts["endpoint"]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(timeout=60)
+
+    def children(self) -> list[int]:
+        """Every process that the engine is made of, by the mark in its environment."""
+        mark = f"QVL_ENGINE_PARENT={self.process.pid}".encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if mark in path.read_bytes().split(b"\0"):
+                    found.append(int(path.parent.name))
+            except OSError:  # ended meanwhile
+                continue
+        return found
+
+    def last_word(self) -> str:
+        return self.log.read_text().splitlines()[-1]
+
+    def post(self, path: str, body: dict, key: str | None = KEY, host: str = "") -> Any:
+        """The JSON answer; the status where it is an error."""
+        headers = {"Content-Type": "application/json"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        url = f"http://{host}:{self.url.rpartition(':')[2]}" if host else self.url
+        request = urllib.request.Request(url + path, json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            return error.code
+
+
+def own_address() -> str:
+    """This machine's address that is not loopback, as another machine would be seen."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # nothing is sent
+        return str(probe.getsockname()[0])
+
+
+def picture(width: int, height: int, seed: int) -> Image.Image:
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randint(0, 256, (height // 8, width // 8, 3), generator=generator)
+    small = Image.fromarray(values.to(torch.uint8).numpy())
+    return small.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def data_uri(image: Image.Image) -> str:
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+
+
+CASES = {  # text, images
+    "text": ("How many objects are there?", []),
+    "one image": ("What is it?", [picture(160, 96, 1)]),
+    "three images": ("Compare.", [picture(96, 64, 2), picture(64, 64, 3), picture(192, 128, 4)]),
+}
+
+
+def messages(text: str, images: list[Image.Image]) -> list[dict]:
+    """A question for the chat endpoint."""
+    parts: list[dict] = [{"type": "image_url", "image_url": {"url": data_uri(i)}} for i in images]
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}]
+
+
+class Reference:
+    """transformers on the same checkpoint, in fp32."""
+
+    def __init__(self, folder: Path) -> None:
+        from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self.image_processor: Any = AutoImageProcessor.from_pretrained(folder, backend="pil")
+        self.model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+        self.model.eval()
+
+    def prompt(self, text: str, images: list[Image.Image]) -> tuple[list[int], dict]:
+        """Token ids with one pad an image, and the model's inputs, with all of them."""
+        parts: list[dict] = [{"type": "image"} for _ in images]
+        words = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}],
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        short = self.tokenizer(words, add_special_tokens=False)["input_ids"]
+        cut = self.image_processor(images, return_tensors="pt") if images else {}
+        sizes = iter(cut["image_grid_thw"].prod(-1) // 4 if images else ())
+        full = []
+        for token in short:
+            pad = token == self.model.config.image_token_id
+            full += [token] * (int(next(sizes)) if pad else 1)
+        return short, {**cut, "input_ids": torch.tensor([full])}
+
+    @torch.no_grad()
+    def logprobs(self, inputs: dict, answer: list[int]) -> torch.Tensor:
+        """(tokens of prompt and answer, vocabulary): what comes after each."""
+        ids = torch.cat([inputs["input_ids"][0], torch.tensor(answer, dtype=torch.long)])[None]
+        image = self.model.config.image_token_id
+        pictures = {k: v for k, v in inputs.items() if k in ("pixel_values", "image_grid_thw")}
+        logits = self.model(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            mm_token_type_ids=(ids == image).long(),
+            **pictures,
+        ).logits
+        return logits[0].log_softmax(-1)
+
+
+def difference(
+    reference: Reference, inputs: dict, answer: list[int], said: list[float]
+) -> tuple[float, float]:
+    """Largest difference of the answer's log-probs, and how far a token is from being greedy."""
+    table = reference.logprobs(inputs, answer)
+    start = inputs["input_ids"].shape[1] - 1
+    rows = table[start : start + len(answer)]
+    chosen = rows.gather(1, torch.tensor(answer)[:, None])[:, 0]
+    gap = (rows.max(-1).values - chosen).max().item()
+    return (chosen - torch.tensor(said)).abs().max().item(), gap
