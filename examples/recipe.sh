@@ -26,7 +26,7 @@ say "Curate: which questions, which answers, no doubles"
     qvl filter-queries data/raw.jsonl.zst --rejects rejected-queries.jsonl.zst |
     qvl filter-responses --rejects rejected-responses.jsonl.zst |
     qvl score-responses --min correctness=1 --rejects rejected-scores.jsonl.zst |
-    qvl dedup --media-root data --rejects rejected-doubles.jsonl.zst -o curated.jsonl.zst
+    qvl dedup --near 0.9 --media-root data --rejects rejected-doubles.jsonl.zst -o curated.jsonl.zst
 
 # The report mixes 1/3 text with 2/3 multimodal (`qvl mix --ratio sft`), for a model that has been
 # pre-trained on text. This one has not, and must learn to add: half of each.
