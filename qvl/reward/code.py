@@ -217,7 +217,11 @@ def _worker(run: Run, program: str, suite: _Suite) -> Iterator[str]:
     done, total = 0, len(suite.tests)
     while done < total:
         outcome = run(_worker_source(), _request(suite, done), files)
-        for line in outcome.stdout.splitlines():
+        loaded, *lines = outcome.stdout.splitlines() or [b""]
+        if not loaded:
+            yield from [_ended(outcome)] * (total - done)
+            return
+        for line in lines:
             told = _told(line)
             if told is None or done == total:
                 break

@@ -6,7 +6,7 @@ solution's process through a pipe: a solution cannot read them, end them early, 
 an object that equals everything. What crosses is data: `encode` and `decode`.
 
 Standard input is one JSON object, read after the solution's process has split off. Standard output
-is a JSON object a line: {"value": ...} or {"error": ...}.
+is a JSON object a line: {"loaded": true} once, then {"value": ...} or {"error": ...} for each test.
 """
 
 import builtins
@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import Any, NoReturn
 
 SOLUTION = "solution.py"  # beside this program
 TESTS = "tests"  # the file name that a script's functions carry
@@ -73,7 +73,7 @@ def decode(value: Any) -> Any:
 
 
 class Pipe:
-    """JSON objects, a line each, between two processes."""
+    """JSON objects, a line each, to another process and from it."""
 
     def __init__(self, reading: int, writing: int):
         self.reading = os.fdopen(reading, "r", encoding="utf-8")
@@ -86,6 +86,33 @@ class Pipe:
     def receive(self) -> dict | None:
         line = self.reading.readline()
         return json.loads(line) if line else None
+
+
+class Solution(Pipe):
+    """The process of the solution, as the one that asks it sees it."""
+
+    def __init__(self, process: int, reading: int, writing: int):
+        super().__init__(reading, writing)
+        self.process = process
+
+    def ask(self, function: str, arguments: Any, keywords: Any) -> dict:
+        """What became of a call, all of it encoded."""
+        try:
+            self.send({"function": function, "arguments": arguments, "keywords": keywords})
+        except BrokenPipeError:
+            self._follow()
+        return self.answer()
+
+    def answer(self) -> dict:
+        """What it says next; where it has ended, this ends as it did."""
+        message = self.receive()
+        return self._follow() if message is None else message
+
+    def _follow(self) -> NoReturn:
+        _, status = os.waitpid(self.process, 0)
+        if os.WIFSIGNALED(status):
+            os.kill(os.getpid(), os.WTERMSIG(status))
+        os._exit(0)
 
 
 def said(error: BaseException) -> str:
@@ -141,27 +168,20 @@ def serve(pipe: Pipe) -> None:
             pipe.send({"error": said(error), "kind": type(error).__name__})
 
 
-def calls(pipe: Pipe, asked: dict, tell: Callable[[dict], None]) -> None:
+def calls(solution: Solution, asked: dict, tell: Callable[[dict], None]) -> None:
     """Call one function with each list of arguments; tell each result."""
     for arguments in asked["calls"]:
-        request = {"function": asked["function"], "arguments": arguments, "keywords": {"dict": []}}
-        pipe.send(request)
-        answer = pipe.receive()
-        if answer is None:
-            return
-        tell(answer)
+        tell(solution.ask(asked["function"], arguments, encode({})))
 
 
-def scripts(pipe: Pipe, asked: dict, functions: list[str], tell: Callable[[dict], None]) -> None:
+def scripts(
+    solution: Solution, asked: dict, functions: list[str], tell: Callable[[dict], None]
+) -> None:
     """Run each assertion script, with the solution's functions as names that call it."""
 
     def stub(function: str) -> Callable[..., Any]:
         def call(*arguments: Any, **keywords: Any) -> Any:
-            sent = {"arguments": encode(arguments), "keywords": encode(keywords)}
-            pipe.send({"function": function, **sent})
-            answer = pipe.receive()
-            if answer is None:
-                os._exit(0)  # this script has no result; the next one gets a new solution
+            answer = solution.ask(function, encode(arguments), encode(keywords))
             if "error" in answer:
                 raise _exception(str(answer.get("kind")))(answer["error"])
             return decode(answer["value"])
@@ -195,14 +215,15 @@ def _exception(name: str) -> type[Exception]:
 
 def main() -> None:
     here, there = os.pipe(), os.pipe()
-    if os.fork() == 0:
+    process = os.fork()
+    if process == 0:
         os.close(here[0])
         os.close(there[1])
         serve(Pipe(there[0], here[1]))
         os._exit(0)
     os.close(here[1])
     os.close(there[0])
-    pipe = Pipe(here[0], there[1])
+    solution = Solution(process, here[0], there[1])
     asked = json.loads(sys.stdin.buffer.read())
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     away(0, 1)
@@ -211,15 +232,14 @@ def main() -> None:
         results.write(json.dumps(result) + "\n")
         results.flush()
 
-    first = pipe.receive()
-    if first is None:
-        tell({"fatal": "the solution ended while it was loaded"})
-    elif "functions" not in first:
+    first = solution.answer()
+    tell({"loaded": True})
+    if "functions" not in first:
         tell({"fatal": first["error"]})
     elif "calls" in asked:
-        calls(pipe, asked, tell)
+        calls(solution, asked, tell)
     else:
-        scripts(pipe, asked, first["functions"], tell)
+        scripts(solution, asked, first["functions"], tell)
 
 
 if __name__ == "__main__":

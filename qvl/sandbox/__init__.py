@@ -18,6 +18,7 @@ What it does not protect against:
 On machines other than x86_64 and aarch64 system calls are not filtered; `probe` says so.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 
 from qvl.sandbox.bubblewrap import FILES, NoIsolation, Probe, isolate, probe
@@ -28,9 +29,11 @@ from qvl.sandbox.supervise import Ended, SandboxError
 __all__ = ["Limits", "NoIsolation", "Outcome", "Probe", "SandboxError", "probe", "run"]
 
 _SOURCE = "main.py"
-# Without the site module there is no exit() in a program, which those of contests call.
+# Without the site module there is no exit() in a program, which those of contests call. Nothing is
+# imported from the working folder, where one process of a program could trap another.
 _START = """\
 import builtins, sys
+sys.path = [folder for folder in sys.path if folder]
 builtins.exit = builtins.quit = sys.exit
 sys.argv = ["{path}"]
 with open("{path}", "rb") as file:
@@ -67,10 +70,9 @@ def run(
     if isinstance(program, str):
         given[_SOURCE] = program.encode(errors="replace")
         path = f"{FILES}/{_SOURCE}" if found.isolated else _SOURCE
-        python = found.python or "python3"
-        command = [python, "-I", "-S", "-B", "-X", "utf8", "-c", _START.format(path=path)]
-        if found.isolated:
-            command[1:2] = ["-s", "-P"]  # -I less -E: the hash seed comes from the environment
+        python = found.python if found.isolated else sys.executable
+        # Not -I, which would ignore the hash seed in the environment.
+        command = [python, "-s", "-S", "-B", "-X", "utf8", "-c", _START.format(path=path)]
     if found.isolated:
         ended = isolate(command, stdin, limits, given, found)
     else:

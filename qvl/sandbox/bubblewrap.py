@@ -28,6 +28,7 @@ ENVIRONMENT = {  # all that a program sees
 }
 CORRECTED_LINUX = (5, 14)  # since when RLIMIT_NPROC is counted for each user namespace
 _PRLIMIT = "/usr/bin/prlimit"  # as the sandbox sees it
+_TRIAL = "import sys; print(sys.version_info >= (3, 10))"
 _SHELL = '"$@"; exit $?'  # not the last command, or the shell would make way for the program
 
 
@@ -91,7 +92,7 @@ def probe() -> Probe:
 def _tried(found: Probe) -> Probe:
     """The same, or why a first program did not run."""
     try:
-        ended = isolate([found.python, "-I", "-S", "-c", "print(6 * 7)"], b"", Limits(), {}, found)
+        ended = isolate([found.python, "-I", "-S", "-c", _TRIAL], b"", Limits(), {}, found)
     except SandboxError as error:
         hint = ""
         if "namespace" in str(error) or "uid map" in str(error):
@@ -102,8 +103,8 @@ def _tried(found: Probe) -> Probe:
                 "--security-opt seccomp=unconfined opens them"
             )
         return Probe(False, f"{error}{hint}", version=found.version)
-    if ended.stdout != b"42\n":
-        said = ended.stderr.decode(errors="replace").strip()
+    if ended.stdout != b"True\n":
+        said = ended.stderr.decode(errors="replace").strip() or "Python 3.10 or later is needed"
         return Probe(False, f"{found.python} does not run in the sandbox: {said}"[:500])
     return found
 

@@ -107,7 +107,7 @@ def test_a_program_that_prints_what_it_should_not_know_scores_zero():
     [
         "raise ValueError('no')",
         "import os; os._exit(1)",
-        "[0 for _ in iter(int, 1)]",
+        "all(True for _ in iter(int, 1))",
         "return object()",
     ],
 )
@@ -131,6 +131,22 @@ def test_a_script_that_ends_its_solution_leaves_the_others_theirs():
     answer = {"tests": [f"assert f({i}) == {i}" for i in range(4)]}
     verdict = judged(answer, program, partial=True)
     assert (verdict.reward, verdict.detail) == (0.75, "test 1: the solution ended early")
+
+
+@isolated
+@pytest.mark.parametrize(
+    ("program", "detail"),
+    [
+        ("import os; os._exit(0)", "the solution ended early"),
+        ("all(True for _ in iter(int, 1))", "timeout"),
+    ],
+)
+def test_a_solution_that_ends_while_it_is_loaded_is_run_once(program: str, detail: str):
+    answer = {"tests": [f"assert f({i}) == {i}" for i in range(50)]}
+    begin = time.monotonic()
+    verdict = judged(answer, program, partial=True, limits=Limits(wall_seconds=2))
+    assert time.monotonic() - begin < 6
+    assert (verdict.reward, verdict.detail) == (0.0, f"test 0: {detail}")
 
 
 @isolated
@@ -273,6 +289,18 @@ def test_a_text_of_nothing_but_fences_takes_no_long():
         begin = time.monotonic()
         code.extract({"content": text}, "f")
         assert time.monotonic() - begin < 5
+
+
+@isolated
+def test_a_script_imports_nothing_that_the_solution_planted():
+    program = """
+for folder in (".", "/tmp", "/job"):
+    try: open(folder + "/fractions.py", "w").write("Fraction = lambda x: 99")
+    except OSError: pass
+def f(): return 99
+"""
+    answer = {"tests": ["from fractions import Fraction\nassert f() == Fraction(1)"]}
+    assert judged(answer, program).detail == "test 0: AssertionError: "
 
 
 @isolated
