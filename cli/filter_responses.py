@@ -3,6 +3,7 @@ from typing import Annotated
 import typer
 
 from qvl import stage
+from qvl.curate.explain import Explained
 from qvl.curate.responses import ResponseRules
 from qvl.curate.sift import sifted
 
@@ -23,7 +24,9 @@ def command(
     min_reasoning: Annotated[
         int,
         typer.Option(
-            metavar="CHARS", help="Drop guesses: a chain of thought that is shorter; 0 is off"
+            metavar="CHARS",
+            min=0,
+            help="Drop guesses: a chain of thought that is shorter; 0 is off",
         ),
     ] = ResponseRules.min_reasoning,
     check_answers: Annotated[
@@ -34,24 +37,64 @@ def command(
         ),
     ] = ResponseRules.check_answers,
     loop_times: Annotated[
-        int, typer.Option(metavar="N", help="A unit so often in a row is a loop")
+        int, typer.Option(metavar="N", min=2, help="A unit so often in a row is a loop")
     ] = ResponseRules.loop_times,
     loop_chars: Annotated[
         int,
-        typer.Option(metavar="CHARS", help="Shortest loop at the end; twice that elsewhere"),
+        typer.Option(metavar="CHARS", min=1, help="Shortest loop at the end; twice that elsewhere"),
     ] = ResponseRules.loop_chars,
     max_repeated: Annotated[
         float,
-        typer.Option(metavar="SHARE", help="Most text in lines and sentences that stood before"),
+        typer.Option(
+            metavar="SHARE", min=0, max=1, help="Most text in lines and sentences that stood before"
+        ),
     ] = ResponseRules.max_repeated,
     min_density: Annotated[
         float,
-        typer.Option(metavar="RATIO", help="Least compressed size over size, from a kilobyte on"),
+        typer.Option(
+            metavar="RATIO",
+            min=0,
+            max=1,
+            help="Least compressed size over size, from a kilobyte on",
+        ),
     ] = ResponseRules.min_density,
+    max_grams: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE", min=0, max=1, help="Most words in runs of six that stood before"
+        ),
+    ] = ResponseRules.max_grams,
     max_mixed: Annotated[
         float,
-        typer.Option(metavar="SHARE", help="Most words in a script that the query does not use"),
+        typer.Option(
+            metavar="SHARE", min=0, max=1, help="Most words in a script that the query does not use"
+        ),
     ] = ResponseRules.max_mixed,
+    max_foreign: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE", min=0, max=1, help="Most words in sentences of another language"
+        ),
+    ] = ResponseRules.max_foreign,
+    min_query_words: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="A long answer without a word of a query of so many is off topic; 0 is off",
+        ),
+    ] = ResponseRules.min_query_words,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REASON", help="Drop nothing for this reason; repeatable"),
+    ] = None,
+    words: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Lists that stand in for ours of the same file name"),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Add what was measured to `scores`, also of rejects")
+    ] = False,
     jobs: Jobs = 1,
     rejects: Rejects = None,
     on_error: OnError = "stop",
@@ -67,14 +110,24 @@ def command(
     these responses, with the reason "responses".
 
     Reasons: no-response, empty, repetition, truncated, special-token, think-format, tool-format,
-    bad-json, language-mixing (by script), guess, inconsistent (thought and answer disagree),
-    wrong-answer. The papers name these defects and publish no thresholds: the defaults are our choice.
+    bad-json (also boxes out of range), harmful, off-topic (cannot see the image, refuses, holds
+    another turn or a web page, takes up no word of the query), language-mixing, style-shift, guess,
+    inconsistent (thought and answer disagree), wrong-answer. The papers name these defects and
+    publish no thresholds: the defaults are our choice.
+
+    The rules know English, Chinese, Japanese, Korean, Arabic, Russian, Spanish and some more. Words
+    and patterns are in lists (qvl/curate/words); --words replaces those that it holds, such as
+    harmful.txt, blind.txt, refusal.txt, spill.txt, guess.txt, repeat.txt, languages.txt, casual.txt.
+
+    --explain adds scores["filter-responses"] to records with a final turn and to the `scores` of
+    each response: loop_times, loop_chars, repeated, grams, density, mixed, foreign, reasoning_chars.
 
     \b
     Examples:
         $ qvl filter-responses records.jsonl.zst | zstdcat
         $ qvl filter-responses --thinking forbid records.jsonl.zst -o instruct.jsonl.zst
-        $ qvl filter-responses --rejects bad.jsonl.zst records.jsonl.zst -o kept.jsonl.zst
+        $ qvl filter-responses --explain records.jsonl.zst | zstdcat
+        $ qvl filter-responses --jobs 2 --rejects bad.jsonl.zst records.jsonl.zst -o kept.jsonl.zst
     """
     rules = ResponseRules(
         thinking=thinking,
@@ -84,7 +137,12 @@ def command(
         loop_chars=loop_chars,
         max_repeated=max_repeated,
         min_density=min_density,
+        max_grams=max_grams,
         max_mixed=max_mixed,
+        max_foreign=max_foreign,
+        min_query_words=min_query_words,
+        skip=tuple(skip or ()),
+        words=words,
     )
     with session(
         "filter-responses",
@@ -99,4 +157,5 @@ def command(
         conserves=True,
         config=vars(rules),
     ) as run:
-        run.write(sifted(run, stage.pairs(run, rules, jobs=jobs)))
+        judged = stage.pairs(run, Explained(rules) if explain else rules, jobs=jobs)
+        run.write(sifted(run, judged))

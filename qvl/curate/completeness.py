@@ -17,9 +17,8 @@ OPEN_END = re.compile(
 WORD = re.compile(r"[^\W\d_]+$")
 FEWEST_WORDS = 4  # a title may end in "the"; our choice
 LIST_LINE = re.compile(r"\s*(?:[-*+\u2022#|>]|\d+[.)\u3001]|[A-Za-z][.):])")
-SENTENCE_END = re.compile(
-    r"[a-z\u00e0-\u024f\u0430-\u044f)\]\"']{3,}[.!?][\"')\u201d]* +(?=[^\W\d_])"
-)
+_LETTER = r"[a-z\u00e0-\u024f\u0430-\u044f)\]\"']"
+SENTENCE_END = re.compile(rf"[.!?](?<={_LETTER}{{3}}[.!?])[\"')\u201d]* +(?=[^\W\d_])")
 ABBREVIATIONS = (
     "approx. ",
     "prof. ",
@@ -116,7 +115,7 @@ def _unfinished_sentence(line: str) -> str:
         return ""
     start = 0
     for found in SENTENCE_END.finditer(line):
-        if not found.group().lower().endswith(ABBREVIATIONS):
+        if not line[max(0, found.start() - 8) : found.end()].lower().endswith(ABBREVIATIONS):
             start = found.end()
     rest = line[start:]
     if not start or CONCLUDES.search(rest):

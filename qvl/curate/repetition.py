@@ -6,6 +6,7 @@ of `set` and of zstd. Digits are not folded: a list of boxes differs in nothing 
 """
 
 import re
+import threading
 from collections import Counter
 from typing import NamedTuple
 
@@ -20,6 +21,12 @@ SHORTEST_SEGMENT = 12  # characters; "}", "Yes" and "So" recur in good texts
 LETTER = re.compile(r"[^\W\d_]")
 SHORTEST_REPEATED = 120  # characters
 MARKUP = ("{", "[", "<", "|")  # what lists of boxes and tables begin with: their lines are alike
+SHORTEST_GRAMS = 240  # characters
+WORDS_OF_A_GRAM = 6
+CHARACTERS_OF_A_GRAM = 10
+UNSPACED = re.compile(r"[\u3041-\u30fa\u3400-\u9fff\u0e01-\u0e4e]")
+UNSPACED_TOKEN = re.compile(r"[\u3041-\u30fa\u3400-\u9fff\u0e01-\u0e4e]|[^\W_]+")
+MARKED_LINE = re.compile(r"^[ \t]*[{\[<|].*$", re.MULTILINE)
 CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 
 
@@ -92,7 +99,46 @@ def repeated_share(text: str) -> tuple[float, str]:
     return sum(wasted.values()) / max(1, len(prose)), max(wasted, key=lambda one: wasted[one])
 
 
+def repeated_grams(text: str) -> float:
+    """The share of words, code and tables apart, within runs of WORDS_OF_A_GRAM that stood before.
+
+    After Gopher's "duplicate n-gram character fraction" (arXiv 2112.11446, table A1), for all lengths at
+    once: what recurs with a changed number or name between has no equal sentences. Where words are not
+    apart, characters count.
+    """
+    if len(text) < SHORTEST_GRAMS:
+        return 0.0
+    prose = CODE.sub("\n", text) if "```" in text else text
+    if "|" in prose or "{" in prose:
+        prose = MARKED_LINE.sub("", prose)
+    size = WORDS_OF_A_GRAM
+    if prose.isascii() or not UNSPACED.search(prose):
+        tokens = prose.split()
+    else:
+        tokens, size = UNSPACED_TOKEN.findall(prose), CHARACTERS_OF_A_GRAM
+    grams = list(zip(*(tokens[start:] for start in range(size)), strict=False))
+    if len(set(grams)) == len(grams):
+        return 0.0
+    seen, covered, end = set(), 0, 0
+    for place, gram in enumerate(grams):
+        if gram in seen:
+            covered += place + size - max(end, place)
+            end = place + size
+        seen.add(gram)
+    return covered / len(tokens)
+
+
 def density(text: str) -> float:
     """Compressed size over size, in bytes: about 0.3 to 0.6 in prose, under 0.1 in a loop."""
     data = text.encode("utf-8", "surrogatepass")
-    return len(zstandard.ZstdCompressor(level=1).compress(data)) / max(1, len(data))
+    return len(_compressor().compress(data)) / max(1, len(data))
+
+
+_local = threading.local()
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    """One a thread: making it costs more than a short text."""
+    if not hasattr(_local, "compressor"):
+        _local.compressor = zstandard.ZstdCompressor(level=1)
+    return _local.compressor

@@ -7,9 +7,20 @@ looked at alike. The papers publish no threshold; all of them are our choice, an
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
 
-from qvl.curate import answers, completeness, form, outcome, repetition, scripts, words
+from qvl.curate import (
+    answers,
+    completeness,
+    form,
+    outcome,
+    repetition,
+    scripts,
+    style,
+    tongues,
+    topic,
+    words,
+)
 from qvl.curate.answers import Answer
 from qvl.curate.sift import Verdicts
 from qvl.errors import UserError
@@ -39,9 +50,25 @@ class ResponseRules:
     """Least compressed size over size, for answers of a kilobyte and more: prose has 0.3 and more,
     long lists of boxes 0.15, a loop with a counter 0.05."""
 
+    max_grams: float = 0.5
+    """Largest share of words within runs of six that stood before: what recurs with another number or
+    name in it. Checks of several options reach 0.4."""
+
     max_mixed: float = 0.05
     """Largest share of words in a script that the query does not use: a term or two that no quotation
     marks surround stay under it."""
+
+    max_foreign: float = 0.08
+    """Largest share of words in sentences of another language of the same script."""
+
+    min_query_words: int = 4
+    """A long answer that takes up none of the words of a query with so many is off topic; 0 is off."""
+
+    skip: tuple[str, ...] = ()
+    """Reasons for which nothing is dropped."""
+
+    words: str | None = None
+    """A folder of lists that stand in for those of qvl/curate/words."""
 
     thinking: str = "allow"
     """What a thought is: allowed, forbidden (instruct data), required (thinking data)."""
@@ -56,10 +83,15 @@ class ResponseRules:
     def __post_init__(self) -> None:
         if self.thinking not in THINKING:
             raise UserError(f"--thinking {self.thinking}: say {', '.join(THINKING)}")
+        names = [name for name, _ in RULES]
+        for name in self.skip:
+            if name not in names:
+                raise UserError(f"--skip {name}: the reasons are {', '.join(names)}")
+        words.checked(self.words)
 
     def __call__(self, record: dict) -> Verdicts:
         turn, responses = answers.of_record(record)
-        context = known(record) if turn is not None or responses else None
+        context = Known(record, self.words) if turn is not None or responses else None
         if context is None:
             return Verdicts(None, [], False)
         return Verdicts(
@@ -71,34 +103,43 @@ class ResponseRules:
     def judge(self, answer: Answer, context: "Known") -> Drop | None:
         """What is wrong with one answer."""
         for reason, rule in RULES:
-            detail = rule(answer, context, self)
+            detail = "" if reason in self.skip else rule(answer, context, self)
             if detail:
                 return Drop(reason, detail)
         return None
 
 
-class Known(NamedTuple):
-    """What the rules know of the record around an answer."""
+class Known:
+    """What the rules know of the record around an answer; most is told only when a rule asks."""
 
-    record: dict
-    asked: str  # all that user and system said
-    task: str
-    may_quote: bool  # the answer may hold what is written in an image
-    may_repeat: bool  # repetition was asked for
+    def __init__(self, record: dict, lists: str | None = None) -> None:
+        self.record, self.lists = record, lists
+        self.asked = answers.asked(record)  # all that user and system said
+        self.task: str = record.get("task") or ""
+        self.shown = bool(images(record) or videos(record))
 
+    @cached_property
+    def may_quote(self) -> bool:
+        """The answer may hold what is written in an image."""
+        return self.task in READING_TASKS or (self.shown and self._question_has("reading"))
 
-def known(record: dict) -> Known:
-    asked = answers.asked(record)
-    task = record.get("task") or ""
-    lowered = question(record).lower()
-    seen = bool(images(record) or videos(record))
-    return Known(
-        record=record,
-        asked=asked,
-        task=task,
-        may_quote=task in READING_TASKS or (seen and bool(words.patterns("reading").find(lowered))),
-        may_repeat=bool(words.patterns("repeat").find(lowered)),
-    )
+    @cached_property
+    def may_repeat(self) -> bool:
+        """Repetition was asked for."""
+        return self._question_has("repeat")
+
+    @cached_property
+    def may_mix(self) -> bool:
+        """Another language was asked for, or about."""
+        return bool(words.patterns("languages", self.lists).find(self.asked.lower()))
+
+    @cached_property
+    def may_shift(self) -> bool:
+        """Another voice was asked for."""
+        return bool(words.patterns("casual", self.lists).find(self.asked.lower()))
+
+    def _question_has(self, name: str) -> bool:
+        return bool(words.patterns(name, self.lists).find(question(self.record).lower()))
 
 
 def empty(answer: Answer, known: Known, rules: ResponseRules) -> str:
@@ -114,9 +155,8 @@ def truncated(answer: Answer, known: Known, rules: ResponseRules) -> str:
 
 
 def repetitive(answer: Answer, known: Known, rules: ResponseRules) -> str:
-    if known.may_repeat:
-        return ""
-    return _repetitive(answer.content, rules) or _repetitive(answer.reasoning, rules)
+    found = _repetitive(answer.content, rules) or _repetitive(answer.reasoning, rules)
+    return "" if found and known.may_repeat else found
 
 
 def _repetitive(text: str, rules: ResponseRules) -> str:
@@ -128,6 +168,9 @@ def _repetitive(text: str, rules: ResponseRules) -> str:
     share, segment = repetition.repeated_share(text)
     if share > rules.max_repeated:
         return f"{share:.2f} of the text stood before, such as {segment[:40]!r}"
+    grams = repetition.repeated_grams(text)
+    if grams > rules.max_grams:
+        return f"{grams:.2f} of the words are in runs that stood before"
     if len(text) >= SHORTEST_DENSE and text.lstrip()[:1] not in repetition.MARKUP:
         dense = repetition.density(text)
         return f"compresses to {dense:.3f}" if dense < rules.min_density else ""
@@ -153,23 +196,60 @@ def bad_json(answer: Answer, known: Known, rules: ResponseRules) -> str:
     return form.bad_json(answer, known.task, known.asked)
 
 
+def off_topic(answer: Answer, known: Known, rules: ResponseRules) -> str:
+    text = answer.content
+    return (
+        topic.blind(text, shown=known.shown, lists=rules.words)
+        or topic.refused(text, known.asked, rules.words)
+        or topic.spilled(text, known.asked, rules.words)
+        or _unrelated(answer, known, rules)
+    )
+
+
+def _unrelated(answer: Answer, known: Known, rules: ResponseRules) -> str:
+    """Not told where an image is what the query is about, nor where the answer is in another language."""
+    if known.shown or answer.calls:
+        return ""
+    found = topic.unrelated(answer.content, question(known.record), rules.min_query_words)
+    return "" if found and known.may_mix else found
+
+
+def harmful(answer: Answer, known: Known, rules: ResponseRules) -> str:
+    return topic.harmful(answer.content, known.asked, rules.words)
+
+
 def mixed_language(answer: Answer, known: Known, rules: ResponseRules) -> str:
     for part in (answer.content, answer.reasoning):
-        share, sample = scripts.mixture(known.asked, part, may_quote=known.may_quote)
-        if share > rules.max_mixed:
-            return f"{share:.2f} of the words, such as {sample!r}"
+        found = _mixed(part, known, rules)
+        if found and not known.may_mix:
+            return found
     return ""
 
 
+def _mixed(part: str, known: Known, rules: ResponseRules) -> str:
+    share, sample = 0.0, ""
+    if not (part.isascii() and known.asked.isascii()):
+        share, sample = scripts.mixture(known.asked, part, may_quote=known.may_quote)
+    if share <= rules.max_mixed:
+        share, sample = tongues.foreign(known.asked, part)
+        if share <= rules.max_foreign or known.may_quote:
+            return ""
+    return f"{share:.2f} of the words, such as {sample!r}"
+
+
+def style_shift(answer: Answer, known: Known, rules: ResponseRules) -> str:
+    found = style.shift(answer.content)
+    return "" if found and (known.may_shift or known.may_quote) else found
+
+
 def guess(answer: Answer, known: Known, rules: ResponseRules) -> str:
-    """No reasoning to speak of, or one that says that it guesses: for chains of thought only."""
-    if not rules.min_reasoning:
-        return ""
-    body = answer.reasoning.strip() + answer.content.strip()
-    if len(body) < rules.min_reasoning:
-        return f"{len(body)} characters of reasoning"
-    found = words.patterns("guess").find(body[-GUESS_TAIL:].lower())
-    return f"says {found!r}" if found else ""
+    """An answer that says that it guesses, or one without reasoning where the data is to have it."""
+    body = answer.reasoning.strip() + "\n" + answer.content.strip()
+    if len(body) - 1 < rules.min_reasoning:
+        return f"{len(body) - 1} characters of reasoning"
+    guesses = words.patterns("guess", rules.words)
+    found = guesses.find(body[-GUESS_TAIL:].lower().replace("\u2019", "'"))
+    return f"says {found!r}" if found and not guesses.find(known.asked.lower()) else ""
 
 
 GUESS_TAIL = 600  # characters; a guess that is taken back later is reasoning
@@ -198,7 +278,10 @@ RULES: tuple[
     ("think-format", think_format),
     ("tool-format", tool_format),
     ("bad-json", bad_json),
+    ("harmful", harmful),
+    ("off-topic", off_topic),
     ("language-mixing", mixed_language),
+    ("style-shift", style_shift),
     ("guess", guess),
     ("inconsistent", inconsistent),
     ("wrong-answer", wrong_answer),

@@ -8,7 +8,7 @@ from typing import Any
 
 from qvl.curate import answers, completeness, form, outcome, repetition, scripts
 from qvl.curate.answers import Answer
-from qvl.curate.responses import Known, ResponseRules, known
+from qvl.curate.responses import Known, ResponseRules
 from qvl.curate.sift import Judge, Verdicts
 from qvl.errors import UserError
 from qvl.record import final
@@ -44,6 +44,8 @@ def _clarity(text: str) -> float:
 
 def language(answer: Answer, context: Known) -> float:
     """1 less the share of words in a script that the query does not use, names and quotations apart."""
+    if context.may_mix:
+        return 1.0
     parts = (answer.content, answer.reasoning)
     shares = (
         scripts.mixture(context.asked, part, may_quote=context.may_quote)[0] for part in parts
@@ -79,7 +81,7 @@ def annotate(record: dict) -> dict:
     turn, responses = answers.of_record(record)
     if turn is None and not responses:
         return record
-    context = known(record)
+    context = Known(record)
     scored = [measure(answer, context) for answer in responses]
     own = measure(turn, context) if turn is not None else _mean(scored)
     added: dict[str, Any] = {"scores": {**(record.get("scores") or {}), STAGE: own}}

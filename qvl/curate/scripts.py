@@ -42,8 +42,24 @@ NOT_PROSE = re.compile(
 )
 
 
+ASCII_MARKS = (
+    "`",
+    "$",
+    "\\",
+    "://",
+    "<",
+    '"',
+    "(",
+    " '",
+    "*",
+)  # one at least in what NOT_PROSE finds
+
+
+@functools.lru_cache(maxsize=4)  # several rules ask of one answer
 def prose(text: str) -> str:
     """The text without code, formulas, addresses, tags, quotations, glosses and emphasis."""
+    if text.isascii() and not any(mark in text for mark in ASCII_MARKS):
+        return text
     return NOT_PROSE.sub(" ", text)
 
 
@@ -54,8 +70,6 @@ def mixture(asked: str, text: str, *, may_quote: bool = False) -> tuple[float, s
     mixing, twice at least in the foreign one: a sign says little that glues a sentence together.
     """
     if text.isascii() and asked.isascii():
-        return 0.0, ""
-    if words.patterns("languages").find(asked.lower()):
         return 0.0, ""
     allowed = _scripts(asked)
     if not allowed:

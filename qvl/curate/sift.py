@@ -13,6 +13,8 @@ class Verdicts(NamedTuple):
     turn: Drop | None
     responses: list[Drop | None]
     has_turn: bool
+    turn_measures: dict[str, float] | None = None  # what is added to the record's `scores`
+    measures: list[dict[str, float]] | None = None  # and to those of each response
 
 
 Judge = Callable[[dict], Verdicts]
@@ -25,7 +27,8 @@ def sifted(run: Run, judged: Iterable[tuple[dict, Verdicts]]) -> Iterator[dict]:
     "responses"; such a record is no input record and is counted in the notes alone.
     """
     counts: Counter[str] = Counter()
-    for record, verdicts in judged:
+    for bare, verdicts in judged:
+        record = _measured(bare, verdicts, run.command)
         reasons = Counter(verdict.reason for verdict in verdicts.responses if verdict)
         counts["responses_kept"] += len(verdicts.responses) - reasons.total()
         counts["responses_dropped"] += reasons.total()
@@ -48,6 +51,19 @@ def sifted(run: Run, judged: Iterable[tuple[dict, Verdicts]]) -> Iterator[dict]:
             yield record
     if counts.total():
         run.note(**counts)
+
+
+def _measured(record: dict, verdicts: Verdicts, stage: str) -> dict:
+    """The record with the measures, where there are any."""
+    added = {}
+    if verdicts.turn_measures is not None:
+        added["scores"] = {**(record.get("scores") or {}), stage: verdicts.turn_measures}
+    if verdicts.measures:
+        pairs = zip(record["responses"], verdicts.measures, strict=True)
+        added["responses"] = [
+            {**one, "scores": {**(one.get("scores") or {}), **of}} for one, of in pairs
+        ]
+    return {**record, **added} if added else record
 
 
 def _of_record(verdicts: Verdicts) -> Drop | None:

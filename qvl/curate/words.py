@@ -1,38 +1,93 @@
 """The word lists of the rules: words/NAME.txt, a file a subject, in every language that it knows.
 
-A line is an entry, `#` begins a comment. A file of patterns may begin with `? WORD ...`: texts that
-hold none of these words, which a substring search tells, skip the patterns.
+A line is an entry, `# ` begins a comment. A file of patterns may begin with `? WORD ...`: texts that
+hold none of these words (_ is a space in them), which a substring search tells, skip the patterns.
 """
 
 import functools
 import re
 from pathlib import Path
 
+from qvl.errors import UserError
+
 FOLDER = Path(__file__).parent / "words"
 
 
+def checked(folder: str | None) -> str | None:
+    """A user's folder, whose lists stand in for ours of the same name; UserError for another name."""
+    if folder is None:
+        return None
+    if not Path(folder).is_dir():
+        raise UserError(f"--words {folder}: no such folder")
+    known = sorted(path.name for path in FOLDER.glob("*.txt"))
+    for path in sorted(Path(folder).iterdir()):
+        if path.suffix == ".txt" and path.name not in known:
+            raise UserError(f"--words {path}: no rule reads it; the lists are {', '.join(known)}")
+    for name in known:
+        if (Path(folder) / name).exists():
+            _compiled(name.removesuffix(".txt"), folder)
+    return folder
+
+
+def _compiled(name: str, folder: str) -> None:
+    try:
+        if name in PATTERNS:
+            patterns(name, folder)
+        else:
+            lines(name, folder)
+    except (OSError, UnicodeDecodeError, re.error) as error:
+        raise UserError(f"--words {folder}/{name}.txt: {error}") from None
+
+
+# Lists of regular expressions; the others hold words.
+PATTERNS = (
+    "about_images", "back", "blind", "casual", "guess", "harmful", "harmless", "image", "languages",
+    "no_image", "particles", "reading", "refusal", "repeat", "spill",
+)  # fmt: skip
+
+
 @functools.cache
-def lines(name: str) -> tuple[str, ...]:
-    """The entries of a list, in order."""
-    text = (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
-    stripped = (line.strip() for line in text.splitlines())
-    return tuple(line for line in stripped if line and not line.startswith("#"))
+def lines(name: str, folder: str | None = None) -> tuple[str, ...]:
+    """The entries of a list, in order: of the user's `folder` where it has the list, else ours."""
+    own = Path(folder, f"{name}.txt") if folder else None
+    path = own if own and own.exists() else FOLDER / f"{name}.txt"
+    stripped = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return tuple(line for line in stripped if line and not line.startswith("# "))
 
 
 class Patterns:
     """The patterns of a list as one, tried only where a key is in the text."""
 
-    def __init__(self, name: str) -> None:
-        entries = lines(name)
-        self.keys = tuple(word for line in entries if line[:2] == "? " for word in line[2:].split())
+    def __init__(self, name: str, folder: str | None = None) -> None:
+        entries = lines(name, folder)
+        keys = [word for line in entries if line[:2] == "? " for word in line[2:].split()]
+        self.keys = tuple(key.replace("_", " ") for key in keys)
+        self.ascii_keys = tuple(filter(str.isascii, self.keys))
         body = "|".join(f"(?:{line})" for line in entries if line[:2] != "? ")
         self.compiled = re.compile(body, re.MULTILINE)
+        self.at_line = re.compile(rf"^[ \t*]*(?:{body})", re.MULTILINE)
+
+    def _may_hold(self, lowered: str) -> bool:
+        keys = self.ascii_keys if lowered.isascii() else self.keys
+        return not self.keys or any(key in lowered for key in keys)
 
     def find(self, lowered: str) -> str:
         """What in a lower-case text matches, or "" """
-        if self.keys and not any(key in lowered for key in self.keys):
+        if not self._may_hold(lowered):
             return ""
         found = self.compiled.search(lowered)
+        return found.group() if found else ""
+
+    def at_start(self, lowered: str) -> str:
+        """What a lower-case text begins with, or "" """
+        found = self.compiled.match(lowered)
+        return found.group() if found else ""
+
+    def at_a_line(self, lowered: str) -> str:
+        """What a line of a lower-case text begins with, or "" """
+        if not self._may_hold(lowered):
+            return ""
+        found = self.at_line.search(lowered)
         return found.group() if found else ""
 
     def whole(self, lowered: str) -> bool:
@@ -41,14 +96,25 @@ class Patterns:
 
 
 @functools.cache
-def patterns(name: str) -> Patterns:
-    return Patterns(name)
+def patterns(name: str, folder: str | None = None) -> Patterns:
+    return Patterns(name, folder)
 
 
 @functools.cache
 def entries(name: str) -> frozenset[str]:
     """The entries of a list, cleaned as `clean` does, for a text compared whole."""
     return frozenset(clean(line) for line in lines(name))
+
+
+@functools.lru_cache(maxsize=4)  # several rules ask of one answer
+def vocabulary(text: str) -> frozenset[str]:
+    """The distinct words of a text between spaces and punctuation, in lower case."""
+    return frozenset(text.lower().translate(PUNCTUATION).split())
+
+
+PUNCTUATION = str.maketrans(
+    dict.fromkeys('.,;:!?()[]{}"*|/<>`\u3002\u3001\uff0c\u060c\u061f\u00bf\u00a1\u2026', " ")
+)
 
 
 def clean(text: str) -> str:
