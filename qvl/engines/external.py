@@ -5,6 +5,8 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections import deque
@@ -22,6 +24,7 @@ from qvl.engines.probe import probe
 from qvl.errors import EndpointError, Terminated, UserError
 
 POLL_SECONDS = 0.25
+LAST_WORDS_SECONDS = 0.5  # between an engine's end and that of its log
 HEALTH_SECONDS = 30.0  # SGLang's answer holds a token that it generates
 TAIL_CHUNKS = 64  # of the log, kept to tell why an engine died
 CAUSES = (  # what an engine's log says -> what is said; \1 is the first group
@@ -109,19 +112,21 @@ class _Engine:
         for number in serving.SIGNALS:
             loop.add_signal_handler(number, self._signalled, number)
         try:
-            self.process = await asyncio.create_subprocess_exec(
-                *self.plan.command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+            # Not asyncio's: its wait() goes on while a child of a dead engine holds the pipe.
+            self.process = subprocess.Popen(
+                self.plan.command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 env=self.plan.variables,
                 start_new_session=True,  # its process group: all that it starts
             )
         except OSError as error:
             raise UserError(f"{self.plan.command[0]}: {error.strerror}") from None
-        log = asyncio.ensure_future(self._log())
-        death = asyncio.ensure_future(self.process.wait())
-        death.add_done_callback(lambda _: serving.settle(self.stopped, signal.SIGTERM))
+        log = threading.Thread(target=self._log, daemon=True)
+        log.start()
+        self.death = loop.run_in_executor(None, self.process.wait)
+        self.death.add_done_callback(lambda _: serving.settle(self.stopped, signal.SIGTERM))
         try:
             if not await self._becomes_ready():
                 await self._raise()
@@ -132,8 +137,7 @@ class _Engine:
             return await self._raise()
         finally:
             await self._stop()
-            await asyncio.wait((log, death), timeout=1.0)
-            log.cancel()
+            await asyncio.to_thread(log.join, LAST_WORDS_SECONDS)
 
     def _signalled(self, number: int) -> None:
         self.told = self.told or number
@@ -177,29 +181,28 @@ class _Engine:
         """Say why we are here: told to stop, or the engine died."""
         if self.told is not None:
             serving.raise_for(self.told)
-        status = await self.process.wait()
-        await asyncio.sleep(POLL_SECONDS)  # for its last words
+        status = await self.death
+        await asyncio.sleep(LAST_WORDS_SECONDS)
         why = diagnose(b"".join(self.tail).decode("utf-8", "replace"), status)
         raise EndpointError(f"{self.facts['backend']} died: {why}")
 
-    async def _log(self) -> None:
-        """Pass the engine's words on to standard error."""
+    def _log(self) -> None:
+        """Pass the engine's words on to standard error, until all that could speak is gone."""
         assert self.process.stdout
-        while chunk := await self.process.stdout.read(1 << 16):
-            self.tail.append(chunk)
-            with contextlib.suppress(BrokenPipeError):  # nobody reads our log: the engine lives on
-                os.write(2, chunk)
+        with self.process.stdout as pipe:
+            while chunk := os.read(pipe.fileno(), 1 << 16):
+                self.tail.append(chunk)
+                with contextlib.suppress(BrokenPipeError):  # nobody reads: the engine lives on
+                    os.write(2, chunk)
 
     async def _stop(self) -> None:
         """The engine and all that it started are gone when this returns."""
-        if self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.terminate()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.process.wait(), self.plan.grace_seconds)
-        with contextlib.suppress(ProcessLookupError):
+        if not self.death.done():
+            self.process.terminate()
+            await asyncio.wait((self.death,), timeout=self.plan.grace_seconds)
+        with contextlib.suppress(ProcessLookupError):  # nobody is left in the group
             os.killpg(self.process.pid, signal.SIGKILL)
-        await self.process.wait()
+        await self.death
 
 
 def diagnose(log: str, status: int) -> str:
