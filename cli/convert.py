@@ -1,9 +1,10 @@
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .options import Files, MediaRoot, OnError, Output, Plain, Rejects, Report, Shard
+from qvl.errors import UserError
+
+from .options import AllowRemote, Files, MediaRoot, OnError, Output, Plain, Rejects, Report, Shard
 from .session import session
 
 
@@ -26,6 +27,7 @@ def command(
         typer.Option(metavar="DIR", help="Embedded media go here; by default beside -o FILE"),
     ] = None,
     media_root: MediaRoot = None,
+    allow_remote: AllowRemote = False,
     rejects: Rejects = None,
     on_error: OnError = "stop",
     shard: Shard = None,
@@ -41,8 +43,11 @@ def command(
     llama-factory and llava as one plain array, verl and hf-parquet as a parquet file.
 
     Fields that a format does not know go through. What it cannot hold stops the command with one
-    line that names it; see --lossy, --think-tags and --on-error. Media inside parquet are written
-    to FILE-media beside -o FILE, and read from below --media-root. Rows without an id get one.
+    line that names it; with --lossy it is dropped and counted, with --on-error reject the record is
+    put aside; --think-tags keeps reasoning. A placeholder without its medium, or a medium without
+    its placeholder, is an error of that row. Media inside parquet become files in STEM-media beside
+    -o FILE, named by their content; media that go into parquet are read from below --media-root. A
+    row without an id gets FILE-000001 and so on. JSON arrays carry no lineage.
 
     \b
     Examples:
@@ -51,19 +56,21 @@ def command(
         $ qvl convert --from llava llava-sample.json -o back.jsonl.zst
         $ qvl convert --to ms-swift --think-tags records.jsonl.zst -o swift.jsonl.zst
     """
-    from qvl import formats
-    from qvl.formats.convert import Conversion
+    from qvl.formats.convert import Conversion, media_place
     from qvl.io.images import root_of
 
+    if source == target == "qvl":
+        raise UserError("say --from FORMAT or --to FORMAT; 'qvl cat' copies records")
+    place, name = media_place(output, media_dir)
     conversion = Conversion(
-        formats.get(source),
-        formats.get(target),
-        names=(source, target),
+        source,
+        target,
+        media_dir=place,
+        media_name=name,
         media_root=root_of(files, media_root),
-        media_dir=Path(media_dir) if media_dir else beside(output),
+        allow_remote=allow_remote,
         lossy=lossy,
         think_tags=think_tags,
-        stem=Path(files[0]).name.partition(".")[0] if files and files[0] != "-" else "row",
     )
     with session(
         "convert",
@@ -80,9 +87,3 @@ def command(
         conserves=True,
     ) as run:
         run.write(conversion.rows(run))
-
-
-def beside(output: str) -> Path | None:
-    if output == "-":
-        return None
-    return Path(output).with_name(Path(output).name.partition(".")[0] + "-media")

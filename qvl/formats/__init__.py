@@ -5,8 +5,10 @@ A format's module holds `CONTAINER` (jsonl, json or parquet: what it is written 
     to_record(row, trade) -> record      a row of the format as a record
     to_row(record, trade) -> row         a record as a row of the format
 
-Fields that a function does not know go through unchanged under their own name, so what a row holds
-besides is still there on the way back. What a format cannot hold, `trade.lose` names.
+and one of parquet also `schema` and `fit`, see qvl.io.parquet. Fields that a function does not know
+go through unchanged under their own name, so what a row holds besides is still there on the way
+back. What a format cannot hold, `trade.lose` names. A content may come back in another spelling that
+Qwen3-VL's template renders alike: a string, one text part or several in a row; none beside a call.
 """
 
 from importlib import import_module

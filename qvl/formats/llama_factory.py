@@ -1,34 +1,48 @@
 """LLaMA-Factory's ShareGPT: conversations from human, gpt, function_call and observation.
 
-system and tools are columns; images and videos stand as <image> and <video> in the text.
+system and tools are columns; images and videos stand as <image> and <video> in the text. Turns must
+alternate and end in an answer: its loader empties other rows with a warning, so they are named here.
+Several calls at once are a JSON list in one turn, several tool results are joined in one turn as its
+own converter of OpenAI messages does, and both are told apart again on reading.
 """
 
+import re
+from itertools import groupby
 from typing import Any
 
-from qvl.formats import placeholders, sharegpt, tools
+import orjson
+
+from qvl.formats import placeholders, shapes, sharegpt, thinking, tools
 from qvl.formats.trade import Trade, with_id
 
 CONTAINER = "json"
 ROLES = {"human": "user", "gpt": "assistant", "observation": "tool", "system": "system"}
 NAMES = {role: name for name, role in ROLES.items()}
+USED = ("conversations", "system", "images", "image", "videos", "video")
+ASKS = ("human", "observation")  # at even places, counted from 0
+BETWEEN_RESULTS = "\n</tool_response>\n<tool_response>\n"
+THOUGHT = re.compile(r"\A<think>.*?</think>\s*", re.DOTALL)
 
 
 def to_record(row: dict, trade: Trade) -> dict:
-    turns = row.get("conversations")
-    if not isinstance(turns, list):
-        raise trade.wrong("no conversations")
-    media = placeholders.media_of(row, trade)
-    messages: list[dict] = []
-    if row.get("system"):
-        messages.append({"role": "system", "content": row["system"]})
+    media = placeholders.Media(row, trade)
+    turns = shapes.turns(row, "conversations", "from", trade)
+    system = shapes.text(row.get("system"), "system", trade)
+    messages: list[dict] = [{"role": "system", "content": system}] if system else []
+    if system and any(turn["from"] == "system" for turn in turns):
+        raise trade.wrong("both a system column and a system turn")
     for turn in turns:
-        if turn.get("from") == "function_call":
-            tools.append_call(messages, turn.get("value"), trade)
+        if turn["from"] == "function_call":
+            messages.append(_calls(turn, trade))
+        elif turn["from"] == "observation":
+            for value in shapes.text(turn.get("value"), "an observation", trade).split(
+                BETWEEN_RESULTS
+            ):
+                messages.append(sharegpt.message({**turn, "value": value}, ROLES, media, trade))
         else:
-            messages += sharegpt.messages([turn], ROLES, media, trade)
-    placeholders.check_spent(media, trade)
-    used = ("conversations", "system", "images", "videos")
-    record = {k: v for k, v in row.items() if k not in used}
+            messages.append(sharegpt.message(turn, ROLES, media, trade))
+    media.check()
+    record = {k: v for k, v in row.items() if k not in USED}
     if record.get("tools") in ("", None):
         record.pop("tools", None)
     else:
@@ -36,26 +50,76 @@ def to_record(row: dict, trade: Trade) -> dict:
     return with_id({**record, "messages": messages}, trade)
 
 
+def _calls(turn: dict, trade: Trade) -> dict:
+    """A function_call turn: perhaps a thought, then the JSON of one call or of a list."""
+    value = shapes.text(turn.get("value"), "a function_call", trade)
+    thought = THOUGHT.match(value)
+    content = thought[0] if thought else None
+    try:
+        calls = orjson.loads(value[len(content or "") :])
+    except orjson.JSONDecodeError:
+        raise trade.wrong("a function_call is no JSON") from None
+    calls = [tools.full(call, trade) for call in (calls if isinstance(calls, list) else [calls])]
+    message = {"role": "assistant", "content": content, "tool_calls": calls}
+    message |= sharegpt.extras_of(turn)
+    unfolded = thinking.unfold(message, trade)
+    if unfolded is not message:
+        unfolded["content"] = unfolded["content"] or None
+    return unfolded
+
+
 def to_row(record: dict, trade: Trade) -> dict:
-    media: dict[str, list[str]] = {kind: [] for kind in placeholders.KINDS}
+    media = placeholders.collector()
+    for field in USED:
+        if field in record:
+            trade.lose(f"a field named {field!r}")
+    row = {k: v for k, v in record.items() if k not in ("messages", *USED)}
     turns: list[dict[str, Any]] = []
-    row = {k: v for k, v in record.items() if k != "messages"}
-    for index, message in enumerate(record["messages"]):
-        turn = sharegpt.turn(message, NAMES[message["role"]], media, trade)
-        if index == 0 and message["role"] == "system" and turn["value"]:
-            row["system"] = turn["value"]
-            continue
-        calls = message.get("tool_calls") or []
-        if turn["value"] and calls:
-            trade.lose("text and a tool call in one turn")
-        if not calls:
-            turns.append(turn)
-        for call in calls:
-            turns.append({"from": "function_call", "value": tools.call_text(call, trade)})
+    for role, group in groupby(record["messages"], key=lambda message: message["role"]):
+        found = [_turn(message, media, trade) for message in group]
+        turns += [_joined(found, trade)] if role == "tool" else found
+    first = turns[0] if turns else {}
+    # An empty one stays a turn, since an empty column means none.
+    if first.get("from") == "system" and first.keys() == {"from", "value"} and first["value"]:
+        row["system"] = turns.pop(0)["value"]
+    if not _alternate(turns, "chosen" in record):
+        trade.lose("turns that do not alternate up to an answer, such rows are skipped there,")
     row["conversations"] = turns
     if "tools" in record:
-        row["tools"] = tools.schemas_text(record["tools"])
-    for kind, found in media.items():
-        if found:
-            row[kind + "s"] = found
-    return row
+        row["tools"] = tools.text_of(record["tools"])
+    return row | {kind + "s": found for kind, found in media.items() if found}
+
+
+def _turn(message: dict, media: dict[str, list[str]], trade: Trade) -> dict:
+    turn = sharegpt.turn(message, NAMES[message["role"]], media, trade)
+    calls = message.get("tool_calls")
+    if calls is None:
+        return turn
+    said = turn["value"]
+    thought = THOUGHT.fullmatch(said)
+    if said and not thought:
+        trade.lose("text and a tool call in one turn")
+        said = ""
+    short = [tools.brief(call, trade) for call in calls]
+    value = said + tools.text_of(short[0] if len(short) == 1 else short)
+    return {**turn, "from": "function_call", "value": value}
+
+
+def _joined(results: list[dict], trade: Trade) -> dict:
+    """One turn for the results of several calls."""
+    if len(results) == 1 and BETWEEN_RESULTS not in results[0]["value"]:
+        return results[0]
+    for result in results:
+        for extra in sorted(result.keys() - {"from", "value"}):
+            trade.lose(f"{extra!r} of one tool result of several")
+        if BETWEEN_RESULTS in result["value"]:
+            trade.lose("the text between two tool results in a tool result")
+    return {"from": "observation", "value": BETWEEN_RESULTS.join(r["value"] for r in results)}
+
+
+def _alternate(turns: list[dict], ranking: bool) -> bool:
+    """Whether the loader takes them; `chosen` and `rejected` answer where there is a ranking."""
+    spoken = turns[1:] if turns and turns[0]["from"] == "system" else turns
+    asks = [turn["from"] in ASKS for turn in spoken]
+    known = all(turn["from"] != "system" for turn in spoken)
+    return known and asks == [n % 2 == 0 for n in range(len(asks))] and len(asks) % 2 == ranking

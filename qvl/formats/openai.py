@@ -1,8 +1,12 @@
 """OpenAI's chat messages: parts with image_url, tool calls; video_url as vLLM and SGLang add it.
 
 Holds everything that a record does. reasoning_content is the field that vLLM and SGLang use.
+References stay what they are: the API itself takes addresses and data: URIs.
 """
 
+from typing import Any
+
+from qvl.formats import shapes
 from qvl.formats.trade import Trade, with_id
 
 CONTAINER = "jsonl"
@@ -10,9 +14,8 @@ KINDS = ("image", "video")
 
 
 def to_record(row: dict, trade: Trade) -> dict:
-    if not isinstance(row.get("messages"), list):
-        raise trade.wrong("no messages")
-    return with_id({**row, "messages": [_from(m, trade) for m in row["messages"]]}, trade)
+    turns = shapes.turns(row, "messages", "role", trade)
+    return with_id({**row, "messages": [_from(turn, trade) for turn in turns]}, trade)
 
 
 def to_row(record: dict, trade: Trade) -> dict:
@@ -26,12 +29,17 @@ def _from(message: dict, trade: Trade) -> dict:
     return {**message, "content": [_part(part, trade) for part in content]}
 
 
-def _part(part: dict, trade: Trade) -> dict:
+def _part(part: Any, trade: Trade) -> dict:
+    part = shapes.mapping(part, "a part", trade)
     for kind in KINDS:
-        url = part.get(f"{kind}_url")
-        if url is not None:
-            extras = {} if isinstance(url, str) else {k: v for k, v in url.items() if k != "url"}
-            return {"type": kind, kind: url if isinstance(url, str) else url["url"], **extras}
+        name = f"{kind}_url"
+        if part.get(name) is None:
+            continue
+        url = {"url": part[name]} if isinstance(part[name], str) else part[name]
+        url = dict(shapes.mapping(url, name, trade))
+        reference = shapes.text(url.pop("url", None), name, trade)
+        beside = {k: v for k, v in part.items() if k not in ("type", name)}
+        return {"type": kind, kind: reference, **url, **beside}
     if part.get("type") != "text":
         raise trade.wrong(f"a part of type {part.get('type')!r}")
     return part

@@ -2,17 +2,48 @@
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
+from qvl.formats import shapes
 from qvl.formats.trade import Trade
 
 PLACEHOLDER = re.compile(r"<(image|video)>")
-KINDS = ("image", "video")
+KINDS: tuple[str, ...] = ("image", "video")
 
 
-def to_parts(text: str, media: dict[str, Iterator[str]], trade: Trade) -> str | list[dict]:
+class Media:
+    """The images and videos of a row, taken in order as placeholders name them."""
+
+    def __init__(self, row: dict, trade: Trade, kinds: tuple[str, ...] = KINDS) -> None:
+        self._trade = trade
+        found = {kind: listed(row, kind, trade) if kind in kinds else [] for kind in KINDS}
+        self._given = {kind: len(media) for kind, media in found.items()}
+        self._named: dict[str, int] = dict.fromkeys(KINDS, 0)
+        self._rest = {kind: iter(media) for kind, media in found.items()}
+
+    def take(self, kind: str) -> str | None:
+        """The next one's reference; None where there is none, which `check` will name."""
+        self._named[kind] += 1
+        medium = next(self._rest[kind], None)
+        return None if medium is None else self._trade.reference(medium)
+
+    def untouched(self, kind: str) -> Iterator[str]:
+        """All of a kind of which none was named."""
+        if not self._named[kind]:
+            self._named[kind] = self._given[kind]
+            yield from map(self._trade.reference, self._rest[kind])
+
+    def check(self) -> None:
+        """Every placeholder had its medium, and every medium its placeholder."""
+        for kind in KINDS:
+            named, given = self._named[kind], self._given[kind]
+            if named != given:
+                raise self._trade.wrong(f"{named} <{kind}> in the text, but {given} {kind}s")
+
+
+def to_parts(value: Any, media: Media, trade: Trade) -> str | list[dict]:
     """The content of a message: a string without media, else parts in the order of the text."""
+    text = shapes.text(value, "the content of a turn", trade)
     if not PLACEHOLDER.search(text):
         return text
     parts: list[dict[str, Any]] = []
@@ -20,11 +51,9 @@ def to_parts(text: str, media: dict[str, Iterator[str]], trade: Trade) -> str | 
     for found in PLACEHOLDER.finditer(text):
         if found.start() > at:
             parts.append({"type": "text", "text": text[at : found.start()]})
-        kind = found[1]
-        reference = next(media[kind], None)
-        if reference is None:
-            raise trade.wrong(f"more <{kind}> than {kind}s")
-        parts.append({"type": kind, kind: reference})
+        reference = media.take(found[1])
+        if reference is not None:
+            parts.append({"type": found[1], found[1]: reference})
         at = found.end()
     if at < len(text):
         parts.append({"type": "text", "text": text[at:]})
@@ -40,17 +69,19 @@ def to_text(content: Any, media: dict[str, list[str]], trade: Trade) -> str:
     out = []
     for part in content:
         kind = part["type"]
+        lose_extras(part, trade)
         if kind == "text":
             out.append(plain(part["text"], trade))
-            continue
-        for extra in part.keys() - {"type", kind}:
-            trade.lose(f"{extra!r} of a part")
-        media[kind].append(part[kind])
-        out.append(f"<{kind}>")
-    kinds = [part["type"] for part in content]
-    if ("text", "text") in pairwise(kinds) or kinds == ["text"] or not kinds:
-        trade.lose("the borders between text parts")
+        else:
+            media[kind].append(part[kind])
+            out.append(f"<{kind}>")
     return "".join(out)
+
+
+def lose_extras(part: dict, trade: Trade) -> None:
+    """Name the fields of a part besides its type and what the type says."""
+    for extra in sorted(part.keys() - {"type", part["type"]}):
+        trade.lose(f"{extra!r} of a part")
 
 
 def plain(text: str, trade: Trade) -> str:
@@ -61,35 +92,15 @@ def plain(text: str, trade: Trade) -> str:
     return text
 
 
-def media_of(row: dict, trade: Trade) -> dict[str, Iterator[str]]:
-    """The references of a row's images and videos, to be taken in order."""
-    return {kind: iter([trade.reference(m) for m in listed(row, kind)]) for kind in KINDS}
+def collector() -> dict[str, list[str]]:
+    """Where `to_text` puts the media of one row."""
+    return {kind: [] for kind in KINDS}
 
 
-def listed(row: dict, kind: str) -> list:
+def listed(row: dict, kind: str, trade: Trade) -> list:
     """row["images"] or row["image"], a list or one."""
-    found = row.get(kind + "s")
-    if found is None:
-        found = row.get(kind)
-    if found is None:
-        return []
+    given = [row[name] for name in (kind, kind + "s") if row.get(name) is not None]
+    if len(given) == 2:
+        raise trade.wrong(f"both {kind} and {kind}s")
+    found = given[0] if given else []
     return list(found) if isinstance(found, list | tuple) else [found]
-
-
-def check_spent(media: dict[str, Iterator[str]], trade: Trade) -> None:
-    for kind, rest in media.items():
-        if next(rest, None) is not None:
-            raise trade.wrong(f"more {kind}s than <{kind}>")
-
-
-def leading(media: dict[str, Iterator[str]], messages: list[dict]) -> None:
-    """Put media that no placeholder names before the first user turn, as loaders do."""
-    rest = [{"type": kind, kind: ref} for kind, refs in media.items() for ref in refs]
-    if not rest:
-        return
-    for message in messages:
-        if message["role"] == "user":
-            content = message["content"]
-            text = [{"type": "text", "text": content}] if isinstance(content, str) else content
-            message["content"] = rest + text
-            return

@@ -1,27 +1,31 @@
 """Conversations of {"from", "value"}: what LLaMA-Factory's ShareGPT and LLaVA have in common."""
 
-from typing import Any
-
 from qvl.formats import placeholders, thinking
 from qvl.formats.trade import Trade
 
+KNOWN = ("role", "content", "reasoning_content", "tool_calls")
 
-def messages(turns: Any, roles: dict[str, str], media: dict, trade: Trade) -> list[dict]:
-    """Messages of plain turns; roles that are not in the table are left to the caller."""
-    found = []
-    for turn in turns:
-        role = roles.get(turn.get("from"), "")
-        if not role:
-            raise trade.wrong(f"a turn from {turn.get('from')!r}; expected {', '.join(roles)}")
-        content = placeholders.to_parts(turn.get("value") or "", media, trade)
-        rest = {k: v for k, v in turn.items() if k not in ("from", "value")}
-        found.append(thinking.unfold({"role": role, "content": content, **rest}, trade))
-    return found
+
+def message(turn: dict, roles: dict[str, str], media: placeholders.Media, trade: Trade) -> dict:
+    """The message of a turn with a text."""
+    role = roles.get(turn["from"])
+    if role is None:
+        raise trade.wrong(f"a turn from {turn['from']!r}; expected {', '.join(roles)}")
+    content = placeholders.to_parts(turn.get("value"), media, trade)
+    return thinking.unfold({"role": role, "content": content, **extras_of(turn)}, trade)
 
 
 def turn(message: dict, name: str, media: dict[str, list[str]], trade: Trade) -> dict:
-    """One message as a turn from `name`."""
+    """A message, its tool calls aside, as a turn from `name`."""
     text = placeholders.to_text(message.get("content"), media, trade)
-    known = ("role", "content", "reasoning_content", "tool_calls")
-    rest = {k: v for k, v in message.items() if k not in known}
-    return {"from": name, "value": thinking.fold(message, text, trade), **rest}
+    return {"from": name, "value": thinking.fold(message, text, trade), **rest_of(message)}
+
+
+def extras_of(turn: dict) -> dict:
+    """What a turn holds besides, such as a mask."""
+    return {k: v for k, v in turn.items() if k not in ("from", "value")}
+
+
+def rest_of(message: dict) -> dict:
+    """What a message holds besides."""
+    return {k: v for k, v in message.items() if k not in KNOWN}

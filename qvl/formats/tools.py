@@ -1,4 +1,7 @@
-"""Tool calls and schemas as JSON in a text, as formats without a field for them write them."""
+"""Tool calls and schemas as JSON in a text, as formats without a field for them write them.
+
+Arguments come back as the JSON text that OpenAI's API has, however they were written.
+"""
 
 from typing import Any
 
@@ -7,32 +10,38 @@ import orjson
 from qvl.formats.trade import Trade
 
 
-def call_text(call: dict, trade: Trade) -> str:
-    """{"name", "arguments"} of an OpenAI tool call."""
-    if call.get("id") is not None:
-        trade.lose("the id of a tool call")
-    function = call.get("function", call)
+def brief(call: Any, trade: Trade) -> dict:
+    """{"name", "arguments"} of an OpenAI tool call, and its "id" where it has one."""
+    if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
+        raise trade.wrong("a tool call is no object with a function")
+    function = call["function"]
+    if call.get("type", "function") != "function":
+        trade.lose(f"a tool call of type {call['type']!r}")
+    extras = {*call.keys(), *function.keys()} - {"id", "type", "function", "name", "arguments"}
+    for extra in sorted(extras):
+        trade.lose(f"{extra!r} of a tool call")
     arguments = function.get("arguments")
     if isinstance(arguments, str):
         try:
             arguments = orjson.loads(arguments)
         except orjson.JSONDecodeError:
             raise trade.wrong("the arguments of a tool call are no JSON") from None
-    return orjson.dumps({"name": function.get("name"), "arguments": arguments}).decode()
+    short = {"name": function.get("name"), "arguments": arguments}
+    return {**short, "id": call["id"]} if call.get("id") is not None else short
 
 
-def append_call(messages: list[dict], text: Any, trade: Trade) -> None:
-    """Add a call to the assistant turn before it, or to a new one."""
+def full(short: Any, trade: Trade) -> dict:
+    """The OpenAI tool call of a {"name", "arguments"} or of its JSON."""
     try:
-        called = orjson.loads(text) if isinstance(text, str) else text
+        called = orjson.loads(short) if isinstance(short, str) else short
         name, arguments = called["name"], called["arguments"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         raise trade.wrong('a tool call is not {"name": ..., "arguments": ...}') from None
-    function = {"name": name, "arguments": orjson.dumps(arguments).decode()}
+    for extra in sorted(called.keys() - {"name", "arguments", "id"}):
+        trade.lose(f"{extra!r} of a tool call")
+    function = {"name": name, "arguments": text_of(arguments)}
     call = {"type": "function", "function": function}
-    if not messages or messages[-1]["role"] != "assistant":
-        messages.append({"role": "assistant", "content": None})
-    messages[-1].setdefault("tool_calls", []).append(call)
+    return {"id": called["id"], **call} if "id" in called else call
 
 
 def parse_schemas(schemas: Any, trade: Trade) -> Any:
@@ -44,5 +53,5 @@ def parse_schemas(schemas: Any, trade: Trade) -> Any:
         raise trade.wrong("tools is a string but no JSON") from None
 
 
-def schemas_text(schemas: Any) -> str:
-    return orjson.dumps(schemas).decode()
+def text_of(value: Any) -> str:
+    return orjson.dumps(value).decode()

@@ -1,34 +1,77 @@
 """TRL: messages, or prompt and completion, as chats or plain strings; images in a column beside.
 
 Of a chat with images every content is a list of parts, {"type": "image"} standing for the next of
-`images`. There are no videos.
+`images`; of a chat without, contents stay strings. There are no videos. chosen, rejected and label
+go through.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
-from qvl.formats import placeholders
+from qvl.formats import placeholders, shapes
 from qvl.formats.trade import Trade, with_id
 
 CONTAINER = "jsonl"
+USED = ("prompt", "completion", "images", "image")
 
 
 def to_record(row: dict, trade: Trade) -> dict:
-    if "messages" in row:
-        turns = row["messages"]
-    elif isinstance(row.get("prompt"), list):
-        turns = [*row["prompt"], *(row.get("completion") or [])]
-    elif isinstance(row.get("prompt"), str):
-        turns = [{"role": "user", "content": row["prompt"]}]
-        if row.get("completion") is not None:
-            turns.append({"role": "assistant", "content": row["completion"]})
-    else:
+    media = placeholders.Media(row, trade, kinds=("image",))
+    messages = [_from(turn, media, trade) for turn in _turns(row, trade)]
+    rest = list(media.untouched("image"))
+    if rest:
+        _lead(messages, rest, trade)
+    media.check()
+    record = {k: v for k, v in row.items() if k not in ("messages", *USED)}
+    return with_id({**record, "messages": messages}, trade)
+
+
+def _turns(row: dict, trade: Trade) -> list[dict]:
+    if row.get("messages") is not None:
+        return shapes.turns(row, "messages", "role", trade)
+    prompt, completion = row.get("prompt"), row.get("completion")
+    if prompt is None:
         raise trade.wrong("neither messages nor a prompt")
-    media = placeholders.media_of({k: row.get(k) for k in ("images", "image")}, trade)
-    messages = [_from(turn, media["image"], trade) for turn in turns]
-    placeholders.leading(media, messages)
-    used = ("messages", "prompt", "completion", "images", "image")
-    return with_id({**{k: v for k, v in row.items() if k not in used}, "messages": messages}, trade)
+    if isinstance(prompt, str):
+        turns = [{"role": "user", "content": prompt}]
+    else:
+        turns = shapes.turns(row, "prompt", "role", trade)
+    if isinstance(completion, str):
+        return [*turns, {"role": "assistant", "content": completion}]
+    return turns if completion is None else turns + shapes.turns(row, "completion", "role", trade)
+
+
+def _from(turn: dict, media: placeholders.Media, trade: Trade) -> dict:
+    # Parquet gives every field that some row has: null says that this one has none.
+    turn = {k: v for k, v in turn.items() if v is not None or k == "content"}
+    content = turn.get("content")
+    if not isinstance(content, list | tuple):
+        return turn
+    parts = [part for given in content if (part := _part(given, media, trade))]
+    if not parts:
+        return {**turn, "content": None if turn.get("tool_calls") else ""}
+    alone = len(parts) == 1 and parts[0].keys() == {"type", "text"}
+    return {**turn, "content": parts[0]["text"] if alone else parts}
+
+
+def _part(part: Any, media: placeholders.Media, trade: Trade) -> dict | None:
+    part = {k: v for k, v in shapes.mapping(part, "a part", trade).items() if v is not None}
+    kind = part.get("type")
+    if kind == "text":
+        return {**part, "text": shapes.text(part.get("text"), "a part's text", trade)}
+    if kind != "image":
+        raise trade.wrong(f"a part of type {kind!r}")
+    reference = trade.reference(part["image"]) if "image" in part else media.take("image")
+    return {**part, "image": reference} if reference is not None else None
+
+
+def _lead(messages: list[dict], references: list[str], trade: Trade) -> None:
+    """Put images that no part stands for before the text of the first user turn, as TRL does."""
+    message = next((m for m in messages if m["role"] == "user"), None)
+    if message is None:
+        raise trade.wrong("images, but no user turn")
+    content = shapes.text(message["content"], "the content of a turn", trade)
+    images = [{"type": "image", "image": reference} for reference in references]
+    message["content"] = [*images, {"type": "text", "text": content}]
 
 
 def to_row(record: dict, trade: Trade) -> dict:
@@ -36,54 +79,26 @@ def to_row(record: dict, trade: Trade) -> dict:
     turns = [_to(message, media, trade) for message in record["messages"]]
     if media:
         turns = [{**t, "content": _as_parts(t.get("content"))} for t in turns]
-    row = {**record, "messages": turns}
-    if media:
-        row["images"] = media
-    return row
-
-
-def _from(turn: dict, images: Iterator[str], trade: Trade) -> dict:
-    # Parquet gives every field that some row has: null says that this one has none.
-    turn = {k: v for k, v in turn.items() if v is not None or k == "content"}
-    content = turn.get("content")
-    if not isinstance(content, list | tuple):
-        return turn
-    parts: list[dict[str, Any]] = []
-    for part in content:
-        kind = part.get("type")
-        if kind == "image":
-            reference = part.get("image")
-            reference = next(images, None) if reference is None else trade.reference(reference)
-            if reference is None:
-                raise trade.wrong("more image parts than images")
-            parts.append({"type": "image", "image": reference})
-        elif kind == "text":
-            parts.append({"type": "text", "text": part.get("text") or ""})
-        else:
-            raise trade.wrong(f"a part of type {kind!r}")
-    if not parts:
-        return {**turn, "content": None if turn.get("tool_calls") else ""}
-    alone = len(parts) == 1 and parts[0]["type"] == "text"
-    return {**turn, "content": parts[0]["text"] if alone else parts}
+    for field in USED:
+        if field in record:
+            trade.lose(f"a field named {field!r}")
+    row = {k: v for k, v in record.items() if k not in USED} | {"messages": turns}
+    return row | {"images": media} if media else row
 
 
 def _to(message: dict, media: list[str], trade: Trade) -> dict:
     content = message.get("content")
     if not isinstance(content, list):
         return message
-    if [part["type"] for part in content] in (["text"], []):
-        trade.lose("the borders between text parts")
     parts = []
     for part in content:
-        kind = part["type"]
-        if kind == "video":
+        if part["type"] == "video":
             trade.lose("a video")
-            continue
-        for extra in part.keys() - {"type", kind}:
-            trade.lose(f"{extra!r} of a part")
-        if kind == "image":
+        elif part["type"] == "image":
             media.append(part["image"])
-        parts.append({"type": "image"} if kind == "image" else part)
+            parts.append({k: v for k, v in part.items() if k != "image"})
+        else:
+            parts.append(part)
     return {**message, "content": parts}
 
 

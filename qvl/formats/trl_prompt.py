@@ -1,4 +1,4 @@
-"""TRL's prompt and completion: the last assistant turns apart from what leads to them."""
+"""TRL's prompt and completion: what follows the last turn that is not the assistant's, apart."""
 
 from qvl.formats import trl
 from qvl.formats.trade import Trade
@@ -13,4 +13,5 @@ def to_row(record: dict, trade: Trade) -> dict:
     cut = len(turns)
     while cut and turns[cut - 1]["role"] == "assistant":
         cut -= 1
-    return {**row, "prompt": turns[:cut], "completion": turns[cut:]}
+    row["prompt"] = turns[:cut]
+    return row | {"completion": turns[cut:]} if turns[cut:] else row

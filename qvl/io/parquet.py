@@ -1,5 +1,6 @@
 """Parquet files, row group by row group, as readers and writers of rows. pyarrow is an extra."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,9 @@ import orjson
 from qvl.errors import UserError, need
 from qvl.io import jsonl
 
-BATCH_ROWS = 256  # rows held at once: with an image of a megabyte in each, a quarter of a gigabyte
+READ_ROWS = 64  # rows held at once: an image of a megabyte in each is 64 MB
+BATCH_ROWS = 4096
+BATCH_BYTES = 1 << 26
 EXTRA = "data"
 
 
@@ -42,7 +45,7 @@ class Reader:
                 file = self._parquet.ParquetFile(path)
                 note = (file.metadata.metadata or {}).get(b"qvl.lineage")
                 source["lineage"] += [orjson.loads(note)] if note else []
-                for batch in file.iter_batches(BATCH_ROWS):
+                for batch in file.iter_batches(READ_ROWS):
                     for row in batch.to_pylist():
                         self.number += 1
                         source["records"] += 1
@@ -54,43 +57,66 @@ class Reader:
 
 
 class Writer:
-    """Writes one parquet file, whole or not at all, with the face of jsonl.Writer."""
+    """Writes one parquet file, whole or not at all, with the face of jsonl.Writer.
 
-    def __init__(self, path: str, schema: Callable[[Any], Any]) -> None:
+    schema_of(rows, pyarrow) makes the schema from the first batch; fit(row, schema, pyarrow) makes a
+    row of what was given. A batch ends at BATCH_ROWS rows or BATCH_BYTES of media, and is a row group.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        schema_of: Callable[[list[dict], Any], Any],
+        fit: Callable[[dict, Any, Any], dict],
+    ) -> None:
         if path == "-" or (Path(path).exists() and not Path(path).is_file()):
             raise UserError("parquet cannot go into a pipe; name a file with -o FILE")
         self._arrow = need("pyarrow", EXTRA)
-        self._schema = schema(self._arrow)
+        self._parquet = need("pyarrow.parquet", EXTRA)
+        self._schema_of, self._fit = schema_of, fit
         self._path, self._partial = path, f"{path}.{os.getpid()}.partial"
-        try:
-            self._file = need("pyarrow.parquet", EXTRA).ParquetWriter(
-                self._partial, self._schema, compression="zstd"
-            )
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror or error}") from None
         self._rows: list[dict] = []
+        self._bytes = 0
+        self._schema: Any = None
+        self._file: Any = None
+        with self._named():
+            Path(self._partial).touch()  # where it cannot be written, say so before the work
 
     def write(self, row: dict) -> None:
         self._rows.append(row)
-        if len(self._rows) >= BATCH_ROWS:
+        self._bytes += sum(len(medium["bytes"]) for medium in row.get("images", ()))
+        if len(self._rows) >= BATCH_ROWS or self._bytes >= BATCH_BYTES:
             self._flush()
 
     def commit(self, entry: dict | None = None) -> None:
         self._flush()
-        if entry is not None:
-            self._file.add_key_value_metadata({"qvl.lineage": orjson.dumps(entry).decode()})
-        self._file.close()
-        Path(self._partial).replace(self._path)
+        with self._named():
+            if entry is not None:
+                self._file.add_key_value_metadata({"qvl.lineage": orjson.dumps(entry).decode()})
+            self._file.close()
+            Path(self._partial).replace(self._path)
 
     def abort(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         Path(self._partial).unlink(missing_ok=True)
 
     def _flush(self) -> None:
-        if self._rows:
-            table = self._arrow.Table.from_pylist(self._rows, schema=self._schema)
-            try:
-                self._file.write_table(table)
-            except OSError as error:
-                raise UserError(f"{self._path}: {error.strerror or error}") from None
-            self._rows.clear()
+        with self._named():
+            if self._file is None:
+                self._schema = self._schema_of(self._rows, self._arrow)
+                self._file = self._parquet.ParquetWriter(
+                    self._partial, self._schema, compression="zstd"
+                )
+            if self._rows:
+                rows = [self._fit(row, self._schema, self._arrow) for row in self._rows]
+                self._file.write_table(self._arrow.Table.from_pylist(rows, schema=self._schema))
+        self._rows.clear()
+        self._bytes = 0
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(f"{self._path}: {error.strerror or error}") from None
