@@ -6,13 +6,18 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test bench lint man setup clean
+.PHONY: demo test test-engines bench lint man setup clean
 
 demo: setup  ## the recipe once through, from raw data to a scored model
 	examples/recipe.sh demo
 
 test: setup lint  ## every test
 	$(BIN)/python -m pytest
+
+test-engines: setup  ## installs vLLM and SGLang in environments of their own, and tests them
+	$(BIN)/qvl doctor --install vllm --cpu
+	$(BIN)/qvl doctor --install sglang --cpu
+	$(BIN)/python -m pytest -m engines tests/engines
 
 bench: setup  ## the figures of the README
 	$(BIN)/python -m pytest tests/bench --override-ini=python_files='bench_*.py' -s
