@@ -17,7 +17,7 @@ OPEN_END = re.compile(
 WORD = re.compile(r"[^\W\d_]+$")
 FEWEST_WORDS = 4  # a title may end in "the"; our choice
 LIST_LINE = re.compile(r"\s*(?:[-*+\u2022#|>]|\d+[.)\u3001]|[A-Za-z][.):])")
-_LETTER = r"[a-z\u00e0-\u024f\u0430-\u044f)\]\"']"
+_LETTER = r"[a-z\u00e0-\u024f\u0430-\u044f\u0620-\u064a\uac00-\ud7a3)\]\"']"
 SENTENCE_END = re.compile(rf"[.!?](?<={_LETTER}{{3}}[.!?])[\"')\u201d]* +(?=[^\W\d_])")
 ABBREVIATIONS = (
     "approx. ",
@@ -33,6 +33,11 @@ ABBREVIATIONS = (
 CONCLUDES = re.compile(
     r"\b(?:answer|result|total|conclusion|option|choice|value)\b|[=:\uff1a]|boxed|\u7b54\u6848|\u7ed3\u679c|\u6240\u4ee5|\u56e0\u6b64|\u7b54\u3048",
     re.IGNORECASE,
+)
+UNSPACED_END = re.compile(r"[\u3002\uff01\uff1f]")
+FULL_STOPS = 3
+MAY_END = re.compile(
+    r"(?:[\u308b\u305f\u3044\u3059\u3060\u3093\u304b\u306d\u3088\u306e\u3046]|[^\u3041-\u30fa\u3400-\u9fff])$"
 )
 LAST_WORDS = 5  # words; a shorter last sentence may be a label or a name
 LATEX_BEGIN = re.compile(r"\\(begin|end)\{")
@@ -109,10 +114,14 @@ def _is_complete_token(text: str) -> bool:
 def _unfinished_sentence(line: str) -> str:
     """In a line whose earlier sentences end, the last one does not.
 
-    Not told of Chinese and Japanese, in which many end a text without its full stop.
+    In Chinese and Japanese, in which many end a text without its full stop, only after three
+    sentences with one, and not where the last word may end one.
     """
     if LIST_LINE.match(line):
         return ""
+    *whole, last = UNSPACED_END.split(line)
+    if len(whole) >= FULL_STOPS and len(last) >= 4 and not CONCLUDES.search(last):
+        return "" if MAY_END.search(last) else f"no end to the sentence {last[:40]!r}"
     start = 0
     for found in SENTENCE_END.finditer(line):
         if not line[max(0, found.start() - 8) : found.end()].lower().endswith(ABBREVIATIONS):

@@ -5,12 +5,13 @@ from typing import Any
 
 import orjson
 
+from qvl.curate import words
 from qvl.curate.answers import Answer
 
 SPECIAL = re.compile(r"<\|[a-zA-Z_0-9]{2,40}\|>|\[/?INST\]|<unk>|<pad>|</?tool_response>|\ufffd")
 CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
 FENCED_JSON = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.DOTALL)
-ASKS_JSON = re.compile(r"\bjson\b", re.IGNORECASE)
+ASKS_JSON = re.compile(r"(?<![A-Za-z_.])json(?![A-Za-z_])", re.IGNORECASE)
 BOX_KEYS = ("bbox_2d", "bbox", "box")
 COORDINATES = 1000  # Qwen3-VL's boxes are relative, 0 to 1000
 
@@ -63,11 +64,18 @@ def bad_json(answer: Answer, task: str, asked: str) -> str:
         return ""
     body = _attempt(answer.content)
     if not body:
-        return ""
+        return "" if answer.calls else _no_json(answer.content, asked)
     value = _json(body)
     if value is None:
         return f"not JSON: {body[:40]!r}"
     return _bad_box(value) if task == "grounding" else ""
+
+
+def _no_json(content: str, asked: str) -> str:
+    """Whether an answer that is to be JSON holds nothing of the kind."""
+    if not content.strip() or "{" in content or "[" in content:
+        return ""
+    return "no JSON" if words.patterns("asks_json").find(asked.lower()) else ""
 
 
 def _attempt(content: str) -> str:

@@ -25,7 +25,9 @@ SHORTEST_GRAMS = 240  # characters
 WORDS_OF_A_GRAM = 6
 CHARACTERS_OF_A_GRAM = 10
 UNSPACED = re.compile(r"[\u3041-\u30fa\u3400-\u9fff\u0e01-\u0e4e]")
-UNSPACED_TOKEN = re.compile(r"[\u3041-\u30fa\u3400-\u9fff\u0e01-\u0e4e]|[^\W_]+")
+UNSPACED_TOKEN = re.compile(
+    r"[\u3041-\u30fa\u3400-\u9fff\u0e01-\u0e4e]|[^\W_\u3041-\u30fa\u3400-\u9fff\u0e01-\u0e4e]+"
+)
 MARKED_LINE = re.compile(r"^[ \t]*[{\[<|].*$", re.MULTILINE)
 CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 

@@ -162,7 +162,8 @@ def repetitive(answer: Answer, known: Known, rules: ResponseRules) -> str:
 def _repetitive(text: str, rules: ResponseRules) -> str:
     for loop in repetition.loops(text, shortest=rules.loop_chars, times=rules.loop_times):
         at_end = loop.start + loop.length >= len(text.rstrip()) - len(loop.unit)
-        least = rules.loop_chars * (1 if at_end else 2) * (1 if loop.wordy else 4)
+        drawn = 1 if loop.wordy else 4 if RULER.issuperset(loop.unit) else 2
+        least = rules.loop_chars * (1 if at_end else 2) * drawn
         if loop.length >= least:
             return f"{loop.times:.0f} times {loop.unit.strip()[:40]!r}"
     share, segment = repetition.repeated_share(text)
@@ -177,6 +178,7 @@ def _repetitive(text: str, rules: ResponseRules) -> str:
     return ""
 
 
+RULER = frozenset("-=_*#.~+|:<> \t\n0123456789")  # what lines, tables and matrices are drawn with
 SHORTEST_DENSE = 1000  # characters; less does not compress to 0.08 even in a loop
 
 

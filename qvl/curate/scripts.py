@@ -76,6 +76,9 @@ def mixture(asked: str, text: str, *, may_quote: bool = False) -> tuple[float, s
         return 0.0, ""
     total, foreign = 0.0, 0.0
     runs, spoken = [], {True: 0, False: 0}
+    if "Kana" in allowed and not may_quote:
+        chinese = _chinese(prose(text))
+        runs, foreign = chinese, sum(map(len, chinese)) / WEIGHT["Han"]
     for script, units, run in _runs(prose(text)):
         own = script in allowed or script == "name"
         total += units
@@ -87,6 +90,19 @@ def mixture(asked: str, text: str, *, may_quote: bool = False) -> tuple[float, s
     if not runs or (may_quote and (spoken[False] < 2 or not spoken[True])):
         return 0.0, ""
     return foreign / total, " ".join(runs)[:40]
+
+
+def _chinese(body: str) -> list[str]:
+    """The sentences of a Japanese text that are Chinese: Han without kana, and Chinese particles."""
+    return [
+        sentence
+        for sentence in CJK_SENTENCE.split(body)
+        if len(sentence) >= 8 and PARTICLE.search(sentence) and not RUNS["Kana"].search(sentence)
+    ]
+
+
+CJK_SENTENCE = re.compile(r"[\u3002\uff01\uff1f\n]")
+PARTICLE = re.compile(r"[\u7684\u662f\u4e86\u4eec\u8fd9\u5728\u628a\u548c]")
 
 
 @functools.lru_cache(maxsize=4096)

@@ -11,7 +11,7 @@ from qvl.curate import words
 from qvl.curate.scripts import SCRIPTS, prose
 
 WORD = re.compile(r"[^\W_]+")
-LONG_ANSWER = 300  # characters; a shorter one may answer without repeating a word of the query
+LONG_ANSWER = 200  # characters; a shorter one may answer without repeating a word of the query
 STEM = 4  # letters that two forms of a word share
 SHORTEST_WORD = 4  # letters: shorter ones are mostly function words
 HAN = re.compile(f"[{SCRIPTS['Han']}]{{2,}}")
@@ -64,7 +64,7 @@ def unrelated(answer: str, asked: str, fewest: int) -> str:
     if DENSE.search(lowered):
         sought = {run[i : i + 2] for run in HAN.findall(lowered) for i in range(len(run) - 1)}
         sought |= {word for word in WORD.findall(lowered) if word.isascii() and len(word) > 1}
-        if len(HAN.findall(lowered)) == 0 or len(sought) < 2 * fewest:
+        if len(HAN.findall(lowered)) == 0 or len(sought) <= fewest:
             return ""
         return "" if any(one in answer.lower() for one in sought) else _told(sought)
     if ASKED_FOR.search(lowered):

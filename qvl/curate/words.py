@@ -41,7 +41,7 @@ def _compiled(name: str, folder: str) -> None:
 
 # Lists of regular expressions; the others hold words.
 PATTERNS = (
-    "about_images", "back", "blind", "casual", "guess", "harmful", "harmless", "image", "languages",
+    "about_images", "asks_json", "back", "blind", "casual", "guess", "harmful", "harmless", "image", "languages",
     "no_image", "particles", "reading", "refusal", "repeat", "spill",
 )  # fmt: skip
 
@@ -65,7 +65,6 @@ class Patterns:
         self.ascii_keys = tuple(filter(str.isascii, self.keys))
         body = "|".join(f"(?:{line})" for line in entries if line[:2] != "? ")
         self.compiled = re.compile(body, re.MULTILINE)
-        self.at_line = re.compile(rf"^[ \t*]*(?:{body})", re.MULTILINE)
 
     def _may_hold(self, lowered: str) -> bool:
         keys = self.ascii_keys if lowered.isascii() else self.keys
@@ -85,14 +84,22 @@ class Patterns:
 
     def at_a_line(self, lowered: str) -> str:
         """What a line of a lower-case text begins with, or "" """
-        if not self._may_hold(lowered):
-            return ""
-        found = self.at_line.search(lowered)
-        return found.group() if found else ""
+        place = 0
+        while place >= 0:
+            while lowered[place : place + 1] in LINE_MARKS and place < len(lowered):
+                place += 1
+            found = self.compiled.match(lowered, place)
+            if found:
+                return found.group()
+            place = lowered.find("\n", place) + 1 or -1
+        return ""
 
     def whole(self, lowered: str) -> bool:
         """Whether a lower-case text is one of the patterns from end to end."""
         return self.compiled.fullmatch(lowered) is not None
+
+
+LINE_MARKS = (" ", "\t", "*", "\n")
 
 
 @functools.cache

@@ -49,7 +49,8 @@ def test_each_answer_of_the_list(case):
 def test_every_reason_has_a_case_and_a_detail():
     verdicts = [rules for case in CASES for rules in ResponseRules()(sampled(case)).responses]
     assert all(verdict.detail for verdict in verdicts if verdict)
-    assert {name for name, _ in RULES} - {"guess"} == {case["want"] for case in CASES} - {"keep"}
+    labelled = {"guess", "harmful", "off-topic", "style-shift"}  # see test_labelled.py
+    assert {name for name, _ in RULES} - labelled == {case["want"] for case in CASES} - {"keep"}
 
 
 def one(content, asked="What is 17 + 25?", **fields):
