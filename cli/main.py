@@ -28,6 +28,7 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "filter-queries": "filter_queries",
     "filter-responses": "filter_responses",
     "score-responses": "score_responses",
+    "verify": "verify",
     "lineage": "lineage",
     "recover": "recover",
     "pack": "pack",

@@ -26,8 +26,9 @@ class Response(TypedDict, total=False):
     num_tokens: int
     model: str
     sampling: dict[str, Any]
-    reward: float
+    reward: float | None
     rewards: dict[str, float]
+    verdict: dict[str, Any]
     scores: dict[str, float]
 
 

@@ -24,7 +24,7 @@ def score(record: dict, response: dict) -> float:
     if not gold:
         answer = repr(record["answer"])[:200]
         raise Unverifiable(f"boxes [left, top, right, bottom] are expected as answer, not {answer}")
-    found = in_text(spoken(response))[:MAX_BOXES]
+    found = extract(response)
     pairs = sorted(
         (
             (iou(a, b), i, j)
@@ -39,6 +39,11 @@ def score(record: dict, response: dict) -> float:
             used_gold.add(i)
             used_found.add(j)
     return total / max(len(gold), len(found))
+
+
+def extract(response: dict) -> list[Box]:
+    """The boxes of the response, the first MAX_BOXES of them."""
+    return in_text(spoken(response))[:MAX_BOXES]
 
 
 def in_text(text: str) -> list[Box]:

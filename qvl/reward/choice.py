@@ -15,7 +15,12 @@ def score(record: dict, response: dict) -> float:
     gold = letter(str(reference(record)))
     if gold is None:
         raise Unverifiable(f"a letter is expected as answer, not {record['answer']!r}"[:200])
-    return float(letter(final(response)) == gold)
+    return float(extract(response) == gold)
+
+
+def extract(response: dict) -> str | None:
+    """The letter of the final answer."""
+    return letter(final(response))
 
 
 def letter(text: str) -> str | None:
