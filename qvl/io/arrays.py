@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from qvl.errors import UserError
 from qvl.io import jsonl
 
-# A string hides what is in it; a quote alone is a string whose end has not been read yet.
-TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},"]', re.DOTALL)
+# Possessive, so that what ends in the middle fails at once. A string hides what is in it.
+STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+BRACKET = re.compile(rb'(?:[^"\[\]{}]++|' + STRING + rb")*+([\[\]{}])", re.DOTALL)
+BORDER = re.compile(rb'(?:[^"\[\]{},]++|' + STRING + rb")*+([\[\]{},])", re.DOTALL)
 
 
 def split(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
@@ -19,31 +21,43 @@ def split(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
     rest, depth, number = b"", 0, 0
     scanned = 0  # how far `rest` has been looked through
     source = iter(blocks)
-    for block in source:
+    while block := _take(source, len(rest) // 2):
         text, start, at = rest + block, 0, scanned
-        while token := TOKEN.search(text, at):
-            if token[0] == b'"':
-                at = token.start()
-                break
-            at = token.end()
-            if depth == 1 and token[0] in (b",", b"]"):
-                element, start = text[start : token.start()].strip(), at
+        while found := (BORDER if depth <= 1 else BRACKET).match(text, at):
+            at, mark = found.end(), found[1]
+            if depth == 1 and mark in b",]":
+                element, start = text[start : at - 1].strip(), at
                 if element:
                     number += 1
                     yield element
-            if token[0] in (b"[", b"{"):
+            if mark in b"[{":
                 depth += 1
                 start = at if depth == 1 else start
-            elif token[0] in (b"]", b"}"):
+            elif mark in b"]}":
                 depth -= 1
                 if depth == 0:
                     if text[at:].strip() or any(more.strip() for more in source):
                         raise UserError(f"{name}: something follows the array")
                     return
-        else:
-            at = len(text)
         rest, scanned = text[start:], at - start
+        if len(rest) > jsonl.MAX_LINE:
+            raise UserError(
+                f"{name}: element {number + 1} of its array is longer than {jsonl.MAX_LINE >> 20} "
+                "MiB; is a quote or a bracket missing?"
+            )
     raise UserError(f"{name}: cut short after element {number} of its array")
+
+
+def _take(source: Iterator[bytes], least: int) -> bytes:
+    """One block, or as many as make `least` bytes: a long element is looked through a few times."""
+    found: list[bytes] = []
+    size = 0
+    for block in source:
+        found.append(block)
+        size += len(block)
+        if size >= least and size:
+            break
+    return b"".join(found)
 
 
 class Writer:
