@@ -2,8 +2,6 @@
 
 import importlib
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -11,11 +9,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from shells import ROOT, Shell, shell
 
 pytest_plugins = ["served", "ranks"]  # a tiny checkpoint and its server; processes of Megatron
-
-ROOT = Path(__file__).parent.parent
-Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,19 +40,3 @@ def sh(tmp_path: Path) -> Shell:
     """Run a shell line in a folder that holds examples/data; every member of a pipe must succeed."""
     shutil.copytree(ROOT / "examples" / "data", tmp_path, dirs_exist_ok=True)
     return shell(tmp_path)
-
-
-def shell(folder: Path) -> Shell:
-    path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-
-    def run(line: str, **env: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            ["bash", "-o", "pipefail", "-c", line],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env={"PATH": path, "HOME": str(folder), "LANG": "C.UTF-8", **env},
-        )
-
-    return run

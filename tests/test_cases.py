@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import shell
+from shells import shell
 
 CASES = Path(__file__).parent / "cases"
 GIVEN = ("cmd", "in.jsonl")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import typer
-from conftest import shell
+from shells import shell
 
 ROOT = Path(__file__).parent.parent
 

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, shell
+from shells import ROOT, shell
 
 DATA_COMMANDS = [
     "qvl cat records.jsonl.zst -o copy.jsonl.zst",

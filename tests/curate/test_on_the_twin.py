@@ -18,7 +18,7 @@ MOST_LOST = 0.005
 def curated(tmp_path_factory):
     """id -> the reason for which a record of the raw set was dropped; id -> its defect; all ids."""
     folder = tmp_path_factory.mktemp("twin")
-    from conftest import shell
+    from shells import shell
 
     done = shell(folder)(
         "qvl tiny data twin --train 2400 --test 50 --defect-share 0.25"

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import shell
+from shells import shell
 
 from qvl.io import jsonl
 from qvl.tiny import data

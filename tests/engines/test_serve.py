@@ -10,9 +10,9 @@ import urllib.error
 import urllib.request
 
 import pytest
-from conftest import shell
 from safetensors.torch import load_file, save_file
 from served import Served
+from shells import shell
 
 from qvl.engines.local.checkpoint import Checkpoint
 from qvl.errors import UserError

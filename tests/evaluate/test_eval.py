@@ -7,8 +7,8 @@ import threading
 import time
 
 import pytest
-from conftest import shell
 from fake_endpoint import FakeEndpoint, completion, question
+from shells import shell
 
 from qvl.io import jsonl
 

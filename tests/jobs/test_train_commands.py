@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import shell
 from safetensors.torch import load_file
+from shells import shell
 
 from qvl.io import jsonl
 from qvl.tiny import data

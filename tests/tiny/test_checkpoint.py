@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import shell
 from PIL import Image
 from safetensors import safe_open
+from shells import shell
 from tokenizers import Tokenizer
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 

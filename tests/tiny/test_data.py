@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy
 import pytest
-from conftest import shell
 from PIL import Image
+from shells import shell
 
 from qvl import record
 from qvl.io import jsonl
