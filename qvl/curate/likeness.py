@@ -39,9 +39,7 @@ class Alike:
 
     def __init__(self, bits: int, root: Path, *, allow_remote: bool = False) -> None:
         """Images whose hashes differ in more than `bits` are different."""
-        if not 0 <= bits <= MAX_BITS:
-            raise UserError(f"--images {bits}: must be from 0 to {MAX_BITS}, of {BITS} bits")
-        self.bits, self.root, self.allow_remote = bits, root, allow_remote
+        self.bits, self.root, self.allow_remote = checked(bits), root, allow_remote
         self._looks: list[list[Look]] = []
 
     def probe(self, record: dict) -> tuple[list[bytes], list[Look]]:
@@ -57,15 +55,50 @@ class Alike:
 
     def same(self, probe: list[Look], number: int) -> bool:
         pairs = zip(probe, self._looks[number], strict=True)
-        return all(self._alike(one, other) for one, other in pairs)
+        return all(alike(one, other, self.bits) for one, other in pairs)
 
     def add(self, probe: list[Look]) -> None:
         self._looks.append(probe)
 
-    def _alike(self, one: Look, other: Look) -> bool:
-        if (one.hash ^ other.hash).bit_count() > self.bits:
-            return False
-        return int(abs(one.thumbnail - other.thumbnail).max()) <= MAX_DIFFERENCE
+
+class Gallery:
+    """Looks that were shown, by number; 3 kB each."""
+
+    def __init__(self, bits: int) -> None:
+        self.bits = checked(bits)
+        self._looks: list[tuple[Look, int]] = []
+        self._by_piece: dict[bytes, list[int]] = {}
+
+    def add(self, shown: Look, number: int) -> None:
+        for piece in pieces(shown.hash, self.bits + 1):
+            self._by_piece.setdefault(piece, []).append(len(self._looks))
+        self._looks.append((shown, number))
+
+    def find(self, shown: Look) -> int | None:
+        """The number of the first look that is like this one."""
+        places = {
+            place
+            for piece in pieces(shown.hash, self.bits + 1)
+            for place in self._by_piece.get(piece, ())
+        }
+        for place in sorted(places):
+            other, number = self._looks[place]
+            if alike(shown, other, self.bits):
+                return number
+        return None
+
+
+def checked(bits: int) -> int:
+    if not 0 <= bits <= MAX_BITS:
+        raise UserError(f"--images {bits}: must be from 0 to {MAX_BITS}, of {BITS} bits")
+    return bits
+
+
+def alike(one: Look, other: Look, bits: int) -> bool:
+    """Whether the hashes differ in at most `bits`, and the thumbnails hardly at all."""
+    if (one.hash ^ other.hash).bit_count() > bits:
+        return False
+    return int(abs(one.thumbnail - other.thumbnail).max()) <= MAX_DIFFERENCE
 
 
 def look(image: "Image") -> Look:

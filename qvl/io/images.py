@@ -29,10 +29,14 @@ def root_of(files: list[str] | None, media_root: str | None) -> Path:
 
 def load(reference: str, root: Path, *, allow_remote: bool = False) -> "Image":
     """The image as RGB. UserError where it is missing, unreadable or not allowed."""
+    return decode(read(reference, root, allow_remote=allow_remote), reference)
+
+
+def decode(content: bytes, reference: str) -> "Image":
+    """The image of `content` as RGB; an error names the reference."""
     pillow = need("PIL.Image", extra="data")
-    content = io.BytesIO(read(reference, root, allow_remote=allow_remote))
     try:
-        with pillow.open(content) as image:
+        with pillow.open(io.BytesIO(content)) as image:
             return image.convert("RGB")
     except (OSError, pillow.DecompressionBombError) as error:
         raise UserError(f"image {brief(reference)}: {error}") from None
