@@ -11,16 +11,25 @@ from qvl.io import images
 
 from .options import (
     AllowRemote,
+    Concurrency,
+    Endpoint,
     Files,
+    MaxTokens,
     MediaRoot,
+    Model,
     OnError,
     Output,
     Plain,
+    PresencePenalty,
     Rejects,
     Report,
     Resume,
+    Retries,
     Seed,
     Shard,
+    TimeoutSeconds,
+    TopK,
+    TopP,
 )
 from .session import session, write_report
 
@@ -28,33 +37,18 @@ from .session import session, write_report
 def command(
     files: Files = None,
     output: Output = "-",
-    endpoint: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="URL", envvar="QVL_ENDPOINT", help="Ask here; repeat it for several servers"
-        ),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The model's name, if several are served")
-    ] = None,
+    endpoint: Endpoint = None,
+    model: Model = None,
     num_samples: Annotated[
         int, typer.Option(metavar="N", min=1, help="Answers a record, each with its own seed")
     ] = 1,
     temperature: Annotated[
         float, typer.Option(metavar="X", min=0, help="0 takes the likeliest token (our choice)")
     ] = 0.0,
-    top_p: Annotated[
-        float | None, typer.Option(metavar="X", help="Sample from this share; else the server's")
-    ] = None,
-    top_k: Annotated[
-        int | None, typer.Option(metavar="N", help="Sample from so many; else the server's")
-    ] = None,
-    presence_penalty: Annotated[
-        float | None, typer.Option(metavar="X", help="Lower what was said; else the server's")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="End answers here; else the server's")
-    ] = None,
+    top_p: TopP = None,
+    top_k: TopK = None,
+    presence_penalty: PresencePenalty = None,
+    max_tokens: MaxTokens = None,
     reward: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Judge all by this verifier or MODULE:FUNCTION"),
@@ -70,15 +64,9 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help="Show the accuracies of this earlier --report beside"),
     ] = None,
-    concurrency: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Requests in flight (our choice)")
-    ] = client.CONCURRENCY,
-    retries: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Further attempts a request (our choice)")
-    ] = client.RETRIES,
-    timeout_seconds: Annotated[
-        float, typer.Option(metavar="X", min=0.001, help="Longest wait for an answer (our choice)")
-    ] = client.TIMEOUT_SECONDS,
+    concurrency: Concurrency = client.CONCURRENCY,
+    retries: Retries = client.RETRIES,
+    timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
     seed: Seed = 0,
     media_root: MediaRoot = None,
     allow_remote: AllowRemote = False,

@@ -46,3 +46,33 @@ MediaRoot = Annotated[
 AllowRemote = Annotated[
     bool, typer.Option("--allow-remote", help="Fetch http(s) media, never from private addresses")
 ]
+Endpoint = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="URL", envvar="QVL_ENDPOINT", help="Ask here; repeat it for several servers"
+    ),
+]
+Model = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The model's name, if several are served")
+]
+TopP = Annotated[
+    float | None, typer.Option(metavar="X", help="Sample from this share; else the server's")
+]
+TopK = Annotated[
+    int | None, typer.Option(metavar="N", help="Sample from so many; else the server's")
+]
+PresencePenalty = Annotated[
+    float | None, typer.Option(metavar="X", help="Lower what was said; else the server's")
+]
+MaxTokens = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="End answers here; else the server's")
+]
+Concurrency = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Requests in flight (our choice)")
+]
+Retries = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Further attempts a request (our choice)")
+]
+TimeoutSeconds = Annotated[
+    float, typer.Option(metavar="X", min=0.001, help="Longest wait for an answer (our choice)")
+]

@@ -89,6 +89,7 @@ class Client:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._lock = threading.Lock()
         self._open = False
+        self.tokens = 0  # read and written by the model for us, as the server counts them
 
     def __enter__(self) -> "Client":
         self._thread.start()
@@ -172,7 +173,12 @@ class Client:
             if media.has_media(messages):  # files and base64 take time: off the event loop
                 messages = await self._with_media(messages)
             body = orjson.dumps({"model": model, "messages": messages, **sampling})
-            return await self._retried("POST", "/chat/completions", body, check_completion)
+            answer = await self._retried("POST", "/chat/completions", body, check_completion)
+            usage = answer.get("usage") or {}
+            self.tokens += sum(
+                usage.get(f"{kind}_tokens") or 0 for kind in ("prompt", "completion")
+            )
+            return answer
 
     async def _with_media(self, messages: list[dict]) -> list[dict]:
         try:

@@ -66,27 +66,28 @@ def media_type(content: bytes, name: str) -> str:
     raise UserError(f"{images.brief(name)}: neither an image nor a video that endpoints know")
 
 
-def responses(answer: dict, sampling: dict[str, Any]) -> list[dict]:
+def responses(answer: dict, sampling: dict[str, Any], *, thinking: bool = False) -> list[dict]:
     """The choices of an endpoint's answer, in the shape of a record's `responses`.
 
     What a thinking model wrote before </think> becomes reasoning_content, whichever side splits it.
+    thinking: the model is one, so what it was cut in before </think> is a thought.
     num_tokens is left out where the server gives only the sum over several choices.
     """
     choices = answer["choices"]
     usage = answer.get("usage") or {}
-    return [
-        _response(choice, answer, usage if len(choices) == 1 else {}, sampling)
-        for choice in choices
-    ]
+    usage = usage if len(choices) == 1 else {}
+    return [_response(choice, answer, usage, sampling, thinking) for choice in choices]
 
 
-def _response(choice: dict, answer: dict, usage: dict, sampling: dict[str, Any]) -> dict:
+def _response(
+    choice: dict, answer: dict, usage: dict, sampling: dict[str, Any], thinking: bool
+) -> dict:
     message = choice["message"]
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     content = message.get("content") or ""
-    if not reasoning and "</think>" in content:
-        thought, _, content = content.partition("</think>")
-        reasoning, content = thought.removeprefix("<think>").strip("\n"), content.lstrip("\n")
+    if not reasoning:
+        cut = thinking and choice.get("finish_reason") == "length"
+        reasoning, content = split_thought(content, cut=cut)
     response: dict[str, Any] = {"content": content}
     if reasoning:
         response["reasoning_content"] = reasoning
@@ -98,3 +99,14 @@ def _response(choice: dict, answer: dict, usage: dict, sampling: dict[str, Any])
     response["model"] = answer.get("model")
     response["sampling"] = sampling
     return response
+
+
+def split_thought(text: str, *, cut: bool = False) -> tuple[str, str]:
+    """The thought and what follows it. cut: without </think> all of it is a thought.
+
+    The template may have written <think> itself, so that only the end is seen.
+    """
+    thought, end, content = text.partition("</think>")
+    if not end and not cut and not text.lstrip().startswith("<think>"):
+        return "", text
+    return thought.lstrip().removeprefix("<think>").strip("\n"), content.lstrip("\n")

@@ -1,4 +1,4 @@
-"""The examples of `qvl serve` and `qvl eval` run as they stand, on the twin and its held-out set."""
+"""Examples that need a model run as they stand, on the twin and its held-out set."""
 
 import re
 
@@ -18,16 +18,20 @@ def folder(tmp_path_factory, twin):
 
 
 def examples(command_module):
-    helps = (command_module(name).command.__doc__ for name in ("serve", "eval"))
+    helps = (command_module(name).command.__doc__ for name in ("serve", "generate", "eval"))
     return [line for text in helps for line in re.findall(r"^ *\$ (.+)$", text, re.M)]
 
 
 def test_the_examples_run(command_module, folder):
     lines = examples(command_module)
-    assert len(lines) == 3
+    assert len(lines) == 5
     for line in lines:
+        if line.startswith("qvl generate"):  # it stands for any endpoint: QVL_ENDPOINT of a server
+            line = f"qvl serve twin --port 0 -- {line}"
         done = shell(folder)(line, OMP_NUM_THREADS="1")
         assert done.returncode == 0, f"{line}\n{done.stderr}"
     scored = list(jsonl.read(str(folder / "scored.jsonl.zst")))
     assert len(scored) == 20
     assert all(0 <= each["responses"][0]["reward"] <= 1 for each in scored)
+    sampled = list(jsonl.read(str(folder / "sampled.jsonl.zst")))
+    assert [len(each["responses"]) for each in sampled] == [4] * 20

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import shell
+from shells import shell
 
 from qvl import reward
 from qvl.io import jsonl

@@ -1,0 +1,146 @@
+from typing import Annotated
+
+import typer
+
+from qvl import client, stage
+from qvl.client import presets, samples
+from qvl.errors import UserError
+from qvl.io import images
+
+from .options import (
+    AllowRemote,
+    Concurrency,
+    Endpoint,
+    Files,
+    MaxTokens,
+    MediaRoot,
+    Model,
+    OnError,
+    Output,
+    Plain,
+    PresencePenalty,
+    Rejects,
+    Report,
+    Resume,
+    Retries,
+    Seed,
+    Shard,
+    TimeoutSeconds,
+    TopK,
+    TopP,
+)
+from .session import session
+
+
+def command(
+    files: Files = None,
+    output: Output = "-",
+    endpoint: Endpoint = None,
+    model: Model = None,
+    num_samples: Annotated[
+        int,
+        typer.Option("-n", "--num-samples", metavar="N", min=1, help="Answers to add to a record"),
+    ] = 1,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(presets.PRESETS), help="Sample as the report does; flags override"
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(metavar="X", min=0, help="0 takes the likeliest token; else the server's"),
+    ] = None,
+    top_p: TopP = None,
+    top_k: TopK = None,
+    presence_penalty: PresencePenalty = None,
+    max_tokens: MaxTokens = None,
+    max_total_tokens: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Begin no record once so many were read and written"),
+    ] = None,
+    concurrency: Concurrency = client.CONCURRENCY,
+    retries: Retries = client.RETRIES,
+    timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
+    seed: Seed = 0,
+    media_root: MediaRoot = None,
+    allow_remote: AllowRemote = False,
+    rejects: Rejects = None,
+    on_error: OnError = "stop",
+    shard: Shard = None,
+    resume: Resume = False,
+    plain: Plain = False,
+    report: Report = None,
+) -> None:
+    """Sample answers to each record from an endpoint.
+
+    Reads records; the assistant's turn to learn, where one ends a record, is not sent. Writes each
+    with the answers added to its responses: content, reasoning_content (what comes before
+    </think>), tool_calls, finish_reason, num_tokens, model and sampling. The seed of a sample
+    follows from --seed, the record's id and the sample's number, so that a run that is resumed or
+    sharded asks the same. Presets are the report's settings: instruct for 235B, 32B and 30B,
+    instruct-small for 8B, 4B and 2B, thinking for the mixtures of experts, thinking-dense; all end
+    answers at 32,768 tokens (AIME-25 and the like: --max-tokens 81920).
+
+    What is in flight when --max-total-tokens is reached is still finished and kept; then the
+    command stops with status 3, and --resume goes on.
+
+    \b
+    Examples:
+        $ qvl serve twin --port 0 -- qvl generate -n 2 --max-tokens 4 test.jsonl.zst | zstdcat
+        $ qvl generate -n 4 --preset instruct --max-tokens 8 test.jsonl.zst -o sampled.jsonl.zst
+    """
+    given = {
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+        "presence_penalty": presence_penalty,
+        "max_tokens": max_tokens,
+    }
+    sampling = presets.sampling(preset, given)
+    thinking = presets.thinks(preset)
+    if num_samples > 1 and sampling.get("temperature") == 0:
+        raise UserError(f"--num-samples {num_samples} at --temperature 0 are all the same answer")
+    if max_total_tokens is not None and output == "-":
+        raise UserError("--max-total-tokens needs -o FILE, so that what was paid for is kept")
+    asking = samples.Asking(
+        num_samples=num_samples,
+        sampling=sampling,
+        seed=seed,
+        thinking=thinking,
+        max_total_tokens=max_total_tokens,
+    )
+    with (
+        client.Client(
+            endpoint or (),
+            model,
+            concurrency=concurrency,
+            retries=retries,
+            timeout_seconds=timeout_seconds,
+            root=images.root_of(files, media_root),
+            allow_remote=allow_remote,
+        ) as asked,
+        session(
+            "generate",
+            files,
+            output,
+            rejects=rejects,
+            on_error=on_error,
+            shard=shard,
+            plain=plain,
+            report=report,
+            resume=resume,
+            journal=True,
+            seed=seed,
+            config={"model": asked.model, "sampling": sampling, "num_samples": num_samples}
+            | {"thinking": thinking},
+            conserves=True,
+        ) as run,
+    ):
+        answered = stage.each(
+            run,
+            lambda record: samples.generate(record, asked, asking, stop=on_error == "stop"),
+            concurrency=concurrency,
+        )
+        run.write(answered)
+        run.note(tokens=asked.tokens)

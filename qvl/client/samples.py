@@ -1,0 +1,112 @@
+"""Several answers to one record, each with a seed of its own.
+
+Whoever asks for the same record, sample and seed again sends the same request: in a run that is
+resumed, reordered or cut into shards.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import qvl.record
+from qvl.client import Client
+from qvl.client.endpoint import Refused
+from qvl.client.media import responses
+from qvl.errors import CheckFailed, UserError
+from qvl.stage import Drop
+
+SEEDED_BITS = 31  # engines take seeds as signed integers of 32 bits or more
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """How each record is asked."""
+
+    num_samples: int = 1
+    sampling: dict[str, Any] = field(default_factory=dict)
+    """parameters by their names in OpenAI's API; None leaves one to the server"""
+    seed: int = 0
+    thinking: bool = False
+    """the model begins with a thought, so that an answer without </think> was cut inside it"""
+    max_total_tokens: int | None = None
+    """begin no further record once so many were read and written"""
+
+
+def problem(record: dict) -> Drop | None:
+    """Why a record cannot be asked, found before a token is spent."""
+    unsound = qvl.record.check(record)
+    if unsound:
+        return Drop("unsound", unsound)
+    last = record["messages"][-1]["role"]
+    if last in ("user", "tool"):
+        return None
+    return Drop("no-question", f"it ends in the {last}'s turn: there is nothing to answer")
+
+
+def draw(record: dict, client: Client, asking: Asking, first: int = 0) -> list[dict]:
+    """The answers of the endpoint to the record's messages, as responses; `first`: their number.
+
+    Refused where it will not answer this record.
+    """
+    given = {name: value for name, value in asking.sampling.items() if value is not None}
+    samples = [
+        {**given, "seed": sample_seed(asking.seed, record["id"], index)}
+        if given.get("temperature") != 0
+        else given
+        for index in range(first, first + asking.num_samples)
+    ]
+    tools = record.get("tools") or None
+    futures = [client.submit(record["messages"], tools=tools, **sampling) for sampling in samples]
+    return [
+        response
+        for future, sampling in zip(futures, samples, strict=True)
+        for response in responses(future.result(), sampling, thinking=asking.thinking)
+    ]
+
+
+def generate(record: dict, client: Client, asking: Asking, *, stop: bool) -> dict | Drop:
+    """The record with new responses after those it has; the turn to learn, at its end, is not sent.
+
+    Where it cannot be asked, a Drop, or with `stop` an error; CheckFailed where the tokens are spent.
+    """
+    limit = asking.max_total_tokens
+    if limit is not None and client.tokens >= limit:
+        raise CheckFailed(
+            f"--max-total-tokens {limit}: {client.tokens:,} tokens are spent; what was done is "
+            "kept: the same command with --resume goes on and may spend as many again"
+        )
+    asked = {**record, "messages": _prompt(record)}
+    drop = problem(asked)
+    if drop is None:
+        had = record.get("responses") or []
+        try:
+            return {**record, "responses": had + draw(asked, client, asking, len(had))}
+        except Refused as refused:
+            drop = Drop("refused", str(refused))
+    if stop:
+        stopped(record, drop)
+    return drop
+
+
+def _prompt(record: dict) -> Any:
+    """The messages without the turn to learn; as they are where there is nothing before it."""
+    messages: Any = record.get("messages")
+    if not isinstance(messages, list) or len(messages) < 2:
+        return messages
+    last = messages[-1]
+    learnt = isinstance(last, dict) and last.get("role") == "assistant"
+    return messages[:-1] if learnt else messages
+
+
+def stopped(record: dict, drop: Drop) -> NoReturn:
+    """Raise what would have dropped the record."""
+    raise UserError(
+        f"record {record.get('id')!r}: {drop.detail}; "
+        "--on-error reject --rejects FILE puts such records aside"
+    )
+
+
+def sample_seed(seed: int, identity: str, index: int) -> int:
+    """The seed of one sample."""
+    digest = hashlib.blake2b(f"{seed}:{index}:{identity}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> (64 - SEEDED_BITS)
