@@ -31,6 +31,7 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "score-responses": "score_responses",
     "generate": "generate",
     "verify": "verify",
+    "filter-difficulty": "filter_difficulty",
     "lineage": "lineage",
     "recover": "recover",
     "pack": "pack",
