@@ -1,0 +1,142 @@
+"""`qvl filter-responses` beside datatrove's Gopher filters, on one stream and one core.
+
+    pytest tests/bench/bench_filter_responses.py --override-ini=python_files='bench_*.py' -s
+
+datatrove (repetition and quality filters, JSON lines in and out, zstd) is installed into a temporary
+environment; DATATROVE_PYTHON names one that has it already. What is compared is the CPU time of whole
+processes less that of an empty run, as a busy machine changes it less than the clock. Records are answers of
+some 1.3 kB, sentences of the labelled sound texts in English.
+"""
+
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+import orjson
+import pytest
+import zstandard
+
+COUNT = int(os.environ.get("BENCH_RECORDS", "20000"))
+THEIRS = 2000  # records that datatrove is measured on
+DATATROVE = "datatrove[io,processing]==0.10.1"
+TEXTS = Path(__file__).parent.parent / "curate" / "labelled"
+
+GOPHER = """
+import sys
+from datatrove.executor import LocalPipelineExecutor
+from datatrove.pipeline.filters import GopherQualityFilter, GopherRepetitionFilter
+from datatrove.pipeline.readers import JsonlReader
+from datatrove.pipeline.writers import JsonlWriter
+
+def adapter(self, data, path, id_in_file):
+    return {"id": data["id"], "text": data["messages"][-1]["content"], "metadata": data}
+
+source, out, logs = sys.argv[1:]
+LocalPipelineExecutor(
+    [
+        JsonlReader(source, compression="zstd", adapter=adapter),
+        GopherRepetitionFilter(),
+        GopherQualityFilter(),
+        JsonlWriter(out, compression="zstd"),
+    ],
+    tasks=1, workers=1, logging_dir=logs,
+).run()
+"""
+
+
+def answers(count: int):
+    draw = random.Random(0)
+    sentences = [
+        sentence.strip() + "."
+        for path in sorted(TEXTS.glob("texts_*.jsonl"))
+        for text in map(json.loads, path.read_text().splitlines())
+        if text["language"] == "en"
+        for sentence in text["content"].rstrip(".").split(". ")
+    ]
+    for number in range(count):
+        yield {
+            "id": f"r{number}",
+            "messages": [
+                {
+                    "role": "user",
+                    "content": f"What do you know of number {number}, its water and heat?",
+                },
+                {"role": "assistant", "content": " ".join(draw.sample(sentences, 14))},
+            ],
+        }
+
+
+def write(path: Path, count: int) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    with path.open("wb") as file, zstandard.ZstdCompressor().stream_writer(file) as out:
+        for record in answers(count):
+            out.write(orjson.dumps(record) + b"\n")
+    return path
+
+
+def cost(command: list[str]) -> tuple[float, float]:
+    """CPU seconds of a command with its processes, and those of the clock."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu, time.perf_counter() - began
+
+
+@pytest.fixture(scope="module")
+def datatrove(tmp_path_factory) -> str:
+    """A Python that has datatrove."""
+    given = os.environ.get("DATATROVE_PYTHON")
+    if given:
+        return given
+    folder = tmp_path_factory.mktemp("datatrove")
+    venv.create(folder, with_pip=True)
+    python = str(folder / "bin" / "python")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", DATATROVE], check=True)
+    return python
+
+
+def ours(source: Path, out: Path, jobs: int = 1) -> tuple[float, float]:
+    qvl = str(Path(sys.executable).parent / "qvl")
+    return cost([qvl, "filter-responses", str(source), "-o", str(out), "--jobs", str(jobs)])
+
+
+def test_records_a_second_of_one_core(tmp_path, datatrove):
+    large, small = (
+        write(tmp_path / "large/in.jsonl.zst", COUNT),
+        write(tmp_path / "small/in.jsonl.zst", THEIRS),
+    )
+    none = write(tmp_path / "none/in.jsonl.zst", 1)
+    empty, whole = ours(none, tmp_path / "out.zst")[0], ours(large, tmp_path / "out.zst")[0]
+    mine = COUNT / (whole - empty)
+    (tmp_path / "gopher.py").write_text(GOPHER)
+
+    def gopher(source: Path) -> float:
+        out, logs = tmp_path / f"out-{source.parent.name}", tmp_path / f"logs-{source.parent.name}"
+        return cost(
+            [datatrove, str(tmp_path / "gopher.py"), str(source.parent), str(out), str(logs)]
+        )[0]
+
+    theirs = THEIRS / (gopher(small) - gopher(none))
+    print(f"\nqvl filter-responses: {mine:,.0f} records a CPU second")
+    print(
+        f"datatrove Gopher repetition and quality: {theirs:,.0f}; qvl is {mine / theirs:.1f} times as fast"
+    )
+
+
+def test_two_cores(tmp_path):
+    source = write(tmp_path / "in/in.jsonl.zst", COUNT)
+    print()
+    lines = set()
+    for jobs in (1, 2):
+        out = tmp_path / f"out{jobs}.zst"
+        cpu, clock = ours(source, out, jobs)
+        lines.add(zstandard.ZstdDecompressor().decompressobj().decompress(out.read_bytes()))
+        print(f"--jobs {jobs}: {COUNT / clock:,.0f} records a second of the clock, {cpu:.1f} CPU s")
+    assert len(lines) == 1
