@@ -11,6 +11,7 @@ from qvl.io import images
 
 from .options import (
     AllowRemote,
+    Cache,
     Concurrency,
     Endpoint,
     Files,
@@ -67,6 +68,7 @@ def command(
     concurrency: Concurrency = client.CONCURRENCY,
     retries: Retries = client.RETRIES,
     timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
+    cache: Cache = None,
     seed: Seed = 0,
     media_root: MediaRoot = None,
     allow_remote: AllowRemote = False,
@@ -113,6 +115,7 @@ def command(
             timeout_seconds=timeout_seconds,
             root=images.root_of(files, media_root),
             allow_remote=allow_remote,
+            cache=cache,
         ) as asked,
         session(
             "eval",
@@ -136,6 +139,7 @@ def command(
             concurrency=concurrency,
         )
         run.write(tally.watch(scored))
+        run.note(**asked.facts)
     rows = tally.rows()
     write_report({**run.account(), "groups": rows}, report)
     for line in metrics.table(rows, before):

@@ -9,6 +9,7 @@ from qvl.io import images
 
 from .options import (
     AllowRemote,
+    Cache,
     Concurrency,
     Endpoint,
     Files,
@@ -62,6 +63,7 @@ def command(
     concurrency: Concurrency = client.CONCURRENCY,
     retries: Retries = client.RETRIES,
     timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
+    cache: Cache = None,
     seed: Seed = 0,
     media_root: MediaRoot = None,
     allow_remote: AllowRemote = False,
@@ -101,8 +103,10 @@ def command(
     thinking = presets.thinks(preset)
     if num_samples > 1 and sampling.get("temperature") == 0:
         raise UserError(f"--num-samples {num_samples} at --temperature 0 are all the same answer")
-    if max_total_tokens is not None and output == "-":
-        raise UserError("--max-total-tokens needs -o FILE, so that what was paid for is kept")
+    if max_total_tokens is not None and output == "-" and cache is None:
+        raise UserError(
+            "--max-total-tokens needs -o FILE or --cache FILE, so that what was paid for is kept"
+        )
     asking = samples.Asking(
         num_samples=num_samples,
         sampling=sampling,
@@ -119,6 +123,7 @@ def command(
             timeout_seconds=timeout_seconds,
             root=images.root_of(files, media_root),
             allow_remote=allow_remote,
+            cache=cache,
         ) as asked,
         session(
             "generate",
@@ -143,4 +148,4 @@ def command(
             concurrency=concurrency,
         )
         run.write(answered)
-        run.note(tokens=asked.tokens)
+        run.note(**asked.facts)

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import orjson
 
 from qvl.client import media
+from qvl.client.cache import Cache, is_settled
 from qvl.client.endpoint import (
     Endpoint,
     Failure,
@@ -56,7 +57,7 @@ class Request:
 class Client:
     """Endpoints that serve one model.
 
-    root: where media paths start. Errors: Refused is the request's own; EndpointError, after
+    root: where media paths start. cache: a file of answers, see qvl.client.cache. Errors: Refused is the request's own; EndpointError, after
     the retries, and UserError, a wrong key or model, end the work.
     """
 
@@ -71,6 +72,7 @@ class Client:
         first_backoff_seconds: float = FIRST_BACKOFF_SECONDS,
         root: Path = Path(),
         allow_remote: bool = False,
+        cache: str | None = None,
     ) -> None:
         if not endpoints:
             raise UserError(
@@ -89,6 +91,7 @@ class Client:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._lock = threading.Lock()
         self._open = False
+        self._cache = Cache(cache) if cache else None
         self.tokens = 0  # read and written by the model for us, as the server counts them
 
     def __enter__(self) -> "Client":
@@ -105,6 +108,8 @@ class Client:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        if self._cache:
+            self._cache.close()
 
     @property
     def model(self) -> str:
@@ -112,6 +117,12 @@ class Client:
         if self._model is None:
             self._model = self._start(self._ask_model()).result()
         return self._model
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """What was spent and saved, for the account of a run."""
+        hits = {"cache_hits": self._cache.hits} if self._cache else {}
+        return {"tokens": self.tokens, **hits}
 
     def submit(self, messages: list[dict], **sampling: Any) -> "Future[dict]":
         """The endpoint's answer to come. Sampling parameters that are None are left out."""
@@ -173,7 +184,12 @@ class Client:
             if media.has_media(messages):  # files and base64 take time: off the event loop
                 messages = await self._with_media(messages)
             body = orjson.dumps({"model": model, "messages": messages, **sampling})
+            cache = self._cache if self._cache and is_settled(sampling) else None
+            if cache and (known := cache.get(body)):
+                return known
             answer = await self._retried("POST", "/chat/completions", body, check_completion)
+            if cache:
+                cache.put(body, answer)
             usage = answer.get("usage") or {}
             self.tokens += sum(
                 usage.get(f"{kind}_tokens") or 0 for kind in ("prompt", "completion")

@@ -1,0 +1,103 @@
+"""Answers that were paid for, in an SQLite file that several runs may use at once.
+
+The key is the request's body: the model's name, the messages with the bytes of their media, the
+tools, the sampling. Which server answers is no part of it, and neither are the weights behind a
+name: other weights need another name or another file. Each answer is a transaction of its own in a
+write-ahead log, so that kill -9 loses none that was given out and leaves the file whole.
+"""
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import zstandard
+
+from qvl.errors import UserError
+
+APPLICATION = 0x71766C31  # "qvl1", in the file's header: this table, this key
+WAIT_SECONDS = 60.0  # for another process that writes
+RETRY_SECONDS = 0.05
+LEVEL = 1  # of zstd
+
+
+class Cache:
+    """Answers by request. Not for several threads at once."""
+
+    def __init__(self, path: str) -> None:
+        import sqlite3
+
+        self.path, self.hits = path, 0
+        self._error = sqlite3.Error
+        self._busy = sqlite3.OperationalError
+        with self._told():
+            self._file: Any = sqlite3.connect(
+                path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._prepare()
+            except BaseException:
+                self._file.close()
+                raise
+
+    def get(self, body: bytes) -> dict | None:
+        with self._told():
+            row = self._file.execute(
+                "SELECT answer FROM answers WHERE request = ?", (_key(body),)
+            ).fetchone()
+        if row is None:
+            return None
+        self.hits += 1
+        return orjson.loads(zstandard.ZstdDecompressor().decompress(row[0]))
+
+    def put(self, body: bytes, answer: dict) -> None:
+        data = zstandard.ZstdCompressor(level=LEVEL).compress(orjson.dumps(answer))
+        with self._told():
+            self._file.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (_key(body), data))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _prepare(self) -> None:
+        (application,) = self._file.execute("PRAGMA application_id").fetchone()
+        (tables,) = self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and application != APPLICATION:
+            raise UserError(f"--cache {self.path}: a database, but no cache of this qvl")
+        self._to_write_ahead_log()
+        self._file.execute("PRAGMA synchronous = NORMAL")
+        self._file.execute(f"PRAGMA application_id = {APPLICATION}")
+        self._file.execute(
+            "CREATE TABLE IF NOT EXISTS answers "
+            "(request BLOB PRIMARY KEY, answer BLOB NOT NULL) WITHOUT ROWID"
+        )
+
+    def _to_write_ahead_log(self) -> None:
+        """SQLite does not wait here for another process that does the same: do it for SQLite."""
+        until = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                self._file.execute("PRAGMA journal_mode = WAL")
+            except self._busy:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(RETRY_SECONDS)
+            else:
+                return
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except self._error as error:
+            raise UserError(f"--cache {self.path}: {error}") from None
+
+
+def is_settled(sampling: dict[str, Any]) -> bool:
+    """Whether asking again should give the same answer; other samples are never cached."""
+    return sampling.get("temperature") == 0 or sampling.get("seed") is not None
+
+
+def _key(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=20).digest()
