@@ -73,7 +73,7 @@ def generate(record: dict, client: Client, asking: Asking, *, stop: bool) -> dic
     if limit is not None and client.tokens >= limit:
         raise CheckFailed(
             f"--max-total-tokens {limit}: {client.tokens:,} tokens are spent; what was done is "
-            "kept: the same command with --resume goes on and may spend as many again"
+            "kept: the same command (with --resume, for -o FILE) goes on and may spend as many again"
         )
     asked = {**record, "messages": _prompt(record)}
     drop = problem(asked)
