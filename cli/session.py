@@ -27,16 +27,20 @@ def session(
 ) -> Iterator[Run]:
     """Open a Run of `command` and tell its story on standard error. Options are those of Run."""
     argv = [CREDENTIALS.sub("", word) for word in sys.argv[1:] if word != "--resume"]
-    run = Run(command, files, output, argv=argv, **options)
+    run = None
     try:
+        run = Run(command, files, output, argv=argv, **options)
         with run, progress(run):
             yield run
     except (KeyboardInterrupt, Terminated):
-        hint = "; go on with --resume" if run.journal else ""
-        print(f"qvl {command}: stopped after {run.read} records{hint}", file=sys.stderr)
+        hint = "; go on with --resume" if run and run.journal else ""
+        print(
+            f"qvl {command}: stopped after {run.read if run else 0} records{hint}", file=sys.stderr
+        )
         raise
     except BrokenPipeError:
-        write_report(run.account(), report)
+        if run:
+            write_report(run.account(), report)
         raise
     print(summary(run), file=sys.stderr)
     write_report(run.account(), report)

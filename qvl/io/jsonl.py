@@ -182,19 +182,23 @@ class Writer:
     def __init__(self, path: str = "-", *, plain: bool = False) -> None:
         self.path, self.count = path, 0
         self.name = "<stdout>" if path == "-" else path
-        self._file, self._partial, live = _create(path)
-        self._plain = plain or self._file.isatty()
-        self._zstd = None if self._plain else _compressor(PIPE_LEVEL if live else FILE_LEVEL)
         self._lines: list[bytes] = []
         self._size = 0
-        self._block = 1 if self._file.isatty() else BLOCK
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
         self._done = threading.Event()
-        if live:
-            # A flush now opens the frame: no bytes at all would look like a stage that died.
-            self._flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
-            threading.Thread(target=self._flush_each_second, daemon=True).start()
+        self._file, self._partial, live = _create(path)
+        try:
+            self._plain = plain or self._file.isatty()
+            self._block = 1 if self._file.isatty() else BLOCK
+            self._zstd = None if self._plain else _compressor(PIPE_LEVEL if live else FILE_LEVEL)
+            if live:
+                # A flush now opens the frame: no bytes at all would look like a stage that died.
+                self._flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+                threading.Thread(target=self._flush_each_second, daemon=True).start()
+        except BaseException:  # a signal may come between any two lines
+            self.abort()
+            raise
 
     def write(self, record: dict) -> None:
         self.write_bytes(encode(record))

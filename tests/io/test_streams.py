@@ -148,7 +148,7 @@ def test_shards_partition_the_stream(sh):
     assert sh("qvl cat --shard 0/3 records.jsonl.zst").returncode == 2
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)] * 4)
 def test_signals_have_their_statuses_and_leave_no_output(tmp_path, number, status):
     process = subprocess.Popen(
         [QVL, "cat", "-o", "out.zst"], cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE
