@@ -12,7 +12,7 @@ from qvl.curate import words
 CUT_REASONS = ("length", "max_tokens", "abort")  # OpenAI, vLLM and SGLang; other APIs; SGLang, vLLM
 OPEN_END = re.compile(
     # what asks for more; an operator; an opening bracket or quote, never closed
-    r"(?:[,\u3001\uff0c;\uff1b:\uff1a(\uff08\[{\u300c\u300e\u201c]|(?:\d|\s)[=+*/\u00d7\u00f7<]|\s[-\u2013\u2014])$"
+    r"(?:[,\u3001\uff0c\uff1b:\uff1a(\uff08\[{\u300c\u300e\u201c]|(?:\d|\s)[=+*/\u00d7\u00f7<]|\s[-\u2013\u2014])$"
 )
 WORD = re.compile(r"[^\W\d_]+$")
 FEWEST_WORDS = 4  # a title may end in "the"; our choice
@@ -96,7 +96,8 @@ def _open_end(text: str) -> str:
     line = text[text.rfind("\n") + 1 :]
     spaced, unspaced = _last_words()
     last = WORD.search(line)
-    if last and last.group() in spaced and line.count(" ") + 1 >= FEWEST_WORDS:
+    apart = last and line[: last.start()].endswith(" ")  # not the end of an address
+    if last and apart and last.group() in spaced and line.count(" ") + 1 >= FEWEST_WORDS:
         return f"ends in {last.group()!r}"
     if len(line) >= 10 and line.endswith(unspaced):
         return f"ends in {line[-2:]!r}"

@@ -20,10 +20,14 @@ def special_token(answer: Answer, asked: str) -> str:
     """A token of the chat template, or a character that was lost in decoding."""
     for text in (answer.raw, answer.field):
         if "<" in text or "[" in text or "\ufffd" in text:
-            for token in SPECIAL.findall(text):
-                if token not in asked:
-                    return repr(token)
+            for found in SPECIAL.finditer(text):
+                quoted = text[max(0, found.start() - 1) : found.start()] in QUOTES
+                if not quoted and found.group() not in asked:
+                    return repr(found.group())
     return ""
+
+
+QUOTES = ("`", "'", '"', "\u201c", "\u300c")  # what writes about a token names it so
 
 
 def think_tags(answer: Answer, thinking: str) -> str:

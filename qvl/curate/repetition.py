@@ -123,7 +123,7 @@ def repeated_grams(text: str) -> float:
         return 0.0
     seen, covered, end = set(), 0, 0
     for place, gram in enumerate(grams):
-        if gram in seen:
+        if gram in seen and LETTER.search("".join(gram)):
             covered += place + size - max(end, place)
             end = place + size
         seen.add(gram)

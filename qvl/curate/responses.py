@@ -178,7 +178,9 @@ def _repetitive(text: str, rules: ResponseRules) -> str:
     return ""
 
 
-RULER = frozenset("-=_*#.~+|:<> \t\n0123456789")  # what lines, tables and matrices are drawn with
+RULER = frozenset(
+    "-=_*#.,~+|:<>()[]{} \t\n0123456789"
+)  # what lines, tables and matrices are drawn with
 SHORTEST_DENSE = 1000  # characters; less does not compress to 0.08 even in a loop
 
 

@@ -23,6 +23,7 @@ SENTENCES = 3  # of each register
 CAPITALS = re.compile(rf"(?:\b[A-Z\u0410-\u042f\u00c0-\u00de]{{2,}}\b[ ,'!\u2019-]*){{{SHOUTED},}}")
 CAPITAL_WORD = re.compile(r"[A-Z\u0410-\u042f\u00c0-\u00de]{2}")
 LOWER = re.compile(r"\b[a-z\u0430-\u044f\u00e0-\u00fe]{2,}\b")
+LEGAL = re.compile(r"\b(?:WARRANT|LIAB|LICENS|DISCLAIM)")  # which is shouted by custom
 SMILE = re.compile("[\U0001f300-\U0001faff\u2600-\u26ff\u2764]")
 TOKEN = re.compile(r"[^\W_]+")
 SENTENCE = re.compile(r"[\u3002\uff01\uff1f!?.\n]+")
@@ -41,7 +42,7 @@ def shift(text: str) -> str:
 
 def _shouting(body: str) -> str:
     found = CAPITAL_WORD.search(body) and CAPITALS.search(body)
-    if found and len(LOWER.findall(body)) >= QUIET:
+    if found and len(LOWER.findall(body)) >= QUIET and not LEGAL.search(body):
         return f"shouts {found.group()[:40]!r}"
     return ""
 
