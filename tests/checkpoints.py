@@ -12,7 +12,9 @@ PATCH = 8  # pixels: a patch has 3 * 2 * 8 * 8 values
 GRIDS = [(1, 4, 4), (1, 2, 6), (1, 4, 4), (1, 6, 4)]
 
 
-def write_checkpoint(folder: Path, *, moe: bool, tied: bool, seed: int = 0) -> Path:
+def write_checkpoint(
+    folder: Path, *, moe: bool, tied: bool, layers: int = 3, seed: int = 0
+) -> Path:
     """Write one; every weight is random, norms and biases too, so that no mapping goes untested."""
     import transformers
 
@@ -20,7 +22,7 @@ def write_checkpoint(folder: Path, *, moe: bool, tied: bool, seed: int = 0) -> P
     text: dict[str, Any] = {
         "vocab_size": VOCAB,
         "hidden_size": 64,
-        "num_hidden_layers": 3,
+        "num_hidden_layers": layers,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "head_dim": 16,

@@ -83,8 +83,8 @@ def _fields(shape: Shape, layout: Layout, dtype: torch.dtype) -> dict[str, Any]:
         pipeline_model_parallel_size=layout.pipeline,
         context_parallel_size=layout.context,
         expert_model_parallel_size=layout.expert,
-        expert_tensor_parallel_size=1 if layout.expert > 1 else None,
-        sequence_parallel=layout.tensor > 1,
+        expert_tensor_parallel_size=1,
+        sequence_parallel=layout.sequence_parallel,
         # Packs differ in length, so stages announce shapes; Megatron then wants this dispatcher.
         variable_seq_lengths=layout.pipeline > 1,
         moe_token_dispatcher_type="alltoall",
@@ -111,7 +111,7 @@ def build(config: TransformerConfig, shape: Shape, *, first: bool, last: bool) -
     block: Any = TransformerBlockSubmodules(
         layer_specs=[layer] * get_num_layers_to_build(config), layer_norm=norm
     )
-    return GPTModel(
+    model = GPTModel(
         config,
         block,
         vocab_size=shape.vocab,
@@ -122,6 +122,13 @@ def build(config: TransformerConfig, shape: Shape, *, first: bool, last: bool) -
         share_embeddings_and_output_weights=shape.tied,
         scatter_embedding_sequence_parallel=False,  # images are put in before
     )
+    if last:
+        # The head gets only the tokens to learn, already gathered: it must not gather them again,
+        # and it, not the gathering, adds up their gradients.
+        head: Any = model.output_layer
+        head.sequence_parallel = False
+        head.allreduce_dgrad = config.tensor_model_parallel_size > 1
+    return model
 
 
 class RmsNorm(torch.nn.Module):

@@ -1,27 +1,13 @@
 """Processes and how they share the model. `start` comes before anything else of this package."""
 
 import os
-from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 
 from qvl.errors import UserError, need
 from qvl.megatron import cpu, workarounds
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """How many ranks share what. The rest of the world is data parallel."""
-
-    tensor: int = 1
-    pipeline: int = 1
-    context: int = 1
-    expert: int = 1
-
-    @property
-    def ranks_a_model(self) -> int:
-        return self.tensor * self.pipeline * self.context
+from qvl.model.layout import Layout as Layout
 
 
 def rank() -> int:
@@ -34,23 +20,28 @@ def start(layout: Layout, *, seed: int = 0) -> None:
     need("megatron.core", extra="train")
     cpu.install()
     workarounds.install()
+    _join()
+    share(layout, seed=seed)
+
+
+def share(layout: Layout, *, seed: int = 0) -> None:
+    """Lay out the ranks of a world that is joined, or lay them out anew."""
     from megatron.core import parallel_state
     from megatron.core.tensor_parallel.random import model_parallel_cuda_manual_seed
 
-    _join()
-    if dist.get_world_size() % layout.ranks_a_model:
-        raise UserError(
-            f"{dist.get_world_size()} processes do not divide into models of {layout.ranks_a_model}"
-        )
+    if world() % layout.ranks_a_model:
+        raise UserError(f"{world()} processes do not divide into models of {layout.ranks_a_model}")
+    if parallel_state.model_parallel_is_initialized():
+        parallel_state.destroy_model_parallel()
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=layout.tensor,
         pipeline_model_parallel_size=layout.pipeline,
         context_parallel_size=layout.context,
         expert_model_parallel_size=layout.expert,
-        expert_tensor_parallel_size=1 if layout.expert > 1 else None,
+        expert_tensor_parallel_size=1,  # experts are never cut
     )
     torch.manual_seed(seed)
-    model_parallel_cuda_manual_seed(seed, inference_rng_tracker=cpu.needed())
+    model_parallel_cuda_manual_seed(seed, inference_rng_tracker=cpu.needed(), force_reset_rng=True)
 
 
 def finish() -> None:
@@ -61,6 +52,10 @@ def finish() -> None:
 
     parallel_state.destroy_model_parallel()
     dist.destroy_process_group()
+
+
+def world() -> int:
+    return dist.get_world_size()
 
 
 def device() -> torch.device:
@@ -80,12 +75,25 @@ def data_rank() -> tuple[int, int]:
 
 
 def total(values: list[float]) -> list[float]:
-    """The sum of each value over the ranks that see different data."""
+    """The sum of each value over the ranks that see different data or other tokens of it.
+
+    Only the last pipeline stage has losses; the others give 0.
+    """
     from megatron.core import parallel_state
 
     tensor = torch.tensor(values, dtype=torch.float64, device=device())
-    dist.all_reduce(tensor, group=parallel_state.get_data_parallel_group())
+    dist.all_reduce(
+        tensor, group=parallel_state.get_data_parallel_group(with_context_parallel=True)
+    )
+    dist.all_reduce(tensor, group=parallel_state.get_pipeline_model_parallel_group())
     return tensor.tolist()
+
+
+def anywhere(flag: bool) -> bool:
+    """Whether the flag is up on any rank of the world."""
+    tensor = torch.tensor(int(flag), device=device())
+    dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+    return bool(tensor.item())
 
 
 def barrier() -> None:

@@ -10,9 +10,9 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from qvl.megatron import decoder
+from qvl.megatron import decoder, share
 from qvl.megatron.attention import segments
-from qvl.model import rope
+from qvl.model import names, rope
 from qvl.model.batch import Batch
 from qvl.model.shape import Shape
 from qvl.model.vision import VisionTower
@@ -31,6 +31,11 @@ class Qwen3VL(MegatronModule):
         self.language_model = decoder.build(
             config, shape, first=self.pre_process, last=self.post_process
         )
+        for name, parameter in self.language_model.named_parameters():
+            if name.endswith((*names.SPLIT_ROWS, *names.SPLIT_COLUMNS, "linear_fc1.weight")):
+                # Megatron marks them as it initialises them, which it does not do here; without
+                # the mark the norm of the gradient leaves out all ranks but the first.
+                parameter.tensor_model_parallel = True  # type: ignore[attr-defined]
         self.model_type = self.language_model.model_type
         self.share_embeddings_and_output_weights = shape.tied
         self.vision = None
@@ -48,41 +53,67 @@ class Qwen3VL(MegatronModule):
         return self.language_model.shared_embedding_or_output_weight()
 
     def forward(self, batch: Batch, *, logits: bool = False) -> Tensor:
-        """The cross-entropy of the tokens to learn (R,) - in earlier stages, what goes on (T, 1, D).
+        """The cross-entropy of the tokens to learn (R,), 0 where another context-parallel rank has
+        the token; in earlier stages, what goes on (T, 1, D).
 
-        With `logits`, those of every token: (T, V / tensor-parallel size).
+        With `logits`, those of every token of this rank: (T, V / tensor-parallel size).
         """
-        model = self.language_model
-        hidden, deep = self._embed(batch) if self.pre_process else (None, None)
-        shape = self.shape
-        turn = rope.angles(batch.positions, shape.head_dim, shape.rope_theta, shape.mrope_section)
+        model, shape = self.language_model, self.shape
+        batch = share.padded(batch, sequence_parallel=self.config.sequence_parallel)
+        own = share.own_tokens(len(batch.ids)).to(batch.ids.device)
+        hidden = deep = deep_rows = None
+        if self.pre_process:
+            hidden, deep, deep_rows = self._embed(batch, own)
+        positions = batch.positions.index_select(1, own)
+        turn = rope.angles(positions, shape.head_dim, shape.rope_theta, shape.mrope_section)
         hidden = model.decoder(
             hidden_states=hidden,
             attention_mask=None,
             context=deep,
-            context_mask=batch.image_rows,
+            context_mask=deep_rows,
             rotary_pos_emb=turn[:, None, None],  # (T, 1, 1, head_dim)
             packed_seq_params=segments(batch.lengths, batch.ids.device),
         )
         if not self.post_process:
             return hidden
         if self.config.sequence_parallel:
-            hidden = tensor_parallel.gather_from_sequence_parallel_region(hidden)
+            hidden = tensor_parallel.gather_from_sequence_parallel_region(
+                hidden, tensor_parallel_output_grad=False
+            )
         if logits:
             return self._logits(hidden[:, 0])
-        return self._losses(hidden[:, 0].index_select(0, batch.rows), batch.labels)
+        rows = share.places(own, len(batch.ids))[batch.rows]
+        here = (rows >= 0).nonzero()[:, 0]
+        losses = self._losses(hidden[:, 0].index_select(0, rows[here]), batch.labels[here])
+        return losses.new_zeros(len(rows)).index_copy(0, here, losses)
 
-    def _embed(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """The tokens' vectors, those of images in their places (T, 1, D); DeepStack's (L, M, D)."""
+    def _embed(self, batch: Batch, own: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """This rank's vectors, those of images in their places (T, 1, D); DeepStack's (L, M, D) and
+        the rows to which they are added (M,)."""
         hidden = self.language_model.embedding(input_ids=batch.ids[None], position_ids=None)
-        deep = None
+        deep = rows = None
         if batch.patches is not None:
             assert self.vision is not None and batch.image_rows is not None
             tokens, deep = self.vision(batch.patches, batch.grids)
             hidden = hidden.index_copy(0, batch.image_rows, tokens.to(hidden.dtype)[:, None])
+            deep, rows = self._own_features(deep, batch, own)
+        if len(own) < len(batch.ids):
+            hidden = hidden.index_select(0, own)
         if self.config.sequence_parallel:
-            raise NotImplementedError("sequence parallelism")
-        return hidden, deep
+            hidden = tensor_parallel.scatter_to_sequence_parallel_region(hidden)
+        return hidden, deep, rows
+
+    def _own_features(self, deep: Tensor, batch: Batch, own: Tensor) -> tuple[Tensor, Tensor]:
+        """DeepStack's features of the image tokens that this rank has, and their rows."""
+        assert batch.image_rows is not None
+        if self.config.sequence_parallel:
+            # Each rank adds only its rows: without this the mergers' gradients lack the others'.
+            deep = tensor_parallel.copy_to_tensor_model_parallel_region(deep)
+            rank = parallel_state.get_tensor_model_parallel_rank()
+            own = own.chunk(self.config.tensor_model_parallel_size)[rank]
+        rows = share.places(own, len(batch.ids))[batch.image_rows]
+        here = (rows >= 0).nonzero()[:, 0]
+        return deep[:, here], rows[here]
 
     def _losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """(R, D), (R,) -> (R,). Long packs go in chunks and never hold all logits."""

@@ -76,7 +76,9 @@ def build_model(
     overrides: dict[str, Any] | None = None,
 ) -> Qwen3VL:
     """The model without its weights. `overrides` are fields of Megatron's TransformerConfig."""
-    return Qwen3VL(decoder.transformer_config(shape, layout, dtype, overrides), shape)
+    config = decoder.transformer_config(shape, layout, dtype, overrides)
+    with cpu.tensor_methods():
+        return Qwen3VL(config, shape)
 
 
 def prepare(model: Qwen3VL, wanted: Optimization, freeze: Sequence[str] = ()) -> Trainer:

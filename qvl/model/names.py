@@ -106,6 +106,20 @@ def shard(name: str, whole: Tensor, size: int, rank: int) -> Tensor:
     return whole
 
 
+def unshard(name: str, parts: Sequence[Tensor]) -> Tensor:
+    """The inverse of `shard`: the whole of the parts of all tensor-parallel ranks."""
+    if len(parts) == 1 or name.startswith("vision."):
+        return parts[0]
+    if name.endswith("linear_fc1.weight"):
+        halves = [part.chunk(2) for part in parts]
+        return torch.cat([half[which] for which in (0, 1) for half in halves])
+    if name.endswith(SPLIT_ROWS):
+        return torch.cat(list(parts))
+    if name.endswith(SPLIT_COLUMNS):
+        return torch.cat(list(parts), dim=1)
+    return parts[0]
+
+
 def stored_transposed(found: Source, stored: Sequence[int], shape: Shape) -> bool:
     """Whether a checkpoint stores experts as (E, in, out), as those of Qwen3-VL-MoE do."""
     return found.kind.startswith("expert") and _transposed(found, stored[1:], shape)

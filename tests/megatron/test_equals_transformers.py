@@ -7,12 +7,17 @@ import torch
 STEP = {"lr": 1e-2, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-3, "clip": 1.0}
 
 
-def build(folder):
+def build(folder, layout=""):
     from qvl.megatron import parallel, training, weights
     from qvl.model.folder import Folder
+    from qvl.model.layout import parse_layout
     from qvl.model.shape import load_shape
 
-    model = training.build_model(load_shape(folder), parallel.Layout(), torch.float32)
+    shape, wanted = load_shape(folder), parse_layout(layout)
+    if layout:  # the ranks have started each for themselves
+        wanted.check(shape, parallel.world())
+        parallel.share(wanted)
+    model = training.build_model(shape, wanted, torch.float32)
     weights.load(model, Folder(folder))
     return model
 
@@ -37,12 +42,12 @@ def test_logits_of_a_pack_equal_those_of_each_record_alone(ranks, request, kind)
     torch.testing.assert_close(losses, expected, rtol=1e-5, atol=1e-5)
 
 
-def one_step(folder, lines, freeze=()):
+def one_step(folder, lines, freeze=(), layout=""):
     """One optimizer step, the lines shared among the ranks."""
     from qvl.megatron import parallel, training, weights
     from qvl.model.folder import Folder
 
-    model = build(folder)
+    model = build(folder, layout)
     wanted = training.Optimization(
         min_lr=1e-2, warmup_steps=0, steps=10, schedule="constant", **STEP
     )

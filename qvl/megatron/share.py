@@ -1,0 +1,63 @@
+"""Which tokens of a pack a rank computes, under context and sequence parallelism.
+
+Shapes: T tokens of the padded pack, C context-parallel ranks. The pack as a whole, not each of its
+records, is cut in 2 C chunks; rank r has chunks r and 2 C - 1 - r, so that the tokens with many
+before them and those with few are shared evenly.
+"""
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from megatron.core import parallel_state
+from torch import Tensor
+
+from qvl.model.batch import Batch
+
+Span = tuple[int, int]
+
+
+def padded(batch: Batch, *, sequence_parallel: bool) -> Batch:
+    """The batch with a last record, of which nothing is learnt, so that its ranks' shares are equal."""
+    size = parallel_state.get_context_parallel_world_size()
+    multiple = 2 * size if size > 1 else 1
+    if sequence_parallel:
+        multiple *= parallel_state.get_tensor_model_parallel_world_size()
+    missing = -len(batch.ids) % multiple
+    if not missing:
+        return batch
+    return replace(
+        batch,
+        ids=F.pad(batch.ids, (0, missing)),
+        positions=F.pad(batch.positions, (0, missing)),
+        lengths=[*batch.lengths, missing],
+    )
+
+
+def spans(count: int, rank: int, size: int) -> list[Span]:
+    """The parts of a pack of `count` tokens that a context-parallel rank has, in its order."""
+    if size == 1:
+        return [(0, count)]
+    chunk = count // (2 * size)
+    return [(at * chunk, (at + 1) * chunk) for at in (rank, 2 * size - 1 - rank)]
+
+
+def tokens(count: int, rank: int, size: int) -> Tensor:
+    """(T / C,) the tokens of those parts."""
+    return torch.cat([torch.arange(*span) for span in spans(count, rank, size)])
+
+
+def own_tokens(count: int) -> Tensor:
+    """(T / C,) the tokens of this rank."""
+    return tokens(
+        count,
+        parallel_state.get_context_parallel_rank(),
+        parallel_state.get_context_parallel_world_size(),
+    )
+
+
+def places(own: Tensor, count: int) -> Tensor:
+    """(T,) where each token lies in `own`; -1 where another rank has it."""
+    where = torch.full((count,), -1, dtype=torch.long, device=own.device)
+    where[own] = torch.arange(len(own), device=own.device)
+    return where

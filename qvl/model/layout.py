@@ -1,0 +1,76 @@
+"""How ranks share a model: the words of --layout, and what a shape allows."""
+
+from dataclasses import dataclass
+
+from qvl.errors import UserError
+from qvl.model.shape import Shape
+
+WORDS = {"tp": "tensor", "pp": "pipeline", "cp": "context", "ep": "expert"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How many ranks share what. The rest of the world is data parallel."""
+
+    tensor: int = 1
+    pipeline: int = 1
+    context: int = 1
+    expert: int = 1
+    """Experts are shared among ranks that are otherwise data, context or tensor parallel."""
+    sequence: bool = True
+    """Under tensor parallelism, ranks also share the tokens where every rank had them all."""
+
+    @property
+    def ranks_a_model(self) -> int:
+        return self.tensor * self.pipeline * self.context
+
+    @property
+    def sequence_parallel(self) -> bool:
+        return self.sequence and self.tensor > 1
+
+    def check(self, shape: Shape, ranks: int) -> None:
+        """UserError where `ranks` cannot share a model of this shape so."""
+        reason = self._refusal(shape, ranks)
+        if reason:
+            raise UserError(f"--layout: {reason}")
+
+    def _refusal(self, shape: Shape, ranks: int) -> str | None:
+        sizes = {"kv heads": shape.kv_heads, "heads": shape.heads, "vocabulary": shape.vocab}
+        if not shape.num_experts:
+            sizes["feed-forward width"] = shape.ffn
+        for name, size in sizes.items():
+            if size % self.tensor:
+                return f"tp={self.tensor} does not divide the model's {name}, {size}"
+        if shape.layers % self.pipeline:
+            return f"pp={self.pipeline} does not divide the model's layers, {shape.layers}"
+        deep = len(shape.vision.deepstack_layers)
+        if shape.layers // self.pipeline < deep:
+            return (
+                f"pp={self.pipeline} leaves {shape.layers // self.pipeline} layers to the first "
+                f"stage, which must hold the {deep} that DeepStack feeds"
+            )
+        if self.expert > 1 and not shape.num_experts:
+            return f"ep={self.expert}, but the model has no experts"
+        if shape.num_experts % self.expert:
+            return f"ep={self.expert} does not divide the model's experts, {shape.num_experts}"
+        if shape.num_experts and self.tensor > 1 and not self.sequence:
+            return "sp=0, but experts under tensor parallelism need it"
+        if ranks % self.ranks_a_model:
+            return f"{ranks} processes do not divide into models of {self.ranks_a_model}"
+        if ranks // self.pipeline % self.expert:
+            return f"ep={self.expert} does not divide the {ranks // self.pipeline} ranks of a stage"
+        return None
+
+
+def parse_layout(text: str) -> Layout:
+    """tp=2,pp=2,cp=2,ep=2,sp=0 in any order; what is not named is 1. UserError for other words."""
+    fields: dict[str, int] = {}
+    for word in text.split(",") if text else []:
+        name, _, number = word.strip().partition("=")
+        if name == "sp" and number in ("0", "1"):
+            fields["sequence"] = number == "1"
+        elif name in WORDS and number.isdecimal() and int(number) > 0:
+            fields[WORDS[name]] = int(number)
+        else:
+            raise UserError(f"--layout {text}: {word!r} is not tp=, pp=, cp= or ep= with a number")
+    return Layout(**fields)

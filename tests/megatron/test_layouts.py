@@ -1,0 +1,51 @@
+"""However ranks share the model, a step is that of transformers, and its weights come back whole."""
+
+import checkpoints
+import pytest
+from test_equals_transformers import one_step, reference_step
+
+LINES = [checkpoints.pack(seed) for seed in range(1, 5)]
+EXPECTED: dict = {}
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """Checkpoints of four layers: dense and tied, dense with a head, experts."""
+    made = {}
+    for name in ("tied", "untied", "moe"):
+        place = tmp_path_factory.mktemp(name)
+        wanted = {"moe": name == "moe", "tied": name == "tied", "layers": 4}
+        made[name] = checkpoints.write_checkpoint(place, **wanted)
+    return made
+
+
+def expected(folders, kind):
+    if kind not in EXPECTED:
+        EXPECTED[kind] = reference_step(folders[kind], LINES)
+    return EXPECTED[kind]
+
+
+def check_step(ranks, folders, kind, count, layout):
+    results = ranks(count, one_step, folders[kind], LINES, (), layout)
+    loss, norm, after = expected(folders, kind)
+    for ours, grad_norm, tensors in results:
+        assert ours == pytest.approx(loss, rel=1e-6)
+        assert grad_norm == pytest.approx(norm, rel=1e-5)
+        assert set(tensors) >= {name for name in after if name != "lm_head.weight"}
+        for name, tensor in tensors.items():
+            assert (tensor - after[name]).abs().max() < 1e-6, name
+
+
+@pytest.mark.parametrize("kind", ["tied", "untied"])
+@pytest.mark.parametrize("layout", ["tp=2", "tp=2,sp=0"])
+def test_a_step_under_tensor_parallelism_equals_transformers(ranks, folders, kind, layout):
+    check_step(ranks, folders, kind, 2, layout)
+
+
+@pytest.mark.parametrize("kind", ["tied", "untied"])
+def test_a_step_in_two_pipeline_stages_equals_transformers(ranks, folders, kind):
+    check_step(ranks, folders, kind, 2, "pp=2")
+
+
+def test_a_step_with_experts_on_two_ranks_equals_transformers(ranks, folders):
+    check_step(ranks, folders, "moe", 2, "ep=2")
