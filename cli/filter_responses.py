@@ -81,7 +81,8 @@ def command(
         typer.Option(
             metavar="N",
             min=0,
-            help="A long answer without a word of a query of so many is off topic; 0 is off",
+            help="A long answer without any of a query's content words, so many at least, is off topic; "
+            "0 is off",
         ),
     ] = ResponseRules.min_query_words,
     skip: Annotated[

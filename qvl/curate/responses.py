@@ -61,8 +61,9 @@ class ResponseRules:
     max_foreign: float = 0.08
     """Largest share of words in sentences of another language of the same script."""
 
-    min_query_words: int = 4
-    """A long answer that takes up none of the words of a query with so many is off topic; 0 is off."""
+    min_query_words: int = 5
+    """A long answer that takes up none of the content words of a query with so many is off topic; 0 is
+    off. A translated or terse answer may share few, so there must be several."""
 
     skip: tuple[str, ...] = ()
     """Reasons for which nothing is dropped."""

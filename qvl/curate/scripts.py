@@ -131,7 +131,9 @@ def _phrases(body: str) -> bool:
 
 
 def _is_phrase(run: str) -> bool:
-    return not _function_words().isdisjoint(run.split())
+    """Whether a function word is in it; a and I, also names of variables, need company."""
+    found = _function_words().intersection(run.split())
+    return any(len(word) > 1 for word in found) or (bool(found) and len(set(run.split())) >= 5)
 
 
 @functools.cache

@@ -26,7 +26,9 @@ LOWER = re.compile(r"\b[a-z\u0430-\u044f\u00e0-\u00fe]{2,}\b")
 LEGAL = re.compile(r"\b(?:WARRANT|LIAB|LICENS|DISCLAIM)")  # which is shouted by custom
 SMILE = re.compile("[\U0001f300-\U0001faff\u2600-\u26ff\u2764]")
 TOKEN = re.compile(r"[^\W_]+")
-SENTENCE = re.compile(r"[\u3002\uff01\uff1f!?.\n]+")
+SENTENCE = re.compile(
+    r"[^\u3002\uff01\uff1f!?.\n]+(?=[\u3002\uff01\uff1f!?.])"
+)  # no line of a list
 KANA = re.compile(r"[\u3041-\u30fa]")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 HANGUL = re.compile(r"[\uac00-\ud7a3]")
@@ -99,7 +101,7 @@ def _register(body: str) -> str:
     for language, letters in (("ja", KANA), ("ko", HANGUL)):
         if not letters.search(body):
             continue
-        told = [one for one in map(_register_of(language), SENTENCE.split(body)) if one]
+        told = [one for one in map(_register_of(language), SENTENCE.findall(body)) if one]
         changes = [place for place in range(1, len(told)) if told[place] != told[place - 1]]
         if len(changes) == 1 and SENTENCES <= changes[0] <= len(told) - SENTENCES:
             return f"from {told[0]} to {told[-1]} endings after {changes[0]} sentences"

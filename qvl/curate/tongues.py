@@ -104,6 +104,11 @@ def _language(tokens: list[str]) -> str:
     return best if spoken >= LEAST_SHARE * len(tokens) else ""
 
 
+def common() -> Set[str]:
+    """The commonest words of all languages."""
+    return _table().keys()
+
+
 @functools.cache
 def _table() -> dict[str, tuple[str, ...]]:
     """Word -> the languages in which it is common."""

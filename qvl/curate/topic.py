@@ -5,16 +5,17 @@ refusal, another conversation or a web page that spilled in, and a long one that
 query. What is subtler is for a judge.
 """
 
+import functools
 import re
+from collections.abc import Iterator
 
-from qvl.curate import words
+from qvl.curate import tongues, vague, words
 from qvl.curate.scripts import SCRIPTS, prose
 
-WORD = re.compile(r"[^\W_]+")
 LONG_ANSWER = 200  # characters; a shorter one may answer without repeating a word of the query
 STEM = 4  # letters that two forms of a word share
 SHORTEST_WORD = 4  # letters: shorter ones are mostly function words
-HAN = re.compile(f"[{SCRIPTS['Han']}]{{2,}}")
+HAN = re.compile(f"[{SCRIPTS['Han']}]{{2}}")
 DENSE = re.compile(f"[{SCRIPTS['Kana']}{SCRIPTS['Hangul']}{SCRIPTS['Han']}{SCRIPTS['Thai']}]")
 LONGEST_REFUSAL = 400  # characters
 ASKED_FOR = re.compile(r"\b(?:write|compose|story|poem|essay|translate|imagine|role|song|joke)\b")
@@ -57,29 +58,43 @@ def _asks_for_turns(asked: str) -> bool:
 
 
 def unrelated(answer: str, asked: str, fewest: int) -> str:
-    """A long answer without one of the content words of a query that has `fewest` of them."""
-    lowered = asked.lower()
-    if not fewest or len(answer) < LONG_ANSWER / (3 if DENSE.search(answer) else 1):
+    """A long answer without one of the words of a query that has `fewest` with a subject of their own.
+
+    Where words are not apart, two characters in a row count as one. Words are the same if their first
+    letters are.
+    """
+    dense = DENSE.search(answer) is not None
+    if not fewest or len(answer) < LONG_ANSWER / (3 if dense else 1):
         return ""
-    if DENSE.search(lowered):
-        sought = {run[i : i + 2] for run in HAN.findall(lowered) for i in range(len(run) - 1)}
-        sought |= {word for word in WORD.findall(lowered) if word.isascii() and len(word) > 1}
-        if len(HAN.findall(lowered)) == 0 or len(sought) <= fewest:
-            return ""
-        return "" if any(one in answer.lower() for one in sought) else _told(sought)
+    lowered, text = asked.lower(), answer.lower()
     if ASKED_FOR.search(lowered):
         return ""
-    text, sought = answer.lower(), set()
-    for match in WORD.finditer(lowered):
-        word = match.group()
-        number = any(map(str.isdigit, word))
-        if number or len(word) >= SHORTEST_WORD:
-            if (word if number else word[:STEM]) in text:
+    sought = set()
+    for word in vague.subjects(lowered):
+        for piece in _pieces(word):
+            if piece in text:
                 return ""
-            sought.add(word)
+            sought.add(piece)
     if len(sought) < fewest or len(prose(answer)) < len(answer) / 2:
         return ""
     return _told(sought)
+
+
+def _pieces(word: str) -> Iterator[str]:
+    """What of a word is looked for: nothing of a short one, which may be a function word."""
+    if HAN.search(word):
+        yield from (word[start : start + 2] for start in range(len(word) - 1))
+    elif word[0].isdigit() or DENSE.search(word):
+        yield word[:2] if DENSE.search(word) else word
+    elif len(word) >= SHORTEST_WORD and word not in tongues.common():
+        stem = word[:STEM]
+        if stem not in _requests():
+            yield stem
+
+
+@functools.cache
+def _requests() -> frozenset[str]:
+    return frozenset(stem for line in words.lines("request") for stem in line.split())
 
 
 def _told(sought: set[str]) -> str:

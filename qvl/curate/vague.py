@@ -66,6 +66,19 @@ def refers_back(text: str) -> bool:
     return len(text) <= LONGEST and words.patterns("back").whole(words.clean(text))
 
 
+def subjects(text: str) -> list[str]:
+    """The runs of letters and digits of a lower-case text that carry a subject: no word of the lists."""
+    for language in UNSPACED:
+        if not text.isascii():
+            text = _unspaced(language).sub(" ", text)
+    return [word for word in TOKEN.findall(text) if word not in _empty()]
+
+
+@functools.cache
+def _empty() -> frozenset[str]:
+    return frozenset().union(*(of.point | of.filler | of.open for of in _languages().values()))
+
+
 @functools.cache
 def _languages() -> dict[str, Language]:
     lists: dict[str, dict[str, frozenset[str]]] = {}
