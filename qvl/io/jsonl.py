@@ -35,6 +35,7 @@ PIPE_LEVEL = 1  # a pipe's bytes live for milliseconds: the fastest level that s
 _BOM = b"\xef\xbb\xbf"
 _TO_DIGITS = bytes(ord("0") if chr(i).isdigit() and i < 128 else ord(" ") for i in range(256))
 _LONG_NUMBER = b"0" * 19  # 2**63 has 19 digits
+_STRIDE = 9  # of every 9 bytes one: 19 digits in a row show as two digits in a row
 _NAN = re.compile(rb"\bNaN\b|\bInfinity\b")
 
 
@@ -313,7 +314,10 @@ def parse(line: bytes, name: str, number: int) -> dict | None:
         kind = {list: "a list", str: "a string", type(None): "null", bool: "a boolean"}
         what = kind.get(type(record), "a number")
         raise BadLine(name, number, "not-an-object", f"expected an object, got {what}", line)
-    if _LONG_NUMBER in line.translate(_TO_DIGITS):
+    # Looking at every byte would be a tenth of the time that `cat` takes.
+    if b"00" in line[::_STRIDE].translate(_TO_DIGITS) and (
+        _LONG_NUMBER in line.translate(_TO_DIGITS)
+    ):
         _refuse_large_integers(line, name, number)
     return record
 

@@ -77,3 +77,13 @@ def test_a_record_that_is_no_conversation_is_one_line_and_not_a_crash(sh, tmp_pa
         done = sh(f"qvl {command} in.jsonl --on-error reject --rejects bad.jsonl --plain")
         assert done.returncode == 0, done.stderr
         assert "unsound 1" in done.stderr
+
+
+def test_a_large_integer_is_found_wherever_it_stands(tmp_path):
+    from qvl.io import jsonl
+
+    for number in ("9" * 20, "-9223372036854775809", "18446744073709551616"):
+        for before in range(25):
+            line = b'{"id":"%s","n":%s}' % (b"x" * before, number.encode())
+            with pytest.raises(jsonl.BadLine, match="beyond 64 bits"):
+                jsonl.parse(line, "f", 1)
