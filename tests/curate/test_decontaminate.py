@@ -23,10 +23,10 @@ def record(text, image=None):
 @pytest.fixture
 def pictures(tmp_path):
     for name, shape in (("disc", "ellipse"), ("box", "rectangle")):
-        picture = Image.new("RGB", (200, 120), "white")
-        getattr(ImageDraw.Draw(picture), shape)((40, 20, 150, 100), fill="navy")
+        picture = Image.new("RGB", (256, 256), "white")
+        getattr(ImageDraw.Draw(picture), shape)((60, 40, 220, 180), fill="navy")
         picture.save(tmp_path / f"{name}.png")
-        small = picture.resize((100, 60), Image.Resampling.BOX)
+        small = picture.resize((128, 128), Image.Resampling.BOX)
         small.save(tmp_path / f"{name}.jpg", quality=90)
     return tmp_path
 
