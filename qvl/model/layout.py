@@ -1,6 +1,7 @@
 """How ranks share a model: the words of --layout, and what a shape allows."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from qvl.errors import UserError
 from qvl.model.shape import Shape
@@ -64,7 +65,7 @@ class Layout:
 
 def parse_layout(text: str) -> Layout:
     """tp=2,pp=2,cp=2,ep=2,sp=0 in any order; what is not named is 1. UserError for other words."""
-    fields: dict[str, int] = {}
+    fields: dict[str, Any] = {}
     for word in text.split(",") if text else []:
         name, _, number = word.strip().partition("=")
         if name == "sp" and number in ("0", "1"):

@@ -14,6 +14,8 @@ LEAST_RECALL = {"development": 0.94, "heldout": 0.87}  # of all defects together
 
 def module(name):
     spec = importlib.util.spec_from_file_location(f"labelled_{name}", FOLDER / f"{name}.py")
+    assert spec
+    assert spec.loader
     found = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(found)
     return found
