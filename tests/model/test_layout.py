@@ -1,0 +1,22 @@
+"""The words of a layout, and what is refused."""
+
+import pytest
+
+from qvl.errors import UserError
+from qvl.model.layout import parse_layout
+
+
+def test_what_is_not_named_is_one():
+    layout = parse_layout("tp=2,pp=3")
+    assert (layout.tensor, layout.pipeline, layout.context, layout.expert) == (2, 3, 1, 1)
+    assert parse_layout("") == parse_layout("tp=1")
+
+
+def test_sequence_parallel_can_be_switched_off():
+    assert parse_layout("tp=2") != parse_layout("tp=2,sp=0")
+
+
+@pytest.mark.parametrize("text", ["tp", "tp=", "tp=0", "tp=-1", "dp=2", "tp=2;pp=2", "sp=2", "tp=a"])
+def test_other_words_are_refused_in_one_line(text):
+    with pytest.raises(UserError, match="is not tp="):
+        parse_layout(text)
