@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from qvl.errors import UserError
-from qvl.io import jsonl
+from qvl.io import jsonl, lines
 
 # Possessive, so that what ends in the middle fails at once. A string hides what is in it.
 STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -40,9 +40,9 @@ def split(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
                         raise UserError(f"{name}: something follows the array")
                     return
         rest, scanned = text[start:], at - start
-        if len(rest) > jsonl.MAX_LINE:
+        if len(rest) > lines.MAX_LINE:
             raise UserError(
-                f"{name}: element {number + 1} of its array is longer than {jsonl.MAX_LINE >> 20} "
+                f"{name}: element {number + 1} of its array is longer than {lines.MAX_LINE >> 20} "
                 "MiB; is a quote or a bracket missing?"
             )
     raise UserError(f"{name}: cut short after element {number} of its array")

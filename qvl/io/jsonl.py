@@ -1,15 +1,9 @@
-"""Streams of records: JSONL, plain or zstd. On reading, the first bytes decide, never the name.
-
-Reading answers, in one place, for what JSON leaves open (qvl-records(5) tells users):
-a byte order mark before a record and CRLF are accepted; blank lines are passed over; NaN, invalid
-UTF-8, integers beyond 64 bits, lines that hold no object and lines over MAX_LINE are bad lines.
-"""
+"""Streams of records: JSONL, plain or zstd. On reading, the first bytes decide, never the name."""
 
 import contextlib
 import itertools
 import json
 import os
-import re
 import stat
 import sys
 import threading
@@ -22,29 +16,15 @@ import orjson
 import zstandard
 
 from qvl.errors import UserError
-from qvl.io import frames, lineage
+from qvl.io import frames, lineage, lines
+from qvl.io.lines import BadLine
 
 CHUNK = 1 << 17  # bytes read at a time
 BLOCK = 1 << 18  # bytes of lines that are joined before they are compressed
-MAX_LINE = 1 << 28  # 256 MiB: a longer line is no record but a file of another kind
 MAX_DEPTH = 254  # orjson's limit on writing
 FLUSH_SECONDS = 1.0  # a slow stage must not starve the next
-FILE_LEVEL = 3  # zstd's default: 5 % smaller than level 1 on chat records, and written once
+FILE_LEVEL = 3  # zstd's default: 5 to 13 % smaller than level 1 on records, and written once
 PIPE_LEVEL = 1  # a pipe's bytes live for milliseconds: the fastest level that still shrinks them
-
-_BOM = b"\xef\xbb\xbf"
-_TO_DIGITS = bytes(ord("0") if chr(i).isdigit() and i < 128 else ord(" ") for i in range(256))
-_LONG_NUMBER = b"0" * 19  # 2**63 has 19 digits
-_STRIDE = 9  # of every 9 bytes one: 19 digits in a row show as two digits in a row
-_NAN = re.compile(rb"\bNaN\b|\bInfinity\b")
-
-
-class BadLine(UserError):
-    """A line that is no record. `--on-error reject` puts it aside; else it stops the command."""
-
-    def __init__(self, name: str, number: int, reason: str, detail: str, line: bytes) -> None:
-        super().__init__(f"{name}:{number}: {detail}")
-        self.number, self.reason, self.detail, self.line = number, reason, detail, line
 
 
 class Reader:
@@ -90,10 +70,10 @@ class Reader:
         name = display_name(path)
         self.number = 0
         content = self._content(path, name, entries)
-        for line in elements(content, name) if self.arrays else _lines(content):
+        for line in lines.elements(content, name) if self.arrays else lines.split(content):
             self.number += 1
             try:
-                record = parse(line, name, self.number)
+                record = lines.parse(line, name, self.number)
             except BadLine as bad:
                 if self.on_bad is None:
                     raise
@@ -296,87 +276,6 @@ def display_name(path: str) -> str:
 def _compressor(level: int) -> Any:
     # One worker compresses while this thread parses: 1.2 times the records a second on two cores.
     return zstandard.ZstdCompressor(level=level, threads=1, write_checksum=True).compressobj()
-
-
-def parse(line: bytes, name: str, number: int) -> dict | None:
-    """The record of a line, or None for a blank line."""
-    if len(line) > MAX_LINE:
-        raise BadLine(name, number, "too-long", f"longer than {MAX_LINE >> 20} MiB", line[:1000])
-    try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        if line.startswith(_BOM):  # also amid a stream, where files were joined
-            return parse(line[len(_BOM) :], name, number)
-        if not line.strip():
-            return None
-        raise _not_json(line, name, number, error) from None
-    if not isinstance(record, dict):
-        kind = {list: "a list", str: "a string", type(None): "null", bool: "a boolean"}
-        what = kind.get(type(record), "a number")
-        raise BadLine(name, number, "not-an-object", f"expected an object, got {what}", line)
-    # Looking at every byte would be a tenth of the time that `cat` takes.
-    if b"00" in line[::_STRIDE].translate(_TO_DIGITS) and (
-        _LONG_NUMBER in line.translate(_TO_DIGITS)
-    ):
-        _refuse_large_integers(line, name, number)
-    return record
-
-
-def _not_json(line: bytes, name: str, number: int, error: orjson.JSONDecodeError) -> BadLine:
-    if "UTF-8" in error.msg:
-        return BadLine(name, number, "not-utf-8", "not UTF-8; convert it with iconv", line)
-    if _NAN.search(line):
-        detail = "NaN and Infinity are not JSON; write null instead"
-        return BadLine(name, number, "not-json", detail, line)
-    if "depth limit" in error.msg:
-        return BadLine(name, number, "too-deep", "nested deeper than 1024 levels", line)
-    return BadLine(name, number, "not-json", f"not JSON: {error}", line)
-
-
-def _refuse_large_integers(line: bytes, name: str, number: int) -> None:
-    """orjson reads an integer beyond 64 bits as a float and loses digits: refuse it instead."""
-
-    def check(digits: str) -> int:
-        value = int(digits) if len(digits) < 25 else 1 << 80
-        if not -(1 << 63) <= value < 1 << 64:
-            detail = f"integer {digits[:24]} is beyond 64 bits; write it as a string"
-            raise BadLine(name, number, "integer-too-large", detail, line)
-        return value
-
-    json.loads(line, parse_int=check)
-
-
-def elements(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """The elements of one JSON array, else the lines. Holds one element at a time."""
-    head = b""
-    while not head.strip() and (block := next(blocks, b"")):
-        head += block
-    blocks = itertools.chain([head], blocks)
-    if head.removeprefix(_BOM).lstrip()[:1] == b"[":
-        from qvl.io.arrays import split  # of one command's concern
-
-        return split(blocks, name)
-    return _lines(blocks)
-
-
-def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Split blocks at newlines. Linear also where one line spans many blocks."""
-    held: list[bytes] = []
-    size = 0
-    for block in blocks:
-        first, newline, rest = block.partition(b"\n")
-        held.append(first)
-        size += len(first)
-        if not newline:
-            if size > MAX_LINE:  # reported by parse; the rest of such a file is not worth reading
-                break
-            continue
-        yield b"".join(held)
-        *lines, last = rest.split(b"\n")
-        yield from lines
-        held, size = [last], len(last)
-    if size:
-        yield b"".join(held)
 
 
 def open_input(path: str) -> contextlib.AbstractContextManager[BinaryIO]:

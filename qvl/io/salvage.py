@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from qvl.io import frames, jsonl
+from qvl.io.lines import BadLine, parse
 
 
 def records(path: str, on_damage: Callable[[str, str], None]) -> Iterator[dict]:
@@ -18,8 +19,8 @@ def records(path: str, on_damage: Callable[[str, str], None]) -> Iterator[dict]:
         nonlocal number
         number += 1
         try:
-            return jsonl.parse(line, name, number)
-        except jsonl.BadLine as bad:
+            return parse(line, name, number)
+        except BadLine as bad:
             on_damage("damaged-record", str(bad))
             return None
 

@@ -80,10 +80,10 @@ def test_a_record_that_is_no_conversation_is_one_line_and_not_a_crash(sh, tmp_pa
 
 
 def test_a_large_integer_is_found_wherever_it_stands(tmp_path):
-    from qvl.io import jsonl
+    from qvl.io import lines
 
     for number in ("9" * 20, "-9223372036854775809", "18446744073709551616"):
         for before in range(25):
             line = b'{"id":"%s","n":%s}' % (b"x" * before, number.encode())
-            with pytest.raises(jsonl.BadLine, match="beyond 64 bits"):
-                jsonl.parse(line, "f", 1)
+            with pytest.raises(lines.BadLine, match="beyond 64 bits"):
+                lines.parse(line, "f", 1)
