@@ -16,7 +16,9 @@ def test_sequence_parallel_can_be_switched_off():
     assert parse_layout("tp=2") != parse_layout("tp=2,sp=0")
 
 
-@pytest.mark.parametrize("text", ["tp", "tp=", "tp=0", "tp=-1", "dp=2", "tp=2;pp=2", "sp=2", "tp=a"])
+@pytest.mark.parametrize(
+    "text", ["tp", "tp=", "tp=0", "tp=-1", "dp=2", "tp=2;pp=2", "sp=2", "tp=a"]
+)
 def test_other_words_are_refused_in_one_line(text):
     with pytest.raises(UserError, match="is not tp="):
         parse_layout(text)
