@@ -4,7 +4,7 @@
 #     examples/recipe.sh [FOLDER]
 #
 # FOLDER (default: demo) receives every file: the streams, what each stage put aside and why, the
-# checkpoints, logs and scores. Every stream carries its lineage: `qvl lineage FOLDER/sft.jsonl.zst`.
+# checkpoints, logs and scores. Each stream carries its lineage: `qvl lineage FOLDER/packed.jsonl.zst`.
 # A stage that is done is not done again, so the script can be stopped and started at any point.
 #
 # The stages are those of the Qwen3-VL report (arXiv 2511.21631, sections 4.1 and 4.2.1). The numbers
