@@ -36,23 +36,25 @@ def on_a_terminal(folder: Path, *words: str, **env: str) -> str:
 
 
 def big(folder: Path) -> None:
-    line = '{"id":"a","messages":[{"role":"user","content":"' + "x y z " * 400 + '"}]}\n'
-    (folder / "in.jsonl").write_text(line * 60_000)
+    """What takes filter-responses some seconds, so that there is something to estimate."""
+    turns = '{"role":"user","content":"Why?"},{"role":"assistant","content":"Because of %s."}'
+    line = '{"id":"a","messages":[' + turns % ("one reason and another, " * 20) + "]}\n"
+    (folder / "in.jsonl").write_text(line * 80_000)
 
 
 def test_a_terminal_sees_records_a_rate_and_the_time_left(tmp_path):
     big(tmp_path)
-    shown = on_a_terminal(tmp_path, "cat", "in.jsonl", "-o", "out.zst")
+    shown = on_a_terminal(tmp_path, "filter-responses", "in.jsonl", "-o", "out.zst")
     assert re.search(
-        r"qvl cat [\d,]+ records [\d,]+/s", re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", shown)
+        r"qvl filter-responses [\d,]+ records [\d,]+/s", re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", shown)
     )
     assert re.search(r"\d:\d\d:\d\d", shown)
-    assert "60,000 read, 60,000 kept" in shown
+    assert "80,000 read" in shown
 
 
 def test_no_color_is_respected(tmp_path):
     big(tmp_path)
-    shown = on_a_terminal(tmp_path, "cat", "in.jsonl", "-o", "out.zst", NO_COLOR="1")
+    shown = on_a_terminal(tmp_path, "filter-responses", "in.jsonl", "-o", "out.zst", NO_COLOR="1")
     assert "records" in shown
     assert not re.search(r"\x1b\[[\d;]*3\dm", shown)
 
