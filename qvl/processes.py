@@ -117,6 +117,9 @@ class Processes:
     def __call__(self, records: list[dict]) -> Reply:
         """Do one batch in a process that is idle. Called from as many threads as there are some."""
         process = self._idle.get()
+        if self._closing.is_set():
+            self._idle.put(process)  # the next thread that waits must wake as well
+            return Reply([], None)
         try:
             _send(_pipe(process.stdin), pickle.dumps(records, pickle.HIGHEST_PROTOCOL))
             reply = pickle.loads(_receive(_pipe(process.stdout)))
@@ -139,6 +142,7 @@ class Processes:
         self._closing.set()
         for process in self._all:
             process.kill()
+            self._idle.put(process)  # whoever waits for one would else wait for ever
         for process in self._all:
             process.wait()
             with contextlib.suppress(OSError):  # what was not flushed to a process that is gone

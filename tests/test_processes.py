@@ -137,3 +137,19 @@ def _until(condition, seconds=30):
     while not condition():
         assert time.monotonic() < ends
         time.sleep(0.02)
+
+
+def test_who_waits_for_a_process_is_released_when_all_are_ended():
+    import threading
+
+    from qvl.processes import Processes
+
+    with Processes(time.sleep, 1) as processes:
+        first = threading.Thread(target=processes, args=([60],), daemon=True)
+        second = threading.Thread(target=processes, args=([60],), daemon=True)
+        first.start()
+        second.start()
+        time.sleep(0.3)
+    for thread in (first, second):
+        thread.join(10)
+        assert not thread.is_alive()
