@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,7 +145,8 @@ def test_who_waits_for_a_process_is_released_when_all_are_ended():
 
     from qvl.processes import Processes
 
-    with Processes(time.sleep, 1) as processes:
+    sleep: Any = time.sleep
+    with Processes(sleep, 1) as processes:
         first = threading.Thread(target=processes, args=([60],), daemon=True)
         second = threading.Thread(target=processes, args=([60],), daemon=True)
         first.start()
