@@ -93,8 +93,6 @@ def command(
     Examples:
         $ qvl serve twin --port 0 -- qvl eval --by task --max-tokens 4 test.jsonl.zst | zstdcat
     """
-    if num_samples > 1 and temperature == 0:
-        raise UserError(f"--num-samples {num_samples} at --temperature 0 are all the same answer")
     minima = [metrics.parse_minimum(text) for text in min_ or []]
     sampling = {
         "temperature": temperature,

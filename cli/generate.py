@@ -101,8 +101,6 @@ def command(
     }
     sampling = presets.sampling(preset, given)
     thinking = presets.thinks(preset)
-    if num_samples > 1 and sampling.get("temperature") == 0:
-        raise UserError(f"--num-samples {num_samples} at --temperature 0 are all the same answer")
     if max_total_tokens is not None and output == "-" and cache is None:
         raise UserError(
             "--max-total-tokens needs -o FILE or --cache FILE, so that what was paid for is kept"

@@ -60,6 +60,7 @@ def command(
         config={"min": bounds},
     ) as run:
         scored = stage.annotate(run, scores.annotate, jobs=jobs)
-        judge = scores.judge(bounds)
-        judged = ((record, judge(record)) for record in scored)
-        run.write(sifted(run, judged) if bounds else scored)
+        if bounds:
+            judge = scores.judge(bounds)
+            scored = sifted(run, ((record, judge(record)) for record in scored))
+        run.write(scored)

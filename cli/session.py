@@ -1,7 +1,6 @@
 """A command's run with its words: progress on a terminal, one summary line, the report."""
 
 import contextlib
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import orjson
 
 from qvl.errors import Terminated, UserError
+from qvl.io import whole
 from qvl.stage import Run
 
 CREDENTIALS = re.compile(r"(?<=//)[^/@\s]*@")
@@ -42,11 +42,12 @@ def session(
         if run:
             write_report(run.account(), report)
         raise
-    print(summary(run), file=sys.stderr)
-    write_report(run.account(), report)
+    account = run.account()
+    print(summary(run, account["seconds"]), file=sys.stderr)
+    write_report(account, report)
 
 
-def summary(run: Run) -> str:
+def summary(run: Run, seconds: float) -> str:
     """The one line that cron mails."""
     parts = [f"{run.read:,} read", f"{run.kept:,} kept"]
     if run.reasons:
@@ -55,16 +56,14 @@ def summary(run: Run) -> str:
     if run.journal and run.journal.replayed:
         parts.append(f"{run.journal.replayed:,} resumed")
     parts += [f"{name.replace('_', ' ')} {_brief(fact)}" for name, fact in run.notes.items()]
-    return f"qvl {run.command}: " + ", ".join([*parts, f"{run.account()['seconds']:.1f} s"])
+    return f"qvl {run.command}: " + ", ".join([*parts, f"{seconds:.1f} s"])
 
 
 def write_report(account: dict, path: str | None) -> None:
     if path is None:
         return
     try:
-        partial = Path(f"{path}.{os.getpid()}.partial")
-        partial.write_bytes(orjson.dumps(account, option=orjson.OPT_INDENT_2) + b"\n")
-        partial.replace(path)
+        whole.write(Path(path), orjson.dumps(account, option=orjson.OPT_INDENT_2) + b"\n")
     except OSError as error:
         raise UserError(f"--report {path}: {error.strerror}") from None
 

@@ -5,6 +5,7 @@ import orjson
 import typer
 
 from qvl.curate.expression import option
+from qvl.io import jsonl
 
 from .options import Files, OnError, Rejects, Report, Shard
 from .session import session
@@ -38,7 +39,6 @@ def command(
         $ qvl stats --by task --by 'len(messages)' --json records.jsonl.zst
         $ qvl select 'modality() == "text"' records.jsonl.zst | qvl stats
     """
-    from qvl.curate.lines import encoded
     from qvl.curate.stats import Stats, table  # random, which mix imports, is 5 ms of start-up
 
     groups = {key: option("--by", key) for key in by or ["media()", "task", "source"]}
@@ -53,8 +53,8 @@ def command(
         report=report,
         conserves=True,
     ) as run:
-        for record, line in encoded(run, run):
-            stats.add(record, len(line))
+        for record in run:
+            stats.add(record, len(jsonl.encode(record)))
             run.put(record)
         facts = stats.facts()
         text = (

@@ -120,19 +120,10 @@ class Run:
             self.put(record)
 
     def put(self, record: dict) -> None:
-        """Write one record; where it cannot be written, treat it as a bad line.
-
-        Without an output the record is only counted.
-        """
-        try:
-            if self._output:
-                self._output.write(record)
-        except UserError as error:
-            if self.on_error == "stop" or "nested deeper" not in str(error):
-                raise
-            self.reject({"line": jsonl.encode_deep(record)}, "too-deep", str(error))
-        else:
-            self.kept += 1
+        """Write one record; without an output it is only counted."""
+        if self._output:
+            self._output.write(record)
+        self.kept += 1
 
     def reject(self, record: dict, reason: str, detail: str = "") -> None:
         """Put one record aside, with what was wrong."""

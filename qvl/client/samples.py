@@ -31,6 +31,12 @@ class Asking:
     max_total_tokens: int | None = None
     """begin no further record once so many were read and written"""
 
+    def __post_init__(self) -> None:
+        if self.num_samples > 1 and self.sampling.get("temperature") == 0:
+            raise UserError(
+                f"--num-samples {self.num_samples} at --temperature 0 are all the same answer"
+            )
+
 
 def problem(record: dict) -> Drop | None:
     """Why a record cannot be asked, found before a token is spent."""

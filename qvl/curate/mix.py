@@ -15,7 +15,6 @@ from typing import Protocol
 import orjson
 
 from qvl.curate.functions import FUNCTIONS
-from qvl.curate.lines import encoded
 from qvl.curate.ratio import MAX_BUCKETS, RATIOS, parse
 from qvl.errors import UserError
 from qvl.io import jsonl
@@ -158,7 +157,7 @@ class Stream:
         self.buckets = [StreamBucket(self, n, s) for n, s in zip(names, spills, strict=True)]
         self._run, self._key = run, key
         self._spills = dict(zip(names, spills, strict=True))
-        self._lines = encoded(run, run)
+        self._lines = ((record, jsonl.encode(record)) for record in run)
         self._others: Counter[str] = Counter()
         self._dealt: dict[str, None] = {}
         self._ended = False

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import orjson
 
-from qvl.curate.lines import encoded
 from qvl.errors import UserError
+from qvl.io import jsonl
 from qvl.io.spill import Spill
 from qvl.stage import Run
 
@@ -25,7 +25,7 @@ def shuffled(run: Run, seed: int, buffer_mib: float) -> Iterator[dict]:
     if buffer_mib <= 0:
         raise UserError(f"--buffer-mib {buffer_mib}: must be over 0")
     draw = random.Random(seed).getrandbits
-    keyed = (b"%020o" % draw(3 * DIGITS) + line for _, line in encoded(run, run))
+    keyed = (b"%020o" % draw(3 * DIGITS) + jsonl.encode(record) for record in run)
     for line in ordered(keyed, int(buffer_mib * (1 << 20))):
         yield orjson.loads(memoryview(line)[DIGITS:])
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from fractions import Fraction
 from itertools import accumulate
 
-from qvl.curate.lines import encoded
 from qvl.curate.mix import label
 from qvl.errors import UserError
 from qvl.io.jsonl import Writer
@@ -89,7 +88,7 @@ def split(
     try:
         for name in names:
             writer(name)
-        for record, _ in encoded(run, run):
+        for record in run:
             name = choose(record)
             if isinstance(name, Drop):
                 run.reject(record, *name)

@@ -21,6 +21,7 @@ from pathlib import Path
 import orjson
 
 from qvl.errors import EndpointError, UserError
+from qvl.io import whole
 
 ENGINES = ("vllm", "sglang")
 DEVICES = ("cpu", "cuda")
@@ -243,9 +244,7 @@ def install(
             "seconds": round(seconds, 1),
             "num_bytes": size(folder),
         }
-        partial = folder / (STAMP + ".partial")
-        partial.write_bytes(orjson.dumps(stamp) + b"\n")
-        partial.replace(folder / STAMP)
+        whole.write(folder / STAMP, orjson.dumps(stamp) + b"\n")
         made = read(engine, device)
         assert made is not None
         return made, seconds

@@ -168,7 +168,7 @@ class _Engine:
             "engine_pid": self.process.pid,
         }
         if self.ready_file:
-            serving.write_whole(self.ready_file, orjson.dumps(self.facts) + b"\n")
+            serving.write_ready_file(self.ready_file, orjson.dumps(self.facts) + b"\n")
         self.ready(self.facts)
 
     async def _run_command(self) -> int:

@@ -13,6 +13,7 @@ import orjson
 
 import qvl
 from qvl.errors import Terminated, UserError, need
+from qvl.io import whole
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE_SECONDS = 10.0  # between SIGTERM and SIGKILL of the command
@@ -60,7 +61,7 @@ def serve_local(
 
         def announce() -> None:
             if ready_file:
-                write_whole(ready_file, orjson.dumps(facts) + b"\n")
+                write_ready_file(ready_file, orjson.dumps(facts) + b"\n")
             ready(facts)
 
         try:
@@ -109,12 +110,10 @@ def _where(listener: socket.socket) -> tuple[str, int]:
     return str(host), int(port)
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_ready_file(path: Path, content: bytes) -> None:
     """A reader that waits for the file never sees half of it."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(content)
-        partial.replace(path)
+        whole.write(path, content)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
 

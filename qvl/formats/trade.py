@@ -1,14 +1,13 @@
 """What a conversion carries along: where media lie, what was lost, ids for rows without one."""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from qvl.errors import UserError
-from qvl.io import images
+from qvl.io import images, whole
 
 BYTES = "bytes"  # the key of embedded media in Hugging Face's Image feature, beside "path"
 
@@ -87,9 +86,7 @@ class Trade:
         if not target.exists():
             try:
                 self.media_dir.mkdir(parents=True, exist_ok=True)
-                partial = target.with_name(f"{name}.{os.getpid()}.partial")
-                partial.write_bytes(content)
-                partial.replace(target)
+                whole.write(target, content)
             except OSError as error:
                 raise UserError(f"{target}: {error.strerror}") from None
         return f"{self.media_name}/{name}"

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 import os
 import stat
 import sys
@@ -21,7 +20,6 @@ from qvl.io.lines import BadLine
 
 CHUNK = 1 << 17  # bytes read at a time
 BLOCK = 1 << 18  # bytes of lines that are joined before they are compressed
-MAX_DEPTH = 254  # orjson's limit on writing
 FLUSH_SECONDS = 1.0  # a slow stage must not starve the next
 FILE_LEVEL = 3  # zstd's default: 5 to 13 % smaller than level 1 on records, and written once
 PIPE_LEVEL = 1  # a pipe's bytes live for milliseconds: the fastest level that still shrinks them
@@ -138,19 +136,9 @@ def encode(record: dict) -> bytes:
     except TypeError as error:
         if "ecursion" in str(error):
             raise UserError(
-                f"record {record.get('id')!r}: nested deeper than {MAX_DEPTH} levels"
+                f"record {record.get('id')!r}: nested deeper than {lines.MAX_DEPTH} levels"
             ) from None
         raise
-
-
-def encode_deep(record: dict) -> str:
-    """A record that `encode` refuses, as text for the rejects: nothing is lost."""
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(limit + 4 * 1024)  # what orjson reads is at most 1,024 deep
-    try:
-        return json.dumps(record, ensure_ascii=False)
-    finally:
-        sys.setrecursionlimit(limit)
 
 
 class Writer:

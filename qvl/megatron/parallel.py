@@ -89,13 +89,6 @@ def total(values: list[float]) -> list[float]:
     return tensor.tolist()
 
 
-def anywhere(flag: bool) -> bool:
-    """Whether the flag is up on any rank of the world."""
-    tensor = torch.tensor(int(flag), device=device())
-    dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
-    return bool(tensor.item())
-
-
 def barrier() -> None:
     dist.barrier()
 

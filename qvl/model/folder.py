@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -90,7 +89,3 @@ def _copy(source: Path, target: Path) -> None:
     partial = target.with_name(f"{target.name}.partial")
     shutil.copyfile(source, partial)
     partial.replace(target)
-
-
-def dtype_named(name: str) -> torch.dtype:
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]

@@ -87,3 +87,17 @@ def test_a_large_integer_is_found_wherever_it_stands(tmp_path):
             line = b'{"id":"%s","n":%s}' % (b"x" * before, number.encode())
             with pytest.raises(lines.BadLine, match="beyond 64 bits"):
                 lines.parse(line, "f", 1)
+
+
+def test_a_record_too_deep_to_be_written_is_put_aside_whole_by_every_stage(sh, tmp_path):
+    deep = '{"id":"a","n":1,"x":' + "[" * 1000 + "]" * 1000 + "}"
+    (tmp_path / "in.jsonl").write_text(deep + '\n{"id":"b","n":2}\n')
+    aside = "--on-error reject --rejects bad.jsonl --plain"
+    for command in ("cat", "select 'n > 0'", "shuffle", "mix --by n --ratio 2=1", "stats"):
+        options = aside if command != "stats" else "--on-error reject --rejects bad.jsonl"
+        done = sh(f"rm -f bad.jsonl; qvl {command} {options} in.jsonl")
+        assert done.returncode == 0, done.stderr
+        assert "too-deep 1" in done.stderr
+        if command != "stats":
+            (bad,) = [orjson.loads(x) for x in (tmp_path / "bad.jsonl").read_bytes().splitlines()]
+            assert bad["line"] == deep
