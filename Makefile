@@ -1,4 +1,4 @@
-# Everything a fresh machine needs lands in .venv; nothing outside this folder is written.
+# Everything a fresh machine needs lands in .venv; only test-engines writes outside this folder.
 # On a machine without a GPU, PIP_EXTRA_INDEX_URL may name PyTorch's index of CPU builds.
 
 PYTHON ?= python3
