@@ -1,81 +1,115 @@
-"""Boxes against the reference's, by intersection over union, in Qwen3-VL's 0 to 1000 coordinates."""
+"""Boxes and points in a text, in Qwen3-VL's coordinates: 0 to 1000 on each side of the image.
 
-import itertools
+What is read: [{"bbox_2d": [left, top, right, bottom], "label": "..."}] and "point_2d": [x, y], in a
+fence, bare or amid prose, cut or with a comma too many; lists of four without an object around; the
+(left,top),(right,bottom) of earlier Qwen models. A value is what its brackets hold, whatever its key.
+"""
+
 import re
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-import orjson
+LARGEST = 1000  # a coordinate
 
-from qvl.reward import Unverifiable, reference
-from qvl.reward.extract import spoken
-
-MAX_BOXES = 120  # of a response; more is a flood (VisionReasoner's bound, arXiv 2505.12081)
-_FOUR = re.compile(r"\[\s*(-?\d+(?:\.\d+)?(?:\s*,\s*-?\d+(?:\.\d+)?){3})\s*\]")
+_N = r"[-+]?\d{1,9}(?:\.\d{1,9})?"  # longer ones are no coordinates
+_PAIR = rf"[\[(]\s*({_N})\s*,\s*({_N})\s*[\])]"
+_BOX = re.compile(
+    rf"[\[(]\s*({_N})\s*,\s*({_N})\s*,\s*({_N})\s*,\s*({_N})\s*[\])]|{_PAIR}\s*(?:,\s*)?{_PAIR}"
+)
+_POINT = re.compile(_PAIR)
+_PLAIN = re.compile(rf"\s*{_N}(?:[\s,]+{_N}){{1,3}}\s*")  # 10, 20, 30, 40 and nothing else
+_OBJECT = re.compile(r"\{[^{}]*\}")  # one that holds no other
+_LABEL = re.compile(
+    r"[\"'](?:label|name|category)[\"']\s*:\s*(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)')"
+)
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
+Point = tuple[float, float]  # x, y
 
 
-def score(record: dict, response: dict) -> float:
-    """The IoU of best matched pairs, summed, over the larger number of boxes.
+class Located(NamedTuple):
+    """A box or a point, and what is said to be there ("" where nothing is)."""
 
-    So a box too many or too few costs its share. One box at IoU 0.5 is RefCOCO's threshold.
+    place: tuple[float, ...]
+    label: str
+
+
+def boxes_in(text: str) -> list[Located]:
+    """Every box of a text. One whose corners are crossed or outside the image counts as one."""
+    return _located(text, _BOX, 4)
+
+
+def points_in(text: str) -> list[Located]:
+    """Every point of a text."""
+    return _located(text, _POINT, 2)
+
+
+def _located(text: str, pattern: re.Pattern[str], length: int) -> list[Located]:
+    found, rest, position = [], [], 0
+    for one in _OBJECT.finditer(text):
+        places = list(_places(one[0], pattern))
+        if places:
+            name = _LABEL.search(one[0])
+            label = (name[1] or name[2] or "") if name else ""
+            found += [Located(place, label) for place in places]
+            rest.append(text[position : one.start()])
+            position = one.end()
+    rest.append(text[position:])
+    found += [Located(place, "") for place in _places(" ; ".join(rest), pattern)]
+    if not found and _PLAIN.fullmatch(text):
+        values = tuple(float(value) for value in re.findall(_N, text))
+        found = [Located(values, "")] if len(values) == length else []
+    return found
+
+
+def _places(text: str, pattern: re.Pattern[str]) -> Iterator[tuple[float, ...]]:
+    for groups in pattern.findall(text):
+        yield tuple(float(value) for value in groups if value)
+
+
+def references(answer: Any) -> list[Located]:
+    """The boxes and points of a reference: one or several lists of numbers, or objects that hold
+    them as bbox_2d or point_2d, or a text. Corners are put in order; whatever is none is left out.
     """
-    gold = boxes(reference(record))
-    if not gold:
-        answer = repr(record["answer"])[:200]
-        raise Unverifiable(f"boxes [left, top, right, bottom] are expected as answer, not {answer}")
-    found = extract(response)
-    pairs = sorted(
-        (
-            (iou(a, b), i, j)
-            for (i, a), (j, b) in itertools.product(enumerate(gold), enumerate(found))
-        ),
-        key=lambda pair: -pair[0],
-    )
-    total, used_gold, used_found = 0.0, set(), set()
-    for overlap, i, j in pairs:
-        if i not in used_gold and j not in used_found:
-            total += overlap
-            used_gold.add(i)
-            used_found.add(j)
-    return total / max(len(gold), len(found))
-
-
-def extract(response: dict) -> list[Box]:
-    """The boxes of the response, the first MAX_BOXES of them."""
-    return in_text(spoken(response))[:MAX_BOXES]
-
-
-def in_text(text: str) -> list[Box]:
-    """Every [a, b, c, d] of a text; a box whose sides are crossed is none, but counts as one."""
-    return [_box([float(x) for x in match.split(",")]) for match in _FOUR.findall(text)]
-
-
-def boxes(answer: Any) -> list[Box]:
-    """The boxes of a reference: one or several lists of four, with or without bbox_2d around."""
     if isinstance(answer, str):
-        return in_text(answer)
+        return [_ordered(one) for one in boxes_in(answer) or points_in(answer)]
     if isinstance(answer, dict):
-        return boxes(answer.get("bbox_2d", []))
-    if isinstance(answer, list):
-        return in_text(orjson.dumps(answer).decode())
-    return []
+        place = answer.get("bbox_2d", answer.get("point_2d"))
+        return [one._replace(label=str(answer.get("label") or "")) for one in references(place)]
+    if not isinstance(answer, list):
+        return []
+    if len(answer) in (2, 4) and all(_is_number(value) for value in answer):
+        return [_ordered(Located(tuple(float(value) for value in answer), ""))]
+    return [each for one in answer for each in references(one)]
 
 
-def iou(a: Box, b: Box) -> float:
-    """Intersection over union; 0 where either has no area."""
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _ordered(one: Located) -> Located:
+    if len(one.place) == 2:
+        return one
+    left, top, right, bottom = one.place
+    return one._replace(
+        place=(min(left, right), min(top, bottom), max(left, right), max(top, bottom))
+    )
+
+
+def iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """Intersection over union; 0 where either has no area or crossed sides."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
+    if width <= 0 or height <= 0 or _area(a) <= 0 or _area(b) <= 0:
         return 0.0
     both = width * height
     return both / (_area(a) + _area(b) - both)
 
 
-def _area(box: Box) -> float:
+def inside(point: tuple[float, ...], box: tuple[float, ...]) -> bool:
+    """Whether a point lies in a box or on its edge."""
+    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
+
+
+def _area(box: tuple[float, ...]) -> float:
     return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
-
-
-def _box(values: list[float]) -> Box:
-    left, top, right, bottom = values
-    return left, top, right, bottom
