@@ -17,6 +17,7 @@ LAYERS = [  # imports point down: a package may import its own row and those bel
     {"jobs", "evaluate", "report"},
     {"agent", "megatron", "engines"},
     {"reward", "losses", "model", "curate", "formats", "pack", "tiny", "sandbox"},
+    {"judge"},
     {"client", "prompts"},
     {"stage", "processes"},
     {"io"},

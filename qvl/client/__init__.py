@@ -115,7 +115,7 @@ class Client:
     def model(self) -> str:
         """The model's name: the one given, else the one that the first endpoint serves."""
         if self._model is None:
-            self._model = self._start(self._ask_model()).result()
+            self._model = self.start(self._ask_model()).result()
         return self._model
 
     @property
@@ -127,7 +127,7 @@ class Client:
     def submit(self, messages: list[dict], **sampling: Any) -> "Future[dict]":
         """The endpoint's answer to come. Sampling parameters that are None are left out."""
         given = {name: value for name, value in sampling.items() if value is not None}
-        return self._start(self._complete(self.model, messages, given))
+        return self.start(self.answer(self.model, messages, given))
 
     def complete(self, messages: list[dict], **sampling: Any) -> dict:
         """The endpoint's answer: OpenAI's chat completion as a dict."""
@@ -150,7 +150,8 @@ class Client:
             for _, future in window:
                 future.cancel()
 
-    def _start(self, work: Any) -> "Future[Any]":
+    def start(self, work: Any) -> "Future[Any]":
+        """The result to come of a coroutine, which runs in the client's loop and may await `answer`."""
         with self._lock:
             if not self._open:
                 work.close()
@@ -179,7 +180,8 @@ class Client:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._session.close()
 
-    async def _complete(self, model: str, messages: list[dict], sampling: dict[str, Any]) -> dict:
+    async def answer(self, model: str, messages: list[dict], sampling: dict[str, Any]) -> dict:
+        """The endpoint's answer. `model` is asked for outside: the name may have to be fetched."""
         async with self._slots:
             if media.has_media(messages):  # files and base64 take time: off the event loop
                 messages = await self._with_media(messages)
