@@ -20,7 +20,7 @@ REWARDS = {  # a verifier's name, or the task that it judges -> where; imported 
     "list": "qvl.reward.items:score",
     "math": "qvl.reward.number:score",
     "caption": "qvl.reward.items:score",
-    "counting": "qvl.reward.number:score",
+    "counting": "qvl.reward.counting:score",
     "grounding": "qvl.reward.grounding:score",
     "pointing": "qvl.reward.grounding:score",
     "logic": "qvl.reward.exact:score",

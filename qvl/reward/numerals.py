@@ -1,0 +1,59 @@
+"""Whole numbers in English and in Chinese words."""
+
+import re
+
+_ONES = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+_TEENS = [
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_VALUES = {word: value for value, word in enumerate(["zero", *_ONES, *_TEENS])}
+_VALUES |= {word: 20 + 10 * i for i, word in enumerate(_TENS)}
+_SMALL = rf"(?:(?:{'|'.join(_TENS)})(?:[- ](?:{'|'.join(_ONES)}))?|{'|'.join(['zero', *_TEENS, *_ONES])})"
+ENGLISH = re.compile(
+    rf"\b(?:(?:{_SMALL}|a) hundred(?: and)?(?: {_SMALL})?|(?:{_SMALL} |a )?dozen|{_SMALL})\b",
+    re.IGNORECASE,
+)
+_CHINESE_DIGITS = {
+    character: i
+    for i, character in enumerate("\u96f6\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d")
+}
+_CHINESE_DIGITS |= {"\u3007": 0, "\u4e24": 2}
+_CHINESE_UNITS = {"\u5341": 10, "\u767e": 100, "\u5343": 1000, "\u4e07": 10_000}
+CHINESE = f"[{''.join([*_CHINESE_DIGITS, *_CHINESE_UNITS])}]{{1,9}}"
+
+
+def english(words: str) -> int:
+    """The value of what ENGLISH matches."""
+    total = 0
+    for word in re.findall(r"[a-z]+", words.casefold()):
+        if word in ("hundred", "dozen"):
+            total = (total or 1) * (100 if word == "hundred" else 12)
+        else:
+            total += _VALUES.get(word, 0)
+    return total
+
+
+def chinese(characters: str) -> int:
+    """The value of a Chinese number, such as two hundred and three or the digits one after another."""
+    if not any(character in _CHINESE_UNITS for character in characters):
+        return int("".join(str(_CHINESE_DIGITS[character]) for character in characters))
+    total, section, digit = 0, 0, 0
+    for character in characters:
+        unit = _CHINESE_UNITS.get(character)
+        if unit is None:
+            digit = _CHINESE_DIGITS[character]
+        elif unit == 10_000:
+            total, section, digit = total + (section + digit or 1) * unit, 0, 0
+        else:
+            section, digit = section + (digit or 1) * unit, 0
+    return total + section + digit
