@@ -3,21 +3,20 @@
 Shapes: T tokens of a pack, D hidden, M image tokens, R tokens to learn, V vocabulary.
 """
 
-import torch
+from typing import Any
+
 from megatron.core import parallel_state, tensor_parallel
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
+from qvl.losses.cross_entropy import cross_entropy
 from qvl.megatron import decoder, share
 from qvl.megatron.attention import segments
 from qvl.model import names, rope
 from qvl.model.batch import Batch
 from qvl.model.shape import Shape
 from qvl.model.vision import VisionTower
-
-CHUNK = 2048  # rows whose logits exist at once: 0.6 GB in bf16 at V = 151,936. Our choice
 
 
 class Qwen3VL(MegatronModule):
@@ -84,7 +83,8 @@ class Qwen3VL(MegatronModule):
             return self._logits(hidden[:, 0])
         rows = share.places(own, len(batch.ids))[batch.rows]
         here = (rows >= 0).nonzero()[:, 0]
-        losses = self._losses(hidden[:, 0].index_select(0, rows[here]), batch.labels[here])
+        learnt = hidden[:, 0].index_select(0, rows[here])
+        losses = self._losses(learnt, batch.labels[here], batch.weights[here])
         return losses.new_zeros(len(rows)).index_copy(0, here, losses)
 
     def _embed(self, batch: Batch, own: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -115,24 +115,20 @@ class Qwen3VL(MegatronModule):
         here = (rows >= 0).nonzero()[:, 0]
         return deep[:, here], rows[here]
 
-    def _losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """(R, D), (R,) -> (R,). Long packs go in chunks and never hold all logits."""
-        if len(labels) <= CHUNK:
-            return self._chunk_losses(hidden, labels)
-        parts = [
-            checkpoint(self._chunk_losses, *part, use_reentrant=False)
-            for part in zip(hidden.split(CHUNK), labels.split(CHUNK), strict=True)
-        ]
-        return torch.cat(parts)
-
-    def _chunk_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        logits = self._logits(hidden).float()
-        if self.config.tensor_model_parallel_size == 1:
-            return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-        return tensor_parallel.vocab_parallel_cross_entropy(logits, labels)
+    def _losses(self, hidden: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        """(R, D), (R,), (R,) -> (R,)."""
+        parts = self.config.tensor_model_parallel_size
+        group: Any = parallel_state.get_tensor_model_parallel_group() if parts > 1 else None
+        return cross_entropy(hidden, self._head(), labels, weights, group=group)
 
     def _logits(self, hidden: Tensor) -> Tensor:
         """(R, D) -> (R, V / tensor-parallel size)."""
-        model = self.language_model
-        weight = model.shared_embedding_or_output_weight() if self.shape.tied else None
-        return model.output_layer(hidden[:, None], weight=weight)[0][:, 0]
+        weight = self._head() if self.shape.tied else None
+        return self.language_model.output_layer(hidden[:, None], weight=weight)[0][:, 0]
+
+    def _head(self) -> Tensor:
+        """(V / tensor-parallel size, D)"""
+        if self.shape.tied:
+            return self.shared_embedding_or_output_weight()
+        head: Any = self.language_model.output_layer
+        return head.weight
