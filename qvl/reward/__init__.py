@@ -27,7 +27,7 @@ REWARDS = {  # a verifier's name, or the task that it judges -> where; imported 
     "puzzle": "qvl.reward.exact:score",
     "ocr": "qvl.reward.exact:score",
     "vqa": "qvl.reward.exact:score",
-    "clock": "qvl.reward.exact:score",
+    "clock": "qvl.reward.clock:score",
     "code": "qvl.reward.code:score",
 }
 
