@@ -84,8 +84,8 @@ class _CrossEntropy(torch.autograd.Function):
         (grad,) = grads
         ready, ctx.ready = ctx.ready, None
         scale = _common_scale(grad, weights) if ready is not None else None
-        if scale is not None:
-            found: _Gradient = ready
+        if ready is not None and scale is not None:
+            found = ready
             found.hidden.mul_(scale.to(hidden.dtype))
             found.weight.mul_(scale)
         else:
