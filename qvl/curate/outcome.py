@@ -27,14 +27,14 @@ def correctness(record: dict, answer: Answer) -> float | None:
         value = reward.verify(record, response)
     except Unverifiable:
         return None
-    if value == 0 and isinstance(reference, str) and WORDS in REWARDS[task]:
+    if value == 0 and isinstance(reference, str) and REWARDS[task] in WORDS:
         spoken = rf"(?<!\w){re.escape(reference.strip())}(?!\w)"
         if re.search(spoken, final(response), re.IGNORECASE):
             return None
     return value
 
 
-WORDS = ".exact:"
+WORDS = ("qvl.reward.exact:score", "qvl.reward.ocr:score")
 
 
 def inconsistent(answer: Answer) -> str:

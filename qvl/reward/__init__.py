@@ -25,7 +25,7 @@ REWARDS = {  # a verifier's name, or the task that it judges -> where; imported 
     "pointing": "qvl.reward.grounding:score",
     "logic": "qvl.reward.exact:score",
     "puzzle": "qvl.reward.exact:score",
-    "ocr": "qvl.reward.exact:score",
+    "ocr": "qvl.reward.ocr:score",
     "vqa": "qvl.reward.exact:score",
     "clock": "qvl.reward.clock:score",
     "code": "qvl.reward.code:score",
