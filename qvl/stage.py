@@ -10,7 +10,7 @@ An author writes one of three functions; `keep`, `annotate` and `Run.write` make
 import contextlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import orjson
 
@@ -20,8 +20,6 @@ from qvl.io import jsonl
 from qvl.record import check
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from qvl.io.journal import Journal
 
 
@@ -30,11 +28,24 @@ class Drop(NamedTuple):
 
     reason: str
     detail: str = ""
+    record: dict | None = (
+        None  # as it goes to the rejects, with what was measured; None: as it came
+    )
 
 
 Reject = Callable[[dict], "str | Drop | None"]
 Annotate = Callable[[dict], dict]
 Work = Callable[[dict], "dict | Drop"]
+
+WINDOW = 4  # records begun for each at work, so that one slow answer does not idle the rest
+
+
+class Pending(Protocol):
+    """Work that was begun: a future, or what several of them make."""
+
+    def done(self) -> bool: ...
+
+    def result(self) -> Any: ...
 
 
 class Run:
@@ -235,21 +246,67 @@ def each(run: Run, work: Work, *, concurrency: int = 1, jobs: int = 1) -> Iterat
     return _passed(run, pairs(run, work, concurrency=concurrency, jobs=jobs))
 
 
-def _passed(run: Run, results: Iterable[tuple[dict, Any]]) -> Iterator[dict]:
+def begun(
+    run: Run,
+    begin: Callable[[dict], Pending],
+    *,
+    concurrency: int,
+    watch: Callable[["dict | Drop"], None] | None = None,
+) -> Iterator[dict]:
+    """As `each`, for work that waits elsewhere, as in a client's event loop: it needs no threads here.
+
+    `begin` returns what has done() and result(), as a future has, and leaves the record as it is.
+    `watch` sees each result in order, also those of the run that is resumed, and may raise.
+    """
+    return _passed(run, _in_a_window(run, begin, WINDOW * concurrency), watch)
+
+
+def _passed(
+    run: Run,
+    results: Iterable[tuple[dict, Any]],
+    watch: Callable[["dict | Drop"], None] | None = None,
+) -> Iterator[dict]:
     for record, done in results:
         if run.journal and not isinstance(done, _Replayed):
-            dropped = isinstance(done, Drop)
-            row = {"drop": [done.reason, done.detail]} if dropped else {"out": done}
-            run.journal.add(record, row)
-        result = done.result if isinstance(done, _Replayed) else done
+            run.journal.add(record, _row(done))
+        result = done.outcome if isinstance(done, _Replayed) else done
+        if watch:
+            watch(result)
         if isinstance(result, Drop):
-            run.reject(record, result.reason, result.detail)
+            run.reject(result.record or record, result.reason, result.detail)
         else:
             yield result
 
 
+def _row(done: "dict | Drop") -> dict[str, Any]:
+    if not isinstance(done, Drop):
+        return {"out": done}
+    drop = [done.reason, done.detail]
+    return {"drop": drop if done.record is None else [*drop, done.record]}
+
+
 class _Replayed(NamedTuple):
-    result: "dict | Drop"
+    """What the interrupted run had made of a record."""
+
+    outcome: "dict | Drop"
+
+    def done(self) -> bool:
+        return True
+
+    def result(self) -> "_Replayed":
+        return self
+
+
+class _Failed(NamedTuple):
+    """A record of which nothing could be begun: told in its turn, after what came before it."""
+
+    error: Exception
+
+    def done(self) -> bool:
+        return True
+
+    def result(self) -> Any:
+        raise self.error
 
 
 def pairs(
@@ -262,54 +319,64 @@ def pairs(
     is small. The window is bounded either way, so an endless stream is fine.
     """
 
-    def replayed(record: dict) -> _Replayed | None:
-        row = run.journal.replay(record) if run.journal else None
-        if row is None:
-            return None
-        return _Replayed(Drop(*row["drop"]) if "drop" in row else row["out"])
-
     if jobs > 1:
-        yield from _in_processes(run, work, jobs, replayed)
+        yield from _in_processes(run, work, jobs)
         return
     if concurrency == 1:
         for record in run:
             # A copy is what the journal's key is taken of: `work` may add to the record in place.
-            yield (_copy(record) if run.journal else record), replayed(record) or work(record)
+            yield (_copy(record) if run.journal else record), _replayed(run, record) or work(record)
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    window: deque[tuple[dict, _Replayed | Future]] = deque()
     pool = ThreadPoolExecutor(concurrency)
     try:
-        for record in run:
-            original = _copy(record) if run.journal else record
-            window.append((original, replayed(record) or pool.submit(work, record)))
-            if len(window) >= 2 * concurrency:
-                yield _first(window)
-        while window:
-            yield _first(window)
+        yield from _in_a_window(run, lambda record: pool.submit(work, record), 2 * concurrency)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _in_processes(
-    run: Run,
-    work: Callable[[dict], Any],
-    jobs: int,
-    replayed: Callable[[dict], _Replayed | None],
+def _in_a_window(
+    run: Run, begin: Callable[[dict], Pending], most: int
 ) -> Iterator[tuple[dict, Any]]:
+    """Each record with the result of what was begun, in order; at most so many at once."""
+    window: deque[tuple[dict, Pending]] = deque()
+    for record in run:
+        original = _copy(record) if run.journal else record
+        window.append((original, _replayed(run, record) or _begun(begin, record)))
+        while window and (len(window) >= most or window[0][1].done()):
+            yield _first(window)
+    while window:
+        yield _first(window)
+
+
+def _begun(begin: Callable[[dict], Pending], record: dict) -> Pending:
+    try:
+        return begin(record)
+    except UserError as error:
+        return _Failed(error)
+
+
+def _replayed(run: Run, record: dict) -> _Replayed | None:
+    row = run.journal.replay(record) if run.journal else None
+    if row is None:
+        return None
+    return _Replayed(Drop(*row["drop"]) if "drop" in row else row["out"])
+
+
+def _in_processes(run: Run, work: Callable[[dict], Any], jobs: int) -> Iterator[tuple[dict, Any]]:
     from qvl.processes import ordered
 
     def prepared() -> Iterator[tuple[dict, _Replayed | None]]:
         for record in run:
-            yield record, replayed(record)
+            yield record, _replayed(run, record)
 
     yield from ordered(prepared(), work, jobs)
 
 
-def _first(window: deque) -> tuple[dict, Any]:
-    record, done = window.popleft()
-    return record, done if isinstance(done, _Replayed) else done.result()
+def _first(window: "deque[tuple[dict, Pending]]") -> tuple[dict, Any]:
+    record, pending = window.popleft()
+    return record, pending.result()
 
 
 def _copy(record: dict) -> dict:

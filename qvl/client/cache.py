@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -92,6 +93,33 @@ class Cache:
             yield
         except self._error as error:
             raise UserError(f"--cache {self.path}: {error}") from None
+
+
+@contextlib.contextmanager
+def kept(cache: str | None, output: str, *, resume: bool) -> Iterator[str | None]:
+    """Where the answers of a run are kept: in `cache`, else beside an output that is a file.
+
+    OUTPUT.answers lives as long as OUTPUT.journal, which lacks what came after the first answer that
+    is still awaited: together they see to it that a killed run pays for nothing twice.
+    """
+    if cache is not None or output == "-":
+        yield cache
+        return
+    path, journal = f"{output}.answers", Path(f"{output}.journal")
+    if not resume and not journal.exists():  # of a run that was killed after its output was whole
+        _remove(path)
+    try:
+        yield path
+    except BaseException:
+        if not journal.exists():
+            _remove(path)
+        raise
+    _remove(path)
+
+
+def _remove(path: str) -> None:
+    for ending in ("", "-wal", "-shm"):
+        Path(path + ending).unlink(missing_ok=True)
 
 
 def is_settled(sampling: dict[str, Any]) -> bool:
