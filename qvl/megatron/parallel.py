@@ -1,6 +1,7 @@
 """Processes and how they share the model. `start` comes before anything else of this package."""
 
 import os
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -87,6 +88,20 @@ def total(values: list[float]) -> list[float]:
     )
     dist.all_reduce(tensor, group=parallel_state.get_pipeline_model_parallel_group())
     return tensor.tolist()
+
+
+def anywhere(flag: bool) -> bool:
+    """Whether any rank of the world says so."""
+    tensor = torch.tensor(float(flag), device=device())
+    dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+    return tensor.item() > 0
+
+
+def gather(value: Any) -> list[Any]:
+    """What each rank of the world has, pickled."""
+    values: list[Any] = [None] * world()
+    dist.all_gather_object(values, value)
+    return values
 
 
 def barrier() -> None:
