@@ -28,6 +28,7 @@ REWARDS = {  # a verifier's name, or the task that it judges -> where; imported 
     "ocr": "qvl.reward.ocr:score",
     "vqa": "qvl.reward.exact:score",
     "clock": "qvl.reward.clock:score",
+    "chart": "qvl.reward.chart:score",
     "code": "qvl.reward.code:score",
 }
 

@@ -21,6 +21,7 @@ _IN_ALL = re.compile(r"\b(?:in total|in all|altogether)\b", re.IGNORECASE)
 _MARKED = re.compile(
     r"\"([^\"\n]+)\"|\u201c([^\u201d\n]+)\u201d|\u300c([^\u300d\n]+)\u300d|\*\*([^*\n]+)\*\*|`([^`\n]+)`"
 )
+_BRACKETS = re.compile(r"\([^()]*\)|\uff08[^\uff08\uff09]*\uff09")
 
 
 def part(response: dict) -> str:
@@ -51,6 +52,11 @@ def marked(text: str) -> str | None:
     """The one quotation or bold text in a text; None for none or several different ones."""
     found = {next(filter(None, groups), "") for groups in _MARKED.findall(text)}
     return found.pop() if len(found) == 1 else None
+
+
+def without_brackets(text: str) -> str:
+    """A text with spaces in place of what is in round brackets: that explains an answer."""
+    return _BRACKETS.sub(lambda found: " " * len(found[0]), text)
 
 
 def chosen(text: str, found: Sequence[tuple[int, int, Value]]) -> Value | None:

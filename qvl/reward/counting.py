@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 
 from qvl.reward import Unverifiable, reference
-from qvl.reward.candidates import chosen
+from qvl.reward.candidates import chosen, without_brackets
 from qvl.reward.extract import final
 from qvl.reward.numerals import CHINESE, ENGLISH, chinese, english
 
@@ -27,7 +27,6 @@ _MEASURES = (  # the words that a Chinese number of things is followed by
 )
 _COUNTED = re.compile(rf"(?<!\u7b2c)({CHINESE})(?=\s*[{_MEASURES}]|\W*$)")
 _NONE = re.compile(r"^\W*none\b|\b(?:is|are|see|contains?) no\b|\u6ca1\u6709", re.IGNORECASE)
-_BRACKETS = re.compile(r"\([^()]*\)|\uff08[^\uff08\uff09]*\uff09")
 
 Count = int | str  # what is no whole number stays text, and equals no count
 
@@ -54,8 +53,7 @@ def count(text: str) -> Count | None:
     """The number that a text names; None for none or several."""
     if text.isdecimal() and len(text) <= _MAX_DIGITS:
         return int(text)
-    outside = _BRACKETS.sub(lambda found: " " * len(found[0]), text)
-    for each in (outside, text):
+    for each in (without_brackets(text), text):
         found = [*_in_digits(each), *_in_words(each)]
         if len(found) > 1:  # "the one in row 2"
             found = [one for one in found if each[one[0] : one[1]].casefold() != "one"] or found
@@ -77,7 +75,8 @@ def _value(found: re.Match[str]) -> Count:
 
 
 def _in_words(text: str) -> list[tuple[int, int, Count]]:
-    found = [(one.start(), one.end(), english(one[0])) for one in ENGLISH.finditer(text)]
+    found: list[tuple[int, int, Count]] = []
+    found += [(one.start(), one.end(), english(one[0])) for one in ENGLISH.finditer(text)]
     if not text.isascii():
         found += [(one.start(), one.end(1), chinese(one[1])) for one in _COUNTED.finditer(text)]
     return found
