@@ -29,6 +29,7 @@ REWARDS = {  # a verifier's name, or the task that it judges -> where; imported 
     "vqa": "qvl.reward.exact:score",
     "clock": "qvl.reward.clock:score",
     "chart": "qvl.reward.chart:score",
+    "video": "qvl.reward.video:score",
     "code": "qvl.reward.code:score",
 }
 
