@@ -34,13 +34,14 @@ from qvl.client.endpoint import (
     parse,
     read_answer,
 )
-from qvl.errors import EndpointError, UserError, need
+from qvl.errors import CheckFailed, EndpointError, UserError, need
 
 CONCURRENCY = 64  # requests in flight: our choice, what a laptop's engine batches well
 RETRIES = 5  # with FIRST_BACKOFF_SECONDS, a request is given up after 8 to 16 seconds: our choice
 FIRST_BACKOFF_SECONDS = 0.5
 TIMEOUT_SECONDS = 1800.0  # of one answer: 32,768 tokens at 20 a second
 CONNECT_SECONDS = 10.0
+DRAIN_SECONDS = 0.02  # between two looks at whether the last answer has come
 WINDOW = 4  # requests read ahead for each in flight, so that one slow answer does not idle the rest
 
 Item = TypeVar("Item")
@@ -54,10 +55,31 @@ class Request:
     sampling: dict[str, Any] = field(default_factory=dict)
 
 
+class Budget:
+    """The tokens that a run may still spend, at one endpoint or several; None is no limit."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit, self.tokens = limit, 0
+        self._lock = threading.Lock()
+
+    def add(self, tokens: int) -> None:
+        with self._lock:
+            self.tokens += tokens
+
+    def check(self) -> None:
+        """CheckFailed where they are spent."""
+        if self.limit is not None and self.tokens >= self.limit:
+            raise CheckFailed(
+                f"--max-total-tokens {self.limit}: {self.tokens:,} tokens are spent; what was done is "
+                "kept: the same command (with --resume, for -o FILE) goes on and may spend as many again"
+            )
+
+
 class Client:
     """Endpoints that serve one model.
 
-    root: where media paths start. cache: a file of answers, see qvl.client.cache. Errors: Refused is the request's own; EndpointError, after
+    root: where media paths start. cache: a file of answers, see qvl.client.cache. budget: what is
+    asked of an endpoint once it is spent fails with CheckFailed. Errors: Refused is the request's own; EndpointError, after
     the retries, and UserError, a wrong key or model, end the work.
     """
 
@@ -73,6 +95,7 @@ class Client:
         root: Path = Path(),
         allow_remote: bool = False,
         cache: str | None = None,
+        budget: Budget | None = None,
     ) -> None:
         if not endpoints:
             raise UserError(
@@ -91,6 +114,8 @@ class Client:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._lock = threading.Lock()
         self._open = False
+        self._ending = False  # nothing further is asked
+        self._budget = budget or Budget()
         self._cache = Cache(cache) if cache else None
         self.tokens = 0  # read and written by the model for us, as the server counts them
 
@@ -100,16 +125,23 @@ class Client:
         self._open = True
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Cancel what is in flight; whoever waits for it is released."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Cancel what is in flight; whoever waits for it is released.
+
+        With a cache, what an error finds in flight is awaited first: it is paid for.
+        """
         with self._lock:
             self._open = False
-        asyncio.run_coroutine_threadsafe(self._disconnect(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        if self._cache:
-            self._cache.close()
+        try:
+            if self._cache and kind is not None and issubclass(kind, UserError):
+                asyncio.run_coroutine_threadsafe(self._drain(), self._loop).result()
+        finally:
+            asyncio.run_coroutine_threadsafe(self._disconnect(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+            if self._cache:
+                self._cache.close()
 
     @property
     def model(self) -> str:
@@ -173,6 +205,11 @@ class Client:
         )
         self._slots = asyncio.Semaphore(self.concurrency)
 
+    async def _drain(self) -> None:
+        self._ending = True
+        while any(endpoint.busy for endpoint in self.endpoints):
+            await asyncio.sleep(DRAIN_SECONDS)
+
     async def _disconnect(self) -> None:
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in tasks:
@@ -189,13 +226,16 @@ class Client:
             cache = self._cache if self._cache and is_settled(sampling) else None
             if cache and (known := cache.get(body)):
                 return known
+            if self._ending:
+                raise asyncio.CancelledError
+            self._budget.check()
             answer = await self._retried("POST", "/chat/completions", body, check_completion)
             if cache:
                 cache.put(body, answer)
             usage = answer.get("usage") or {}
-            self.tokens += sum(
-                usage.get(f"{kind}_tokens") or 0 for kind in ("prompt", "completion")
-            )
+            tokens = sum(usage.get(f"{kind}_tokens") or 0 for kind in ("prompt", "completion"))
+            self.tokens += tokens
+            self._budget.add(tokens)
             return answer
 
     async def _with_media(self, messages: list[dict]) -> list[dict]:
@@ -230,6 +270,8 @@ class Client:
                     wait = backoff(attempt, self.first_backoff_seconds)
                 endpoint.rest(wait)
                 reason = f"{endpoint.name}: {failure}"
+            if self._ending:
+                raise asyncio.CancelledError
             # Another endpoint that is well takes over at once.
             if attempt < self.retries and all(each.resting() for each in self.endpoints):
                 await asyncio.sleep(wait)
