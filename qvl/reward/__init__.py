@@ -30,6 +30,8 @@ REWARDS = {  # a verifier's name, or the task that it judges -> where; imported 
     "clock": "qvl.reward.clock:score",
     "chart": "qvl.reward.chart:score",
     "video": "qvl.reward.video:score",
+    "schema": "qvl.reward.schema:score",
+    "structured": "qvl.reward.schema:score",
     "code": "qvl.reward.code:score",
 }
 
