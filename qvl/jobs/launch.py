@@ -6,12 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from types import FrameType
 
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 10  # for the others to end by themselves when one has ended badly
 PR_SET_PDEATHSIG = 1
+VOICE = "QVL_LAUNCH_VOICE"  # the file that the rank which tells of an error makes
 
 
 def launch(count: int) -> int:
@@ -21,16 +24,37 @@ def launch(count: int) -> int:
     others are ended.
     """
     argv = [sys.executable, *sys.argv]
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    with tempfile.TemporaryDirectory(prefix="qvl-") as folder:
+        shared = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(_free_port()),
+            VOICE: str(Path(folder) / "voice"),
+        }
+        return _launch(argv, count, shared)
+
+
+def may_speak() -> bool:
+    """Whether this rank is the first of those that met an error: one tells it for all."""
+    if VOICE not in os.environ:
+        return True
+    try:
+        Path(os.environ[VOICE]).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _launch(argv: list[str], count: int, shared: dict[str, str]) -> int:
     ranks = [
         subprocess.Popen(
             argv,
             env={
                 **os.environ,
-                **address,
+                **shared,
                 "RANK": str(rank),
                 "LOCAL_RANK": str(rank),
                 "WORLD_SIZE": str(count),
+                "LOCAL_WORLD_SIZE": str(count),
                 "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(count))),
             },
             preexec_fn=_end_with_parent,

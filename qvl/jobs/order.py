@@ -1,31 +1,54 @@
 """Which packs a step takes: the same for every rank and for a resumed run, from the seed alone."""
 
 import random
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import lru_cache
 
 
 class Order:
-    """`count` packs, shuffled anew in each epoch, one epoch behind the other."""
+    """`count` packs, shuffled anew in each epoch, one epoch behind the other.
 
-    def __init__(self, count: int, batch: int, seed: int) -> None:
-        self.count, self.batch, self.seed = count, batch, seed
+    `extra` more packs, numbered behind them, take `share` of the places, evenly between the others;
+    they too come round in shuffled epochs, of their own.
+    """
+
+    def __init__(
+        self, count: int, batch: int, seed: int, *, extra: int = 0, share: float = 0.0
+    ) -> None:
+        self.count, self.batch, self.seed, self.extra = count, batch, seed, extra
+        self.share = Fraction(share).limit_denominator(1000)  # no rounding, however far the run
 
     def step(self, number: int) -> list[int]:
-        """The packs of step `number`, from 0; rank r of n takes those at r, r + n, ..."""
+        """The packs of step `number`, from 0."""
         first = number * self.batch
         return [self._pack(place) for place in range(first, first + self.batch)]
 
     def num_steps(self, epochs: float) -> int:
-        """Steps that see every pack `epochs` times; the last one goes on into the next epoch."""
-        return max(1, -(-round(epochs * self.count) // self.batch))
+        """Steps that see every one of the `count` packs `epochs` times; the last one goes on into
+        the next epoch."""
+        places = -(-round(epochs * self.count) // (1 - self.share))
+        return max(1, -(-places // self.batch))
 
     def _pack(self, place: int) -> int:
-        epoch, index = divmod(place, self.count)
-        return _shuffled(self.count, self.seed, epoch)[index]
+        extras = int(self.share * place)
+        if int(self.share * (place + 1)) > extras:
+            epoch, index = divmod(extras, self.extra)
+            return self.count + _shuffled(self.extra, f"{self.seed}/extra/{epoch}")[index]
+        epoch, index = divmod(place - extras, self.count)
+        return _shuffled(self.count, f"{self.seed}/{epoch}")[index]
 
 
-@lru_cache(maxsize=2)
-def _shuffled(count: int, seed: int, epoch: int) -> list[int]:
+def deal(packs: Sequence[int], cost: Callable[[int], float], rank: int, ranks: int) -> list[int]:
+    """The packs of one of `ranks` ranks, so that all have as many and nearly the same work: dealt
+    from the dearest down, to and fro."""
+    packs = sorted(packs, key=cost, reverse=True)
+    rows = [packs[start : start + ranks] for start in range(0, len(packs), ranks)]
+    return [row[rank if number % 2 == 0 else -1 - rank] for number, row in enumerate(rows)]
+
+
+@lru_cache(maxsize=4)
+def _shuffled(count: int, seed: str) -> list[int]:
     packs = list(range(count))
-    random.Random(f"{seed}/{epoch}").shuffle(packs)
+    random.Random(seed).shuffle(packs)
     return packs

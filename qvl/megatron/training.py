@@ -4,9 +4,9 @@ A micro-batch is a Batch: one pack, in our own order of axes; `qwen3vl` knows Me
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from megatron.core.distributed import (
@@ -41,13 +41,15 @@ class Optimization:
     warmup_steps: int
     steps: int
     schedule: str
-    """cosine, linear or constant."""
+    """cosine, linear, constant or wsd."""
     weight_decay: float
     """Of parameters with two axes or more; norms and biases have none."""
     beta1: float
     beta2: float
     eps: float
     clip: float
+    decay_steps: int = 1
+    """The last ones, over which wsd goes from `lr` to `min_lr`."""
 
 
 @dataclass
@@ -67,6 +69,16 @@ class Step:
     loss: float
     grad_norm: float
     lr: float
+    objection: str | None = None
+    """Why the step was not taken: the weights are those of the step before."""
+    parts: list[tuple[str, float, int]] = field(default_factory=list)
+    """Where there is an objection, this rank's records: id, sum of cross-entropies, tokens."""
+
+
+class Objection(Protocol):
+    """What may stop a step, the same on every rank."""
+
+    def __call__(self, loss: float, *, sound: bool) -> str | None: ...
 
 
 def build_model(
@@ -102,7 +114,9 @@ def prepare(model: Qwen3VL, wanted: Optimization, freeze: Sequence[str] = ()) ->
         min_lr=wanted.min_lr,
         lr_warmup_steps=wanted.warmup_steps,
         lr_decay_steps=max(wanted.steps, wanted.warmup_steps + 1),
-        lr_decay_style=wanted.schedule,
+        lr_decay_style="WSD" if wanted.schedule == "wsd" else wanted.schedule,
+        wsd_decay_steps=wanted.decay_steps,
+        lr_wsd_decay_style="linear",
         start_wd=wanted.weight_decay,
         end_wd=wanted.weight_decay,
         wd_incr_steps=wanted.steps,
@@ -113,10 +127,17 @@ def prepare(model: Qwen3VL, wanted: Optimization, freeze: Sequence[str] = ()) ->
     return Trainer(model, parallel_model, optimizer, scheduler)
 
 
-def step(trainer: Trainer, batches: Iterable[Batch], count: int, total: float) -> Step:
+def step(
+    trainer: Trainer,
+    batches: Iterable[Batch],
+    count: int,
+    total: float,
+    objection: Objection | None = None,
+) -> Step:
     """One optimizer step over this rank's `count` micro-batches.
 
-    total: the sum of loss weights over the micro-batches of all ranks.
+    total: the sum of loss weights over the micro-batches of all ranks. objection: asked with the
+    batch's loss, and whether all gradients are finite, before the weights change.
     """
     trainer.parallel_model.zero_grad_buffer()
     trainer.optimizer.zero_grad()
@@ -129,11 +150,37 @@ def step(trainer: Trainer, batches: Iterable[Batch], count: int, total: float) -
         micro_batch_size=1,
         forward_only=False,
     )
+    (loss,) = parallel.total([float(sum(part["loss"] for part in parts))])
+    if objection is not None:
+        sound = not parallel.anywhere(not _finite(trainer.parallel_model))
+        reason = objection(loss, sound=sound)
+        if reason is not None:
+            found = [piece for part in parts for piece in _records(**part["pack"])]
+            return Step(loss, 0.0, 0.0, reason, found)
     trainer.scheduler.step(1)  # before the step: the first one has a learning rate above 0
+    lr = trainer.optimizer.param_groups[0]["lr"]
     with cpu.tensor_methods():
         _, grad_norm, _ = trainer.optimizer.step()
-    (loss,) = parallel.total([float(sum(part["loss"] for part in parts))])
-    return Step(loss, float(grad_norm or 0.0), trainer.optimizer.param_groups[0]["lr"])
+    return Step(loss, float(grad_norm or 0.0), lr)
+
+
+def _finite(model: DistributedDataParallel) -> bool:
+    """Whether this rank's gradients are. A sum is enough: what is not finite makes it so."""
+    held: Any = model
+    buffers = [*held.buffers, *held.expert_parallel_buffers]
+    return all(bool(torch.isfinite(buffer.grad_data.sum())) for buffer in buffers)
+
+
+def _records(
+    names: Sequence[str], lengths: list[int], rows: Tensor, losses: Tensor
+) -> list[tuple[str, float, int]]:
+    """(id, sum of cross-entropies, tokens to learn) of each record of a pack. Tokens that another
+    context-parallel rank has stand in `losses` as 0, and count there."""
+    own = torch.searchsorted(torch.tensor(lengths).cumsum(0), rows.cpu(), right=True)
+    losses = losses.double().cpu()
+    sums = torch.zeros(len(lengths), dtype=torch.float64).index_add_(0, own, losses)
+    counts = torch.bincount(own[losses != 0], minlength=len(lengths))
+    return list(zip(names, sums.tolist(), counts.tolist(), strict=True))
 
 
 def _forward(total: float, batches: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
@@ -141,9 +188,11 @@ def _forward(total: float, batches: Iterator[Batch], model: Any) -> tuple[Tensor
     return model(batch), partial(_loss, batch, total)
 
 
-def _loss(batch: Batch, total: float, output: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+def _loss(batch: Batch, total: float, output: Tensor) -> tuple[Tensor, Tensor, dict[str, Any]]:
     loss = sft(output, batch.weights, total)
-    return loss, torch.tensor(len(batch.labels), dtype=torch.int), {"loss": loss.detach()}
+    pack = {"names": batch.records, "lengths": batch.lengths, "rows": batch.rows}
+    kept = {"loss": loss.detach(), "pack": {**pack, "losses": output.detach()}}
+    return loss, torch.tensor(len(batch.labels), dtype=torch.int), kept
 
 
 def _reduce(models: Any, num_tokens: Tensor | None = None, **rest: Any) -> None:

@@ -5,7 +5,6 @@ Shapes: T tokens of the pack, N patches, M image tokens, R tokens to learn.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from qvl.errors import UserError
 from qvl.io import images
-from qvl.io.patches import Grid, ImageRules
+from qvl.io.patches import Grid
 from qvl.model import rope
 from qvl.model.shape import Shape
 
@@ -49,8 +48,11 @@ class Batch:
         return replace(self, **{name: value.to(device) for name, value in fields.items()})
 
 
-def make_batch(line: dict[str, Any], shape: Shape, load: Load) -> Batch:
-    """The tensors of a packed line. UserError where an image has changed since it was packed."""
+def make_batch(line: dict[str, Any], shape: Shape, load: Load | None) -> Batch:
+    """The tensors of a packed line; without `load`, for a stage that sees no images.
+
+    UserError where an image has changed since it was packed.
+    """
     ids = np.asarray(line["input_ids"], dtype=np.int64)
     grids = [tuple(grid) for grid in line["grids"]]
     merge = shape.vision.merge
@@ -66,18 +68,9 @@ def make_batch(line: dict[str, Any], shape: Shape, load: Load) -> Batch:
         weights=torch.from_numpy(weights),
         records=line["records"],
     )
-    if grids:
+    if grids and load:
         _add_images(batch, ids == shape.image_id, line["images"], grids, merge, load)
     return batch
-
-
-def loader(rules: ImageRules, root: Path, *, allow_remote: bool = False) -> Load:
-    """Reads images below `root` and cuts them into patches."""
-
-    def load(reference: str) -> tuple[np.ndarray, Grid]:
-        return rules.patches(images.load(reference, root, allow_remote=allow_remote))
-
-    return load
 
 
 def _learnt(spans: Sequence[Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,8 @@ def folder(tmp_path_factory, twin):
     (made / "twin").symlink_to(twin)
     plan = data.DataPlan(names=["digit", "add"], train=160, test=2, defect_share=0)
     data.write(made, plan)
+    line = "qvl pack --model twin --context 512 raw.jsonl.zst -o packed.jsonl.zst"
+    assert shell(made)(line).returncode == 0
     return made
 
 
@@ -43,7 +45,6 @@ def examples(command_module, name):
 def test_the_examples_run_one_after_the_other(command_module, run, folder):
     for line in examples(command_module, "pack"):
         run(line)
-    run("qvl pack --model twin --context 512 raw.jsonl.zst -o packed.jsonl.zst")
     for name in ("sft", "export"):
         for line in examples(command_module, name):
             run(line)
@@ -85,7 +86,7 @@ def test_a_terminated_run_goes_on_and_ends_with_the_same_bits(run, folder):
         env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
     )
     assert process.stderr
-    while "step 3," not in process.stderr.readline():
+    while "step 3 of" not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
@@ -99,6 +100,99 @@ def test_a_terminated_run_goes_on_and_ends_with_the_same_bits(run, folder):
         assert tensor.equal(cut[name]), name
 
 
+def test_a_killed_run_goes_on_and_its_log_is_that_of_a_whole_one(run, folder):
+    line = "qvl sft --model twin --steps 30 --batch 2 --lr 1e-3 --log-every 1 --save-every 4"
+    run(f"{line} -o unhurt packed.jsonl.zst")
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {line} -o killed packed.jsonl.zst"],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stderr
+    while "step 11 of" not in process.stderr.readline():
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    run(f"{line} -o killed --resume packed.jsonl.zst")
+    logs = [
+        [(row["step"], row["loss"], row["lr"]) for row in jsonl.read(str(path)) if "loss" in row]
+        for path in (folder / "unhurt/log.jsonl", folder / "killed/log.jsonl")
+    ]
+    assert [step for step, *_ in logs[0]] == list(range(1, 31))
+    assert logs[0] == logs[1]
+    whole, killed = (
+        load_file(folder / name / "model.safetensors") for name in ("unhurt", "killed")
+    )
+    assert all(tensor.equal(killed[name]) for name, tensor in whole.items())
+
+
+def test_a_run_goes_on_at_another_layout(run, folder):
+    line = "qvl sft --model twin --steps 12 --batch 2 --lr 1e-3 --log-every 1 --save-every 5"
+    run(f"{line} -o alone packed.jsonl.zst")
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {line} --nproc 2 --layout tp=2 -o moved packed.jsonl.zst"],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stderr
+    while "step 6 of" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    run(f"{line} --nproc 2 -o moved --resume packed.jsonl.zst")
+    alone, moved = (
+        [row["loss"] for row in jsonl.read(str(folder / name / "log.jsonl")) if "loss" in row]
+        for name in ("alone", "moved")
+    )
+    assert moved == pytest.approx(alone, rel=1e-4)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_record(run, folder):
+    lines = list(jsonl.read(str(folder / "packed.jsonl.zst")))
+    for line in lines:
+        for place, record in enumerate(line["records"]):
+            if record == lines[0]["records"][1]:
+                bad = sum(line["lengths"][:place]), sum(line["lengths"][: place + 1])
+                line["loss_weights"] = [
+                    [start, end, 1e39 if bad[0] <= start < bad[1] else weight]
+                    for start, end, weight in line["loss_weights"]
+                ]
+    jsonl.write(lines, str(folder / "spoilt.jsonl.zst"))
+    line = "qvl sft --model twin --steps 200 --batch 2 --lr 1e-3 -o spoilt spoilt.jsonl.zst"
+    done = shell(folder)(line, OMP_NUM_THREADS="1")
+    assert done.returncode == 3, done.stderr
+    assert "was not taken: the loss is" in done.stderr and "Traceback" not in done.stderr
+    assert "--resume --on-spike skip" in done.stderr
+    run(f"{line} --resume --on-spike skip")
+    objections = [row for row in jsonl.read(str(folder / "spoilt/log.jsonl")) if "objection" in row]
+    assert objections and all(row["records"] for row in objections)
+
+
+def test_records_are_packed_on_the_way_and_only_once(run, folder):
+    line = "qvl sft --model twin --context 512 --steps 2 --batch 2 -o direct raw.jsonl.zst"
+    assert "qvl pack:" in run(line).stderr
+    (packed,) = (folder / "direct").glob("packed-512-*.zst")
+    (folder / "direct/config.json").unlink()
+    assert "qvl pack:" not in run(f"{line} --resume").stderr
+    assert packed.exists()
+
+
+def test_packs_of_another_file_come_between(run, folder):
+    run("qvl pack --model twin --context 1k raw.jsonl.zst -o long.jsonl.zst")
+    run(
+        "qvl sft --model twin --epochs 1 --batch 2 --recompute --schedule wsd --tensorboard -o two "
+        "--interleave packed.jsonl.zst --interleave-share 0.5 long.jsonl.zst"
+    )
+    first, *_ = jsonl.read(str(folder / "two/log.jsonl"))
+    long = sum(1 for _ in jsonl.read(str(folder / "long.jsonl.zst")))
+    assert first["settings"]["steps"] == long  # as many short packs as long ones, two a step
+    assert list((folder / "two/tensorboard").iterdir())
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -106,7 +200,10 @@ def test_a_terminated_run_goes_on_and_ends_with_the_same_bits(run, folder):
         ("--model twin -o x gone.zst", "gone.zst: no such file"),
         ("--model twin -o tuned packed.jsonl.zst", "holds a run; go on with --resume"),
         ("--model twin -o x --freeze eyes packed.jsonl.zst", "say vision, merger or language"),
-        ("--model twin -o x raw.jsonl.zst", "not a packed line; make one with qvl pack"),
+        (
+            "--model twin -o x raw.jsonl.zst",
+            "not a packed line; pack with qvl pack, or say --context",
+        ),
         ("--model twin -o x --set layers=2 packed.jsonl.zst", "did you mean 'num_layers'"),
     ],
 )
