@@ -1,14 +1,25 @@
-from pathlib import Path
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from qvl.errors import UserError
 from qvl.io import images
-from qvl.pack import stage
-from qvl.pack.render import Renderer
+from qvl.pack import cut, stage
 
-from .options import AllowRemote, Files, MediaRoot, OnError, Output, Plain, Rejects, Report, Shard
+from .options import (
+    AllowRemote,
+    Files,
+    Jobs,
+    MediaRoot,
+    OnError,
+    Output,
+    Plain,
+    Rejects,
+    Report,
+    Resume,
+    Shard,
+)
 from .session import session
 
 
@@ -33,11 +44,21 @@ def command(
     last_only: Annotated[
         bool, typer.Option("--last-only", help="Learn the last assistant turn, not every one")
     ] = False,
+    too_long: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(cut.RULES),
+            help="A record longer than a pack is rejected, loses its end (an image only whole), or "
+            "loses its last turns, question and answer together",
+        ),
+    ] = "reject",
+    jobs: Jobs = 1,
     media_root: MediaRoot = None,
     allow_remote: AllowRemote = False,
     rejects: Rejects = None,
     on_error: OnError = "stop",
     shard: Shard = None,
+    resume: Resume = False,
     plain: Plain = False,
     report: Report = None,
 ) -> None:
@@ -46,25 +67,28 @@ def command(
     Renders each record with the checkpoint's own chat template, expands every image to its number
     of tokens, and puts several records in one line by best fit. Assistant turns and the
     <|im_end|> after them are learnt, nothing else is. A record that does not fit is rejected with
-    its reason, never cut. Reports packs, tokens and efficiency. Shuffle the records first.
+    its reason, unless --too-long says how to cut it. Reports packs, tokens and efficiency. Shuffle
+    the records first.
 
     \b
     Examples:
         $ qvl pack --model twin --rejects long.jsonl.zst raw.jsonl.zst -o packed.jsonl.zst
         $ qvl cat raw.jsonl.zst | qvl pack --model twin --context 4k --loss-weight sqrt | zstdcat
     """
-    config = {"model": model, "context": context, "loss_weight": loss_weight}
     try:
         tokens = stage.parse_size(context)
     except ValueError as error:
         raise UserError(f"--context: {error}") from None
-    render = Renderer(
-        Path(model),
-        media_root=images.root_of(files, media_root),
+    rendering = stage.Rendering(
+        model=model,
+        media_root=str(images.root_of(files, media_root)),
+        context=tokens,
         weight=loss_weight,
         last_only=last_only,
+        too_long=too_long,
         allow_remote=allow_remote,
     )
+    rendering.render  # noqa: B018 - what is wrong with the model is told before anything is read
     with session(
         "pack",
         files,
@@ -74,6 +98,8 @@ def command(
         shard=shard,
         plain=plain,
         report=report,
-        config=config,
+        resume=resume,
+        journal=True,
+        config=asdict(rendering),
     ) as run:
-        run.write(stage.packs(run, render, tokens))
+        run.write(stage.packs(run, rendering, jobs))

@@ -4,6 +4,7 @@ A line holds `input_ids`; `lengths`, of its records in order; `loss_weights`, [s
 the tokens to learn; `images` and their `grids`, in the order of their tokens; `records`, the ids.
 """
 
+import base64
 import tempfile
 from array import array
 from collections.abc import Sequence
@@ -32,6 +33,17 @@ class Sample:
     @property
     def num_learnt(self) -> int:
         return sum(end - start for start, end, _ in self.spans)
+
+
+def to_row(sample: Sample) -> dict[str, Any]:
+    """A sample as JSON, its ids as the base64 of 32-bit integers: short to send and to keep."""
+    ids = base64.b64encode(array("i", sample.ids).tobytes()).decode()
+    return {**vars(sample), "ids": ids}
+
+
+def from_row(row: dict[str, Any]) -> Sample:
+    # Four bytes a token, because many samples wait in open packs.
+    return Sample(**{**row, "ids": array("i", base64.b64decode(row["ids"]))})
 
 
 def join(name: str, samples: Sequence[Sample]) -> dict[str, Any]:

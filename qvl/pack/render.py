@@ -8,7 +8,6 @@ they meet in sampling, so no token straddles the edge.
 import io
 import math
 import re
-from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -139,8 +138,7 @@ class Renderer:
                 spans.append((start, len(ids), self.weigh(len(ids) - start)))
         if next(left, None) is not None:
             return Drop("template", "it renders fewer images than the record has")
-        # Four bytes a token, because many samples wait in open packs.
-        return Sample(name, array("i", ids), spans, references, grids)
+        return Sample(name, ids, spans, references, grids)
 
 
 def _parts(messages: list[dict]) -> Iterator[dict]:

@@ -1,20 +1,80 @@
 """The stream of `qvl pack`: records in, packed lines out."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
+from qvl import stage
+from qvl.errors import UserError
 from qvl.io import packed
 from qvl.io.packed import Sample
-from qvl.pack import bins
+from qvl.pack import bins, cut
 from qvl.pack.render import Renderer
 from qvl.stage import Drop, Run
 
 UNITS = {"k": 1 << 10, "m": 1 << 20}
 
 
-def packs(run: Run, render: Renderer, context: int) -> Iterator[dict]:
-    """Yield the packed lines of a run's records; note how well they fill `context` tokens."""
-    count, tokens = 0, 0
-    for group in bins.pack(_samples(run, render, context), context):
+@dataclass(frozen=True, kw_only=True)
+class Rendering:
+    """How a record becomes a sample of at most `context` tokens; can be pickled."""
+
+    model: str
+    media_root: str
+    context: int
+    weight: str
+    last_only: bool
+    too_long: str
+    """A rule of cut.RULES."""
+    allow_remote: bool
+
+    def __post_init__(self) -> None:
+        if self.too_long not in cut.RULES:
+            raise UserError(f"--too-long {self.too_long}: say {', '.join(cut.RULES)}")
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any] | Drop:
+        """The sample as a row, or why there is none."""
+        sample = self._fitting(record)
+        if isinstance(sample, Drop):
+            return sample
+        if not sample.num_learnt:
+            return Drop("nothing-to-learn")
+        return packed.to_row(sample)
+
+    @cached_property
+    def render(self) -> Renderer:
+        return Renderer(
+            Path(self.model),
+            media_root=Path(self.media_root),
+            weight=self.weight,
+            last_only=self.last_only,
+            allow_remote=self.allow_remote,
+        )
+
+    def _fitting(self, record: dict[str, Any]) -> Sample | Drop:
+        sample = self.render(record)
+        if isinstance(sample, Drop) or len(sample.ids) <= self.context:
+            return sample
+        if self.too_long == "turns":
+            fewer = cut.whole_turns(record["messages"])
+            if fewer:
+                return self._fitting({**record, "messages": fewer})
+        if self.too_long == "end":
+            render = self.render
+            tokens = [render.rules.num_tokens(grid) for grid in sample.grids]
+            return cut.end(sample, self.context, render.image_id, tokens)
+        return Drop("too-long", f"{len(sample.ids)} tokens, --context {self.context}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: vars(self)[name] for name in self.__dataclass_fields__}
+
+
+def packs(run: Run, rendering: Rendering, jobs: int = 1) -> Iterator[dict]:
+    """Yield the packed lines of a run's records; note how well they fill the context."""
+    count, tokens, context = 0, 0, rendering.context
+    for group in bins.pack(_samples(run, rendering, jobs), context):
         line = packed.join(f"pack-{count:07d}", group)
         count += 1
         tokens += len(line["input_ids"])
@@ -23,22 +83,15 @@ def packs(run: Run, render: Renderer, context: int) -> Iterator[dict]:
     run.note(packs=count, tokens=tokens, efficiency=tokens / capacity if capacity else 0.0)
 
 
-def _samples(run: Run, render: Renderer, context: int) -> Iterator[tuple[Sample, int]]:
-    packed_records, learnt, images = 0, 0, 0
-    for record in run:
-        sample = render(record)
-        if isinstance(sample, Drop):
-            run.reject(record, sample.reason, sample.detail)
-        elif not sample.num_learnt:
-            run.reject(record, "nothing-to-learn")
-        elif len(sample.ids) > context:
-            run.reject(record, "too-long", f"{len(sample.ids)} tokens, --context {context}")
-        else:
-            packed_records += 1
-            learnt += sample.num_learnt
-            images += len(sample.images)
-            yield sample, len(sample.ids)
-    run.note(records=packed_records, learnt=learnt, images=images)
+def _samples(run: Run, rendering: Rendering, jobs: int) -> Iterator[tuple[Sample, int]]:
+    records, learnt, images = 0, 0, 0
+    for row in stage.each(run, rendering, jobs=jobs):
+        sample = packed.from_row(row)
+        records += 1
+        learnt += sample.num_learnt
+        images += len(sample.images)
+        yield sample, len(sample.ids)
+    run.note(records=records, learnt=learnt, images=images)
 
 
 def parse_size(text: str) -> int:
