@@ -81,6 +81,7 @@ def _fields(shape: Shape, layout: Layout, dtype: torch.dtype) -> dict[str, Any]:
         bf16=dtype == torch.bfloat16,
         tensor_model_parallel_size=layout.tensor,
         pipeline_model_parallel_size=layout.pipeline,
+        pipeline_model_parallel_layout=_stages(shape, layout),
         context_parallel_size=layout.context,
         expert_model_parallel_size=layout.expert,
         expert_tensor_parallel_size=1,
@@ -102,6 +103,15 @@ def _fields(shape: Shape, layout: Layout, dtype: torch.dtype) -> dict[str, Any]:
         batch_p2p_comm=not cpu.needed(),
         **experts,
     )
+
+
+def _stages(shape: Shape, layout: Layout) -> list[list[str]] | None:
+    """Megatron's words for stages that are not all alike; None where they are."""
+    counts = layout.stages(shape)
+    if len(set(counts)) == 1:
+        return None
+    stages = [["decoder"] * count for count in counts]
+    return [["embedding", *stages[0]], *stages[1:-1], [*stages[-1], "loss"]]
 
 
 def build(config: TransformerConfig, shape: Shape, *, first: bool, last: bool) -> GPTModel:

@@ -71,7 +71,12 @@ class Qwen3VL(MegatronModule):
             context=deep,
             context_mask=deep_rows,
             rotary_pos_emb=turn[:, None, None],  # (T, 1, 1, head_dim)
-            packed_seq_params=segments(batch.lengths, batch.ids.device),
+            packed_seq_params=segments(
+                batch.lengths,
+                batch.ids.device,
+                parallel_state.get_context_parallel_rank(),
+                parallel_state.get_context_parallel_world_size(),
+            ),
         )
         if not self.post_process:
             return hidden

@@ -29,6 +29,17 @@ class Layout:
     def sequence_parallel(self) -> bool:
         return self.sequence and self.tensor > 1
 
+    def stages(self, shape: Shape) -> list[int]:
+        """Layers of each pipeline stage: as many in each, unless that leaves the first one fewer
+        than DeepStack feeds, or does not come out even. The last may have only norm and head."""
+        deep = len(shape.vision.deepstack_layers)
+        even, more = divmod(shape.layers, self.pipeline)
+        if not more and even >= deep:
+            return [even] * self.pipeline
+        first = min(shape.layers, max(deep, even))
+        even, more = divmod(shape.layers - first, self.pipeline - 1)
+        return [first, *(even + (stage < more) for stage in range(self.pipeline - 1))]
+
     def check(self, shape: Shape, ranks: int) -> None:
         """UserError where `ranks` cannot share a model of this shape so."""
         reason = self._refusal(shape, ranks)
@@ -42,13 +53,10 @@ class Layout:
         for name, size in sizes.items():
             if size % self.tensor:
                 return f"tp={self.tensor} does not divide the model's {name}, {size}"
-        if shape.layers % self.pipeline:
-            return f"pp={self.pipeline} does not divide the model's layers, {shape.layers}"
-        deep = len(shape.vision.deepstack_layers)
-        if shape.layers // self.pipeline < deep:
+        if 0 in self.stages(shape)[:-1]:
             return (
-                f"pp={self.pipeline} leaves {shape.layers // self.pipeline} layers to the first "
-                f"stage, which must hold the {deep} that DeepStack feeds"
+                f"pp={self.pipeline} leaves a stage in the middle without a layer: the model has "
+                f"{shape.layers}, and the first stage must hold those that DeepStack feeds"
             )
         if self.expert > 1 and not shape.num_experts:
             return f"ep={self.expert}, but the model has no experts"

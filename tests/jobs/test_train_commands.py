@@ -45,6 +45,7 @@ def examples(command_module, name):
 def test_the_examples_run_one_after_the_other(command_module, run, folder):
     for line in examples(command_module, "pack"):
         run(line)
+    run("qvl pack --model twin --context 512 raw.jsonl.zst -o packed.jsonl.zst")
     for name in ("sft", "export"):
         for line in examples(command_module, name):
             run(line)
@@ -143,7 +144,7 @@ def test_a_run_goes_on_at_another_layout(run, folder):
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 143
-    run(f"{line} --nproc 2 -o moved --resume packed.jsonl.zst")
+    run(f"{line} --nproc 2 --layout pp=2 -o moved --resume packed.jsonl.zst")
     alone, moved = (
         [row["loss"] for row in jsonl.read(str(folder / name / "log.jsonl")) if "loss" in row]
         for name in ("alone", "moved")

@@ -4,7 +4,7 @@ import checkpoints
 import pytest
 from test_equals_transformers import one_step, reference_step
 
-LINES = [checkpoints.pack(seed) for seed in range(1, 5)]
+LINES = [checkpoints.pack(seed, images=seed != 2) for seed in range(1, 5)]
 EXPECTED: dict = {}
 
 
@@ -49,3 +49,29 @@ def test_a_step_in_two_pipeline_stages_equals_transformers(ranks, folders, kind)
 
 def test_a_step_with_experts_on_two_ranks_equals_transformers(ranks, folders):
     check_step(ranks, folders, "moe", 2, "ep=2")
+
+
+@pytest.mark.parametrize("kind", ["tied", "moe"])
+def test_a_step_with_tokens_shared_by_two_ranks_equals_transformers(ranks, folders, kind):
+    check_step(ranks, folders, kind, 2, "cp=2")
+
+
+@pytest.mark.parametrize(
+    ("count", "kind", "layout"),
+    [
+        (4, "tied", "tp=2,cp=2"),
+        (4, "untied", "pp=2,cp=2"),
+        (4, "moe", "tp=2,ep=2,pp=2"),
+        (8, "tied", "tp=2,pp=2,cp=2"),
+    ],
+)
+def test_layouts_combine(ranks, folders, count, kind, layout):
+    check_step(ranks, folders, kind, count, layout)
+
+
+@pytest.mark.parametrize("layout", ["pp=2", "pp=3"])
+def test_stages_need_not_be_alike(ranks, tmp_path, layout):
+    folder = checkpoints.write_checkpoint(tmp_path, moe=False, tied=True, layers=3)
+    folders = {layout: folder}
+    EXPECTED[layout] = reference_step(folder, LINES)
+    check_step(ranks, folders, layout, int(layout[-1]), layout)

@@ -1,5 +1,8 @@
 """The words of a layout, and what is refused."""
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
 from qvl.errors import UserError
@@ -22,3 +25,18 @@ def test_sequence_parallel_can_be_switched_off():
 def test_other_words_are_refused_in_one_line(text):
     with pytest.raises(UserError, match="is not tp="):
         parse_layout(text)
+
+
+@pytest.mark.parametrize(
+    ("layers", "pipeline", "stages"),
+    [
+        (36, 4, [9, 9, 9, 9]),
+        (28, 8, [3, 4, 4, 4, 4, 3, 3, 3]),
+        (94, 8, [11, 12, 12, 12, 12, 12, 12, 11]),
+        (3, 2, [3, 0]),
+        (4, 4, [3, 1, 0, 0]),
+    ],
+)
+def test_the_first_stage_holds_what_deepstack_feeds(layers, pipeline, stages):
+    shape = SimpleNamespace(layers=layers, vision=SimpleNamespace(deepstack_layers=(5, 11, 17)))
+    assert parse_layout(f"pp={pipeline}").stages(cast(Any, shape)) == stages
