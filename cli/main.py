@@ -36,6 +36,7 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "recover": "recover",
     "pack": "pack",
     "sft": "sft",
+    "import": "import_",
     "export": "export",
     "serve": "serve",
     "eval": "eval",
@@ -93,7 +94,8 @@ class RootGroup(LazyGroup):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            _say(str(error))
+            if str(error):  # a rank whose error another one has told has no words
+                _say(str(error))
             raise typer.Exit(error.status) from None
         except UsageError as error:
             if error.__class__.__name__ == "NoArgsIsHelpError":

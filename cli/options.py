@@ -80,3 +80,10 @@ Cache = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Keep answers here, and ask for none that is known"),
 ]
+Layout = Annotated[
+    str,
+    typer.Option(
+        metavar="tp=N,pp=N,cp=N,ep=N",
+        help="How processes share the model; the rest is data parallel. sp=0: no sequence parallelism",
+    ),
+]

@@ -17,7 +17,7 @@ from qvl.io import images
 from qvl.jobs import launch, sft
 from qvl.jobs.settings import SCHEDULES, Settings, check, finished
 
-from .options import AllowRemote, MediaRoot, Seed
+from .options import AllowRemote, Layout, MediaRoot, Seed
 
 
 def command(
@@ -31,13 +31,7 @@ def command(
     nproc: Annotated[
         int, typer.Option(metavar="N", help="Start N ranks on this machine; torchrun also serves")
     ] = 1,
-    layout: Annotated[
-        str,
-        typer.Option(
-            metavar="tp=N,pp=N,cp=N,ep=N",
-            help="How ranks share the model; the rest is data parallel. sp=0: no sequence parallelism",
-        ),
-    ] = Settings.layout,
+    layout: Layout = Settings.layout,
     context: Annotated[
         str | None,
         typer.Option(metavar="TOKENS", help="Pack the records of FILE to this length first: 32k"),
@@ -190,17 +184,13 @@ def command(
         if finished(settings):
             print(f"qvl sft: {output} is finished", file=sys.stderr)
             return
-        if nproc > 1:
-            raise typer.Exit(launch.launch(nproc))
-    with _stop_at_signal() as stop:
-        try:
-            done = sft.run(settings, _say, lambda: stop.signal is not None)
-        except UserError as error:
-            if launch.may_speak():
-                raise
-            raise typer.Exit(error.status) from None
+        ended = launch.as_ranks(nproc)
+        if ended is not None:
+            raise typer.Exit(ended)
+    with _stop_at_signal() as stop, launch.ranks_told_by_one():
+        done = sft.run(settings, _say, lambda: stop.signal is not None)
     if done["stopped"]:
-        if os.environ.get("RANK", "0") == "0":
+        if launch.is_first():
             hint = f"stopped after step {done['step']} of {done['steps']}; go on with --resume"
             print(f"qvl sft: {hint}", file=sys.stderr)
         raise KeyboardInterrupt if stop.signal == signal.SIGINT else Terminated

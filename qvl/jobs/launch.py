@@ -1,5 +1,6 @@
 """The ranks of one machine, for `--nproc N`: the same command N times, and one exit status."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -8,12 +9,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+
+from qvl.errors import UserError
 
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 10  # for the others to end by themselves when one has ended badly
 PR_SET_PDEATHSIG = 1
+VOICE_SECONDS = 2.0
 VOICE = "QVL_LAUNCH_VOICE"  # the file that the rank which tells of an error makes
 
 
@@ -33,15 +38,60 @@ def launch(count: int) -> int:
         return _launch(argv, count, shared)
 
 
-def may_speak() -> bool:
-    """Whether this rank is the first of those that met an error: one tells it for all."""
-    if VOICE not in os.environ:
-        return True
+def as_ranks(count: int) -> int | None:
+    """Run this very command as `count` ranks and return the status, where it is none of them yet
+    and they are several; else None."""
+    return launch(count) if count > 1 and "RANK" not in os.environ else None
+
+
+def is_first() -> bool:
+    """Whether this is rank 0, or a process alone."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextlib.contextmanager
+def ranks_told_by_one() -> Iterator[None]:
+    """Of the ranks that meet an error of the user's, the first one tells it for all. What the
+    others meet then, when they wait for one that is gone, is not told."""
+    voice = Path(os.environ[VOICE]) if VOICE in os.environ else None
     try:
-        Path(os.environ[VOICE]).touch(exist_ok=False)
+        yield
+    except UserError as error:
+        if voice and not _claimed(voice, error.status):
+            raise Untold(error.status) from None
+        raise
+    except Exception:
+        status = _told_status(voice) if voice else None
+        if status is not None:
+            raise Untold(status) from None
+        raise
+
+
+class Untold(UserError):
+    """An error that another rank has told."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("")
+        self.status = status
+
+
+def _claimed(voice: Path, status: int) -> bool:
+    """Whether this rank is the first that says an error's status."""
+    own = voice.with_name(f"{voice.name}.{os.getpid()}")
+    own.write_text(str(status))
+    try:
+        os.link(own, voice)  # whole at once, and once
     except FileExistsError:
         return False
     return True
+
+
+def _told_status(voice: Path) -> int | None:
+    """What another rank says or will have said in a moment: it leaves the world before."""
+    until = time.monotonic() + VOICE_SECONDS
+    while not voice.exists() and time.monotonic() < until:
+        time.sleep(POLL_SECONDS)
+    return int(voice.read_text()) if voice.exists() else None
 
 
 def _launch(argv: list[str], count: int, shared: dict[str, str]) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from qvl.errors import CheckFailed, UserError
 from qvl.io.packed import PackedFile
 from qvl.io.patches import ImageLoader, load_rules
-from qvl.jobs.feed import Feed
+from qvl.jobs.export import SKELETON
 from qvl.jobs.guard import NAMED, Guard, worst
 from qvl.jobs.metrics import Log, Metrics
 from qvl.jobs.order import Order
@@ -44,6 +44,7 @@ def run(settings: Settings, log: Log, stopping: Callable[[], bool]) -> dict[str,
 def _train(
     settings: Settings, layout: Layout, log: Log, stopping: Callable[[], bool]
 ) -> dict[str, Any]:
+    from qvl.jobs.feed import Feed
     from qvl.megatron import checkpoint, parallel, training, weights
     from qvl.model import flops
     from qvl.model.folder import Folder
@@ -84,6 +85,7 @@ def _train(
 
     metrics = None
     if parallel.rank() == 0:
+        source.write_skeleton(output / "checkpoints" / SKELETON)
         metrics = Metrics(
             output, log, tensorboard=settings.tensorboard, peak_teraflops=_peak(settings)
         )
@@ -148,9 +150,7 @@ def _train(
     packs.close()
     finished = number == steps
     if finished:
-        new = weights.export(model, source)
-        if parallel.rank() == 0:
-            source.write_like(output, new.__getitem__)
+        weights.write(model, source, output)
     if metrics:
         metrics.close()
     parallel.barrier()
@@ -189,7 +189,7 @@ def _dtype(settings: Settings, source: Any) -> Any:
     import torch
 
     if settings.precision == "auto":
-        return source.get(next(name for name in source.names if name.endswith("norm.weight"))).dtype
+        return source.dtype(next(name for name in source.names if name.endswith("norm.weight")))
     return {"bf16": torch.bfloat16, "fp32": torch.float32}[settings.precision]
 
 

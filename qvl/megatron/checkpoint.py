@@ -1,7 +1,7 @@
 """Megatron's distributed checkpoints: weights, optimizer, schedule and where the data stood.
 
 A checkpoint is the folder `step-NNNNNNN`, written beside its place and renamed, so one that has its
-name is whole. Saving starts a helper process, so the main module must be import-guarded.
+name is whole.
 """
 
 import re
@@ -23,19 +23,32 @@ NAME = re.compile(r"step-(\d+)")
 def save(trainer: Trainer, folder: Path, state: dict[str, Any], *, keep: int) -> None:
     """Write the checkpoint of `state["step"]`; delete all but the last `keep`. Every rank calls."""
     place = folder / f"step-{state['step']:07d}"
+    if parallel.rank() == 0:
+        shutil.rmtree(place.with_name(f"{place.name}.partial"), ignore_errors=True)
+    with cpu.tensor_methods():
+        _write({**_sharded(trainer), "state": state}, place)
+    if parallel.rank() == 0:
+        for old in saved(folder)[:-keep]:
+            shutil.rmtree(old)
+    parallel.barrier()
+
+
+def save_weights(model: Qwen3VL, place: Path, state: dict[str, Any]) -> None:
+    """Write a model's weights alone. Every rank calls."""
+    _write({"model": model.sharded_state_dict(metadata=_metadata()), "state": state}, place)
+
+
+def _write(sharded: dict[str, Any], place: Path) -> None:
+    """Beside its place, where files may lie already that belong to it, and renamed."""
     partial = place.with_name(f"{place.name}.partial")
     if parallel.rank() == 0:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        (partial / "megatron").mkdir(parents=True)
     parallel.barrier()
-    with cpu.tensor_methods():
-        dist_checkpointing.save({**_sharded(trainer), "state": state}, str(partial))
+    dist_checkpointing.save(sharded, str(partial / "megatron"))
     parallel.barrier()
     if parallel.rank() == 0:
         shutil.rmtree(place, ignore_errors=True)
         partial.replace(place)
-        for old in saved(folder)[:-keep]:
-            shutil.rmtree(old)
     parallel.barrier()
 
 
@@ -73,6 +86,7 @@ def _sharded(trainer: Trainer, *, loading: bool = False) -> dict[str, Any]:
 
 
 def _load(plan: dict[str, Any], path: Path) -> dict[str, Any]:
+    path = path / "megatron"
     if not (path / "common.pt").is_file():
         raise UserError(f"{path}: no Megatron checkpoint")
     found: Any = dist_checkpointing.load(

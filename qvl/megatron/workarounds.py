@@ -5,6 +5,7 @@ left alone.
 """
 
 import importlib
+import queue
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ import torch
 def install() -> None:
     _moe_without_transformer_engine()
     _optimizer_step_counts()
+    _results_of_a_save()
 
 
 def _moe_without_transformer_engine() -> None:
@@ -44,6 +46,16 @@ def _optimizer_step_counts() -> None:
 
     optimizer._set_main_param_and_optimizer_states = with_steps
     optimizer._steps_are_mended = True
+
+
+def _results_of_a_save() -> None:
+    """A save starts a process to hold a queue, for seconds, and leaves it behind if this one is
+    killed. Ours are written by the process that waits for them: any queue will do."""
+    module: Any = importlib.import_module(
+        "megatron.core.dist_checkpointing.strategies.filesystem_async"
+    )
+    if module._results_queue is None:
+        module._results_queue = queue.Queue()
 
 
 def allocate_state(optimizer: Any) -> None:

@@ -6,15 +6,19 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from qvl.errors import UserError
+from qvl.io import whole
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 TRAVELS = ("*.json", "*.jinja", "*.txt", "*.model", "LICENSE*")
+SKELETON = "tensors.json"
+DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 class Folder:
@@ -42,32 +46,56 @@ class Folder:
         with safe_open(self.path / self._files[name], "pt") as file:
             return list(file.get_slice(name).get_shape())
 
-    def write_like(self, target: Path, new: Callable[[str], Tensor]) -> None:
+    def dtype(self, name: str) -> torch.dtype:
+        with safe_open(self.path / self._files[name], "pt") as file:
+            return DTYPES[file.get_slice(name).get_dtype()]
+
+    def write_like(self, target: Path, new: Callable[[str], Tensor], *, keep: bool = True) -> None:
         """A folder of the same files at `target`, its tensors those of `new(name)`.
 
-        Types, shard files and their order stay; a shard at a time is in memory. config.json comes
-        last, so a folder that lacks it is not whole.
+        Types, shard files and their order stay; a file's tensors are in memory at a time, and each
+        file is read back and compared. config.json comes last, so a folder that lacks it is not
+        whole. `keep`: whether this process writes; one that does not only asks for the tensors.
         """
+        if keep:
+            target.mkdir(parents=True, exist_ok=True)
+        for file, names in self._shards().items():
+            tensors = {}
+            for name in names:
+                tensor = new(name)
+                if list(tensor.shape) != self.dims(name):
+                    raise ValueError(f"{name}: {list(tensor.shape)} is not {self.dims(name)}")
+                if keep:
+                    tensors[name] = tensor.detach().to("cpu", self.dtype(name)).contiguous()
+            if keep:
+                _write(target / file, tensors)
+        if keep:
+            self._travel(target)
+
+    def write_skeleton(self, target: Path) -> None:
+        """All but the weights, and what a folder of other weights must be like."""
         target.mkdir(parents=True, exist_ok=True)
+        told = {
+            name: {"file": file, "dtype": str(self.dtype(name)), "shape": self.dims(name)}
+            for name, file in self._files.items()
+        }
+        whole.write(target / SKELETON, json.dumps(told, indent=1).encode())
+        self._travel(target)
+
+    def _shards(self) -> dict[str, list[str]]:
+        """File name -> the tensors in it."""
         shards = defaultdict(list)
         for name, file in self._files.items():
             shards[file].append(name)
-        for file, names in shards.items():
-            tensors = {}
-            for name in names:
-                old = self.get(name)
-                tensor = new(name)
-                if tensor.shape != old.shape:
-                    raise ValueError(f"{name}: {tuple(tensor.shape)} is not {tuple(old.shape)}")
-                tensors[name] = tensor.detach().to("cpu", old.dtype).contiguous()
-            partial = target / f"{file}.partial"
-            save_file(tensors, partial, metadata={"format": "pt"})
-            partial.replace(target / file)
+        return shards
+
+    def _travel(self, target: Path) -> None:
         for path in self._travellers():
             _copy(path, target / path.name)
 
     def _travellers(self) -> list[Path]:
         found = {path.name: path for pattern in TRAVELS for path in self.path.glob(pattern)}
+        found.pop(SKELETON, None)
         return [
             found[name] for name in sorted(found, key=lambda name: (name == "config.json", name))
         ]
@@ -81,6 +109,42 @@ class Folder:
                 return dict.fromkeys(file.keys(), SINGLE)
         except (OSError, SafetensorError) as error:
             raise UserError(f"{self.path}: no weights ({SINGLE}): {error}") from None
+
+
+class Skeleton(Folder):
+    """A Hugging Face folder without its weights, as `write_skeleton` leaves one."""
+
+    def get(self, name: str) -> Tensor:
+        raise UserError(f"{self.path}: has no weights, only their names; {name} was asked for")
+
+    def dims(self, name: str) -> list[int]:
+        return self._told[name]["shape"]
+
+    def dtype(self, name: str) -> torch.dtype:
+        return getattr(torch, self._told[name]["dtype"].removeprefix("torch."))
+
+    def _find(self) -> dict[str, str]:
+        try:
+            self._told = json.loads((self.path / SKELETON).read_bytes())
+        except OSError as error:
+            raise UserError(f"{self.path}: no {SKELETON}: {error.strerror}") from None
+        return {name: each["file"] for name, each in self._told.items()}
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> None:
+    """A safetensors file, whole or not at all, and the same bits when it is read."""
+    partial = path.with_name(f"{path.name}.partial")
+    save_file(tensors, partial, metadata={"format": "pt"})
+    with safe_open(partial, "pt") as file:
+        for name, tensor in tensors.items():
+            if not _same_bits(file.get_tensor(name), tensor):
+                raise OSError(f"{partial}: {name} does not read as it was written")
+    partial.replace(path)
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    # As bytes: not-a-number is not equal to itself.
+    return torch.equal(one.view(torch.uint8), other.view(torch.uint8))
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,5 +1,6 @@
 """How ranks share a model: the words of --layout, and what a shape allows."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,11 @@ class Layout:
     @property
     def ranks_a_model(self) -> int:
         return self.tensor * self.pipeline * self.context
+
+    @property
+    def fewest_ranks(self) -> int:
+        """The smallest world that it fits."""
+        return self.pipeline * math.lcm(self.tensor * self.context, self.expert)
 
     @property
     def sequence_parallel(self) -> bool:
