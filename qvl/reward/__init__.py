@@ -32,6 +32,7 @@ REWARDS = {  # a verifier's name, or the task that it judges -> where; imported 
     "video": "qvl.reward.video:score",
     "schema": "qvl.reward.schema:score",
     "structured": "qvl.reward.schema:score",
+    "document": "qvl.reward.document:score",
     "code": "qvl.reward.code:score",
 }
 
