@@ -40,6 +40,7 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "export": "export",
     "serve": "serve",
     "eval": "eval",
+    "parity": "parity",
     "doctor": "doctor",
     "tiny model": "tiny.model",
     "tiny data": "tiny.data",

@@ -81,12 +81,14 @@ def test_every_example_in_a_help_text_runs(commands, tmp_path):
     assert sorted(slow.found) == sorted(NEEDS_A_MODEL)
 
 
-NEEDS_A_MODEL = [  # run by tests/engines/test_examples.py and tests/jobs/test_train_commands.py
+NEEDS_A_MODEL = [  # run by tests/engines/test_examples.py and tests/{jobs,parity}
     "qvl pack --model twin --rejects long.jsonl.zst raw.jsonl.zst -o packed.jsonl.zst",
     "qvl cat raw.jsonl.zst | qvl pack --model twin --context 4k --loss-weight sqrt | zstdcat",
     "qvl sft --model twin -o tuned --nproc 2 --batch 2 --lr 1e-3 --save-every 2 packed.jsonl.zst",
     "torchrun --nproc-per-node 2 --no-python qvl sft --model twin -o out packed.jsonl.zst",
     "qvl sft --model twin -o halves --nproc 2 --layout tp=2 --batch 2 --steps 4 packed.jsonl.zst",
+    "qvl parity twin test.jsonl.zst | zstdcat",
+    "qvl parity twin --layout tp=2,pp=2 test.jsonl.zst -o compared.jsonl.zst",
     "qvl import twin checkpoint --layout tp=2,pp=2",
     "qvl export checkpoint twin2 --layout tp=2",
     "qvl export tuned/checkpoints/step-0000002 early",

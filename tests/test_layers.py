@@ -14,6 +14,7 @@ HEAVY = PYPROJECT["tool"]["ruff"]["lint"]["flake8-tidy-imports"]["banned-module-
 HEAVY = {*HEAVY, "pydantic"}
 
 LAYERS = [  # imports point down: a package may import its own row and those below it
+    {"parity"},
     {"jobs", "evaluate", "report"},
     {"agent", "megatron", "engines"},
     {"reward", "losses", "model", "curate", "formats", "pack", "tiny", "sandbox"},

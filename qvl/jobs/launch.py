@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -22,13 +22,13 @@ VOICE_SECONDS = 2.0
 VOICE = "QVL_LAUNCH_VOICE"  # the file that the rank which tells of an error makes
 
 
-def launch(count: int) -> int:
-    """Run this very command as `count` ranks; return the first status that is not 0.
+def launch(count: int, argv: Sequence[str] = ()) -> int:
+    """Run `argv`, else this very command, as `count` ranks; return the first status that is not 0.
 
     An interrupt or SIGTERM goes on to every rank, which then saves and ends. When a rank fails, the
     others are ended.
     """
-    argv = [sys.executable, *sys.argv]
+    argv = [sys.executable, *(argv or sys.argv)]
     with tempfile.TemporaryDirectory(prefix="qvl-") as folder:
         shared = {
             "MASTER_ADDR": "127.0.0.1",

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import torch
+from megatron.core import parallel_state
 from megatron.core.distributed import (
     DistributedDataParallel,
     DistributedDataParallelConfig,
@@ -162,6 +163,25 @@ def step(
     with cpu.tensor_methods():
         _, grad_norm, _ = trainer.optimizer.step()
     return Step(loss, float(grad_norm or 0.0), lr)
+
+
+def cross_entropies(model: Qwen3VL, batch: Batch) -> Tensor | None:
+    """-log p of each token to learn (R,), on every rank of the last pipeline stage; None elsewhere."""
+    found: list[dict[str, Any]] = get_forward_backward_func()(
+        forward_step_func=partial(_forward, 1.0),
+        data_iterator=iter([batch]),
+        model=model,
+        num_microbatches=1,
+        seq_length=1,
+        micro_batch_size=1,
+        forward_only=True,
+    )
+    if not found:
+        return None
+    losses = found[0]["pack"]["losses"].clone()
+    # Each context-parallel rank has those of its own tokens, and 0 elsewhere.
+    torch.distributed.all_reduce(losses, group=parallel_state.get_context_parallel_group())
+    return losses
 
 
 def _finite(model: DistributedDataParallel) -> bool:

@@ -8,7 +8,8 @@ they meet in sampling, so no token straddles the edge.
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,20 +61,42 @@ class Renderer:
         messages = record.get("messages") or []
         if not messages or messages[-1].get("role") != "assistant":
             return Drop("no-answer", "the last message is not an assistant turn")
+        return self._rendered(record, lambda: self._pieces(messages, record.get("tools")))
+
+    def whole(self, record: dict[str, Any]) -> Sample | Drop:
+        """The sample of a conversation, all tokens but the first to learn, whoever says them. One
+        that the assistant does not end is followed by what asks for its turn."""
+        messages = record.get("messages") or []
+        if not messages:
+            return Drop("no-message")
+        asks = messages[-1].get("role") != "assistant"
+
+        def pieces() -> list[tuple[str, bool]]:
+            return [(self.template(messages, record.get("tools"), prompt=asks), False)]
+
+        sample = self._rendered(record, pieces)
+        if isinstance(sample, Drop):
+            return sample
+        return replace(sample, spans=[(1, len(sample.ids), 1.0)])
+
+    def _rendered(
+        self, record: dict[str, Any], pieces: Callable[[], list[tuple[str, bool]]]
+    ) -> Sample | Drop:
+        messages = record["messages"]
         found = _marks(messages)
         if found:
             return Drop("special-token", f"the text holds {found}")
         if any(part.get("type") == "video" for part in _parts(messages)):
             return Drop("video", "videos are not packed yet")
         try:
-            pieces = self._pieces(messages, record.get("tools"))
+            cut = pieces()
         except ValueError as error:
             return Drop("template", str(error))
         try:
             references, grids = self._media(messages)
         except ValueError as error:
             return Drop("image", str(error))
-        return self._sample(str(record.get("id", "")), pieces, references, grids)
+        return self._sample(str(record.get("id", "")), cut, references, grids)
 
     def _pieces(self, messages: list[dict], tools: Any) -> list[tuple[str, bool]]:
         """The rendered text in order, cut into (text, learnt)."""

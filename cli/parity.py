@@ -1,0 +1,78 @@
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qvl.errors import UserError
+from qvl.io import images
+from qvl.model.layout import parse_layout
+from qvl.model.shape import load_shape
+from qvl.pack.render import Renderer
+from qvl.parity import compare, records
+from qvl.parity.huggingface import HuggingFace
+from qvl.parity.megatron import Megatron
+
+from .options import AllowRemote, Layout, MediaRoot, OnError, Output, Plain, Rejects, Report
+from .session import session
+
+
+def command(
+    model: Annotated[str, typer.Argument(metavar="DIR", help="Hugging Face folder")],
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE]...", help="Records, plain or zstd")
+    ] = None,
+    output: Output = "-",
+    layout: Layout = "",
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="What Megatron reads, in place of the same folder"),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(metavar="X", help="Largest difference, in nats (our choice)")
+    ] = compare.TOLERANCE,
+    media_root: MediaRoot = None,
+    allow_remote: AllowRemote = False,
+    rejects: Rejects = None,
+    on_error: OnError = "stop",
+    plain: Plain = False,
+    report: Report = None,
+) -> None:
+    """Compare the log-probabilities of records in transformers and in Megatron.
+
+    Every token but the first is compared, whoever says it, in fp32: first the ids, then what each
+    side gives them. transformers renders, tokenises and cuts images with its own code; Megatron
+    gets what qvl pack makes of the record, shared among the processes of --layout. Writes the
+    records with scores["parity"]: tokens, largest and mean difference of text, of text after an
+    image, of special tokens and of tool calls and answers. Status 3 where the ids differ or a
+    difference is over --tolerance; the summary names the first.
+
+    \b
+    Examples:
+        $ qvl parity twin test.jsonl.zst | zstdcat
+        $ qvl parity twin --layout tp=2,pp=2 test.jsonl.zst -o compared.jsonl.zst
+    """
+    other = against or model
+    shape, wanted = load_shape(Path(other)), parse_layout(layout)
+    wanted.check(shape, wanted.fewest_ranks)
+    if tolerance < 0:
+        raise UserError(f"--tolerance {tolerance}: at least 0")
+    root = images.root_of(files, media_root)
+    totals = compare.Totals(tolerance)
+    with session(
+        "parity",
+        files,
+        output,
+        rejects=rejects,
+        on_error=on_error,
+        plain=plain,
+        report=report,
+        config={"model": model, "against": other, "layout": layout, "tolerance": tolerance},
+        sound=True,
+        conserves=True,
+    ) as run:
+        theirs = HuggingFace(Path(model), root, allow_remote=allow_remote)
+        ours = Megatron(model=other, layout=layout, media_root=str(root), allow_remote=allow_remote)
+        render = Renderer(Path(other), media_root=root, allow_remote=allow_remote)
+        run.write(records.compared(run, theirs, ours, render, totals))
+        run.note(**totals.facts())
+    totals.check()

@@ -1,0 +1,101 @@
+"""Log-probabilities of two sides, token by token, summed up by what kind of token it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qvl.errors import CheckFailed
+
+TOLERANCE = 1e-4  # in fp32, in nats: our choice; implementations differ by some 1e-6
+CLASSES = ("text", "after-image", "special", "tool")
+
+
+@dataclass
+class Difference:
+    """Between the log-probabilities of some tokens, in nats."""
+
+    tokens: int = 0
+    sum: float = 0.0
+    largest: float = 0.0
+
+    def add(self, difference: float) -> None:
+        self.tokens += 1
+        self.sum += difference
+        # A comparison with not-a-number is false: what is none must not look like agreement.
+        if not difference <= self.largest:
+            self.largest = difference
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "tokens": self.tokens,
+            "largest": self.largest,
+            "mean": self.sum / max(1, self.tokens),
+        }
+
+
+class Totals:
+    """What all records showed."""
+
+    def __init__(self, tolerance: float) -> None:
+        self.tolerance = tolerance
+        self.classes = {name: Difference() for name in CLASSES}
+        self.over = 0  # records
+        self.first = ""
+
+    def add(self, name: str, kinds: Sequence[str], ours: Any, theirs: Any) -> dict[str, Any]:
+        """Compare a record; return its row. kinds: the class of each token, as many as there are
+        log-probabilities on either side."""
+        own = {kind: Difference() for kind in CLASSES}
+        worst, place = 0.0, 0
+        for index, (kind, one, other) in enumerate(zip(kinds, ours, theirs, strict=True)):
+            difference = abs(float(one) - float(other))
+            own[kind].add(difference)
+            self.classes[kind].add(difference)
+            if not difference <= worst:
+                worst, place = difference, index
+        if not worst <= self.tolerance:
+            self.differ(name, f"{worst:.3g} at token {place + 1}, {kinds[place]}")
+        return {kind: each.row() for kind, each in own.items() if each.tokens}
+
+    def differ(self, name: str, what: str) -> None:
+        self.over += 1
+        self.first = self.first or f"record {name!r}: {what}"
+
+    def facts(self) -> dict[str, str]:
+        """For the summary: the largest and the mean difference of each class that there was."""
+        return {
+            kind: f"{each.largest:.3g} (mean {each.sum / each.tokens:.2g} of {each.tokens:,})"
+            for kind, each in self.classes.items()
+            if each.tokens
+        }
+
+    def check(self) -> None:
+        """CheckFailed where a record differs by more than the tolerance."""
+        if self.over:
+            raise CheckFailed(
+                f"{self.over:,} records differ by more than {self.tolerance:g}; the first: {self.first}"
+            )
+
+
+def kinds(ids: Sequence[int], special: dict[int, str]) -> list[str]:
+    """The class of each token but the first. special: the special tokens by their ids."""
+    out, image, tool = [], False, False
+    for token in ids:
+        name = special.get(token, "")
+        if name in ("<tool_call>", "<tool_response>"):
+            tool = True
+        elif name in ("</tool_call>", "</tool_response>"):
+            tool = False
+        image = image or name in ("<|image_pad|>", "<|video_pad|>")
+        out.append("special" if name else "tool" if tool else "after-image" if image else "text")
+    return out[1:]
+
+
+def first_difference(ours: Sequence[int], theirs: Sequence[int]) -> str | None:
+    """Where two lists of ids part; None where they do not."""
+    for place, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+        if one != other:
+            return f"token {place} is {one} here and {other} there"
+    if len(ours) != len(theirs):
+        return f"{len(ours)} tokens here and {len(theirs)} there"
+    return None

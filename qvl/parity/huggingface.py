@@ -1,0 +1,66 @@
+"""transformers' side: its template, its tokenizer, its image processor, its model, in fp32."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from qvl.errors import need
+from qvl.io import images
+
+PAD = "<|image_pad|>"
+
+
+class HuggingFace:
+    """The model of a folder, as transformers has it."""
+
+    def __init__(self, model: Path, media_root: Path, *, allow_remote: bool = False) -> None:
+        self.torch: Any = need("torch", extra="train")
+        transformers: Any = need("transformers", extra="train")
+        transformers.utils.logging.disable_progress_bar()
+        self.media_root, self.allow_remote = media_root, allow_remote
+        self.tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+        # The other backend needs torchvision, and rounds its resizing otherwise.
+        self.processor = transformers.AutoImageProcessor.from_pretrained(model, backend="pil")
+        self.model = transformers.AutoModelForImageTextToText.from_pretrained(
+            model, dtype=self.torch.float32, attn_implementation="sdpa"
+        ).eval()
+
+    @property
+    def special(self) -> dict[int, str]:
+        """The special tokens by their ids."""
+        return {number: str(token) for number, token in self.tokenizer.added_tokens_decoder.items()}
+
+    def __call__(self, record: dict[str, Any]) -> tuple[list[int], Any]:
+        """The ids of the record's tokens (T,), and the log-probabilities (T - 1,) of all but the
+        first. ValueError where the template or the processor refuses it."""
+        torch = self.torch
+        messages = record["messages"]
+        text = self.tokenizer.apply_chat_template(
+            messages,
+            tools=record.get("tools") or None,
+            tokenize=False,
+            add_generation_prompt=messages[-1]["role"] != "assistant",
+        )
+        seen: dict[str, Any] = {}
+        references = [
+            part["image"]
+            for message in messages
+            if isinstance(message.get("content"), list)
+            for part in message["content"]
+            if part.get("type") == "image"
+        ]
+        if references:
+            pictures = [
+                images.load(reference, self.media_root, allow_remote=self.allow_remote)
+                for reference in references
+            ]
+            seen = dict(self.processor(images=pictures, return_tensors="pt"))
+            counts = iter((seen["image_grid_thw"].prod(1) // self.processor.merge_size**2).tolist())
+            text = re.sub(re.escape(PAD), lambda _: PAD * next(counts), text)
+        ids = torch.tensor([self.tokenizer(text, add_special_tokens=False)["input_ids"]])
+        if references:
+            seen["mm_token_type_ids"] = (ids == self.tokenizer.convert_tokens_to_ids(PAD)).int()
+        with torch.no_grad():
+            logits = self.model(input_ids=ids, use_cache=False, **seen).logits[0, :-1]
+        spoken = logits.float().log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
+        return ids[0].tolist(), spoken

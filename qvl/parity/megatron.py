@@ -1,0 +1,83 @@
+"""Megatron's side, at any layout: ranks that are started for it read packed records and write what
+they find.
+
+Run as `python -m qvl.parity.megatron FOLDER` by each rank; `Megatron` starts them.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+
+from qvl.errors import UserError
+from qvl.io import jsonl, packed
+from qvl.io.packed import Sample
+from qvl.io.patches import ImageLoader, load_rules
+from qvl.jobs import launch
+from qvl.model.layout import parse_layout
+
+JOB, RECORDS, FOUND = "job.json", "records.jsonl.zst", "found.jsonl.zst"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Megatron:
+    """The model of a folder, shared as `layout` says, in fp32."""
+
+    model: str
+    layout: str
+    media_root: str
+    allow_remote: bool = False
+
+    def __call__(self, samples: Iterable[Sample]) -> Iterator[list[float]]:
+        """The log-probabilities of each sample's learnt tokens. UserError where the ranks fail."""
+        with tempfile.TemporaryDirectory(prefix="qvl-parity-") as name:
+            folder = Path(name)
+            lines = (packed.join(sample.id, [sample]) for sample in samples)
+            jsonl.write(lines, str(folder / RECORDS))
+            (folder / JOB).write_bytes(orjson.dumps(asdict(self)))
+            ranks = parse_layout(self.layout).fewest_ranks
+            status = launch.launch(ranks, ["-m", "qvl.parity.megatron", name])
+            if status:
+                raise UserError(f"--layout {self.layout}: a rank ended with status {status}")
+            for row in jsonl.read(str(folder / FOUND)):
+                yield row["spoken"]
+
+
+def main(folder: Path) -> None:
+    """One rank."""
+    import torch
+
+    from qvl.megatron import parallel, training, weights
+    from qvl.model.batch import make_batch
+    from qvl.model.folder import Folder
+    from qvl.model.shape import load_shape
+
+    job = Megatron(**orjson.loads((folder / JOB).read_bytes()))
+    model, layout = Path(job.model), parse_layout(job.layout)
+    images = ImageLoader(load_rules(model), Path(job.media_root), job.allow_remote)
+    parallel.start(layout)
+    shape = load_shape(model)
+    built = training.build_model(shape, layout, torch.float32).to(parallel.device())
+    weights.load(built, Folder(model))
+
+    def found() -> Iterator[dict]:
+        for line in jsonl.read(str(folder / RECORDS)):
+            batch = make_batch(line, shape, images(line).__getitem__)
+            losses = training.cross_entropies(built, batch)
+            lists = parallel.gather(None if losses is None else (-losses).tolist())
+            yield {"id": line["id"], "spoken": next(each for each in lists if each is not None)}
+
+    rows = found()
+    if parallel.rank() == 0:
+        jsonl.write(rows, str(folder / FOUND))
+    else:
+        for _ in rows:
+            pass
+    parallel.finish()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,138 @@
+"""`qvl parity`: equal where it is equal, and what is wrong is found and named."""
+
+import json
+import re
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from shells import shell
+
+from qvl.io import jsonl
+from qvl.parity import compare
+from qvl.tiny import data, model
+
+TOOL = {"type": "function", "function": {"name": "zoom", "parameters": {"type": "object"}}}
+CALL = {"type": "function", "function": {"name": "zoom", "arguments": {"x": 1}}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A twin that two tensor-parallel ranks can share, one with experts, and records."""
+    made = tmp_path_factory.mktemp("parity")
+    for name, moe in (("twin", False), ("moe", True)):
+        (made / name).mkdir()
+        model.write(made / name, "s", moe=moe, thinking=False, seed=0)
+    data.write(made, data.DataPlan(names=["digit", "add"], train=2, test=4, defect_share=0))
+    records = list(jsonl.read(str(made / "test.jsonl.zst")))
+    pictures = [part for each in records for part in data_parts(each) if part["type"] == "image"]
+    several = [*pictures[:2], {"type": "text", "text": "Which is larger?"}]
+    turns = [
+        {"role": "user", "content": [pictures[0], {"type": "text", "text": "Look closer."}]},
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        {"role": "tool", "content": "done"},
+        {"role": "assistant", "content": "It is a seven."},
+    ]
+    records += [
+        {"id": "several", "messages": [{"role": "user", "content": several}]},
+        {"id": "tool", "messages": turns, "tools": [TOOL]},
+    ]
+    jsonl.write(records, str(made / "records.jsonl.zst"))
+    return made
+
+
+def data_parts(record):
+    content = record["messages"][0]["content"]
+    return content if isinstance(content, list) else []
+
+
+def test_the_examples_run(folder, command_module):
+    for line in re.findall(r"^ *\$ (.+)$", command_module("parity").command.__doc__, re.M):
+        done = shell(folder)(line, OMP_NUM_THREADS="1")
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"), [("twin", "tp=2,pp=2,cp=2"), ("moe", "ep=2"), ("twin", "")]
+)
+def test_text_images_several_images_and_tool_calls_are_equal(folder, name, layout):
+    words = f"--layout {layout}" if layout else ""
+    done = shell(folder)(
+        f"qvl parity {name} {words} records.jsonl.zst -o out.zst", OMP_NUM_THREADS="1"
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {each["id"]: each["scores"]["parity"] for each in jsonl.read(str(folder / "out.zst"))}
+    assert {kind for row in rows.values() for kind in row} == set(compare.CLASSES)
+    assert all(each["largest"] < 1e-5 for row in rows.values() for each in row.values())
+
+
+def spoil_template(other):
+    path = other / "chat_template.jinja"
+    path.write_text(path.read_text().replace("<|im_start|>", "<|im_start|> "))
+
+
+def spoil_preprocessing(other):
+    path = other / "preprocessor_config.json"
+    config = json.loads(path.read_text())
+    config["image_mean"] = [0.4, 0.5, 0.5]
+    path.write_text(json.dumps(config))
+
+
+def spoil_image_sizes(other):
+    path = other / "preprocessor_config.json"
+    config = json.loads(path.read_text())
+    config["size"]["shortest_edge"] *= 16
+    path.write_text(json.dumps(config))
+
+
+def spoil_rope(other):
+    path = other / "config.json"
+    config = json.loads(path.read_text())
+    text = config["text_config"]
+    rope = text.get("rope_parameters") or text["rope_scaling"]
+    # The last frequencies of a section turn too slowly for small images to show them.
+    rope["mrope_section"] = [sum(rope["mrope_section"]) - 2, 1, 1]
+    path.write_text(json.dumps(config))
+
+
+def spoil_one_tensor(other):
+    path = other / "model.safetensors"
+    tensors = load_file(path)
+    name = "model.language_model.layers.1.self_attn.k_proj.weight"
+    tensors[name] = torch.roll(tensors[name], 1, 0)
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (spoil_template, "token "),
+        (spoil_preprocessing, "after-image"),
+        (spoil_image_sizes, "token "),
+        (spoil_rope, "at token"),
+        (spoil_one_tensor, "at token"),
+    ],
+)
+def test_what_is_wrong_is_found(folder, tmp_path, spoil, told):
+    shutil.copytree(folder / "twin", tmp_path / "other")
+    spoil(tmp_path / "other")
+    line = f"qvl parity twin --against {tmp_path}/other records.jsonl.zst | zstdcat > /dev/null"
+    done = shell(folder)(line, OMP_NUM_THREADS="1")
+    assert done.returncode == 3, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "records differ by more than 0.0001; the first: record" in last and told in last
+
+
+def test_the_class_of_each_token_but_the_first():
+    special = {9: "<|image_pad|>", 7: "<tool_call>", 8: "</tool_call>"}
+    assert compare.kinds([1, 2, 9, 9, 3, 7, 4, 8, 5], special) == [
+        *("text", "special", "special", "after-image"),
+        *("special", "tool", "special", "after-image"),
+    ]
+
+
+def test_not_a_number_is_no_agreement():
+    totals = compare.Totals(1.0)
+    totals.add("a", ["text"], [float("nan")], [0.0])
+    assert totals.over == 1
