@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 LENGTH = struct.Struct(">Q")
+PR_SET_PDEATHSIG = 1
 MOST = 128  # records of a batch
 BATCH_SECONDS = 0.05  # a batch that took longer to come together is too large
 _END = object()
@@ -107,8 +108,8 @@ class Processes:
                     process_group=0,
                 )
                 self._all.append(process)
-                _send(_pipe(process.stdin), pickle.dumps(sys.path))
-                _send(_pipe(process.stdin), pickled)
+                send(_pipe(process.stdin), pickle.dumps(sys.path))
+                send(_pipe(process.stdin), pickled)
                 self._idle.put(process)
         except BaseException:
             self.close()
@@ -121,8 +122,8 @@ class Processes:
             self._idle.put(process)  # the next thread that waits must wake as well
             return Reply([], None)
         try:
-            _send(_pipe(process.stdin), pickle.dumps(records, pickle.HIGHEST_PROTOCOL))
-            reply = pickle.loads(_receive(_pipe(process.stdout)))
+            send(_pipe(process.stdin), pickle.dumps(records, pickle.HIGHEST_PROTOCOL))
+            reply = pickle.loads(receive(_pipe(process.stdout)))
         except (EOFError, OSError):
             if self._closing.is_set():
                 return Reply([], None)
@@ -154,11 +155,11 @@ def serve() -> None:
     source, target = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what a function prints must not stand among the replies
     with contextlib.suppress(EOFError, BrokenPipeError):
-        sys.path[:] = pickle.loads(_receive(source))
-        function = pickle.loads(_receive(source))
+        sys.path[:] = pickle.loads(receive(source))
+        function = pickle.loads(receive(source))
         while True:
-            reply = _do(function, pickle.loads(_receive(source)))
-            _send(target, pickle.dumps(reply, pickle.HIGHEST_PROTOCOL))
+            reply = _do(function, pickle.loads(receive(source)))
+            send(target, pickle.dumps(reply, pickle.HIGHEST_PROTOCOL))
 
 
 def _do(function: Function, records: list[dict]) -> Reply:
@@ -178,13 +179,21 @@ def _pipe(end: IO[bytes] | None) -> IO[bytes]:
     return end
 
 
-def _send(pipe: IO[bytes], data: bytes) -> None:
+def end_with_parent(number: int) -> None:
+    """Have this process get signal `number` when the thread that started it ends (Linux)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+
+
+def send(pipe: IO[bytes], data: bytes) -> None:
     pipe.write(LENGTH.pack(len(data)))
     pipe.write(data)
     pipe.flush()
 
 
-def _receive(pipe: IO[bytes]) -> bytes:
+def receive(pipe: IO[bytes]) -> bytes:
     """One message; EOFError where the other end is gone."""
     return _exactly(pipe, LENGTH.unpack(_exactly(pipe, LENGTH.size))[0])
 

@@ -1,7 +1,6 @@
 """The ranks of one machine, for `--nproc N`: the same command N times, and one exit status."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -14,10 +13,10 @@ from pathlib import Path
 from types import FrameType
 
 from qvl.errors import UserError
+from qvl.processes import end_with_parent
 
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 10  # for the others to end by themselves when one has ended badly
-PR_SET_PDEATHSIG = 1
 VOICE_SECONDS = 2.0
 VOICE = "QVL_LAUNCH_VOICE"  # the file that the rank which tells of an error makes
 
@@ -107,7 +106,7 @@ def _launch(argv: list[str], count: int, shared: dict[str, str]) -> int:
                 "LOCAL_WORLD_SIZE": str(count),
                 "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(count))),
             },
-            preexec_fn=_end_with_parent,
+            preexec_fn=lambda: end_with_parent(signal.SIGTERM),  # also of a launcher that is killed
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # a terminal's Ctrl-C comes once, through pass_on
         )
@@ -149,9 +148,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def _end_with_parent() -> None:
-    """A rank must not outlive a launcher that was killed (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

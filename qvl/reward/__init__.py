@@ -18,7 +18,7 @@ REWARDS = {  # a verifier's name, or the task that it judges -> where; imported 
     "choice": "qvl.reward.choice:score",
     "boxes": "qvl.reward.grounding:score",
     "list": "qvl.reward.items:score",
-    "math": "qvl.reward.number:score",
+    "math": "qvl.reward.mathematics:score",
     "caption": "qvl.reward.items:score",
     "counting": "qvl.reward.counting:score",
     "grounding": "qvl.reward.grounding:score",

@@ -1,6 +1,7 @@
 """The letter of a multiple choice."""
 
 import re
+from functools import lru_cache
 
 from qvl.reward import Unverifiable, reference
 from qvl.reward.extract import final
@@ -23,6 +24,7 @@ def extract(response: dict) -> str | None:
     return letter(final(response))
 
 
+@lru_cache(maxsize=1 << 12)
 def letter(text: str) -> str | None:
     """The one letter that a text chooses; None for none or several."""
     for pattern in (_ALONE, _NAMED, _LEADING):

@@ -6,11 +6,25 @@ _LEAD = re.compile(r"^(?:the\s+)?(?:final\s+)?answer(?:\s+is\b|\s*:)\s*:?\s*", r
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 
+# The answer that was asked for last: it is asked for twice, to be judged and to be shown.
+_latest: tuple[str | None, str] = None, ""
+
+
 def final(response: dict) -> str:
     """The last \\boxed{}, else the last <answer>, else the last line; "" where there is none.
 
     Thinking is left out; an answer that was cut while thinking has no final answer.
     """
+    global _latest
+    content = response.get("content")
+    known, answer = _latest
+    if known is not content or content is None:  # the very same string, so no comparison
+        answer = _final(response)
+        _latest = content, answer
+    return answer
+
+
+def _final(response: dict) -> str:
     text = spoken(response)
     boxed = last_boxed(text)
     if boxed is not None:

@@ -6,9 +6,11 @@ ran out of its own time, has a reward; a verifier that failed gives none, and ne
 
 import math
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +24,7 @@ MAX_ERROR_RATE = 0.05  # of the responses: our choice
 ENOUGH = 200  # verdicts from which on the rate of errors is trusted before the end: our choice
 MAX_TOLD = 200  # characters of an error
 AGAIN_SECONDS = 1.0  # a verifier that swallows the first alarm gets another
+SET_EVERY = 0.05  # seconds
 
 
 class OutOfTime(BaseException):
@@ -75,58 +78,95 @@ def judge(
     """
     verifier = name or record.get("task") or ""
 
-    def failed(status: Literal["timeout", "error"], detail: str) -> Verdict:
-        return Verdict(verifier, status, None, None, " ".join(detail.split())[:MAX_TOLD])
-
     try:
         if not verifier:
             raise Unverifiable("no task, which names the verifier")
-        module = _module(verifier)
-        own = getattr(module, "judge", None)  # such a one tells more, and keeps time itself
-        if own is not None:
-            said = own(record, response)
+        found = _found(verifier)
+        if found.judge is not None:
+            said = found.judge(record, response)
             return Verdict(verifier, said.status, said.reward, said.extracted, said.detail)
-        score = reward.find(verifier)
-        _set_alarm(seconds)
+        _clock.start(seconds)
         try:
-            value = _number(score(record, response))
-            extracted = getattr(module, "extract", final)(response)
+            value = _number(found.score(record, response))
+            extracted = found.extract(response)
         finally:
-            _set_alarm(0)
+            _clock.stop()
         return Verdict(verifier, "ok", value, extracted)
-    except OutOfTime:
-        return failed("timeout", f"no verdict within {seconds:g} s")
+    except (OutOfTime, TimeoutError):
+        return _failed(verifier, "timeout", f"no verdict within {seconds:g} s")
     except Unverifiable as error:
-        return failed("error", str(error))
+        return _failed(verifier, "error", str(error))
     except UserError:
         raise
     except Exception as error:  # noqa: BLE001 (a verifier's crash is a result, told and counted)
-        return failed("error", f"{type(error).__name__}: {error}")
+        return _failed(verifier, "error", f"{type(error).__name__}: {error}")
 
 
-def _module(verifier: str) -> Any:
-    """The module of a verifier of ours; None for a user's function, which is only a function."""
+def _failed(verifier: str, status: Literal["timeout", "error"], detail: str) -> Verdict:
+    return Verdict(verifier, status, None, None, " ".join(detail.split())[:MAX_TOLD])
+
+
+class _Found(NamedTuple):
+    """What a verifier's module has, or a user's function alone."""
+
+    score: reward.Reward
+    judge: Callable[[dict, dict], Any] | None
+    """Tells more, and keeps time itself."""
+    extract: Callable[[dict], Any]
+
+
+@lru_cache(maxsize=64)
+def _found(verifier: str) -> _Found:
+    score = reward.find(verifier)
     where = reward.REWARDS.get(verifier)
-    return import_module(where.partition(":")[0]) if where else None
+    module = import_module(where.partition(":")[0]) if where else None
+    return _Found(score, getattr(module, "judge", None), getattr(module, "extract", final))
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool):
         return float(value)
-    if not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1:
+    # In this order: comparisons are quick, and with not-a-number false.
+    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ValueError(f"it gave {value!r}; a reward is a number from 0 to 1")
     return float(value)
 
 
-def _ring(*_: object) -> None:
-    raise OutOfTime
+class _Clock:
+    """Raises OutOfTime in a verdict that takes too long, and again each second until it ends.
+
+    To set an alarm for each verdict would cost more than most verdicts do. One is set now and then;
+    when it rings it looks at how long the present verdict has had.
+    """
+
+    def __init__(self) -> None:
+        self._seconds, self._started, self._set_at = 0.0, 0.0, -math.inf
+        self._running = False
+
+    def start(self, seconds: float) -> None:
+        self._started = now = time.monotonic()
+        if seconds != self._seconds or now - self._set_at > SET_EVERY:
+            signal.signal(signal.SIGALRM, self._ring)  # a verifier may have set its own
+            signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)
+            self._seconds, self._set_at = seconds, now
+        self._running = True
+
+    def stop(self) -> None:
+        self._running = False
+
+    def _ring(self, *_: object) -> None:
+        self._set_at = -math.inf
+        if not self._running:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            return
+        left = self._started + self._seconds - time.monotonic()
+        if left > 0:
+            signal.setitimer(signal.ITIMER_REAL, left, AGAIN_SECONDS)
+        else:
+            raise OutOfTime
 
 
-def _set_alarm(seconds: float) -> None:
-    """Raise OutOfTime after so long, and again each second until it is set to 0."""
-    if signal.getsignal(signal.SIGALRM) is not _ring:
-        signal.signal(signal.SIGALRM, _ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)
+_clock = _Clock()
 
 
 class Totals:
