@@ -13,7 +13,14 @@ GRIDS = [(1, 4, 4), (1, 2, 6), (1, 4, 4), (1, 6, 4)]
 
 
 def write_checkpoint(
-    folder: Path, *, moe: bool, tied: bool, layers: int = 3, seed: int = 0
+    folder: Path,
+    *,
+    moe: bool,
+    tied: bool,
+    layers: int = 3,
+    seed: int = 0,
+    kv_heads: int = 2,
+    vision_heads: int = 2,
 ) -> Path:
     """Write one; every weight is random, norms and biases too, so that no mapping goes untested."""
     import transformers
@@ -23,8 +30,8 @@ def write_checkpoint(
         "vocab_size": VOCAB,
         "hidden_size": 64,
         "num_hidden_layers": layers,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
+        "num_attention_heads": 2 * kv_heads,
+        "num_key_value_heads": kv_heads,
         "head_dim": 16,
         "intermediate_size": 96,
         "max_position_embeddings": 512,
@@ -40,9 +47,9 @@ def write_checkpoint(
         text |= {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48}
     vision = {
         "depth": 3,
-        "hidden_size": 32,
+        "hidden_size": 16 * vision_heads,
         "intermediate_size": 48,
-        "num_heads": 2,
+        "num_heads": vision_heads,
         "patch_size": PATCH,
         "out_hidden_size": 64,
         "num_position_embeddings": 36,

@@ -7,12 +7,11 @@ from safetensors.torch import load_file, save_file
 from test_equals_transformers import build
 
 
-def there_and_back(folder, target):
+def there_and_back(folder, target, layout=""):
     from qvl.megatron import weights
     from qvl.model.folder import Folder
 
-    source = Folder(folder)
-    source.write_like(target, weights.export(build(folder), source).__getitem__)
+    weights.write(build(folder, layout), Folder(folder), target)
 
 
 def same_bits(one, other):
@@ -29,6 +28,25 @@ def test_a_checkpoint_comes_back_bit_for_bit(ranks, request, tmp_path, kind):
     ranks(1, there_and_back, folder, tmp_path / "back")
     same_bits(folder, tmp_path / "back")
     assert (tmp_path / "back/config.json").read_text() == (folder / "config.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("count", "layout"), [(4, "tp=4"), (8, "tp=8"), (8, "tp=4,pp=2"), (4, "pp=4")]
+)
+def test_the_tower_and_the_rest_survive_every_split(ranks, tmp_path, count, layout):
+    """The tower has the 16 heads of the released models; its qkv is one tensor."""
+    folder = checkpoints.write_checkpoint(
+        tmp_path / "whole", moe=False, tied=True, layers=8, kv_heads=8, vision_heads=16
+    )
+    ranks(count, there_and_back, folder, tmp_path / "back", layout)
+    same_bits(folder, tmp_path / "back")
+    assert any(".attn.qkv." in name for name in load_file(folder / "model.safetensors"))
+
+
+@pytest.mark.parametrize("layout", ["ep=2,pp=2", "tp=2,ep=4"])
+def test_experts_survive_every_split(ranks, moe, tmp_path, layout):
+    ranks(4, there_and_back, moe, tmp_path / "back", layout)
+    same_bits(moe, tmp_path / "back")
 
 
 def test_bf16_and_experts_stored_in_out_come_back_bit_for_bit(ranks, moe, tmp_path):
