@@ -1,11 +1,42 @@
-from typing import Annotated
+import contextlib
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
-from qvl import stage
+from qvl import client, stage
+from qvl.client.cache import kept
+from qvl.curate import revision
 from qvl.curate.queries import QueryRules
+from qvl.errors import UserError
+from qvl.io import images
+from qvl.judge import panel
+from qvl.stage import Drop, Run
 
-from .options import Files, Jobs, OnError, Output, Plain, Rejects, Report, Shard
+from .options import (
+    AllowRemote,
+    Cache,
+    Concurrency,
+    Files,
+    FreeText,
+    Jobs,
+    JudgeModel,
+    JudgePrompt,
+    JudgeUrl,
+    MaxErrorRate,
+    MaxTotalTokens,
+    MediaRoot,
+    OnError,
+    Output,
+    Plain,
+    Rejects,
+    Report,
+    Resume,
+    Retries,
+    Seed,
+    Shard,
+    TimeoutSeconds,
+)
 from .session import session
 
 
@@ -22,22 +53,58 @@ def command(
     one_question: Annotated[
         bool, typer.Option("--one-question", help="Drop what asks several questions at once")
     ] = QueryRules.one_question,
+    judge: JudgeUrl = None,
+    judge_model: JudgeModel = None,
+    judge_prompt: JudgePrompt = None,
+    least: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--min",
+            metavar="AXIS=X",
+            help="Drop what the judge scores lower: complexity, relevance",
+        ),
+    ] = None,
+    no_revision: Annotated[
+        bool, typer.Option("--no-revision", help="Drop ambiguous queries, do not revise them")
+    ] = False,
+    min_similarity: Annotated[
+        float,
+        typer.Option(metavar="X", help="Share of its text that a revision must keep (our choice)"),
+    ] = revision.MIN_SIMILARITY,
+    free_text: FreeText = False,
+    max_total_tokens: MaxTotalTokens = None,
+    max_error_rate: MaxErrorRate = panel.MAX_ERROR_RATE,
+    concurrency: Concurrency = client.CONCURRENCY,
+    retries: Retries = client.RETRIES,
+    timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
+    cache: Cache = None,
+    seed: Seed = 0,
+    media_root: MediaRoot = None,
+    allow_remote: AllowRemote = False,
     jobs: Jobs = 1,
     rejects: Rejects = None,
     on_error: OnError = "stop",
     shard: Shard = None,
+    resume: Resume = False,
     plain: Plain = False,
     report: Report = None,
 ) -> None:
     """Drop queries that are not worth a response.
 
-    Reads records and writes those that pass, unchanged and in order; the rest goes to --rejects with
-    one of these reasons: no-query (no user turn), empty, no-substance (a greeting, a placeholder, a
-    web page's furniture, an address), vague (points at something that nothing names), missing-image
-    (speaks of an image that is not there), denies-image, too-long, no-answer, several-questions.
+    Reads records and writes those that pass, in order; the rest goes to --rejects with one of these
+    reasons: no-query (no user turn), empty, no-substance (a greeting, a placeholder, a web page's
+    furniture, an address), vague (points at something that nothing names), missing-image (speaks of
+    an image that is not there), denies-image, too-long, no-answer, several-questions. The rules
+    need no model and know some fifteen languages; records that pass them alone are unchanged.
 
-    The rules need no model and know some fifteen languages. They drop what is surely worthless and
-    leave the rest to a judge. The papers publish no rules, so these are our choice.
+    With --judge, what the rules keep is shown to a model, with its images. It drops no-substance,
+    not-verifiable and, with --min, low-complexity and low-relevance. An ambiguous query is replaced
+    by the judge's minimal revision, unless that changes a number, a negation, a quotation, an answer
+    option and the like, or too much of the text: then it is dropped as ambiguous. The scores, and a
+    revised query as it was, stand in scores["filter-queries"]. A reply that cannot be read is asked
+    for again; after that the record is rejected as no-verdict, and too many of those are status 4.
+
+    The report publishes no rule, prompt, scale or threshold, so these are our choice.
 
     \b
     Examples:
@@ -46,17 +113,101 @@ def command(
         $ qvl filter-queries --rejects bad.jsonl.zst records.jsonl.zst -o queries.jsonl.zst
     """
     rules = QueryRules(max_chars=max_chars, need_answer=need_answer, one_question=one_question)
-    with session(
-        "filter-queries",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        shard=shard,
-        plain=plain,
-        report=report,
-        sound=True,
-        conserves=True,
-        config=vars(rules),
-    ) as run:
-        run.write(stage.keep(run, rules, jobs=jobs))
+    if not judge and (resume or least or max_total_tokens):
+        raise UserError("--resume, --min and --max-total-tokens go with --judge URL")
+    with contextlib.ExitStack() as stack:
+        judged, config = None, dict(vars(rules))
+        if judge:
+            budget = client.Budget(max_total_tokens)
+            answers = stack.enter_context(kept(cache, output, resume=resume))
+            judged = _judge(
+                stack,
+                judge,
+                judge_model or [],
+                prompt=judge_prompt,
+                free_text=free_text,
+                seed=seed,
+                rules=rules,
+                least=least or [],
+                revise=not no_revision,
+                min_similarity=min_similarity,
+                concurrency=concurrency,
+                retries=retries,
+                timeout_seconds=timeout_seconds,
+                root=images.root_of(files, media_root),
+                allow_remote=allow_remote,
+                cache=answers,
+                budget=budget,
+            )
+            config |= {
+                "judge": judged.judge.name,
+                "prompt": judged.judge.prompt.identity,
+                "min": dict(judged.least),
+                "revise": judged.revise,
+                "min_similarity": min_similarity,
+            }
+        run = stack.enter_context(
+            session(
+                "filter-queries",
+                files,
+                output,
+                rejects=rejects,
+                on_error=on_error,
+                shard=shard,
+                plain=plain,
+                report=report,
+                resume=resume,
+                journal=judged is not None,
+                seed=seed if judged else None,
+                sound=True,
+                conserves=True,
+                config=config,
+            )
+        )
+        if judged is None:
+            run.write(stage.keep(run, rules, jobs=jobs))
+            return
+        run.write(_watched(run, judged, concurrency, max_error_rate))
+        run.note(**judged.judge.client.facts)
+
+
+def _judge(stack: contextlib.ExitStack, urls: list[str], models: list[str], **given: Any) -> Any:
+    """The rules and the judge, its client open until the stack ends."""
+    from qvl.curate.judged_queries import JudgedQueries
+    from qvl.judge import Judge, Manner
+    from qvl.judge.prompt import Prompt
+
+    path = given.pop("prompt")
+    prompt = Prompt.file(path) if path else Prompt.named("judge/query")
+    manner = Manner(seed=given.pop("seed"), free_text=given.pop("free_text"))
+    about = {name: given.pop(name) for name in ("rules", "least", "revise", "min_similarity")}
+    about["least"] = dict(_bound(word) for word in about["least"])
+    clients = panel.opened(stack, urls, models, **given)
+    if len(clients) > 1:
+        raise UserError("filter-queries asks one judge: give one --judge-model")
+    return JudgedQueries(judge=Judge(clients[0], prompt, manner), **about)
+
+
+def _watched(run: Run, judged: Any, concurrency: int, max_error_rate: float) -> Iterator[dict]:
+    """The stream; too many records without a verdict end it."""
+    from qvl.curate.judged_queries import NO_VERDICT
+
+    tolerance = panel.Tolerance(max_error_rate)
+
+    def watch(result: dict | Drop) -> None:
+        wrong = isinstance(result, Drop) and result.reason == NO_VERDICT
+        tolerance.count(
+            int(not wrong), int(wrong), result.detail if isinstance(result, Drop) else ""
+        )
+
+    return stage.begun(run, judged.begin, concurrency=concurrency, watch=watch)
+
+
+def _bound(word: str) -> tuple[str, float]:
+    axis, equals, value = word.partition("=")
+    try:
+        if equals:
+            return axis, float(value)
+    except ValueError:
+        pass
+    raise UserError(f"--min {word}: say AXIS=X, such as complexity=2")

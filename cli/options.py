@@ -87,3 +87,26 @@ Layout = Annotated[
         help="How processes share the model; the rest is data parallel. sp=0: no sequence parallelism",
     ),
 ]
+JudgeUrl = Annotated[
+    list[str] | None,
+    typer.Option("--judge", metavar="URL", help="Ask a model served here; repeat it for several"),
+]
+JudgeModel = Annotated[
+    list[str] | None,
+    typer.Option("--judge-model", metavar="NAME", help="The judge's name, if several are served"),
+]
+JudgePrompt = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="The judge's fields and instructions, in place of ours"),
+]
+FreeText = Annotated[
+    bool, typer.Option("--free-text", help="Ask for no JSON schema: for a judge that thinks aloud")
+]
+MaxTotalTokens = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Ask no more once so many were read and written"),
+]
+MaxErrorRate = Annotated[
+    float,
+    typer.Option(metavar="X", min=0, max=1, help="Stop when more have no verdict (our choice)"),
+]

@@ -91,7 +91,7 @@ def split(
         for record in run:
             name = choose(record)
             if isinstance(name, Drop):
-                run.reject(record, *name)
+                run.reject(record, name.reason, name.detail)
                 continue
             writer(name).write(record)
             run.put(record)

@@ -36,8 +36,8 @@ def test_an_image_is_found_equal_or_smaller_but_not_another(pictures):
     images.add(record("?", "disc.png"), pictures, EVAL)
     stage = Contamination(Grams(13, 10), everything, images)
     equal, smaller = stage(record("?", "disc.png")), stage(record("?", "disc.jpg"))
-    assert equal[:2] == ("image", "eval.jsonl 'e1': equals disc.png")
-    assert smaller[:2] == ("image", "eval.jsonl 'e1': disc.jpg looks like disc.png")
+    assert equal and equal[:2] == ("image", "eval.jsonl 'e1': equals disc.png")
+    assert smaller and smaller[:2] == ("image", "eval.jsonl 'e1': disc.jpg looks like disc.png")
     assert stage(record("?", "box.png")) is None
 
 
