@@ -87,7 +87,7 @@ def _sharded(trainer: Trainer, *, loading: bool = False) -> dict[str, Any]:
 
 def _load(plan: dict[str, Any], path: Path) -> dict[str, Any]:
     path = path / "megatron"
-    if not (path / "common.pt").is_file():
+    if not (path / "metadata.json").is_file():
         raise UserError(f"{path}: no Megatron checkpoint")
     found: Any = dist_checkpointing.load(
         plan, str(path), strict=StrictHandling.ASSUME_OK_UNEXPECTED

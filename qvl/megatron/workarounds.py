@@ -14,6 +14,7 @@ import torch
 def install() -> None:
     _moe_without_transformer_engine()
     _optimizer_step_counts()
+    _padding_between_buckets()
     _results_of_a_save()
 
 
@@ -46,6 +47,42 @@ def _optimizer_step_counts() -> None:
 
     optimizer._set_main_param_and_optimizer_states = with_steps
     optimizer._steps_are_mended = True
+
+
+def _padding_between_buckets() -> None:
+    """A checkpoint's optimizer state is put together without the padding between buckets, but cut
+    where each parameter lies with it: those behind the first bucket are saved shifted.
+
+    There is a second bucket wherever stages share an embedding, that is, tied ones under pp > 1.
+    """
+    module: Any = importlib.import_module("megatron.core.optimizer.distrib_optimizer")
+    optimizer = module.DistributedOptimizer
+    if getattr(optimizer, "_padding_is_mended", False):
+        return
+    original = optimizer.get_parameter_state_dp_zero
+
+    def with_padding(self: Any, *args: Any, **kwargs: Any) -> Any:
+        state = original(self, *args, **kwargs)
+        for index, buffer in enumerate(self.buffers if state else ()):
+            for tensors in state[index].values():
+                for key, tensor in tensors.items():
+                    if torch.is_tensor(tensor) and len(tensor) == buffer.numel_unpadded:
+                        tensors[key] = _padded(tensor, buffer.buckets)
+        return state
+
+    optimizer.get_parameter_state_dp_zero = with_padding
+    optimizer._padding_is_mended = True
+
+
+def _padded(tensor: torch.Tensor, buckets: list[Any]) -> torch.Tensor:
+    """The values of all buckets (N,), each bucket as long as its buffer is."""
+    pieces = tensor.split([bucket.numel_unpadded for bucket in buckets])
+    out = tensor.new_zeros(sum(bucket.grad_data.numel() for bucket in buckets))
+    start = 0
+    for bucket, piece in zip(buckets, pieces, strict=True):
+        out[start : start + len(piece)] = piece
+        start += bucket.grad_data.numel()
+    return out
 
 
 def _results_of_a_save() -> None:

@@ -1,0 +1,55 @@
+"""A run saved at one layout goes on at another: weights, optimizer and schedule."""
+
+import checkpoints
+import pytest
+from test_equals_transformers import STEP, build
+from test_layouts import folders  # noqa: F401
+
+
+def train(folder, place, layout, steps, *, resume=False, save=False):
+    """Steps `steps` of a run; what the losses were, and the weights behind the last."""
+    from qvl.megatron import checkpoint, parallel, training, weights
+    from qvl.model.folder import Folder
+
+    wanted = training.Optimization(min_lr=1e-3, warmup_steps=2, steps=4, schedule="cosine", **STEP)
+    trainer = training.prepare(build(folder, layout), wanted)
+    if resume:
+        assert checkpoint.load(trainer, checkpoint.saved(place)[-1]) == {"step": steps[0] - 1}
+    rank, ranks = parallel.data_rank()
+    losses = []
+    for number in steps:
+        lines = [checkpoints.pack(10 * number + other) for other in range(2)]
+        mine = [checkpoints.batch(folder, line) for line in lines[rank::ranks]]
+        done = training.step(trainer, mine, len(mine), checkpoints.loss_weight(lines))
+        losses.append(done.loss)
+    if save:
+        checkpoint.save(trainer, place, {"step": steps[-1]}, keep=1)
+    return losses, weights.export(trainer.model, Folder(folder))
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        ("tied", (2, "tp=1"), (2, "tp=2")),
+        ("tied", (4, "tp=2,pp=2"), (1, "tp=1")),
+        ("untied", (2, "pp=2"), (2, "cp=2")),
+        ("moe", (2, "ep=2"), (4, "tp=2,ep=2,pp=2")),
+    ],
+)
+def test_a_run_goes_on_at_another_layout(ranks, folders, tmp_path, kind, before, after):  # noqa: F811
+    folder = folders[kind]
+    ((losses, expected),) = ranks(1, train, folder, tmp_path, "tp=1", (1, 2, 3, 4))
+    place = tmp_path / "saved"
+    ranks(before[0], saved_half, folder, place, before[1])
+    for again, tensors in ranks(after[0], resumed_half, folder, place, after[1]):
+        assert again == pytest.approx(losses[2:], rel=1e-5)
+        for name, tensor in tensors.items():
+            assert (tensor - expected[name]).abs().max() < 5e-6, name
+
+
+def saved_half(folder, place, layout):
+    return train(folder, place, layout, (1, 2), save=True)
+
+
+def resumed_half(folder, place, layout):
+    return train(folder, place, layout, (3, 4), resume=True)
