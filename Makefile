@@ -6,7 +6,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-engines bench lint man setup clean
+.PHONY: demo test test-engines test-newest bench lint man setup clean
 
 demo: setup  ## the recipe once through, from raw data to a scored model
 	examples/recipe.sh demo
@@ -18,6 +18,14 @@ test-engines: setup  ## installs vLLM and SGLang in environments of their own, a
 	$(BIN)/qvl doctor --install vllm --cpu
 	$(BIN)/qvl doctor --install sglang --cpu
 	$(BIN)/python -m pytest -m engines tests/engines
+
+# Its wheel is for Python 3.12, but apart from one helper, not used here, it runs on 3.11 as well.
+NEWEST := build/megatron-core-0.19.2
+test-newest: setup  ## the layouts on the newest megatron-core
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(NEWEST) --only-binary=:all: \
+		--python-version 3.12 --platform manylinux_2_28_x86_64 megatron-core==0.19.2
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(NEWEST) triton
+	PYTHONPATH=$(CURDIR)/$(NEWEST) $(BIN)/python -m pytest tests/megatron
 
 bench: setup  ## the figures of the README
 	$(BIN)/python -m pytest tests/bench --override-ini=python_files='bench_*.py' -s
