@@ -1,18 +1,19 @@
 import contextlib
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from qvl import client, stage
-from qvl.client.cache import kept
 from qvl.curate import revision
+from qvl.curate.judged_queries import NO_VERDICT, JudgedQueries
 from qvl.curate.queries import QueryRules
 from qvl.errors import UserError
-from qvl.io import images
-from qvl.judge import panel
+from qvl.judge import Judge, Manner, panel
+from qvl.judge.prompt import Prompt
 from qvl.stage import Drop, Run
 
+from . import judging
 from .options import (
     AllowRemote,
     Cache,
@@ -118,26 +119,30 @@ def command(
     with contextlib.ExitStack() as stack:
         judged, config = None, dict(vars(rules))
         if judge:
-            budget = client.Budget(max_total_tokens)
-            answers = stack.enter_context(kept(cache, output, resume=resume))
-            judged = _judge(
+            asked = judging.clients(
                 stack,
                 judge,
-                judge_model or [],
-                prompt=judge_prompt,
-                free_text=free_text,
-                seed=seed,
-                rules=rules,
-                least=least or [],
-                revise=not no_revision,
-                min_similarity=min_similarity,
+                judge_model,
+                files=files,
+                output=output,
+                resume=resume,
+                cache=cache,
+                media_root=media_root,
+                allow_remote=allow_remote,
+                max_total_tokens=max_total_tokens,
                 concurrency=concurrency,
                 retries=retries,
                 timeout_seconds=timeout_seconds,
-                root=images.root_of(files, media_root),
-                allow_remote=allow_remote,
-                cache=answers,
-                budget=budget,
+            )
+            if len(asked) > 1:
+                raise UserError("filter-queries asks one judge: give one --judge-model")
+            prompt = Prompt.file(judge_prompt) if judge_prompt else Prompt.named("judge/query")
+            judged = JudgedQueries(
+                rules=rules,
+                judge=Judge(asked[0], prompt, Manner(seed=seed, free_text=free_text)),
+                least=dict(map(judging.bound, least or [])),
+                revise=not no_revision,
+                min_similarity=min_similarity,
             )
             config |= {
                 "judge": judged.judge.name,
@@ -171,27 +176,10 @@ def command(
         run.note(**judged.judge.client.facts)
 
 
-def _judge(stack: contextlib.ExitStack, urls: list[str], models: list[str], **given: Any) -> Any:
-    """The rules and the judge, its client open until the stack ends."""
-    from qvl.curate.judged_queries import JudgedQueries
-    from qvl.judge import Judge, Manner
-    from qvl.judge.prompt import Prompt
-
-    path = given.pop("prompt")
-    prompt = Prompt.file(path) if path else Prompt.named("judge/query")
-    manner = Manner(seed=given.pop("seed"), free_text=given.pop("free_text"))
-    about = {name: given.pop(name) for name in ("rules", "least", "revise", "min_similarity")}
-    about["least"] = dict(_bound(word) for word in about["least"])
-    clients = panel.opened(stack, urls, models, **given)
-    if len(clients) > 1:
-        raise UserError("filter-queries asks one judge: give one --judge-model")
-    return JudgedQueries(judge=Judge(clients[0], prompt, manner), **about)
-
-
-def _watched(run: Run, judged: Any, concurrency: int, max_error_rate: float) -> Iterator[dict]:
+def _watched(
+    run: Run, judged: JudgedQueries, concurrency: int, max_error_rate: float
+) -> Iterator[dict]:
     """The stream; too many records without a verdict end it."""
-    from qvl.curate.judged_queries import NO_VERDICT
-
     tolerance = panel.Tolerance(max_error_rate)
 
     def watch(result: dict | Drop) -> None:
@@ -201,13 +189,3 @@ def _watched(run: Run, judged: Any, concurrency: int, max_error_rate: float) -> 
         )
 
     return stage.begun(run, judged.begin, concurrency=concurrency, watch=watch)
-
-
-def _bound(word: str) -> tuple[str, float]:
-    axis, equals, value = word.partition("=")
-    try:
-        if equals:
-            return axis, float(value)
-    except ValueError:
-        pass
-    raise UserError(f"--min {word}: say AXIS=X, such as complexity=2")

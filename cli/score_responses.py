@@ -1,12 +1,43 @@
+import contextlib
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
-from qvl import stage
-from qvl.curate import scores
+from qvl import client, stage
+from qvl.curate import judged_scores, scores
+from qvl.curate.judged_scores import JudgedScores, Pairwise
 from qvl.curate.sift import sifted
+from qvl.errors import UserError
+from qvl.judge import Judge, Manner, panel
+from qvl.judge.prompt import Prompt
+from qvl.stage import Run
 
-from .options import Files, Jobs, OnError, Output, Plain, Rejects, Report, Shard
+from . import judging
+from .options import (
+    AllowRemote,
+    Cache,
+    Concurrency,
+    Files,
+    FreeText,
+    Jobs,
+    JudgeModel,
+    JudgePrompt,
+    JudgeUrl,
+    MaxErrorRate,
+    MaxTotalTokens,
+    MediaRoot,
+    OnError,
+    Output,
+    Plain,
+    Rejects,
+    Report,
+    Resume,
+    Retries,
+    Seed,
+    Shard,
+    TimeoutSeconds,
+)
 from .session import session
 
 
@@ -19,14 +50,38 @@ def command(
             "--min", metavar="AXIS=X", help="Drop what scores under X on this axis; repeatable"
         ),
     ] = None,
+    judge: JudgeUrl = None,
+    judge_model: JudgeModel = None,
+    judge_prompt: JudgePrompt = None,
+    pairwise: Annotated[
+        bool, typer.Option("--pairwise", help="Compare responses by twos, each pair in both orders")
+    ] = False,
+    samples: Annotated[
+        int, typer.Option("-n", "--num-samples", metavar="N", min=1, help="Verdicts of each judge")
+    ] = 1,
+    aggregate: Annotated[
+        str,
+        typer.Option(metavar="|".join(panel.AGGREGATES), help="What is made of several verdicts"),
+    ] = "mean",
+    free_text: FreeText = False,
+    max_total_tokens: MaxTotalTokens = None,
+    max_error_rate: MaxErrorRate = panel.MAX_ERROR_RATE,
+    concurrency: Concurrency = client.CONCURRENCY,
+    retries: Retries = client.RETRIES,
+    timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
+    cache: Cache = None,
+    seed: Seed = 0,
+    media_root: MediaRoot = None,
+    allow_remote: AllowRemote = False,
     jobs: Jobs = 1,
     rejects: Rejects = None,
     on_error: OnError = "stop",
     shard: Shard = None,
+    resume: Resume = False,
     plain: Plain = False,
     report: Report = None,
 ) -> None:
-    """Score responses on axes that rules can measure, and drop nothing unless told to.
+    """Score responses on axes, by rules and by judges, and drop nothing unless told to.
 
     Reads records; writes them with `scores` on each of `responses`, and with
     scores["score-responses"] for the final assistant turn (without one: the mean of the responses).
@@ -37,6 +92,14 @@ def command(
     language, 1 less the share of words in a script that the query does not use;
     form, 1 unless tags, tool calls, JSON or special tokens are out of order.
 
+    With --judge, models grade each answer, with the images of its query: judge_correctness,
+    judge_completeness, judge_clarity, judge_helpfulness, judge_language, judge_style, and
+    judge_vision where there is something to see. Several judges, or several samples of one, are put
+    together by --aggregate, and judge_AXIS_spread tells how far they are apart. judge_errors counts
+    replies that could not be read, which score nothing; too many are status 4. With --pairwise it is
+    judge_wins alone, the share of its comparisons that a response wins; a verdict that changes with
+    the order of the two is a tie. Judging anew needs no new responses, and qvl select chooses.
+
     With --min, a final turn under a threshold rejects its record and a response under it is taken
     out, as qvl filter-responses does, with the reason low-AXIS. An axis left out is not under it.
 
@@ -45,22 +108,104 @@ def command(
         $ qvl score-responses records.jsonl.zst | zstdcat
         $ qvl score-responses --min clarity=0.8 --min correctness=0.5 records.jsonl.zst | zstdcat
     """
-    bounds = scores.thresholds(least or [])
-    with session(
-        "score-responses",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        shard=shard,
-        plain=plain,
-        report=report,
-        sound=True,
-        conserves=True,
-        config={"min": bounds},
-    ) as run:
-        scored = stage.annotate(run, scores.annotate, jobs=jobs)
+    if not judge and (resume or pairwise or max_total_tokens or samples > 1):
+        raise UserError(
+            "--resume, --pairwise, --num-samples and --max-total-tokens go with --judge URL"
+        )
+    if aggregate not in panel.AGGREGATES:
+        raise UserError(f"--aggregate {aggregate}: say {', '.join(panel.AGGREGATES)}")
+    with contextlib.ExitStack() as stack:
+        asked, judged, config, prompts = [], None, {}, []
+        if judge:
+            asked = judging.clients(
+                stack,
+                judge,
+                judge_model,
+                files=files,
+                output=output,
+                resume=resume,
+                cache=cache,
+                media_root=media_root,
+                allow_remote=allow_remote,
+                max_total_tokens=max_total_tokens,
+                concurrency=concurrency,
+                retries=retries,
+                timeout_seconds=timeout_seconds,
+            )
+            manner = Manner(seed=seed, free_text=free_text)
+            prompts = _prompts(judge_prompt, pairwise)
+            judges = [[Judge(each, prompt, manner) for each in asked] for prompt in prompts]
+            judged = (
+                Pairwise(judges=judges[0])
+                if pairwise
+                else JudgedScores(
+                    judges=judges[0], visual=judges[-1], samples=samples, aggregate=aggregate
+                )
+            )
+            config = {
+                "judges": [each.name for each in judges[0]],
+                "prompts": [prompt.identity for prompt in prompts],
+                "samples": samples,
+                "aggregate": aggregate,
+            }
+        bounds = scores.thresholds(least or [], _axes(prompts, pairwise))
+        run = stack.enter_context(
+            session(
+                "score-responses",
+                files,
+                output,
+                rejects=rejects,
+                on_error=on_error,
+                shard=shard,
+                plain=plain,
+                report=report,
+                resume=resume,
+                journal=judged is not None,
+                seed=seed if judged else None,
+                sound=True,
+                conserves=True,
+                config={"min": bounds, **config},
+            )
+        )
+        scored: Iterator[dict]
+        if judged is None:
+            scored = stage.annotate(run, scores.annotate, jobs=jobs)
+        else:
+            scored = _watched(run, judged, concurrency, max_error_rate)
         if bounds:
-            judge = scores.judge(bounds)
-            scored = sifted(run, ((record, judge(record)) for record in scored))
+            verdict = scores.judge(bounds)
+            scored = sifted(run, ((record, verdict(record)) for record in scored))
         run.write(scored)
+        for each in asked:
+            run.note(**each.facts)
+
+
+def _prompts(path: str | None, pairwise: bool) -> list[Prompt]:
+    """For records of text, and for those with something to see."""
+    if path:
+        return [Prompt.file(path)]
+    if pairwise:
+        return [Prompt.named("judge/pair")]
+    return [Prompt.named("judge/response"), Prompt.named("judge/response-visual")]
+
+
+def _axes(prompts: list[Prompt], pairwise: bool) -> list[str]:
+    """What the judges add to the axes of the rules."""
+    if pairwise:
+        return [judged_scores.WINS]
+    names = (name for each in prompts for name, of in each.fields.items() if of.kind == "score")
+    return [f"judge_{name}" for name in dict.fromkeys(names)]
+
+
+def _watched(
+    run: Run, judged: JudgedScores | Pairwise, concurrency: int, max_error_rate: float
+) -> Iterator[dict]:
+    """The stream; too many verdicts that cannot be read end it."""
+    tolerance = panel.Tolerance(max_error_rate)
+
+    def watch(result: dict | stage.Drop) -> None:
+        if isinstance(result, dict):
+            answered, wrong = judged.counts(result)
+            tolerance.count(answered - wrong, wrong, f"record {result['id']!r}")
+
+    return stage.begun(run, judged.begin, concurrency=concurrency, watch=watch)

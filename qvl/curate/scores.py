@@ -4,6 +4,7 @@ An axis says only what it measured; helpfulness, use of the image and style need
 that cannot be told of an answer is left out, so a threshold on it drops nothing.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from qvl.curate import answers, completeness, form, outcome, repetition, scripts
@@ -104,13 +105,14 @@ def _mean(scored: list[dict[str, float]]) -> dict[str, float]:
     return {name: round(sum(of) / len(of), 4) for name, of in columns.items() if of}
 
 
-def thresholds(given: list[str]) -> dict[str, float]:
-    """["clarity=0.5"] -> {"clarity": 0.5}; UserError for an axis that is not there."""
-    least = {}
+def thresholds(given: list[str], more: Sequence[str] = ()) -> dict[str, float]:
+    """["clarity=0.5"] -> {"clarity": 0.5}; UserError for an axis that is neither of ours nor of
+    `more`."""
+    least, known = {}, [*AXES, *more]
     for text in given:
         name, equals, value = text.partition("=")
-        if not equals or name not in AXES:
-            raise UserError(f"--min {text}: say AXIS=X with an axis of {', '.join(AXES)}")
+        if not equals or name not in known:
+            raise UserError(f"--min {text}: say AXIS=X with an axis of {', '.join(known)}")
         try:
             least[name] = float(value)
         except ValueError:
@@ -133,8 +135,11 @@ def judge(least: dict[str, float]) -> Judge:
 
     def verdicts(record: dict) -> Verdicts:
         has_turn = final(record) is not None
-        turn = below(record["scores"][STAGE], least) if has_turn else None
+        own = (record.get("scores") or {}).get(STAGE) or {}
+        turn = below(own, least) if has_turn else None
         responses = record.get("responses") or []
-        return Verdicts(turn, [below(one["scores"], least) for one in responses], has_turn)
+        return Verdicts(
+            turn, [below(one.get("scores") or {}, least) for one in responses], has_turn
+        )
 
     return verdicts
