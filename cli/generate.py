@@ -60,6 +60,12 @@ def command(
         int | None,
         typer.Option(metavar="N", min=1, help="Begin no record once so many were read and written"),
     ] = None,
+    token_ids: Annotated[
+        bool, typer.Option("--token-ids", help="Keep the ids of the prompt's and answer's tokens")
+    ] = False,
+    logprobs: Annotated[
+        bool, typer.Option("--logprobs", help="Keep the log-probability of each answer's tokens")
+    ] = False,
     concurrency: Concurrency = client.CONCURRENCY,
     retries: Retries = client.RETRIES,
     timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
@@ -111,6 +117,8 @@ def command(
         seed=seed,
         thinking=thinking,
         max_total_tokens=max_total_tokens,
+        token_ids=token_ids,
+        logprobs=logprobs,
     )
     with (
         client.Client(
@@ -136,7 +144,7 @@ def command(
             journal=True,
             seed=seed,
             config={"model": asked.model, "sampling": sampling, "num_samples": num_samples}
-            | {"thinking": thinking},
+            | {"thinking": thinking, "token_ids": token_ids, "logprobs": logprobs},
             conserves=True,
         ) as run,
     ):

@@ -26,6 +26,9 @@ class Response(TypedDict, total=False):
     num_tokens: int
     model: str
     sampling: dict[str, Any]
+    prompt_token_ids: list[int]
+    token_ids: list[int]
+    logprobs: list[float]
     reward: float | None
     rewards: dict[str, float]
     verdict: dict[str, Any]
@@ -114,6 +117,22 @@ def problems(record: Any) -> Iterator[str]:
             yield f"responses[{index}]: expected an object"
         elif not isinstance(response.get("content") or "", str):
             yield f"responses[{index}].content: expected a string"
+        else:
+            yield from _token_problems(response, f"responses[{index}]")
+
+
+def _token_problems(response: dict, where: str) -> Iterator[str]:
+    kinds = {"prompt_token_ids": (int,), "token_ids": (int,), "logprobs": (float, int)}
+    for field, types in kinds.items():
+        values = response.get(field, [])
+        if not isinstance(values, list) or not all(type(each) in types for each in values):
+            noun = "numbers" if field == "logprobs" else "integers"
+            yield f"{where}.{field}: expected a list of {noun}"
+            return
+    if "token_ids" in response and "logprobs" in response:
+        ids, logprobs = len(response["token_ids"]), len(response["logprobs"])
+        if ids != logprobs:
+            yield f"{where}.logprobs: {logprobs} for {ids} token_ids"
 
 
 def _message_problems(message: Any, where: str) -> Iterator[str]:

@@ -198,3 +198,41 @@ def test_the_local_engine_repeats_its_samples(run, tmp_path, served, media):
     assert read(tmp_path, "a.zst") == read(tmp_path, "b.zst")
     for each in read(tmp_path, "a.zst"):
         assert len({response["content"] for response in each["responses"]}) > 1
+
+
+def with_tokens(ids, logprobs, inside=False):
+    status, headers, answer = completion("two tokens")
+    choice = answer["choices"][0]
+    choice["logprobs"] = {"content": [{"token": "x", "logprob": each} for each in logprobs]}
+    if inside:
+        choice |= {"prompt_token_ids": [5, 6], "response_token_ids": ids}
+    else:
+        choice["token_ids"], answer["prompt_token_ids"] = ids, [5, 6]
+    return status, headers, answer
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_token_ids_and_logprobs_are_kept_however_the_engine_spells_them(run, tmp_path, inside):
+    with FakeEndpoint(lambda body, attempt: with_tokens([7, 8], [-0.5, 0], inside)) as fake:
+        words = f"--token-ids --logprobs --endpoint {fake.url} in.jsonl"
+        done = run(f"qvl generate {words} -o out.zst && qvl check out.zst", [record(1)])
+    assert done.returncode == 0, done.stderr
+    (response,) = read(tmp_path)[0]["responses"]
+    kept = [response[name] for name in ("prompt_token_ids", "token_ids", "logprobs")]
+    assert kept == [[5, 6], [7, 8], [-0.5, 0]]
+    assert list(response["sampling"]) == ["seed"]
+    assert fake.requests[0][1]["return_token_ids"] is True
+
+
+def test_an_endpoint_without_token_ids_is_told_in_one_line(run):
+    with FakeEndpoint(echo) as fake:
+        for flag in ("--token-ids", "--logprobs"):
+            done = run(f"qvl generate {flag} --endpoint {fake.url} in.jsonl", [record(1)])
+            assert done.returncode == 2
+            assert f"{flag}: the endpoint gives none" in done.stderr
+            assert done.stderr.count("\n") == 1
+    with FakeEndpoint(lambda body, attempt: with_tokens([7, 8], [-0.5])) as fake:
+        words = f"--token-ids --logprobs --endpoint {fake.url}"
+        done = run(f"qvl generate {words} in.jsonl", [record(1)])
+    assert done.returncode == 2
+    assert "2 token ids and 1 log-probabilities" in done.stderr

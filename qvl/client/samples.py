@@ -6,7 +6,7 @@ resumed, reordered or cut into shards.
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import qvl.record
 from qvl.client import Client
@@ -14,6 +14,9 @@ from qvl.client.endpoint import Refused
 from qvl.client.media import responses
 from qvl.errors import CheckFailed, UserError
 from qvl.stage import Drop
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 SEEDED_BITS = 31  # engines take seeds as signed integers of 32 bits or more
 
@@ -30,6 +33,10 @@ class Asking:
     """the model begins with a thought, so that an answer without </think> was cut inside it"""
     max_total_tokens: int | None = None
     """begin no further record once so many were read and written"""
+    token_ids: bool = False
+    """keep the tokens of prompt and answer by number"""
+    logprobs: bool = False
+    """keep the log-probability of each token of the answer"""
 
     def __post_init__(self) -> None:
         if self.num_samples > 1 and self.sampling.get("temperature") == 0:
@@ -49,25 +56,43 @@ def problem(record: dict) -> Drop | None:
     return Drop("no-question", f"it ends in the {last}'s turn: there is nothing to answer")
 
 
-def draw(record: dict, client: Client, asking: Asking, first: int = 0) -> list[dict]:
-    """The answers of the endpoint to the record's messages, as responses; `first`: their number.
+@dataclass(frozen=True)
+class Draw:
+    """Answers that are asked for."""
 
-    Refused where it will not answer this record.
-    """
+    futures: list["Future[dict]"]
+    samplings: list[dict[str, Any]]
+    thinking: bool
+
+    def done(self) -> bool:
+        return all(future.done() for future in self.futures)
+
+    def result(self) -> list[dict]:
+        """The answers as responses. Refused where the endpoint will not answer this record."""
+        return [
+            response
+            for future, sampling in zip(self.futures, self.samplings, strict=True)
+            for response in responses(future.result(), sampling, thinking=self.thinking)
+        ]
+
+
+def begin(record: dict, client: Client, asking: Asking, first: int = 0) -> Draw:
+    """Ask the endpoint for answers to the record's messages; `first`: the number of the first."""
     given = {name: value for name, value in asking.sampling.items() if value is not None}
-    samples = [
+    samplings = [
         {**given, "seed": sample_seed(asking.seed, record["id"], index)}
         if given.get("temperature") != 0
         else given
         for index in range(first, first + asking.num_samples)
     ]
     tools = record.get("tools") or None
-    futures = [client.submit(record["messages"], tools=tools, **sampling) for sampling in samples]
-    return [
-        response
-        for future, sampling in zip(futures, samples, strict=True)
-        for response in responses(future.result(), sampling, thinking=asking.thinking)
-    ]
+    futures = [client.submit(record["messages"], tools=tools, **each) for each in samplings]
+    return Draw(futures, samplings, asking.thinking)
+
+
+def draw(record: dict, client: Client, asking: Asking, first: int = 0) -> list[dict]:
+    """`begin`, waited for."""
+    return begin(record, client, asking, first).result()
 
 
 def generate(record: dict, client: Client, asking: Asking, *, stop: bool) -> dict | Drop:
