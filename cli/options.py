@@ -76,6 +76,9 @@ Retries = Annotated[
 TimeoutSeconds = Annotated[
     float, typer.Option(metavar="X", min=0.001, help="Longest wait for an answer (our choice)")
 ]
+VerdictSeconds = Annotated[
+    float, typer.Option(metavar="X", min=0.001, help="Longest time for a verdict (our choice)")
+]
 Cache = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Keep answers here, and ask for none that is known"),

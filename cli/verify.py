@@ -5,7 +5,18 @@ import typer
 from qvl import reward, stage
 from qvl.reward import verdict
 
-from .options import Files, Jobs, OnError, Output, Plain, Rejects, Report, Resume, Shard
+from .options import (
+    Files,
+    Jobs,
+    OnError,
+    Output,
+    Plain,
+    Rejects,
+    Report,
+    Resume,
+    Shard,
+    VerdictSeconds,
+)
 from .session import session
 
 
@@ -23,9 +34,7 @@ def command(
         float,
         typer.Option(metavar="X", min=0, max=1, help="Stop when more have no verdict (our choice)"),
     ] = verdict.MAX_ERROR_RATE,
-    timeout_seconds: Annotated[
-        float, typer.Option(metavar="X", min=0.001, help="Longest time for a verdict (our choice)")
-    ] = verdict.SECONDS,
+    timeout_seconds: VerdictSeconds = verdict.SECONDS,
     jobs: Jobs = 1,
     rejects: Rejects = None,
     on_error: OnError = "stop",
