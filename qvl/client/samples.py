@@ -62,18 +62,47 @@ class Draw:
 
     futures: list["Future[dict]"]
     samplings: list[dict[str, Any]]
-    thinking: bool
+    asking: Asking
 
     def done(self) -> bool:
         return all(future.done() for future in self.futures)
 
     def result(self) -> list[dict]:
         """The answers as responses. Refused where the endpoint will not answer this record."""
-        return [
-            response
-            for future, sampling in zip(self.futures, self.samplings, strict=True)
-            for response in responses(future.result(), sampling, thinking=self.thinking)
-        ]
+        found = []
+        for future, sampling in zip(self.futures, self.samplings, strict=True):
+            answer = future.result()
+            several = responses(answer, sampling, thinking=self.asking.thinking)
+            for choice, response in zip(answer["choices"], several, strict=True):
+                found.append(response | kept_tokens(answer, choice, self.asking))
+        return found
+
+
+def kept_tokens(answer: dict, choice: dict, asking: Asking) -> dict[str, list]:
+    """The token ids and log-probabilities of a choice that were asked for.
+
+    vLLM and the local engine give the prompt's ids beside the choices and the answer's as
+    token_ids; SGLang gives both inside the choice. UserError where the endpoint gives none.
+    """
+    kept: dict[str, list] = {}
+    if asking.token_ids:
+        prompt = answer.get("prompt_token_ids") or choice.get("prompt_token_ids")
+        said = choice.get("token_ids")
+        said = choice.get("response_token_ids") if said is None else said
+        if not isinstance(prompt, list) or not isinstance(said, list):
+            raise UserError("--token-ids: the endpoint gives none; qvl serve, vLLM and SGLang do")
+        kept |= {"prompt_token_ids": prompt, "token_ids": said}
+    if asking.logprobs:
+        content = (choice.get("logprobs") or {}).get("content")
+        if not isinstance(content, list):
+            raise UserError("--logprobs: the endpoint gives none")
+        kept["logprobs"] = [each["logprob"] for each in content]
+        if asking.token_ids and len(kept["logprobs"]) != len(kept["token_ids"]):
+            raise UserError(
+                f"the endpoint gives {len(kept['token_ids'])} token ids "
+                f"and {len(kept['logprobs'])} log-probabilities of one answer"
+            )
+    return kept
 
 
 def begin(record: dict, client: Client, asking: Asking, first: int = 0) -> Draw:
@@ -86,8 +115,13 @@ def begin(record: dict, client: Client, asking: Asking, first: int = 0) -> Draw:
         for index in range(first, first + asking.num_samples)
     ]
     tools = record.get("tools") or None
-    futures = [client.submit(record["messages"], tools=tools, **each) for each in samplings]
-    return Draw(futures, samplings, asking.thinking)
+    kept = {
+        "return_token_ids": asking.token_ids or None,  # local, vLLM and SGLang take the same name
+        "logprobs": asking.logprobs or None,
+    }
+    messages = record["messages"]
+    futures = [client.submit(messages, tools=tools, **kept, **each) for each in samplings]
+    return Draw(futures, samplings, asking)
 
 
 def draw(record: dict, client: Client, asking: Asking, first: int = 0) -> list[dict]:
