@@ -22,7 +22,8 @@ def items(answer: Any) -> list[str]:
         try:
             answer = orjson.loads(answer)
         except orjson.JSONDecodeError:
-            answer = re.split(r"[,;]\s*(?:and\s+)?|\s+and\s+", answer)
+            # Runs of spaces first: a pattern that looks for them takes their square in time.
+            answer = re.split(r"[,;] ?(?:and )?| and ", " ".join(answer.split()))
     if not isinstance(answer, list):
         answer = [answer]
     return [word for each in answer if (word := normal(str(each)))]

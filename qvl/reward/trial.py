@@ -71,6 +71,7 @@ class Trial:
     """for a verdict"""
     num_noise: int = NUM_NOISE
     seed: int = 0
+    grace: float = GRACE_SECONDS
     cases: Counter[str] = field(default_factory=Counter)
     failed: int = 0
     first: str = ""
@@ -134,7 +135,7 @@ class Trial:
         asked = {key: value for key, value in record.items() if key != "responses"}
         status, detail = "error", ""
         try:
-            limit = self.seconds + GRACE_SECONDS
+            limit = self.seconds + self.grace
             return self._judge(limit, asked, bare, self.verifier, self.seconds)
         except TimeoutError:
             status, detail = "timeout", "no alarm interrupts it: its process was ended"

@@ -1,0 +1,146 @@
+"""`qvl reward-test`: a good reward passes, and a bad one is told what it pays for."""
+
+import json
+
+import pytest
+from shells import shell
+
+from qvl.io import jsonl
+
+OWN = """
+import re
+
+
+def good(record, response):
+    text = re.sub(r"<think>.*?(</think>|$)", "", response.get("content") or "", flags=re.S)
+    found = re.findall(r"\\d+", text)
+    return float(len(found) == 1 and len(text) < 100 and found[0] == str(record["answer"]))
+
+
+def generous(record, response):
+    return float(str(record["answer"]) in (response.get("content") or ""))
+
+
+def backtracks(record, response):
+    return float(bool(re.match(r"(a+)+$", "a" * 40 + "b")))
+
+
+def halves(record, response):
+    return 0.5 * good(record, response)
+"""
+CASES = [
+    {
+        "id": "own-1",
+        "task": "boats",
+        "messages": [{"role": "user", "content": "How many boats?"}],
+        "answer": 7,
+        "responses": [
+            {"content": "7", "case": "gold"},
+            {"content": "", "case": "empty"},
+            {"content": "<think>7", "case": "empty"},
+            {"content": "5 6 7", "case": "hacked"},
+            {"content": "8", "case": "wrong"},
+        ],
+    }
+]
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    jsonl.write(CASES, str(tmp_path / "cases.jsonl"), plain=True)
+    return lambda line: shell(tmp_path)(line, PYTHONPATH=str(tmp_path))
+
+
+def tried(tmp_path):
+    return list(jsonl.read(str(tmp_path / "out.zst")))
+
+
+def test_a_good_reward_passes_on_ones_own_cases(run, tmp_path):
+    done = run("qvl reward-test --reward own:good --hostile 20 cases.jsonl -o out.zst")
+    assert done.returncode == 0, done.stderr
+    assert "gold 1, empty 2, hacked 1, wrong 1, hostile" in done.stderr
+    assert "noise 20, failed 0" in done.stderr
+    found = tried(tmp_path)
+    first = found[0]["scores"]["reward-test"]
+    seconds = first.pop("seconds")
+    assert 0 <= seconds < 10
+    assert first == {
+        "case": "gold", "expected": 1.0, "found": 1.0, "status": "ok", "problem": ""
+    }  # fmt: skip
+    assert found[0]["id"] == "own-1/gold-0"
+    assert found[0]["answer"] == 7
+    assert len({each["id"] for each in found}) == len(found)
+    long = next(each for each in found if each["id"] == "own-1/letter-megabyte")
+    assert long["responses"][0]["characters"] == 1_000_000
+    assert len(long["responses"][0]["content"]) == 1000
+
+
+def test_a_bad_reward_is_told_what_it_pays_for(run, tmp_path):
+    line = "qvl reward-test --reward own:generous --hostile 0 cases.jsonl -o out.zst"
+    done = run(f"{line} --report report.json")
+    assert done.returncode == 3
+    assert "the first: own-1/empty-2: reward 1 where 0 is expected" in done.stderr
+    problems = {each["id"]: each["scores"]["reward-test"]["problem"] for each in tried(tmp_path)}
+    failed = {name for name, problem in problems.items() if problem}
+    assert {"own-1/empty-2", "own-1/hacked-3"} <= failed
+    assert "own-1/gold-0" not in failed
+    notes = json.loads((tmp_path / "report.json").read_text())["notes"]
+    assert notes["failed"] == len(failed)
+
+
+def test_a_reward_under_one_for_gold_fails(run):
+    done = run("qvl reward-test --reward own:halves --hostile 0 cases.jsonl -o out.zst")
+    assert done.returncode == 3
+    assert "own-1/gold-0: reward 0.5 where 1 is expected" in done.stderr
+
+
+def test_a_reward_that_hangs_is_told_and_the_rest_is_tried(run, tmp_path):
+    one = {**CASES[0], "responses": CASES[0]["responses"][:1]}
+    jsonl.write([one], str(tmp_path / "cases.jsonl"), plain=True)
+    done = run(
+        "qvl reward-test --reward own:backtracks --hostile 0 --timeout-seconds 0.05 cases.jsonl -o out.zst"
+    )
+    assert done.returncode == 3
+    assert "own-1/gold-0: timeout: no verdict within 0.05 s" in done.stderr
+    assert len(tried(tmp_path)) > 30
+
+
+def test_ones_own_reward_runs_on_shipped_cases_and_parts_are_its_own_choice(run, tmp_path):
+    done = run("qvl reward-test --reward qvl.reward.exact:score --hostile 0 ocr -o out.zst")
+    problems = [each["scores"]["reward-test"] for each in tried(tmp_path)]
+    failed = {each["case"] for each in problems if each["problem"]}
+    assert done.returncode == 3
+    assert "gold" in failed  # it does not look into a sentence
+    assert "partial" not in failed
+
+
+def test_shipped_verifiers_pass_and_what_was_written_can_be_tried_again(run, tmp_path):
+    done = run("qvl reward-test --hostile 5 choice clock -o out.zst")
+    assert done.returncode == 0, done.stderr
+    again = run(
+        'qvl select \'scores["reward-test"].case == "gold"\' out.zst | qvl reward-test -o again.zst -'
+    )
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--reward own:good", "--reward needs cases"),
+        ("--reward own:nosuch cases.jsonl", "nosuch"),
+        ("nosuch", "no cases of a verifier 'nosuch'; known: exact"),
+        ("cases.jsonl --reward nosuch", "no verifier for task 'nosuch'"),
+        ("bad.jsonl", "bad.jsonl:1: responses[0].case: None is none of gold"),
+        ("cut.jsonl", "cut.jsonl:1"),
+    ],
+)
+def test_what_is_said_wrong_is_told_in_a_line(run, tmp_path, words, said):
+    bad = {**CASES[0], "responses": [{"content": "7"}]}
+    jsonl.write([bad], str(tmp_path / "bad.jsonl"), plain=True)
+    (tmp_path / "cut.jsonl").write_text('{"id": "a", ')
+    done = run(f"qvl reward-test {words} -o out.zst")
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out.zst").exists()
