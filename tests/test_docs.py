@@ -95,6 +95,8 @@ NEEDS_A_MODEL = [  # run by tests/engines/test_examples.py and tests/{jobs,parit
     "qvl serve twin --port 0 -- qvl eval --max-tokens 4 test.jsonl.zst -o scored.jsonl.zst",
     "qvl serve twin --port 0 -- qvl generate -n 2 --max-tokens 4 test.jsonl.zst | zstdcat",
     "qvl generate -n 4 --preset instruct --max-tokens 8 test.jsonl.zst -o sampled.jsonl.zst",
+    "qvl serve twin --port 0 -- qvl filter-vision --text-endpoint {endpoint} --max-tokens 4 "
+    "test.jsonl.zst | zstdcat",
     "qvl serve twin --port 0 -- sh -c 'curl -s {endpoint}/v1/models'",
     "qvl serve twin --port 0 -- qvl eval --by task --max-tokens 4 test.jsonl.zst | zstdcat",
 ]

@@ -18,13 +18,13 @@ def folder(tmp_path_factory, twin):
 
 
 def examples(command_module):
-    helps = (command_module(name).command.__doc__ for name in ("serve", "generate", "eval"))
+    helps = (command_module(name).command.__doc__ for name in ("serve", "generate", "filter-vision", "eval"))
     return [line for text in helps for line in re.findall(r"^ *\$ (.+)$", text, re.M)]
 
 
 def test_the_examples_run(command_module, folder):
     lines = examples(command_module)
-    assert len(lines) == 5
+    assert len(lines) == 6
     for line in lines:
         if line.startswith("qvl generate"):  # it stands for any endpoint: QVL_ENDPOINT of a server
             line = f"qvl serve twin --port 0 -- {line}"
