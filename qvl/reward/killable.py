@@ -27,12 +27,18 @@ class Killable:
         self.where = where
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
+        self._turn = threading.Lock()
 
     def __call__(self, seconds: float, *arguments: Any) -> Any:
         """What the function returns, or the error that it raises. TimeoutError after `seconds`.
 
-        Whatever else ends the wait, as an alarm of the caller's, ends the process too.
+        Whatever else ends the wait, as an alarm of the caller's, ends the process too. Threads take
+        turns.
         """
+        with self._turn:
+            return self._answer(seconds, arguments)
+
+    def _answer(self, seconds: float, arguments: tuple) -> Any:
         process = self._ready()
         try:
             send(_pipe(process.stdin), pickle.dumps(arguments))
