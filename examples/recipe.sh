@@ -45,9 +45,9 @@ say "Fine-tune on Megatron-core, two ranks, and write a Hugging Face folder"
 say "Serve and score: the untrained model, then the trained one"
 [ -e before.json ] ||
     qvl serve base --port 0 -- \
-        qvl eval data/test.jsonl.zst --max-tokens 48 -o before.jsonl.zst --report before.json
+        qvl eval data/test.jsonl.zst --max-tokens 48 -o before.jsonl.zst --resume --report before.json
 qvl serve trained --port 0 -- \
-    qvl eval data/test.jsonl.zst --max-tokens 48 -o after.jsonl.zst --report after.json \
+    qvl eval data/test.jsonl.zst --max-tokens 48 -o after.jsonl.zst --resume --report after.json \
         --baseline before.json --min tiny/digit=0.85 --min tiny/add=0.9 --min tiny/sum=0.9
 
 say "Where the training data came from: read, kept, rejected"
