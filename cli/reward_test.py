@@ -37,19 +37,20 @@ def command(
     """Try a reward on answers whose verdict is known, and on hostile ones.
 
     Tries every verifier that ships, or those of the NAMEs, or your own (--reward), a function of a
-    record and a response. A FILE has records whose responses have a `case`, and perhaps an `expected`
-    reward: gold must have 1; empty and hacked 0; wrong and partial what is expected, or less than 1.
-    Each task gets hostile answers too: nested, endless, giant or random, which must have a verdict in
-    time, below 1; only what no one can compute (9^9^9^9) may run out of it.
+    record and a response in a module on PYTHONPATH. A FILE has records whose responses have a `case`,
+    and perhaps an `expected` reward: gold must have 1; empty and hacked 0; wrong and partial what is
+    expected, or less than 1. Each task gets answers too that nobody wrote: hostile ones (nested,
+    endless, giant), which must have a verdict in time, and below 1; bombs (9^9^9^9), which may run out
+    of time; and noise, which may hit by luck, but must have a verdict.
 
     Writes a record a case with scores["reward-test"]: case, expected, found, status, seconds and
     problem, which is empty where all is well; a long hostile answer is cut unless it failed. What was
-    written can be tried again. A case that fails, a crash, and a verdict that hangs are status 3.
+    written can be tried again. One problem (another reward, a crash, a verdict that hangs) is status 3.
 
     \b
     Examples:
         $ qvl reward-test counting chart -o tried.jsonl.zst
-        $ qvl reward-test --reward qvl.reward.number:score number | zstdcat | head -1
+        $ qvl reward-test --reward qvl.reward.number:score number -o tried.jsonl.zst
         $ qvl reward-test clock | qvl select 'scores["reward-test"].problem' -o failed.jsonl.zst
     """
     if own and not cases:

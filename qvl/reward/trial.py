@@ -94,8 +94,9 @@ class Trial:
             case, expected = _case(response, f"{place}: responses[{number}]")
             if self.verifier and not theirs and case not in EXPECTED:
                 expected = None  # how much a part is worth is a reward's own choice
-            yield self._tried(record, f"{case}-{number}", response, expected)
-        task = str(record.get("task"))
+            known = {**response, "case": case, "expected": expected}
+            yield self._tried(record, f"{case}-{number}", known)
+        task = record.get("task") or ""
         if task not in self._tasks:
             self._tasks.add(task)
             yield from self._besieged(record, task)
@@ -103,12 +104,12 @@ class Trial:
     def _besieged(self, record: dict, task: str) -> Iterator[dict]:
         noise = hostile.noise(self.num_noise, f"{self.seed}/{task}")
         for answer in (*hostile.FIXED, *noise):
-            response = {"content": answer.content, "case": answer.case}
-            done = self._tried(record, answer.name, response, None)
+            response = {"content": answer.content, "case": answer.case, "expected": None}
+            done = self._tried(record, answer.name, response)
             yield done if done["scores"][_NAME]["problem"] else _short(done)
 
-    def _tried(self, record: dict, name: str, response: dict, expected: float | None) -> dict:
-        case = response["case"]
+    def _tried(self, record: dict, name: str, response: dict) -> dict:
+        case, expected = response["case"], response["expected"]
         said, seconds = self._verdict(record, response)
         problem = _problem(said, case, expected)
         self.cases[case] += 1
@@ -129,7 +130,7 @@ class Trial:
 
     def _verdict(self, record: dict, response: dict) -> tuple[Verdict, float]:
         """The verdict and how many seconds it took."""
-        verifier = self.verifier or str(record.get("task"))
+        verifier = self.verifier or record.get("task") or ""
         started = time.monotonic()
         bare = {key: value for key, value in response.items() if key not in ("case", "expected")}
         asked = {key: value for key, value in record.items() if key != "responses"}

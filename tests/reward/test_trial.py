@@ -1,6 +1,7 @@
 """The shipped cases, and the trial of a reward: what hangs, dies or pays too much is told."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def tried(case="gold", name=None, task="counting", **options):
     return done["scores"]["reward-test"]
 
 
-def given(case, task, answer=3, content="3"):
+def given(case, task, answer: Any = 3, content="3"):
     messages = [{"role": "user", "content": "How many?"}]
     responses = [{"content": content, "case": case}]
     return {"id": "r", "task": task, "messages": messages, "answer": answer, "responses": responses}
