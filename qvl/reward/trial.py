@@ -49,7 +49,8 @@ def shipped(name: str) -> Path:
         path = _CASES / f"{other}.jsonl"
         if where and path.exists():
             return path
-    raise UserError(f"no cases of a verifier {name!r}; known: {', '.join(reward.REWARDS)}")
+    known = ", ".join(reward.REWARDS)
+    raise UserError(f"{name!r}: no such file, nor a verifier with cases; known: {known}")
 
 
 def paths(words: list[str]) -> list[str]:

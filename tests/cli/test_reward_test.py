@@ -129,7 +129,7 @@ def test_shipped_verifiers_pass_and_what_was_written_can_be_tried_again(run, tmp
     [
         ("--reward own:good", "--reward needs cases"),
         ("--reward own:nosuch cases.jsonl", "nosuch"),
-        ("nosuch", "no cases of a verifier 'nosuch'; known: exact"),
+        ("nosuch", "'nosuch': no such file, nor a verifier with cases; known: exact"),
         ("cases.jsonl --reward nosuch", "no verifier for task 'nosuch'"),
         ("bad.jsonl", "bad.jsonl:1: responses[0].case: None is none of gold"),
         ("cut.jsonl", "cut.jsonl:1"),
