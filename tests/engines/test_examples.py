@@ -18,7 +18,10 @@ def folder(tmp_path_factory, twin):
 
 
 def examples(command_module):
-    helps = (command_module(name).command.__doc__ for name in ("serve", "generate", "filter-vision", "eval"))
+    helps = (
+        command_module(name).command.__doc__
+        for name in ("serve", "generate", "filter-vision", "eval")
+    )
     return [line for text in helps for line in re.findall(r"^ *\$ (.+)$", text, re.M)]
 
 

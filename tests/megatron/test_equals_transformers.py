@@ -4,7 +4,14 @@ import checkpoints
 import pytest
 import torch
 
-STEP: dict = {"lr": 1e-2, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-3, "clip": 1.0}
+STEP: dict = {
+    "lr": 1e-2,
+    "weight_decay": 0.1,
+    "beta1": 0.9,
+    "beta2": 0.95,
+    "eps": 1e-3,
+    "clip": 1.0,
+}
 
 
 def build(folder, layout=""):
