@@ -5,7 +5,7 @@ Every rank runs this. Files go in, a Hugging Face folder comes out; log.jsonl be
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,65 @@ def run(settings: Settings, log: Log, stopping: Callable[[], bool]) -> dict[str,
         parallel.finish()
 
 
+@dataclass
+class _Job:
+    """What a run holds from its first step to its last."""
+
+    settings: Settings
+    source: Any
+    """The Hugging Face folder it began from."""
+    trainer: Any
+    packs: PackedFile
+    feed: Any
+    guard: Guard
+    metrics: Metrics | None
+    """On rank 0."""
+    cost: Callable[[int], float]
+    """Operations of a pack."""
+    identity: dict[str, Any]
+    """What a checkpoint must be of, to go on from it."""
+    first: int
+    """Steps that were done before."""
+    steps: int
+
+    def save(self, number: int) -> None:
+        from qvl.megatron import checkpoint
+
+        state = {"step": number, "losses": self.guard.state(), **self.identity}
+        folder = Path(self.settings.output) / "checkpoints"
+        checkpoint.save(self.trainer, folder, state, keep=self.settings.keep)
+
+
 def _train(
     settings: Settings, layout: Layout, log: Log, stopping: Callable[[], bool]
 ) -> dict[str, Any]:
+    from qvl.megatron import parallel, weights
+
+    job = _prepared(settings, layout, log)
+    number, stopped = job.first, False
+    with job.feed:
+        for number in range(job.first + 1, job.steps + 1):
+            _take(job, number)
+            stopped = parallel.anywhere(stopping())
+            due = settings.save_every and number % settings.save_every == 0
+            if (stopped or due) and number < job.steps:
+                job.save(number)
+            if stopped:
+                break
+    job.packs.close()
+    finished = number == job.steps
+    if finished:
+        weights.write(job.trainer.model, job.source, Path(settings.output))
+    if job.metrics:
+        job.metrics.close()
+    parallel.barrier()
+    return {"step": number, "steps": job.steps, "stopped": not finished}
+
+
+def _prepared(settings: Settings, layout: Layout, log: Log) -> _Job:
+    """Everything but the steps: data, model, optimizer, and where an interrupted run had got to."""
     from qvl.jobs.feed import Feed
-    from qvl.megatron import checkpoint, parallel, training, weights
+    from qvl.megatron import parallel, training, weights
     from qvl.model import flops
     from qvl.model.folder import Folder
     from qvl.model.shape import load_shape
@@ -67,21 +121,21 @@ def _train(
     rank, ranks = parallel.data_rank()
     if settings.batch % ranks:
         raise UserError(f"--batch {settings.batch}: {ranks} ranks cannot share it evenly")
+    identity: dict[str, Any] = {"packs": count, "extra": extra, "share": share}
+    identity |= {"batch": settings.batch, "seed": settings.seed, "steps": steps}
 
     overrides = {**(RECOMPUTE if settings.recompute else {}), **settings.megatron}
     model = training.build_model(shape, layout, _dtype(settings, source), overrides)
     weights.load(model, source)
     trainer = training.prepare(model, _optimization(settings, steps), settings.freeze)
-    identity = {"packs": count, "extra": extra, "share": share} | {
-        "batch": settings.batch,
-        "seed": settings.seed,
-        "steps": steps,
-    }
     guard, first = Guard(settings.max_jump), 0
     if settings.resume:
         state = _resume(trainer, output / "checkpoints", identity)
         first = state.get("step", 0)
         guard.restore(state.get("losses", []))
+
+    def cost(index: int) -> float:
+        return flops.training(shape, packs.size(index), settings.freeze)
 
     metrics = None
     if parallel.rank() == 0:
@@ -91,15 +145,6 @@ def _train(
         )
         facts = {"steps": steps, "ranks": parallel.world(), "packs": count + extra}
         metrics.begin({**asdict(settings), **facts}, first)
-
-    def cost(index: int) -> float:
-        return flops.training(shape, packs.size(index), settings.freeze)
-
-    def save(number: int) -> None:
-        at = {"step": number, "losses": guard.state(), **identity}
-        checkpoint.save(trainer, output / "checkpoints", at, keep=settings.keep)
-
-    number, stopped = first, False
     feed = Feed(
         packs,
         order,
@@ -110,51 +155,49 @@ def _train(
         steps=(first + 1, steps),
         workers=_workers(settings),
     )
-    with feed:
-        for number in range(first + 1, steps + 1):
-            chosen = feed.step(number)
-            total = sum(packs.loss_weight[index] for index in chosen)
-            done = training.step(
-                trainer, feed.batches(number), len(chosen) // ranks, total, guard.objection
-            )
-            if done.objection:
-                suspects = worst(part for parts in parallel.gather(done.parts) for part in parts)
-                if metrics:
-                    metrics.objection(number, done.objection, suspects[:NAMED])
-                if settings.on_spike == "stop":
-                    if number - 1 > first:  # else it is there, or nothing was done
-                        save(number - 1)
-                    raise CheckFailed(_told(number, done.objection, suspects))
-                trainer.scheduler.step(1)
-            elif metrics:
-                facts = {
-                    "loss": round(done.loss, 6),
-                    "grad_norm": round(done.grad_norm, 4),
-                    "lr": done.lr,
-                }
-                metrics.step(
-                    number,
-                    facts,
-                    tokens=sum(packs.size(index).tokens for index in chosen),
-                    flops=sum(map(cost, chosen)),
-                    waited=feed.waited,
-                    of=steps,
-                    show=number in (first + 1, steps) or number % settings.log_every == 0,
-                )
-            stopped = parallel.anywhere(stopping())
-            due = settings.save_every and number % settings.save_every == 0
-            if (stopped or due) and number < steps:
-                save(number)
-            if stopped:
-                break
-    packs.close()
-    finished = number == steps
-    if finished:
-        weights.write(model, source, output)
-    if metrics:
-        metrics.close()
-    parallel.barrier()
-    return {"step": number, "steps": steps, "stopped": not finished}
+    return _Job(
+        settings=settings,
+        source=source,
+        trainer=trainer,
+        packs=packs,
+        feed=feed,
+        guard=guard,
+        metrics=metrics,
+        cost=cost,
+        identity=identity,
+        first=first,
+        steps=steps,
+    )
+
+
+def _take(job: _Job, number: int) -> None:
+    """Take step `number`, or leave it out. CheckFailed where it must stop the run."""
+    from qvl.megatron import parallel, training
+
+    chosen = job.feed.step(number)
+    total = sum(job.packs.loss_weight[index] for index in chosen)
+    own = len(job.feed.own(number))
+    done = training.step(job.trainer, job.feed.batches(number), own, total, job.guard.objection)
+    if done.objection:
+        suspects = worst(part for parts in parallel.gather(done.parts) for part in parts)
+        if job.metrics:
+            job.metrics.objection(number, done.objection, suspects[:NAMED])
+        if job.settings.on_spike == "stop":
+            if number - 1 > job.first:  # else it is there, or nothing was done
+                job.save(number - 1)
+            raise CheckFailed(_told(number, done.objection, suspects))
+        job.trainer.scheduler.step(1)
+    elif job.metrics:
+        loss, norm = round(done.loss, 6), round(done.grad_norm, 4)
+        job.metrics.step(
+            number,
+            {"loss": loss, "grad_norm": norm, "lr": done.lr},
+            tokens=sum(job.packs.size(index).tokens for index in chosen),
+            flops=sum(map(job.cost, chosen)),
+            waited=job.feed.waited,
+            of=job.steps,
+            show=number in (job.first + 1, job.steps) or number % job.settings.log_every == 0,
+        )
 
 
 def _told(number: int, reason: str, suspects: list[Any]) -> str:
