@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Data for supervised fine-tuning, as in the Qwen3-VL report (arXiv 2511.21631), section 4.2.1.
+#
+#     examples/sft-data.sh FOLDER RAW MODEL
+#
+# FOLDER receives every file, RAW is a stream of records, MODEL the Hugging Face folder to pack for.
+# What is learnt is the last assistant turn of RAW. A stage that is done is not done again, and each
+# keeps what it put aside.
+#
+# Our choice, as the report publishes none of these (variables of the environment):
+#   JUDGE=URL         a served judge; without it the two judge stages are left out, the rules stay
+#   JUDGE_MODEL=NAME  its name, if several are served
+#   QVL_ENDPOINT=URL  sample K=1 answers a query beside the turn of RAW; without it none
+#   MAX_TOKENS=32768  end answers here
+#   AGAINST=FILE      an evaluation set to keep out; without it nothing is compared
+#   NEAR=0.9          a query so like another is a double
+#   MEDIA=DIR         where media paths start; else the folder of RAW
+set -euo pipefail
+
+[ $# -eq 3 ] || { printf 'usage: %s FOLDER RAW MODEL\n' "$0" >&2; exit 2; }
+mkdir -p "$1"
+folder=$(realpath "$1") raw=$(realpath "$2") model=$(realpath "$3")
+media=$(realpath "${MEDIA:-$(dirname "$raw")}")
+against=${AGAINST:+$(realpath "$AGAINST")}
+cd "$folder"
+
+say() { printf '\n== %s\n' "$1" >&2; }
+judge=()
+[ -z "${JUDGE:-}" ] || judge=(--judge "$JUDGE" ${JUDGE_MODEL:+--judge-model "$JUDGE_MODEL"} --media-root "$media" --resume)
+[ -n "${JUDGE:-}" ] || say "JUDGE is not set: what a judge would drop stays; the rules alone decide"
+
+say "Queries: verifiable, clear, with substance"
+[ -e queries.jsonl.zst ] ||
+    qvl filter-queries "$raw" "${judge[@]}" --rejects rejected-queries.jsonl.zst -o queries.jsonl.zst
+
+answered=queries.jsonl.zst
+if [ -n "${QVL_ENDPOINT:-}" ]; then
+    say "Sample answers"
+    answered=answered.jsonl.zst
+    [ -e "$answered" ] ||
+        qvl generate -n "${K:-1}" --endpoint "$QVL_ENDPOINT" --max-tokens "${MAX_TOKENS:-32768}" \
+            --media-root "$media" --resume queries.jsonl.zst -o "$answered"
+fi
+
+say "Answers: the rules, then scores"
+[ -e responses.jsonl.zst ] ||
+    qvl filter-responses "$answered" --rejects rejected-responses.jsonl.zst -o responses.jsonl.zst
+[ -e scored.jsonl.zst ] ||
+    qvl score-responses responses.jsonl.zst "${judge[@]}" --min correctness=1 \
+        --rejects rejected-scores.jsonl.zst -o scored.jsonl.zst
+
+clean=scored.jsonl.zst
+if [ -n "$against" ]; then
+    say "Nothing that an evaluation set asks"
+    clean=clean.jsonl.zst
+    [ -e "$clean" ] ||
+        qvl decontaminate --against "$against" scored.jsonl.zst \
+            --rejects rejected-seen.jsonl.zst -o "$clean"
+fi
+
+say "No doubles; one third text, two thirds multimodal (4.2.1)"
+[ -e single.jsonl.zst ] ||
+    qvl dedup --near "${NEAR:-0.9}" --media-root "$media" "$clean" \
+        --rejects rejected-doubles.jsonl.zst -o single.jsonl.zst
+[ -e mixed.jsonl.zst ] ||
+    qvl shuffle single.jsonl.zst |
+    qvl mix --ratio sft --rejects rejected-mix.jsonl.zst -o mixed.jsonl.zst
+
+say "Pack: one epoch at 32k, then one at 256k (4.2.1)"
+for context in 32k 256k; do
+    [ -e "packed-$context.jsonl.zst" ] ||
+        qvl pack --model "$model" --context "$context" --media-root "$media" --resume \
+            --rejects "rejected-$context.jsonl.zst" mixed.jsonl.zst -o "packed-$context.jsonl.zst"
+done
