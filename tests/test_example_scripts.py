@@ -21,3 +21,22 @@ def test_sft_data_makes_packs_and_a_second_run_does_nothing_again(
     again = run(line, AGAINST="data/test.jsonl.zst")
     assert again.returncode == 0, again.stderr
     assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+
+
+def test_cold_start_samples_filters_mixes_and_a_second_run_does_nothing_again(
+    tmp_path: Path, twin: Path
+) -> None:
+    run = shell(tmp_path)
+    made = run("qvl tiny data data --train 60 --test 10")
+    assert made.returncode == 0, made.stderr
+    line = f"qvl serve {twin} --port 0 -- {ROOT}/examples/cold-start.sh out data/raw.jsonl.zst"
+    first = run(line, K="2", MAX_TOKENS="8", OMP_NUM_THREADS="1")
+    assert first.returncode == 0, first.stderr
+    checked = run(
+        "qvl check out/mixed.jsonl.zst --media-root data && qvl cat --plain out/mixed.jsonl.zst"
+    )
+    assert checked.returncode == 0 and checked.stdout, checked.stderr
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+    again = run(line, K="2", MAX_TOKENS="8", OMP_NUM_THREADS="1")
+    assert again.returncode == 0, again.stderr
+    assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}

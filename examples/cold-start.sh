@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Data for the long-CoT cold start, as in the Qwen3-VL report (arXiv 2511.21631), section 4.2.2.
+#
+#     examples/cold-start.sh FOLDER RAW
+#
+# FOLDER receives every file, RAW is a stream of records with a task and an answer. The samples decide
+# what is hard and stay in `responses`; a last assistant turn of RAW is judged too. A stage that is
+# done is not done again, one that was stopped goes on, and each keeps what it put aside.
+# The variables, all our choice, as the report publishes none of these:
+#   QVL_ENDPOINT=URL       the baseline that is sampled, needed (`qvl serve` sets it)
+#   QVL_TEXT_ENDPOINT=URL  the text model that is asked without the image; else QVL_ENDPOINT
+#   K=4                    answers a query
+#   MAX_PASS_RATE=0.5      keep where so many pass at most,
+#   MIN_TOKENS=2000        or where answers are so long on average
+#   BLIND_SAMPLES=4        answers without the image
+#   MAX_TOKENS=32768       end answers here
+#   JUDGE=URL              grades the answers; without it the rules alone do (JUDGE_MODEL=NAME)
+#   MEDIA=DIR              where media paths start; else the folder of RAW
+set -euo pipefail
+
+[ $# -eq 2 ] || { printf 'usage: %s FOLDER RAW\n' "$0" >&2; exit 2; }
+endpoint=${QVL_ENDPOINT:?set it to the URL of a served model}
+mkdir -p "$1"
+folder=$(realpath "$1") raw=$(realpath "$2")
+media=$(realpath "${MEDIA:-$(dirname "$raw")}")
+cd "$folder"
+
+say() { printf '\n== %s\n' "$1" >&2; }
+judge=()
+[ -z "${JUDGE:-}" ] || judge=(--judge "$JUDGE" ${JUDGE_MODEL:+--judge-model "$JUDGE_MODEL"} --media-root "$media" --resume)
+[ -n "${JUDGE:-}" ] || say "JUDGE is not set: no model grades the answers; the rules alone decide"
+
+say "Sample a baseline, and verify"
+[ -e sampled.jsonl.zst ] ||
+    qvl generate -n "${K:-4}" --endpoint "$endpoint" --max-tokens "${MAX_TOKENS:-32768}" \
+        --media-root "$media" --resume "$raw" -o sampled.jsonl.zst
+[ -e verified.jsonl.zst ] ||
+    qvl verify --resume sampled.jsonl.zst --rejects rejected-verify.jsonl.zst -o verified.jsonl.zst
+
+say "Difficulty: a low pass rate, or long answers"
+[ -e hard.jsonl.zst ] ||
+    qvl filter-difficulty --max-pass-rate "${MAX_PASS_RATE:-0.5}" --min-tokens "${MIN_TOKENS:-2000}" \
+        verified.jsonl.zst --rejects rejected-difficulty.jsonl.zst -o hard.jsonl.zst
+
+# The report asks this of visual mathematics alone; the rest goes round it.
+say "Necessity of the image: visual mathematics that a text model solves goes"
+[ -e visual-math.jsonl.zst ] ||
+    qvl select 'task == "math" and modality() == "multimodal"' hard.jsonl.zst -o visual-math.jsonl.zst
+[ -e others.jsonl.zst ] ||
+    qvl select 'not (task == "math" and modality() == "multimodal")' hard.jsonl.zst -o others.jsonl.zst
+[ -e seen.jsonl.zst ] ||
+    qvl filter-vision --text-endpoint "${QVL_TEXT_ENDPOINT:-$endpoint}" -n "${BLIND_SAMPLES:-4}" \
+        --max-tokens "${MAX_TOKENS:-32768}" --resume visual-math.jsonl.zst \
+        --rejects rejected-blind.jsonl.zst -o seen.jsonl.zst
+
+say "Answers: the rules, then scores"
+[ -e responses.jsonl.zst ] ||
+    qvl cat seen.jsonl.zst others.jsonl.zst |
+    qvl filter-responses --rejects rejected-responses.jsonl.zst -o responses.jsonl.zst
+[ -e scored.jsonl.zst ] ||
+    qvl score-responses responses.jsonl.zst "${judge[@]}" --min correctness=1 \
+        --rejects rejected-scores.jsonl.zst -o scored.jsonl.zst
+
+say "Vision and text, about 1:1 (4.2.2)"
+[ -e mixed.jsonl.zst ] ||
+    qvl shuffle scored.jsonl.zst |
+    qvl mix --ratio cold-start --rejects rejected-mix.jsonl.zst -o mixed.jsonl.zst
