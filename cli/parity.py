@@ -49,7 +49,7 @@ def command(
     \b
     Examples:
         $ qvl parity twin test.jsonl.zst | zstdcat
-        $ qvl parity twin --layout tp=2,pp=2 test.jsonl.zst -o compared.jsonl.zst
+        $ qvl parity twin --layout tp=2 test.jsonl.zst -o compared.jsonl.zst
     """
     other = against or model
     shape, wanted = load_shape(Path(other)), parse_layout(layout)

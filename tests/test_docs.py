@@ -88,7 +88,7 @@ NEEDS_A_MODEL = [  # run by tests/engines/test_examples.py and tests/{jobs,parit
     "torchrun --nproc-per-node 2 --no-python qvl sft --model twin -o out packed.jsonl.zst",
     "qvl sft --model twin -o halves --nproc 2 --layout tp=2 --batch 2 --steps 4 packed.jsonl.zst",
     "qvl parity twin test.jsonl.zst | zstdcat",
-    "qvl parity twin --layout tp=2,pp=2 test.jsonl.zst -o compared.jsonl.zst",
+    "qvl parity twin --layout tp=2 test.jsonl.zst -o compared.jsonl.zst",
     "qvl import twin checkpoint --layout tp=2,pp=2",
     "qvl export checkpoint twin2 --layout tp=2",
     "qvl export tuned/checkpoints/step-0000002 early",

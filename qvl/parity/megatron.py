@@ -33,21 +33,25 @@ class Megatron:
 
     def __call__(self, samples: Iterable[Sample]) -> Iterator[list[float]]:
         """The log-probabilities of each sample's learnt tokens. UserError where the ranks fail."""
+        lines = (packed.join(sample.id, [sample]) for sample in samples)
+        ranks = parse_layout(self.layout).fewest_ranks
+        rows = self._of_ranks(lines, ranks) if ranks > 1 else found(self, lines)
+        for row in rows:
+            yield row["spoken"]
+
+    def _of_ranks(self, lines: Iterable[dict], ranks: int) -> Iterator[dict]:
         with tempfile.TemporaryDirectory(prefix="qvl-parity-") as name:
             folder = Path(name)
-            lines = (packed.join(sample.id, [sample]) for sample in samples)
             jsonl.write(lines, str(folder / RECORDS))
             (folder / JOB).write_bytes(orjson.dumps(asdict(self)))
-            ranks = parse_layout(self.layout).fewest_ranks
             status = launch.launch(ranks, ["-m", "qvl.parity.megatron", name])
             if status:
                 raise UserError(f"--layout {self.layout}: a rank ended with status {status}")
-            for row in jsonl.read(str(folder / FOUND)):
-                yield row["spoken"]
+            yield from jsonl.read(str(folder / FOUND))
 
 
-def main(folder: Path) -> None:
-    """One rank."""
+def found(job: Megatron, lines: Iterable[dict]) -> Iterator[dict]:
+    """What this rank finds, the same on every one."""
     import torch
 
     from qvl.megatron import parallel, training, weights
@@ -55,28 +59,31 @@ def main(folder: Path) -> None:
     from qvl.model.folder import Folder
     from qvl.model.shape import load_shape
 
-    job = Megatron(**orjson.loads((folder / JOB).read_bytes()))
     model, layout = Path(job.model), parse_layout(job.layout)
     images = ImageLoader(load_rules(model), Path(job.media_root), job.allow_remote)
     parallel.start(layout)
-    shape = load_shape(model)
-    built = training.build_model(shape, layout, torch.float32).to(parallel.device())
-    weights.load(built, Folder(model))
-
-    def found() -> Iterator[dict]:
-        for line in jsonl.read(str(folder / RECORDS)):
+    try:
+        shape = load_shape(model)
+        built = training.build_model(shape, layout, torch.float32).to(parallel.device())
+        weights.load(built, Folder(model))
+        for line in lines:
             batch = make_batch(line, shape, images(line).__getitem__)
             losses = training.cross_entropies(built, batch)
             lists = parallel.gather(None if losses is None else (-losses).tolist())
             yield {"id": line["id"], "spoken": next(each for each in lists if each is not None)}
+    finally:
+        parallel.finish()
 
-    rows = found()
-    if parallel.rank() == 0:
+
+def main(folder: Path) -> None:
+    """One rank of several."""
+    job = Megatron(**orjson.loads((folder / JOB).read_bytes()))
+    rows = found(job, jsonl.read(str(folder / RECORDS)))
+    if launch.is_first():
         jsonl.write(rows, str(folder / FOUND))
     else:
         for _ in rows:
             pass
-    parallel.finish()
 
 
 if __name__ == "__main__":

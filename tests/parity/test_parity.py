@@ -53,9 +53,7 @@ def test_the_examples_run(folder, command_module):
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "layout"), [("twin", "tp=2,pp=2,cp=2"), ("moe", "ep=2"), ("twin", "")]
-)
+@pytest.mark.parametrize(("name", "layout"), [("twin", "tp=2,pp=2,cp=2"), ("moe", "ep=2")])
 def test_text_images_several_images_and_tool_calls_are_equal(folder, name, layout):
     words = f"--layout {layout}" if layout else ""
     done = shell(folder)(
