@@ -35,6 +35,15 @@ def command(
         typer.Option(metavar="X", min=0, max=1, help="Stop when more have no verdict (our choice)"),
     ] = verdict.MAX_ERROR_RATE,
     timeout_seconds: VerdictSeconds = verdict.SECONDS,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Code earns the share of its tests that passed")
+    ] = False,
+    unsafe_local: Annotated[
+        bool,
+        typer.Option(
+            "--unsafe-local", help="Run code with your own rights where nothing isolates it"
+        ),
+    ] = False,
     jobs: Jobs = 1,
     rejects: Rejects = None,
     on_error: OnError = "stop",
@@ -76,9 +85,16 @@ def command(
         report=report,
         resume=resume,
         journal=True,
-        config={"verifier": verifier, "timeout_seconds": timeout_seconds},
+        config={
+            "verifier": verifier,
+            "timeout_seconds": timeout_seconds,
+            "partial": partial,
+            "unsafe_local": unsafe_local,
+        },
         sound=True,
         conserves=True,
     ) as run:
-        judged = stage.each(run, verdict.Verify(verifier, timeout_seconds), jobs=jobs)
+        judged = stage.each(
+            run, verdict.Verify(verifier, timeout_seconds, partial, unsafe_local), jobs=jobs
+        )
         run.write(verdict.Totals(max_error_rate).watch(judged, run.note))

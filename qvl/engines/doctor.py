@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 
+from qvl import sandbox
 from qvl.engines import environments
 from qvl.errors import UserError
 
@@ -16,8 +17,8 @@ AT_LEAST = re.compile(r">=\s*([0-9.]+)")
 LOWEST_PYTHON = (3, 11)
 PROGRAMS = {  # name -> (the executable, what it is for and how it comes)
     "zstd": ("zstd", "to read streams in a shell: apt install zstd"),
-    "bubblewrap": ("bwrap", "to run model-written code: apt install bubblewrap"),
 }
+SANDBOX_CURE = "allow user namespaces, or a container of your own and qvl verify --unsafe-local"
 UMBRELLAS = ("all", "dev")  # extras that name other extras, and what developers need
 
 
@@ -41,6 +42,7 @@ def examine() -> list[Finding]:
         *_extras(),
         *(_engine(name) for name in environments.ENGINES),
         *(_program(name, *words) for name, words in PROGRAMS.items()),
+        _sandbox(),
         _gpu(),
     ]
 
@@ -134,6 +136,15 @@ def _program(name: str, executable: str, cure: str) -> Finding:
     done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
     number = re.search(r"[0-9]+(\.[0-9]+)+", done.stdout + done.stderr)
     return Finding(name, True, f"{number[0]} at {path}" if number else path)
+
+
+def _sandbox() -> Finding:
+    """Whether model-written code can be isolated here, tried and not looked up."""
+    row = _program("bubblewrap", "bwrap", "to run model-written code: apt install bubblewrap")
+    found = sandbox.probe()
+    if row.found and not found.isolated:
+        return Finding(row.name, False, f"isolates nothing here: {found.reason}", SANDBOX_CURE)
+    return row
 
 
 def _gpu() -> Finding:

@@ -8,7 +8,7 @@ import math
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -50,10 +50,16 @@ class Verify:
     verifier: str | None = None
     """For all records, in place of each task's own."""
     seconds: float = SECONDS
+    partial: bool = False
+    """Code: the share of the tests that passed, in place of all or nothing."""
+    unsafe_local: bool = False
+    """Code: run without isolation where there is none."""
 
     def __call__(self, record: dict) -> dict:
         given = record.get("responses") or []
-        judged = [told(each, judge(record, each, self.verifier, self.seconds)) for each in given]
+        options = {"partial": self.partial, "unsafe_local": self.unsafe_local}
+        verdicts = (judge(record, each, self.verifier, self.seconds, options) for each in given)
+        judged = [told(each, verdict) for each, verdict in zip(given, verdicts, strict=True)]
         return {**record, "responses": judged}
 
 
@@ -69,11 +75,16 @@ def told(response: dict, verdict: Verdict) -> dict:
 
 
 def judge(
-    record: dict, response: dict, name: str | None = None, seconds: float = SECONDS
+    record: dict,
+    response: dict,
+    name: str | None = None,
+    seconds: float = SECONDS,
+    options: Mapping[str, bool] | None = None,
 ) -> Verdict:
     """The verdict of the verifier `name`, else of the task's. Called in the main thread: an alarm
     keeps the time, which interrupts Python and its regular expressions but no other C code.
 
+    options: of verifiers that run programs, partial and unsafe_local; see Verify.
     UserError, other than Unverifiable, is the machine's or the command line's fault and is raised.
     """
     verifier = name or record.get("task") or ""
@@ -83,7 +94,7 @@ def judge(
             raise Unverifiable("no task, which names the verifier")
         found = _found(verifier)
         if found.judge is not None:
-            said = found.judge(record, response)
+            said = found.judge(record, response, **(options or {}))
             return Verdict(verifier, said.status, said.reward, said.extracted, said.detail)
         _clock.start(seconds)
         try:
@@ -110,7 +121,7 @@ class _Found(NamedTuple):
     """What a verifier's module has, or a user's function alone."""
 
     score: reward.Reward
-    judge: Callable[[dict, dict], Any] | None
+    judge: Callable[..., Any] | None
     """Tells more, and keeps time itself."""
     extract: Callable[[dict], Any]
 

@@ -121,10 +121,23 @@ def test_too_many_errors_are_status_3_and_a_higher_rate_resumes(run, tmp_path):
 
 def test_a_stream_that_goes_bad_is_stopped_before_its_end(run):
     done = run(
-        "(cat in.jsonl; sleep 20) | timeout 15 qvl verify --verifier own:fails > out.zst",
+        "(cat in.jsonl; sleep 8) | timeout 7 qvl verify --verifier own:fails > out.zst",
         [record(contents=["crash"] * 300)],
     )
     assert "no verdict on 300 of 300" in done.stderr
+
+
+@isolated
+def test_partial_credit_is_the_share_of_the_tests(run, tmp_path):
+    tests = {"tests": [{"stdin": "1", "stdout": "1"}, {"stdin": "2", "stdout": "4"}]}
+    program = "```python\nprint(input())\n```"
+    for words, wanted in (("", 0.0), ("--partial", 0.5)):
+        done = run(
+            f"qvl verify {words} in.jsonl -o out.zst",
+            [record(task="code", answer=tests, contents=[program])],
+        )
+        assert done.returncode == 0, done.stderr
+        assert read(tmp_path)[0]["responses"][0]["reward"] == wanted
 
 
 def test_a_verifier_that_hangs_is_a_time_out_and_no_zero(run, tmp_path):
