@@ -4,6 +4,7 @@ import typer
 
 from qvl import client, stage
 from qvl.client import presets, samples
+from qvl.client.cache import kept
 from qvl.errors import UserError
 from qvl.io import images
 
@@ -121,6 +122,7 @@ def command(
         logprobs=logprobs,
     )
     with (
+        kept(cache, output, resume=resume) as answers,
         client.Client(
             endpoint or (),
             model,
@@ -129,7 +131,7 @@ def command(
             timeout_seconds=timeout_seconds,
             root=images.root_of(files, media_root),
             allow_remote=allow_remote,
-            cache=cache,
+            cache=answers,
         ) as asked,
         session(
             "generate",

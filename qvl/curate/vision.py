@@ -22,7 +22,10 @@ from qvl.stage import Drop, Pending
 STAGE = "filter-vision"
 NUM_SAMPLES = 4  # our choice
 MAX_PASS_RATE = 0.5  # our choice: solved by chance now and then is not solved
-PLACEHOLDER = re.compile(r"<(?:image|video)\b[^>]*>\s*", re.IGNORECASE)
+PLACEHOLDER = re.compile(
+    r"(?:<\|vision_start\|>|<\|(?:image|video)_pad\|>|<\|vision_end\|>|<(?:image|video)\b[^>]*>)\s*",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

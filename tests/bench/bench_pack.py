@@ -1,6 +1,6 @@
 """Packing 1.2 million records, as many as the report's SFT data has, to 32,768 tokens by their lengths.
 
-Lengths are log-normal, median 665 tokens. In processor time; memory is this process's at its peak.
+Lengths are log-normal, median 665 tokens. In processor time; memory is what the packing added.
 """
 
 import math

@@ -54,7 +54,8 @@ def test_what_a_blind_model_solves_is_dropped_with_its_rate(run):
 
 def test_no_image_is_sent_and_no_placeholder(run):
     with FakeEndpoint(guesses) as endpoint:
-        run([seen("a", "<image>\nhidden: how many?")], endpoint)
+        marks = "<image>\n<|vision_start|><|image_pad|><|vision_end|>"
+        run([seen("a", f"{marks}hidden: how many?")], endpoint)
     assert {question(body) for _, body in endpoint.requests} == {"hidden: how many?"}
 
 
