@@ -11,7 +11,7 @@ def test_sft_data_makes_packs_and_a_second_run_does_nothing_again(
     run = shell(tmp_path)
     made = run("qvl tiny data data --train 200 --test 20")
     assert made.returncode == 0, made.stderr
-    line = f"{ROOT}/examples/sft-data.sh out data/raw.jsonl.zst {twin}"
+    line = f"'{ROOT}/examples/sft-data.sh' out data/raw.jsonl.zst {twin}"
     first = run(line, AGAINST="data/test.jsonl.zst")
     assert first.returncode == 0, first.stderr
     checked = run("qvl check out/mixed.jsonl.zst --media-root data")
@@ -29,7 +29,7 @@ def test_cold_start_samples_filters_mixes_and_a_second_run_does_nothing_again(
     run = shell(tmp_path)
     made = run("qvl tiny data data --train 60 --test 10")
     assert made.returncode == 0, made.stderr
-    line = f"qvl serve {twin} --port 0 -- {ROOT}/examples/cold-start.sh out data/raw.jsonl.zst"
+    line = f"qvl serve {twin} --port 0 -- '{ROOT}/examples/cold-start.sh' out data/raw.jsonl.zst"
     first = run(line, K="2", MAX_TOKENS="8", OMP_NUM_THREADS="1")
     assert first.returncode == 0, first.stderr
     checked = run(
