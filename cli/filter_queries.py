@@ -1,19 +1,13 @@
 import contextlib
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from qvl import client, stage
 from qvl.curate import revision
-from qvl.curate.judged_queries import NO_VERDICT, JudgedQueries
 from qvl.curate.queries import QueryRules
 from qvl.errors import UserError
-from qvl.judge import Judge, Manner, panel
-from qvl.judge.prompt import Prompt
-from qvl.stage import Drop, Run
 
-from . import judging
 from .options import (
     AllowRemote,
     Cache,
@@ -74,7 +68,7 @@ def command(
     ] = revision.MIN_SIMILARITY,
     free_text: FreeText = False,
     max_total_tokens: MaxTotalTokens = None,
-    max_error_rate: MaxErrorRate = panel.MAX_ERROR_RATE,
+    max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
     concurrency: Concurrency = client.CONCURRENCY,
     retries: Retries = client.RETRIES,
     timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
@@ -118,7 +112,14 @@ def command(
         raise UserError("--resume, --min and --max-total-tokens go with --judge URL")
     with contextlib.ExitStack() as stack:
         judged, config = None, dict(vars(rules))
-        if judge:
+        if judge:  # only then is what waits for endpoints imported
+            from qvl.curate import scores
+            from qvl.curate.judged_queries import JudgedQueries
+            from qvl.judge import Judge, Manner
+            from qvl.judge.prompt import Prompt
+
+            from . import judging
+
             asked = judging.clients(
                 stack,
                 judge,
@@ -140,7 +141,7 @@ def command(
             judged = JudgedQueries(
                 rules=rules,
                 judge=Judge(asked[0], prompt, Manner(seed=seed, free_text=free_text)),
-                least=dict(map(judging.bound, least or [])),
+                least=scores.thresholds(least or [], of=prompt.scales),
                 revise=not no_revision,
                 min_similarity=min_similarity,
             )
@@ -172,20 +173,5 @@ def command(
         if judged is None:
             run.write(stage.keep(run, rules, jobs=jobs))
             return
-        run.write(_watched(run, judged, concurrency, max_error_rate))
+        run.write(judging.watched(run, judged, concurrency, max_error_rate))
         run.note(**judged.judge.client.facts)
-
-
-def _watched(
-    run: Run, judged: JudgedQueries, concurrency: int, max_error_rate: float
-) -> Iterator[dict]:
-    """The stream; too many records without a verdict end it."""
-    tolerance = panel.Tolerance(max_error_rate)
-
-    def watch(result: dict | Drop) -> None:
-        wrong = isinstance(result, Drop) and result.reason == NO_VERDICT
-        tolerance.count(
-            int(not wrong), int(wrong), result.detail if isinstance(result, Drop) else ""
-        )
-
-    return stage.begun(run, judged.begin, concurrency=concurrency, watch=watch)

@@ -1,14 +1,14 @@
 """What the commands that ask judges share: their clients, open as long as the command."""
 
 import contextlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
-from qvl import client
+from qvl import client, stage
 from qvl.client.cache import kept
-from qvl.errors import UserError
 from qvl.io import images
 from qvl.judge import panel
+from qvl.stage import Run
 
 
 def clients(
@@ -37,12 +37,20 @@ def clients(
     )
 
 
-def bound(word: str) -> tuple[str, float]:
-    """A word of --min: AXIS=X."""
-    axis, equals, value = word.partition("=")
-    try:
-        if equals:
-            return axis, float(value)
-    except ValueError as error:
-        raise UserError(f"--min {word}: {error}") from None
-    raise UserError(f"--min {word}: say AXIS=X, such as complexity=2")
+class Judged(Protocol):
+    """What a judge is asked of records."""
+
+    def begin(self, record: dict) -> stage.Pending: ...
+
+    def counts(self, result: "dict | stage.Drop") -> tuple[int, int, str]: ...
+
+
+def watched(run: Run, judged: Judged, concurrency: int, max_error_rate: float) -> Iterator[dict]:
+    """The stream of what judges say; too many errors among it end it."""
+    tolerance = panel.Tolerance(max_error_rate)
+
+    def watch(result: "dict | stage.Drop") -> None:
+        asked, wrong, example = judged.counts(result)
+        tolerance.count(asked - wrong, wrong, example)
+
+    return stage.begun(run, judged.begin, concurrency=concurrency, watch=watch)

@@ -1,19 +1,14 @@
 import contextlib
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from qvl import client, stage
-from qvl.curate import judged_scores, scores
-from qvl.curate.judged_scores import JudgedScores, Pairwise
+from qvl.curate import scores
 from qvl.curate.sift import sifted
 from qvl.errors import UserError
-from qvl.judge import Judge, Manner, panel
-from qvl.judge.prompt import Prompt
-from qvl.stage import Run
 
-from . import judging
 from .options import (
     AllowRemote,
     Cache,
@@ -61,11 +56,11 @@ def command(
     ] = 1,
     aggregate: Annotated[
         str,
-        typer.Option(metavar="|".join(panel.AGGREGATES), help="What is made of several verdicts"),
+        typer.Option(metavar="|".join(scores.AGGREGATES), help="What is made of several verdicts"),
     ] = "mean",
     free_text: FreeText = False,
     max_total_tokens: MaxTotalTokens = None,
-    max_error_rate: MaxErrorRate = panel.MAX_ERROR_RATE,
+    max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
     concurrency: Concurrency = client.CONCURRENCY,
     retries: Retries = client.RETRIES,
     timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
@@ -112,11 +107,16 @@ def command(
         raise UserError(
             "--resume, --pairwise, --num-samples and --max-total-tokens go with --judge URL"
         )
-    if aggregate not in panel.AGGREGATES:
-        raise UserError(f"--aggregate {aggregate}: say {', '.join(panel.AGGREGATES)}")
+    if aggregate not in scores.AGGREGATES:
+        raise UserError(f"--aggregate {aggregate}: say {', '.join(scores.AGGREGATES)}")
     with contextlib.ExitStack() as stack:
         asked, judged, config, prompts = [], None, {}, []
-        if judge:
+        if judge:  # only then is what waits for endpoints imported
+            from qvl.curate.judged_scores import JudgedScores, Pairwise
+            from qvl.judge import Judge, Manner
+
+            from . import judging
+
             asked = judging.clients(
                 stack,
                 judge,
@@ -171,7 +171,7 @@ def command(
         if judged is None:
             scored = stage.annotate(run, scores.annotate, jobs=jobs)
         else:
-            scored = _watched(run, judged, concurrency, max_error_rate)
+            scored = judging.watched(run, judged, concurrency, max_error_rate)
         if bounds:
             verdict = scores.judge(bounds)
             scored = sifted(run, ((record, verdict(record)) for record in scored))
@@ -180,8 +180,10 @@ def command(
             run.note(**each.facts)
 
 
-def _prompts(path: str | None, pairwise: bool) -> list[Prompt]:
+def _prompts(path: str | None, pairwise: bool) -> list[Any]:
     """For records of text, and for those with something to see."""
+    from qvl.judge.prompt import Prompt
+
     if path:
         return [Prompt.file(path)]
     if pairwise:
@@ -189,23 +191,8 @@ def _prompts(path: str | None, pairwise: bool) -> list[Prompt]:
     return [Prompt.named("judge/response"), Prompt.named("judge/response-visual")]
 
 
-def _axes(prompts: list[Prompt], pairwise: bool) -> list[str]:
+def _axes(prompts: list[Any], pairwise: bool) -> list[str]:
     """What the judges add to the axes of the rules."""
     if pairwise:
-        return [judged_scores.WINS]
-    names = (name for each in prompts for name, of in each.fields.items() if of.kind == "score")
-    return [f"judge_{name}" for name in dict.fromkeys(names)]
-
-
-def _watched(
-    run: Run, judged: JudgedScores | Pairwise, concurrency: int, max_error_rate: float
-) -> Iterator[dict]:
-    """The stream; too many verdicts that cannot be read end it."""
-    tolerance = panel.Tolerance(max_error_rate)
-
-    def watch(result: dict | stage.Drop) -> None:
-        if isinstance(result, dict):
-            answered, wrong = judged.counts(result)
-            tolerance.count(answered - wrong, wrong, f"record {result['id']!r}")
-
-    return stage.begun(run, judged.begin, concurrency=concurrency, watch=watch)
+        return [scores.WINS]
+    return [f"judge_{name}" for name in dict.fromkeys(n for each in prompts for n in each.scales)]

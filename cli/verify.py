@@ -8,6 +8,7 @@ from qvl.reward import verdict
 from .options import (
     Files,
     Jobs,
+    MaxErrorRate,
     OnError,
     Output,
     Plain,
@@ -30,10 +31,7 @@ def command(
     verifiers: Annotated[
         bool, typer.Option("--verifiers", help="List the verifiers and where they are; do no more")
     ] = False,
-    max_error_rate: Annotated[
-        float,
-        typer.Option(metavar="X", min=0, max=1, help="Stop when more have no verdict (our choice)"),
-    ] = verdict.MAX_ERROR_RATE,
+    max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
     timeout_seconds: VerdictSeconds = verdict.SECONDS,
     partial: Annotated[
         bool, typer.Option("--partial", help="Code earns the share of its tests that passed")

@@ -28,15 +28,15 @@ class Drop(NamedTuple):
 
     reason: str
     detail: str = ""
-    record: dict | None = (
-        None  # as it goes to the rejects, with what was measured; None: as it came
-    )
+    record: dict | None = None
+    """As it goes to the rejects, with what was measured; None: as it came."""
 
 
 Reject = Callable[[dict], "str | Drop | None"]
 Annotate = Callable[[dict], dict]
 Work = Callable[[dict], "dict | Drop"]
 
+MAX_ERROR_RATE = 0.05  # of verdicts that could not be given, until a run stops: our choice
 WINDOW = 4  # records begun for each at work, so that one slow answer does not idle the rest
 
 
@@ -46,6 +46,31 @@ class Pending(Protocol):
     def done(self) -> bool: ...
 
     def result(self) -> Any: ...
+
+
+class Settled(NamedTuple):
+    """A result that needs no waiting."""
+
+    value: Any
+
+    def done(self) -> bool:
+        return True
+
+    def result(self) -> Any:
+        return self.value
+
+
+class Together(NamedTuple):
+    """What is made of several pending results, in their order."""
+
+    pending: Sequence[Pending]
+    combine: Callable[[list], Any]
+
+    def done(self) -> bool:
+        return all(each.done() for each in self.pending)
+
+    def result(self) -> Any:
+        return self.combine([each.result() for each in self.pending])
 
 
 class Run:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import qvl.record
-from qvl.client import Client
+from qvl.client.client import Client, check_spent
 from qvl.client.endpoint import Refused
 from qvl.client.media import responses
-from qvl.errors import CheckFailed, UserError
+from qvl.errors import UserError
 from qvl.stage import Drop
 
 if TYPE_CHECKING:
@@ -134,12 +134,7 @@ def generate(record: dict, client: Client, asking: Asking, *, stop: bool) -> dic
 
     Where it cannot be asked, a Drop, or with `stop` an error; CheckFailed where the tokens are spent.
     """
-    limit = asking.max_total_tokens
-    if limit is not None and client.tokens >= limit:
-        raise CheckFailed(
-            f"--max-total-tokens {limit}: {client.tokens:,} tokens are spent; what was done is "
-            "kept: the same command (with --resume, for -o FILE) goes on and may spend as many again"
-        )
+    check_spent(client.tokens, asking.max_total_tokens)
     asked = {**record, "messages": _prompt(record)}
     drop = problem(asked)
     if drop is None:

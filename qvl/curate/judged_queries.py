@@ -11,14 +11,11 @@ from typing import Any
 
 from qvl.curate import revision
 from qvl.curate.queries import QueryRules
-from qvl.errors import UserError
 from qvl.judge import Judge, Verdict, material
-from qvl.judge.panel import Settled, Together
 from qvl.record import text
-from qvl.stage import Drop, Pending
+from qvl.stage import Drop, Pending, Settled, Together
 
 STAGE = "filter-queries"
-AXES = ("complexity", "relevance")
 NO_VERDICT = "no-verdict"
 
 
@@ -34,12 +31,6 @@ class JudgedQueries:
     """Put the judge's revision in the place of an ambiguous query; else it is dropped."""
     min_similarity: float = revision.MIN_SIMILARITY
 
-    def __post_init__(self) -> None:
-        for axis in self.least:
-            if axis not in self.judge.prompt.fields:
-                known = ", ".join(name for name in AXES if name in self.judge.prompt.fields)
-                raise UserError(f"--min {axis}: no score of the prompt; say {known}")
-
     def begin(self, record: dict) -> Pending:
         """The record with the judge's scores, or a Drop, to come."""
         drop = self.rules(record)
@@ -48,6 +39,11 @@ class JudgedQueries:
         sections = material.conversation(record) + material.reference(record)
         asked = self.judge.begin(record["id"], sections)
         return Together([asked], lambda verdicts: self.decide(record, verdicts[0]))
+
+    def counts(self, result: dict | Drop) -> tuple[int, int, str]:
+        """Verdicts that were asked for, those that were errors, and what one was about."""
+        wrong = isinstance(result, Drop) and result.reason == NO_VERDICT
+        return 1, int(wrong), result.detail if isinstance(result, Drop) else ""
 
     def decide(self, record: dict, verdict: Verdict) -> dict | Drop:
         """What becomes of a record."""

@@ -15,12 +15,10 @@ from qvl.curate import answers, scores
 from qvl.curate.answers import Answer
 from qvl.judge import Judge, Verdict, material
 from qvl.judge.material import Section
-from qvl.judge.panel import AGGREGATES, Settled, Together
 from qvl.record import images, videos
-from qvl.stage import Pending
+from qvl.stage import Drop, Pending, Settled, Together
 
 ERRORS = "judge_errors"
-WINS = "judge_wins"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +32,7 @@ class JudgedScores:
     samples: int = 1
     """Verdicts of each judge."""
     aggregate: str = "mean"
-    """A name of AGGREGATES: what is made of them."""
+    """A name of scores.AGGREGATES: what is made of them."""
 
     def begin(self, record: dict) -> Pending:
         """The record with rules' and judges' scores, to come."""
@@ -60,13 +58,15 @@ class JudgedScores:
 
         return Together([pending for *_, pending in asked], combine)
 
-    def counts(self, record: dict) -> tuple[int, int]:
-        """Verdicts that were asked for on a record that came back, and those that were errors."""
-        turn, responses = answers.of_record(record)
-        of_turn = (record.get("scores") or {}).get(scores.STAGE) if turn is not None else None
+    def counts(self, result: dict | Drop) -> tuple[int, int, str]:
+        """Verdicts that were asked for, those that were errors, and what they were about."""
+        if isinstance(result, Drop):
+            return 0, 0, ""
+        turn, responses = answers.of_record(result)
+        of_turn = (result.get("scores") or {}).get(scores.STAGE) if turn is not None else None
         answered = len(responses) + (turn is not None)
-        wrong = _wrong(record) + (of_turn or {}).get(ERRORS, 0)
-        return answered * len(self.judges) * self.samples, wrong
+        wrong = _wrong(result) + (of_turn or {}).get(ERRORS, 0)
+        return answered * len(self.judges) * self.samples, wrong, f"record {result['id']!r}"
 
     def _judges(self, record: dict) -> Sequence[Judge]:
         return self.visual if images(record) or videos(record) else self.judges
@@ -81,7 +81,7 @@ class JudgedScores:
                 if not verdict.error and judge.prompt.fields[name].kind == "score"
             ]
             if values:
-                row[f"judge_{name}"] = round(AGGREGATES[self.aggregate](values), 4)
+                row[f"judge_{name}"] = round(scores.AGGREGATES[self.aggregate](values), 4)
             if len(values) > 1:
                 row[f"judge_{name}_spread"] = round(max(values) - min(values), 4)
         return {**row, **_errors(verdict for _, verdict in verdicts)}
@@ -125,19 +125,23 @@ class Pairwise:
                         won[one].append(share)
                         won[other].append(1 - share)
             rows = [
-                {**({WINS: round(sum(each) / len(each), 4)} if each else {}), **_errors(all_)}
+                {
+                    **({scores.WINS: round(sum(each) / len(each), 4)} if each else {}),
+                    **_errors(all_),
+                }
                 for each, all_ in zip(won, errors, strict=True)
             ]
             return _added(record, rows, None)
 
         return Together([pending for *_, pending in asked], combine)
 
-    def counts(self, record: dict) -> tuple[int, int]:
-        """As JudgedScores': each error stands with both responses of its pair."""
-        count = len(record.get("responses") or [])
-        if count < 2:
-            return 0, 0
-        return count * (count - 1) * len(self.judges), _wrong(record) // 2
+    def counts(self, result: dict | Drop) -> tuple[int, int, str]:
+        """As JudgedScores'; each error stands with both responses of its pair."""
+        if isinstance(result, Drop):
+            return 0, 0, ""
+        count = len(result.get("responses") or [])
+        asked = count * (count - 1) * len(self.judges)
+        return asked, _wrong(result) // 2, f"record {result['id']!r}"
 
 
 def _wrong(record: dict) -> int:

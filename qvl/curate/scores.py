@@ -4,7 +4,8 @@ An axis says only what it measured; helpfulness, use of the image and style need
 that cannot be told of an answer is left out, so a threshold on it drops nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from statistics import mean, median
 from typing import Any
 
 from qvl.curate import answers, completeness, form, outcome, repetition, scripts
@@ -16,6 +17,12 @@ from qvl.record import final
 from qvl.stage import Drop
 
 STAGE = "score-responses"
+WINS = "judge_wins"  # the share of its comparisons that a response wins
+AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
+    "mean": mean,
+    "median": median,
+    "min": min,
+}
 
 
 def correctness(answer: Answer, context: Known) -> float | None:
@@ -105,10 +112,13 @@ def _mean(scored: list[dict[str, float]]) -> dict[str, float]:
     return {name: round(sum(of) / len(of), 4) for name, of in columns.items() if of}
 
 
-def thresholds(given: list[str], more: Sequence[str] = ()) -> dict[str, float]:
+def thresholds(
+    given: Sequence[str], more: Sequence[str] = (), *, of: Mapping[str, tuple[float, float]] = {}
+) -> dict[str, float]:
     """["clarity=0.5"] -> {"clarity": 0.5}; UserError for an axis that is neither of ours nor of
-    `more`."""
-    least, known = {}, [*AXES, *more]
+    `more`. of: in their place axes with the lowest and the highest score of each."""
+    known = of or dict.fromkeys([*AXES, *more], (0, 1))
+    least = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or name not in known:
@@ -117,8 +127,9 @@ def thresholds(given: list[str], more: Sequence[str] = ()) -> dict[str, float]:
             least[name] = float(value)
         except ValueError:
             raise UserError(f"--min {text}: {value!r} is no number") from None
-        if not 0 <= least[name] <= 1:
-            raise UserError(f"--min {text}: scores go from 0 to 1")
+        low, high = known[name]
+        if not low <= least[name] <= high:
+            raise UserError(f"--min {text}: scores go from {low} to {high}")
     return least
 
 

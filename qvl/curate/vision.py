@@ -13,11 +13,10 @@ from qvl.client import Client
 from qvl.client.endpoint import Refused
 from qvl.client.samples import Asking, Draw, begin
 from qvl.curate.difficulty import wilson
-from qvl.judge.panel import Settled
 from qvl.record import MEDIA, images, videos
 from qvl.reward import unverifiable
 from qvl.reward.verdict import judge
-from qvl.stage import Drop, Pending
+from qvl.stage import Drop, Pending, Settled
 
 STAGE = "filter-vision"
 NUM_SAMPLES = 4  # our choice

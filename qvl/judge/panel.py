@@ -1,22 +1,14 @@
 """Several judges of one run: which models at which addresses, and what they say together."""
 
 import contextlib
-from collections.abc import Callable, Sequence
-from statistics import mean, median
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
+from qvl import stage
 from qvl.client import Client
 from qvl.errors import EndpointError, UserError
-from qvl.stage import Pending
 
-MAX_ERROR_RATE = 0.05  # of verdicts: our choice
 FEWEST_ERRORS = 10  # below, a rate says little: our choice
-
-AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
-    "mean": mean,
-    "median": median,
-    "min": min,
-}
 
 
 def opened(
@@ -54,35 +46,10 @@ def _served(url: str, options: dict[str, Any]) -> str:
         return client.model
 
 
-class Together(NamedTuple):
-    """What is made of several pending results, in their order."""
-
-    pending: Sequence[Pending]
-    combine: Callable[[list], Any]
-
-    def done(self) -> bool:
-        return all(each.done() for each in self.pending)
-
-    def result(self) -> Any:
-        return self.combine([each.result() for each in self.pending])
-
-
-class Settled(NamedTuple):
-    """A result that needs no waiting."""
-
-    value: Any
-
-    def done(self) -> bool:
-        return True
-
-    def result(self) -> Any:
-        return self.value
-
-
 class Tolerance:
     """Counts verdicts and errors, and ends a run whose judges cannot be understood."""
 
-    def __init__(self, most: float = MAX_ERROR_RATE) -> None:
+    def __init__(self, most: float = stage.MAX_ERROR_RATE) -> None:
         self.most, self.verdicts, self.errors = most, 0, 0
 
     def count(self, verdicts: int, errors: int, example: str) -> None:

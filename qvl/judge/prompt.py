@@ -139,6 +139,11 @@ class Prompt:
         found = [_field(line, self.name) for line in lines if line and not line.startswith("#")]
         return {field.name: field for field in found}
 
+    @property
+    def scales(self) -> dict[str, tuple[float, float]]:
+        """The lowest and the highest value of each field that is a score."""
+        return {name: (of.low, of.high) for name, of in self.fields.items() if of.kind == "score"}
+
     @cached_property
     def hash(self) -> str:
         return hashlib.blake2b(self.text.encode(), digest_size=8).hexdigest()

@@ -14,13 +14,12 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
-from qvl import reward
+from qvl import reward, stage
 from qvl.errors import CheckFailed, UserError
 from qvl.reward import Unverifiable
 from qvl.reward.extract import final
 
 SECONDS = 10.0  # for a verdict that keeps no time of its own: our choice
-MAX_ERROR_RATE = 0.05  # of the responses: our choice
 ENOUGH = 200  # verdicts from which on the rate of errors is trusted before the end: our choice
 MAX_TOLD = 200  # characters of an error
 AGAIN_SECONDS = 1.0  # a verifier that swallows the first alarm gets another
@@ -183,7 +182,7 @@ _clock = _Clock()
 class Totals:
     """Counts verdicts as records pass; too many responses without a reward stop the run."""
 
-    def __init__(self, max_error_rate: float = MAX_ERROR_RATE) -> None:
+    def __init__(self, max_error_rate: float = stage.MAX_ERROR_RATE) -> None:
         self.max_error_rate = max_error_rate
         self.statuses: Counter[str] = Counter()
         self.rewarded, self.sum, self.first = 0, 0.0, ""

@@ -1,0 +1,313 @@
+"""The client itself; see qvl.client."""
+
+import asyncio
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from qvl.client import (
+    CONCURRENCY,
+    FIRST_BACKOFF_SECONDS,
+    RETRIES,
+    TIMEOUT_SECONDS,
+    media,
+)
+from qvl.client.cache import Cache, is_settled
+from qvl.client.endpoint import (
+    Endpoint,
+    Failure,
+    Refused,
+    backoff,
+    check_completion,
+    least_busy,
+    parse,
+    read_answer,
+)
+from qvl.errors import CheckFailed, EndpointError, UserError, need
+
+CONNECT_SECONDS = 10.0
+DRAIN_SECONDS = 0.02  # between two looks at whether the last answer has come
+WINDOW = 4  # requests read ahead for each in flight, so that one slow answer does not idle the rest
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Messages in a record's shape, and sampling parameters by their names in OpenAI's API."""
+
+    messages: list[dict]
+    sampling: dict[str, Any] = field(default_factory=dict)
+
+
+class Budget:
+    """The tokens that a run may still spend, at one endpoint or several; None is no limit."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit, self.tokens = limit, 0
+        self._lock = threading.Lock()
+
+    def add(self, tokens: int) -> None:
+        with self._lock:
+            self.tokens += tokens
+
+    def check(self) -> None:
+        """CheckFailed where they are spent."""
+        check_spent(self.tokens, self.limit)
+
+
+def check_spent(tokens: int, limit: int | None) -> None:
+    """CheckFailed where so many tokens are all that may be spent."""
+    if limit is not None and tokens >= limit:
+        raise CheckFailed(
+            f"--max-total-tokens {limit}: {tokens:,} tokens are spent; what was done is kept: the "
+            "same command (with --resume, for -o FILE) goes on and may spend as many again"
+        )
+
+
+class Client:
+    """Endpoints that serve one model.
+
+    root: where media paths start. cache: a file of answers, see qvl.client.cache. budget: what is
+    asked of an endpoint once it is spent fails with CheckFailed. Errors: Refused is the request's
+    own; EndpointError, after the retries, and UserError, a wrong key or model, end the work.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        model: str | None = None,
+        *,
+        concurrency: int = CONCURRENCY,
+        retries: int = RETRIES,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        first_backoff_seconds: float = FIRST_BACKOFF_SECONDS,
+        root: Path = Path(),
+        allow_remote: bool = False,
+        cache: str | None = None,
+        budget: Budget | None = None,
+    ) -> None:
+        if not endpoints:
+            raise UserError(
+                "no endpoint; give --endpoint URL, or run inside qvl serve MODEL -- ..."
+            )
+        if concurrency < 1:
+            raise UserError(f"--concurrency {concurrency}: at least 1")
+        self.endpoints = [parse(url) for url in endpoints]
+        self.concurrency, self.retries = concurrency, retries
+        self.timeout_seconds, self.first_backoff_seconds = timeout_seconds, first_backoff_seconds
+        self.root, self.allow_remote = root, allow_remote
+        self._key = os.environ.get("QVL_API_KEY") or os.environ.get("OPENAI_API_KEY")
+        self._aiohttp: Any = need("aiohttp", extra="client")
+        self._model = model
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._lock = threading.Lock()
+        self._open = False
+        self._ending = False  # nothing further is asked
+        self._budget = budget or Budget()
+        self._cache = Cache(cache) if cache else None
+        self.tokens = 0  # read and written by the model for us, as the server counts them
+
+    def __enter__(self) -> "Client":
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._connect(), self._loop).result()
+        self._open = True
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Cancel what is in flight; whoever waits for it is released.
+
+        With a cache, what an error finds in flight is awaited first: it is paid for.
+        """
+        with self._lock:
+            self._open = False
+        try:
+            if self._cache and kind is not None and issubclass(kind, UserError):
+                asyncio.run_coroutine_threadsafe(self._drain(), self._loop).result()
+        finally:
+            asyncio.run_coroutine_threadsafe(self._disconnect(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+            if self._cache:
+                self._cache.close()
+
+    @property
+    def model(self) -> str:
+        """The model's name: the one given, else the one that the first endpoint serves."""
+        if self._model is None:
+            self._model = self.start(self._ask_model()).result()
+        return self._model
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """What was spent and saved, for the account of a run."""
+        hits = {"cache_hits": self._cache.hits} if self._cache else {}
+        return {"tokens": self.tokens, **hits}
+
+    def submit(self, messages: list[dict], **sampling: Any) -> "Future[dict]":
+        """The endpoint's answer to come. Sampling parameters that are None are left out."""
+        given = {name: value for name, value in sampling.items() if value is not None}
+        return self.start(self.answer(self.model, messages, given))
+
+    def complete(self, messages: list[dict], **sampling: Any) -> dict:
+        """The endpoint's answer: OpenAI's chat completion as a dict."""
+        return self.submit(messages, **sampling).result()
+
+    def map(
+        self, items: Iterable[Item], request: Callable[[Item], Request]
+    ) -> Generator[tuple[Item, "dict | Refused"], None, None]:
+        """Each item with its answer, in order; the window is bounded, so items may be endless."""
+        window: deque[tuple[Item, Future[dict]]] = deque()
+        try:
+            for item in items:
+                asked = request(item)
+                window.append((item, self.submit(asked.messages, **asked.sampling)))
+                while window and (len(window) >= WINDOW * self.concurrency or window[0][1].done()):
+                    yield _settled(*window.popleft())
+            while window:
+                yield _settled(*window.popleft())
+        finally:
+            for _, future in window:
+                future.cancel()
+
+    def start(self, work: Any) -> "Future[Any]":
+        """The result to come of a coroutine, which runs in the client's loop and may await `answer`."""
+        with self._lock:
+            if not self._open:
+                work.close()
+                raise CancelledError
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    # What follows runs in the event loop's thread.
+
+    async def _connect(self) -> None:
+        headers = {"Content-Type": "application/json"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        timeout = self._aiohttp.ClientTimeout(
+            total=self.timeout_seconds, sock_connect=CONNECT_SECONDS
+        )
+        connector = self._aiohttp.TCPConnector(limit=0)  # the semaphore is the limit
+        self._session = self._aiohttp.ClientSession(
+            connector=connector, headers=headers, timeout=timeout
+        )
+        self._slots = asyncio.Semaphore(self.concurrency)
+
+    async def _drain(self) -> None:
+        self._ending = True
+        while any(endpoint.busy for endpoint in self.endpoints):
+            await asyncio.sleep(DRAIN_SECONDS)
+
+    async def _disconnect(self) -> None:
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._session.close()
+
+    async def answer(self, model: str, messages: list[dict], sampling: dict[str, Any]) -> dict:
+        """The endpoint's answer. `model` is asked for outside: the name may have to be fetched."""
+        async with self._slots:
+            if media.has_media(messages):  # files and base64 take time: off the event loop
+                messages = await self._with_media(messages)
+            body = orjson.dumps({"model": model, "messages": messages, **sampling})
+            cache = self._cache if self._cache and is_settled(sampling) else None
+            if cache and (known := cache.get(body)):
+                return known
+            if self._ending:
+                raise asyncio.CancelledError
+            self._budget.check()
+            answer = await self._retried("POST", "/chat/completions", body, check_completion)
+            if cache:
+                cache.put(body, answer)
+            usage = answer.get("usage") or {}
+            tokens = sum(usage.get(f"{kind}_tokens") or 0 for kind in ("prompt", "completion"))
+            self.tokens += tokens
+            self._budget.add(tokens)
+            return answer
+
+    async def _with_media(self, messages: list[dict]) -> list[dict]:
+        try:
+            return await asyncio.to_thread(
+                media.to_openai, messages, self.root, allow_remote=self.allow_remote
+            )
+        except UserError as error:  # the reference is wrong: the record's fault
+            raise Refused(str(error)) from None
+
+    async def _ask_model(self) -> str:
+        answer = await self._retried("GET", "/models", None, lambda answer: answer)
+        names = [each["id"] for each in answer.get("data", [])]
+        if len(names) != 1:
+            raise UserError(
+                f"{self.endpoints[0].name} serves {', '.join(names) or 'no model'}; "
+                "say which with --model"
+            )
+        return names[0]
+
+    async def _retried(
+        self, method: str, path: str, body: bytes | None, check: Callable[[dict], dict]
+    ) -> dict:
+        started = time.monotonic()
+        for attempt in range(self.retries + 1):
+            endpoint = least_busy(self.endpoints)
+            try:
+                return check(await self._once(endpoint, method, path, body))
+            except Failure as failure:
+                wait = failure.retry_after
+                if wait is None:
+                    wait = backoff(attempt, self.first_backoff_seconds)
+                endpoint.rest(wait)
+                reason = f"{endpoint.name}: {failure}"
+            if self._ending:
+                raise asyncio.CancelledError
+            # Another endpoint that is well takes over at once.
+            if attempt < self.retries and all(each.resting() for each in self.endpoints):
+                await asyncio.sleep(wait)
+        seconds = time.monotonic() - started
+        tries = "1 attempt" if self.retries == 0 else f"{self.retries + 1} attempts"
+        raise EndpointError(f"no answer after {tries} in {seconds:.0f} s; the last: {reason}")
+
+    async def _once(self, endpoint: Endpoint, method: str, path: str, body: bytes | None) -> dict:
+        endpoint.busy += 1
+        endpoint.asked += 1
+        try:
+            # A redirect would carry the key to who knows where.
+            async with self._session.request(
+                method, endpoint.url + path, data=body, allow_redirects=False
+            ) as answer:
+                content = await answer.read()
+                return read_answer(
+                    answer.status, answer.headers, content, name=endpoint.name, secret=self._key
+                )
+        except self._aiohttp.ConnectionTimeoutError:
+            raise Failure(f"no connection within {CONNECT_SECONDS:.0f} s") from None
+        except TimeoutError:
+            raise Failure(f"no answer within {self.timeout_seconds:.0f} s") from None
+        except self._aiohttp.ClientError as error:
+            raise Failure(_reason(error)) from None
+        finally:
+            endpoint.busy -= 1
+
+
+def _reason(error: Exception) -> str:
+    cause = getattr(error, "os_error", None)
+    if cause is not None and cause.errno:
+        return (os.strerror(cause.errno) if cause.errno > 0 else str(cause)).lower()
+    return str(error) or type(error).__name__
+
+
+def _settled(item: Item, future: "Future[dict]") -> "tuple[Item, dict | Refused]":
+    try:
+        return item, future.result()
+    except Refused as refused:
+        return item, refused
