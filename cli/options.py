@@ -86,7 +86,7 @@ Cache = Annotated[
 Layout = Annotated[
     str,
     typer.Option(
-        metavar="tp=N,pp=N,cp=N,ep=N",
+        metavar="tp=N,pp=N,vp=N,cp=N,ep=N",
         help="How processes share the model; the rest is data parallel. sp=0: no sequence parallelism",
     ),
 ]

@@ -79,6 +79,22 @@ def command(
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Compute activations again instead of keeping them")
     ] = False,
+    overlap: Annotated[
+        bool | None,
+        typer.Option(
+            "--overlap/--no-overlap",
+            help="Send gradients and parameters while a step is computed; by default on GPUs",
+        ),
+    ] = None,
+    balance: Annotated[
+        float | None,
+        typer.Option(
+            "--moe-aux-loss",
+            metavar="X",
+            min=0,
+            help="Weight of the experts' load-balancing loss; by default the checkpoint's",
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(metavar="N", min=0, help="Processes a rank that cut images ahead of time"),
@@ -167,6 +183,8 @@ def command(
         freeze=tuple(freeze or ()),
         precision=precision,
         recompute=recompute,
+        overlap=overlap,
+        balance=balance,
         workers=workers,
         max_jump=max_jump,
         on_spike=on_spike,

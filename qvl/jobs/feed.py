@@ -38,17 +38,18 @@ class Feed:
         self.waited = 0.0  # seconds, since the start
         self._lines = self._loaded(*steps)
 
+    @property
+    def count(self) -> int:
+        """Micro-batches of a step that are this rank's."""
+        return self.order.batch // self.place[1]
+
     def step(self, number: int) -> list[int]:
         """The packs of step `number`, over all ranks."""
         return self.order.step(number - 1)
 
-    def own(self, number: int) -> list[int]:
-        """Those that are this rank's."""
-        return deal(self.step(number), self.cost, *self.place)
-
-    def batches(self, number: int) -> Iterator[Batch]:
-        """The micro-batches of the next step, which is `number`; they are made as they are asked for."""
-        for _ in self.own(number):
+    def batches(self) -> Iterator[Batch]:
+        """This rank's micro-batches of the next step; they are made as they are asked for."""
+        for _ in range(self.count):
             started = time.monotonic()
             line, images = next(self._lines)
             batch = make_batch(line, self.shape, images.__getitem__ if self.images else None)
@@ -57,7 +58,8 @@ class Feed:
 
     def _loaded(self, first: int, last: int) -> Iterator[tuple[dict[str, Any], dict]]:
         numbers = range(first, last + 1)
-        lines = (self.packs[index] for number in numbers for index in self.own(number))
+        dealt = (deal(self.step(number), self.cost, *self.place) for number in numbers)
+        lines = (self.packs[index] for own in dealt for index in own)
         images = self.images
         if images is None:
             return ((line, {}) for line in lines)

@@ -25,7 +25,6 @@ class Metrics:
         """`peak_teraflops`: of all devices together; None leaves out the utilisation."""
         self.folder, self.log, self.peak = folder, log, peak_teraflops
         self._board = _board(folder / "tensorboard") if tensorboard else None
-        self._steps = 0
         self._tokens = self._flops = self._waited = 0.0
         self.seen = 0  # tokens
 
@@ -59,7 +58,6 @@ class Metrics:
         self.seen += tokens
         self._tokens += tokens
         self._flops += flops
-        self._steps += 1
         if not show:
             return
         now = time.monotonic()
@@ -77,7 +75,7 @@ class Metrics:
             "seconds": round(now - self.started, 2),
             "eta_seconds": round((of - number) * (now - self.started) / (number - self._first), 1),
         }
-        self._since, self._steps, self._waited = now, 0, waited
+        self._since, self._waited = now, waited
         self._tokens = self._flops = 0.0
         self._line(row)
         if self._board:

@@ -6,7 +6,7 @@ from typing import Any
 
 from qvl.errors import UserError
 from qvl.io.patches import load_rules
-from qvl.model.layout import parse_layout
+from qvl.model.layout import Layout, parse_layout
 
 SCHEDULES = ("cosine", "linear", "constant", "wsd")
 
@@ -61,9 +61,14 @@ class Settings:
     precision: str = "auto"
     """bf16 with fp32 master weights, fp32, or that of the checkpoint."""
     layout: str = ""
-    """How ranks share the model: tp=, pp=, cp=, ep=, sp=; the rest is data parallel."""
+    """How ranks share the model: tp=, pp=, vp=, cp=, ep=, sp=; the rest is data parallel."""
     recompute: bool = False
     """Keep only the inputs of the decoder's layers and compute the rest again on the way back."""
+    overlap: bool | None = None
+    """Send gradients and parameters while a step is computed; none said: on GPUs."""
+    balance: float | None = None
+    """Coefficient of the experts' load-balancing loss; none said: the checkpoint's
+    router_aux_loss_coef."""
     workers: int | None = None
     """Processes a rank that cut images ahead of time; none said: half of its share of the cores, at
     most 4. Our choice."""
@@ -96,7 +101,9 @@ def check(settings: Settings, ranks: int) -> None:
     """UserError for what a user must mend before `ranks` processes are started."""
     from qvl.model.shape import load_shape
 
-    parse_layout(settings.layout).check(load_shape(Path(settings.model)), ranks)
+    layout = parse_layout(settings.layout)
+    layout.check(load_shape(Path(settings.model)), ranks)
+    check_batch(settings.batch, layout, ranks // layout.ranks_a_model)
     load_rules(Path(settings.model))
     for path in (*settings.data, *settings.interleave):
         if not Path(path).is_file():
@@ -117,6 +124,16 @@ def check(settings: Settings, ranks: int) -> None:
         raise UserError("--interleave-share: a share of the packs, between 0 and 1")
     if settings.precision not in ("auto", "bf16", "fp32"):
         raise UserError(f"--precision {settings.precision}: say auto, bf16 or fp32")
+
+
+def check_batch(batch: int, layout: Layout, ranks: int) -> None:
+    """UserError where `ranks` ranks with data of their own cannot share the packs of a step."""
+    if batch % ranks:
+        raise UserError(f"--batch {batch}: {ranks} ranks cannot share it evenly")
+    if layout.virtual > 1 and batch // ranks % layout.pipeline:
+        raise UserError(
+            f"--batch {batch}: interleaved stages want a multiple of {ranks * layout.pipeline}"
+        )
 
 
 def finished(settings: Settings) -> bool:

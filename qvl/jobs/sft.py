@@ -16,7 +16,7 @@ from qvl.jobs.export import SKELETON
 from qvl.jobs.guard import NAMED, Guard, worst
 from qvl.jobs.metrics import Log, Metrics
 from qvl.jobs.order import Order
-from qvl.jobs.settings import Settings
+from qvl.jobs.settings import Settings, check_batch
 from qvl.model.layout import Layout, parse_layout
 
 RECOMPUTE = {
@@ -89,6 +89,7 @@ def _train(
     job.packs.close()
     finished = number == job.steps
     if finished:
+        job.trainer.settle()
         weights.write(job.trainer.model, job.source, Path(settings.output))
     if job.metrics:
         job.metrics.close()
@@ -119,15 +120,17 @@ def _prepared(settings: Settings, layout: Layout, log: Log) -> _Job:
     order = Order(count, settings.batch, settings.seed, extra=extra, share=share)
     steps = settings.steps or order.num_steps(settings.epochs)
     rank, ranks = parallel.data_rank()
-    if settings.batch % ranks:
-        raise UserError(f"--batch {settings.batch}: {ranks} ranks cannot share it evenly")
+    check_batch(settings.batch, layout, ranks)
     identity: dict[str, Any] = {"packs": count, "extra": extra, "share": share}
     identity |= {"batch": settings.batch, "seed": settings.seed, "steps": steps}
 
     overrides = {**(RECOMPUTE if settings.recompute else {}), **settings.megatron}
-    model = training.build_model(shape, layout, _dtype(settings, source), overrides)
+    balance = shape.balance if settings.balance is None else settings.balance
+    model = training.build_model(shape, layout, _dtype(settings, source), overrides, balance)
     weights.load(model, source)
-    trainer = training.prepare(model, _optimization(settings, steps), settings.freeze)
+    trainer = training.prepare(
+        model, _optimization(settings, steps), settings.freeze, overlap=_overlaps(settings)
+    )
     guard, first = Guard(settings.max_jump), 0
     if settings.resume:
         state = _resume(trainer, output / "checkpoints", identity)
@@ -149,7 +152,7 @@ def _prepared(settings: Settings, layout: Layout, log: Log) -> _Job:
         packs,
         order,
         shape,
-        _images(settings) if model.pre_process else None,
+        _images(settings) if model.sees_images else None,
         cost=cost,
         place=(rank, ranks),
         steps=(first + 1, steps),
@@ -176,8 +179,15 @@ def _take(job: _Job, number: int) -> None:
 
     chosen = job.feed.step(number)
     total = sum(job.packs.loss_weight[index] for index in chosen)
-    own = len(job.feed.own(number))
-    done = training.step(job.trainer, job.feed.batches(number), own, total, job.guard.objection)
+    tokens = sum(job.packs.size(index).tokens for index in chosen)
+    done = training.step(
+        job.trainer,
+        job.feed.batches(),
+        job.feed.count,
+        total,
+        job.guard.objection,
+        tokens=tokens,
+    )
     if done.objection:
         suspects = worst(part for parts in parallel.gather(done.parts) for part in parts)
         if job.metrics:
@@ -188,11 +198,13 @@ def _take(job: _Job, number: int) -> None:
             raise CheckFailed(_told(number, done.objection, suspects))
         job.trainer.scheduler.step(1)
     elif job.metrics:
-        loss, norm = round(done.loss, 6), round(done.grad_norm, 4)
+        facts = {"loss": round(done.loss, 6), "grad_norm": round(done.grad_norm, 4), "lr": done.lr}
+        if done.balance is not None:
+            facts["balance"] = round(done.balance, 4)
         job.metrics.step(
             number,
-            {"loss": loss, "grad_norm": norm, "lr": done.lr},
-            tokens=sum(job.packs.size(index).tokens for index in chosen),
+            facts,
+            tokens=tokens,
             flops=sum(map(job.cost, chosen)),
             waited=job.feed.waited,
             of=job.steps,
@@ -268,6 +280,12 @@ def _workers(settings: Settings) -> int:
         return settings.workers
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return min(4, (os.cpu_count() or 1) // here // 2)
+
+
+def _overlaps(settings: Settings) -> bool:
+    import torch
+
+    return torch.cuda.is_available() if settings.overlap is None else settings.overlap
 
 
 def _peak(settings: Settings) -> float | None:

@@ -14,7 +14,7 @@ from megatron.core.dist_checkpointing.validation import StrictHandling
 
 from qvl.errors import UserError
 from qvl.megatron import cpu, parallel, workarounds
-from qvl.megatron.qwen3vl import Qwen3VL
+from qvl.megatron.qwen3vl import Part
 from qvl.megatron.training import Trainer
 
 NAME = re.compile(r"step-(\d+)")
@@ -25,6 +25,7 @@ def save(trainer: Trainer, folder: Path, state: dict[str, Any], *, keep: int) ->
     place = folder / f"step-{state['step']:07d}"
     if parallel.rank() == 0:
         shutil.rmtree(place.with_name(f"{place.name}.partial"), ignore_errors=True)
+    trainer.settle()
     with cpu.tensor_methods():
         _write({**_sharded(trainer), "state": state}, place)
     if parallel.rank() == 0:
@@ -33,9 +34,9 @@ def save(trainer: Trainer, folder: Path, state: dict[str, Any], *, keep: int) ->
     parallel.barrier()
 
 
-def save_weights(model: Qwen3VL, place: Path, state: dict[str, Any]) -> None:
+def save_weights(model: Part, place: Path, state: dict[str, Any]) -> None:
     """Write a model's weights alone. Every rank calls."""
-    _write({"model": model.sharded_state_dict(metadata=_metadata()), "state": state}, place)
+    _write({"model": _sharded_weights(model), "state": state}, place)
 
 
 def _write(sharded: dict[str, Any], place: Path) -> None:
@@ -63,21 +64,32 @@ def load(trainer: Trainer, path: Path) -> dict[str, Any]:
     with cpu.tensor_methods():
         plan = _sharded(trainer, loading=True)
         found = _load(plan, path)
-        trainer.model.load_state_dict(found["model"])
+        _restore(trainer.model, found["model"])
         trainer.optimizer.load_state_dict(found["optimizer"])
     trainer.scheduler.load_state_dict(found["scheduler"])
     return found["state"]
 
 
-def load_weights(model: Qwen3VL, path: Path) -> dict[str, Any]:
+def load_weights(model: Part, path: Path) -> dict[str, Any]:
     """Restore a model's weights alone; return the state that was saved with them."""
-    found = _load({"model": model.sharded_state_dict(metadata=_metadata())}, path)
-    model.load_state_dict(found["model"])
+    found = _load({"model": _sharded_weights(model)}, path)
+    _restore(model, found["model"])
     return found["state"]
 
 
+def _sharded_weights(model: Part) -> dict[str, Any]:
+    """Of each chunk; on disk a tensor's name does not tell where it was."""
+    chunks = enumerate(model.chunks)
+    return {str(index): chunk.sharded_state_dict(metadata=_metadata()) for index, chunk in chunks}
+
+
+def _restore(model: Part, found: dict[str, Any]) -> None:
+    for index, chunk in enumerate(model.chunks):
+        chunk.load_state_dict(found[str(index)])
+
+
 def _sharded(trainer: Trainer, *, loading: bool = False) -> dict[str, Any]:
-    model = trainer.model.sharded_state_dict(metadata=_metadata())
+    model = _sharded_weights(trainer.model)
     optimizer = trainer.optimizer.sharded_state_dict(
         model, is_loading=loading, metadata=_metadata()
     )

@@ -29,13 +29,17 @@ from qvl.model.shape import Shape
 
 
 def transformer_config(
-    shape: Shape, layout: Layout, dtype: torch.dtype, overrides: Mapping[str, Any] | None = None
+    shape: Shape,
+    layout: Layout,
+    dtype: torch.dtype,
+    overrides: Mapping[str, Any] | None = None,
+    balance: float = 0.0,
 ) -> TransformerConfig:
     """Megatron's configuration of a shape at a layout. `overrides` are fields that a user sets.
 
     UserError for an override that is no field, or that Megatron refuses.
     """
-    fields = _fields(shape, layout, dtype)
+    fields = _fields(shape, layout, dtype, balance)
     known = {field.name for field in dataclasses.fields(TransformerConfig)}
     for name in overrides or {}:
         if name not in known:
@@ -50,7 +54,7 @@ def transformer_config(
         raise UserError(f"--set: Megatron refuses it: {error}") from None
 
 
-def _fields(shape: Shape, layout: Layout, dtype: torch.dtype) -> dict[str, Any]:
+def _fields(shape: Shape, layout: Layout, dtype: torch.dtype, balance: float) -> dict[str, Any]:
     experts: dict[str, Any] = {}
     if shape.num_experts:
         experts = {
@@ -58,7 +62,8 @@ def _fields(shape: Shape, layout: Layout, dtype: torch.dtype) -> dict[str, Any]:
             "moe_router_topk": shape.experts_per_token,
             "moe_ffn_hidden_size": shape.expert_ffn,
             "moe_router_pre_softmax": False,  # the probabilities of the chosen sum to 1, as in HF
-            "moe_router_load_balancing_type": "none",
+            "moe_router_load_balancing_type": "aux_loss" if balance else "none",
+            "moe_aux_loss_coeff": balance,
             "moe_router_dtype": "fp32",
         }
     return dict(
@@ -81,6 +86,7 @@ def _fields(shape: Shape, layout: Layout, dtype: torch.dtype) -> dict[str, Any]:
         bf16=dtype == torch.bfloat16,
         tensor_model_parallel_size=layout.tensor,
         pipeline_model_parallel_size=layout.pipeline,
+        virtual_pipeline_model_parallel_size=layout.virtual if layout.virtual > 1 else None,
         pipeline_model_parallel_layout=_stages(shape, layout),
         context_parallel_size=layout.context,
         expert_model_parallel_size=layout.expert,
@@ -100,7 +106,8 @@ def _fields(shape: Shape, layout: Layout, dtype: torch.dtype) -> dict[str, Any]:
         persist_layer_norm=False,
         gradient_accumulation_fusion=False,
         apply_rope_fusion=False,
-        batch_p2p_comm=not cpu.needed(),
+        # Two ranks whose stages are interleaved would take each other's messages for one another.
+        batch_p2p_comm=not cpu.needed() and layout.virtual == 1,
         **experts,
     )
 
@@ -114,12 +121,15 @@ def _stages(shape: Shape, layout: Layout) -> list[list[str]] | None:
     return [["embedding", *stages[0]], *stages[1:-1], [*stages[-1], "loss"]]
 
 
-def build(config: TransformerConfig, shape: Shape, *, first: bool, last: bool) -> GPTModel:
-    """This stage of the decoder, with the embedding where `first` and the head where `last`."""
+def build(
+    config: TransformerConfig, shape: Shape, chunk: int | None, *, first: bool, last: bool
+) -> GPTModel:
+    """A stage of the decoder, with the embedding where `first` and the head where `last`. chunk:
+    which of this rank's stages it is, where it has several."""
     layer = _layer_spec(config)
     norm: Any = RmsNorm
     block: Any = TransformerBlockSubmodules(
-        layer_specs=[layer] * get_num_layers_to_build(config), layer_norm=norm
+        layer_specs=[layer] * get_num_layers_to_build(config, chunk), layer_norm=norm
     )
     model = GPTModel(
         config,
@@ -131,6 +141,7 @@ def build(config: TransformerConfig, shape: Shape, *, first: bool, last: bool) -
         position_embedding_type="none",  # rope is interleaved and comes from qvl.model.rope
         share_embeddings_and_output_weights=shape.tied,
         scatter_embedding_sequence_parallel=False,  # images are put in before
+        vp_stage=chunk,
     )
     if last:
         # The head gets only the tokens to learn, already gathered: it must not gather them again,

@@ -37,6 +37,7 @@ def share(layout: Layout, *, seed: int = 0) -> None:
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=layout.tensor,
         pipeline_model_parallel_size=layout.pipeline,
+        virtual_pipeline_model_parallel_size=layout.virtual if layout.virtual > 1 else None,
         context_parallel_size=layout.context,
         expert_model_parallel_size=layout.expert,
         expert_tensor_parallel_size=1,  # experts are never cut
@@ -88,6 +89,13 @@ def total(values: list[float]) -> list[float]:
     )
     dist.all_reduce(tensor, group=parallel_state.get_pipeline_model_parallel_group())
     return tensor.tolist()
+
+
+def world_sum(value: float) -> float:
+    """The sum over all ranks."""
+    tensor = torch.tensor(value, dtype=torch.float64, device=device())
+    dist.all_reduce(tensor)
+    return tensor.item()
 
 
 def anywhere(flag: bool) -> bool:

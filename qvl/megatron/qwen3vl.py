@@ -5,6 +5,7 @@ Shapes: T tokens of a pack, D hidden, M image tokens, R tokens to learn, V vocab
 
 from typing import Any
 
+import torch
 from megatron.core import parallel_state, tensor_parallel
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
@@ -19,16 +20,38 @@ from qvl.model.shape import Shape
 from qvl.model.vision import VisionTower
 
 
+class Part(torch.nn.ModuleList):
+    """What a rank has of a model: one pipeline stage, or several of them under interleaving."""
+
+    def __init__(self, config: TransformerConfig, shape: Shape) -> None:
+        count = config.virtual_pipeline_model_parallel_size
+        chunks = [None] if count is None else range(count)
+        super().__init__(Qwen3VL(config, shape, chunk) for chunk in chunks)
+        self.config, self.shape = config, shape
+
+    @property
+    def sees_images(self) -> bool:
+        return any(chunk.vision is not None for chunk in self.chunks)
+
+    @property
+    def chunks(self) -> list["Qwen3VL"]:
+        return list(self)  # type: ignore[arg-type]
+
+
 class Qwen3VL(MegatronModule):
     """One pipeline stage. The tower and all DeepStack layers are in the first."""
 
-    def __init__(self, config: TransformerConfig, shape: Shape) -> None:
+    def __init__(self, config: TransformerConfig, shape: Shape, chunk: int | None = None) -> None:
         super().__init__(config)
         self.shape = shape
-        self.pre_process = parallel_state.is_pipeline_first_stage()
-        self.post_process = parallel_state.is_pipeline_last_stage()
+        where: dict[str, Any] = {"ignore_virtual": chunk is None, "vp_stage": chunk}
+        self.pre_process = parallel_state.is_pipeline_first_stage(**where)
+        self.post_process = parallel_state.is_pipeline_last_stage(**where)
+        self.vp_stage = chunk  # Megatron asks for it
+        self.reports_every_gradient = False
+        """Whether parameters that a batch does not use are to have a gradient, of 0."""
         self.language_model = decoder.build(
-            config, shape, first=self.pre_process, last=self.post_process
+            config, shape, chunk, first=self.pre_process, last=self.post_process
         )
         for name, parameter in self.language_model.named_parameters():
             if name.endswith((*names.SPLIT_ROWS, *names.SPLIT_COLUMNS, "linear_fc1.weight")):
@@ -102,6 +125,8 @@ class Qwen3VL(MegatronModule):
             tokens, deep = self.vision(batch.patches, batch.grids)
             hidden = hidden.index_copy(0, batch.image_rows, tokens.to(hidden.dtype)[:, None])
             deep, rows = self._own_features(deep, batch, own)
+        elif self.vision is not None and self.reports_every_gradient:
+            hidden = _Unused.apply(hidden, *self.vision.parameters())
         if len(own) < len(batch.ids):
             hidden = hidden.index_select(0, own)
         if self.config.sequence_parallel:
@@ -137,3 +162,21 @@ class Qwen3VL(MegatronModule):
             return self.shared_embedding_or_output_weight()
         head: Any = self.language_model.output_layer
         return head.weight
+
+
+class _Unused(torch.autograd.Function):
+    """hidden as it is, and gradients of 0 for parameters that have no part in it: a rank whose last
+    batch has no image must still send those of the tower, for which the others wait."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.parameters = parameters
+        return hidden.view_as(hidden)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        zeros = [
+            each.new_zeros(()).expand_as(each) if each.requires_grad else None
+            for each in ctx.parameters
+        ]
+        return grads[0], *zeros

@@ -6,6 +6,7 @@ A micro-batch is a Batch: one pack, in our own order of axes; `qwen3vl` knows Me
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import tee
 from typing import Any, Protocol
 
 import torch
@@ -18,11 +19,15 @@ from megatron.core.distributed import (
 from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
 from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
+from megatron.core.transformer.moe.moe_utils import (
+    clear_aux_losses_tracker,
+    get_moe_layer_wise_logging_tracker,
+)
 from torch import Tensor
 
 from qvl.losses.sft import sft
 from qvl.megatron import cpu, decoder, parallel
-from qvl.megatron.qwen3vl import Qwen3VL
+from qvl.megatron.qwen3vl import Part
 from qvl.model.batch import Batch
 from qvl.model.shape import Shape
 
@@ -57,10 +62,26 @@ class Optimization:
 class Trainer:
     """What a training loop holds."""
 
-    model: Qwen3VL
-    parallel_model: DistributedDataParallel
+    model: Part
+    chunks: list[DistributedDataParallel]
+    """Those of the model, under data parallelism."""
     optimizer: Any
     scheduler: OptimizerParamScheduler
+    balance: float
+    """Coefficient of the experts' load-balancing loss."""
+
+    def settle(self) -> None:
+        """Wait for the parameters that other ranks have computed; asked before they are read.
+
+        Where messages overlap, those of a step come while the next one runs.
+        """
+        if self.overlaps:
+            for chunk in self.chunks:
+                chunk.start_param_sync(force_sync=True)
+
+    @property
+    def overlaps(self) -> bool:
+        return self.chunks[0].ddp_config.overlap_param_gather
 
 
 @dataclass
@@ -70,6 +91,8 @@ class Step:
     loss: float
     grad_norm: float
     lr: float
+    balance: float | None = None
+    """The experts' load-balancing loss (arXiv 2101.03961, equation 4; 1 where all are as busy)."""
     objection: str | None = None
     """Why the step was not taken: the weights are those of the step before."""
     parts: list[tuple[str, float, int]] = field(default_factory=list)
@@ -87,26 +110,45 @@ def build_model(
     layout: parallel.Layout,
     dtype: torch.dtype,
     overrides: dict[str, Any] | None = None,
-) -> Qwen3VL:
-    """The model without its weights. `overrides` are fields of Megatron's TransformerConfig."""
-    config = decoder.transformer_config(shape, layout, dtype, overrides)
+    balance: float = 0.0,
+) -> Part:
+    """The model without its weights. `overrides` are fields of Megatron's TransformerConfig.
+
+    balance: coefficient of the experts' load-balancing loss, where there are experts.
+    """
+    config = decoder.transformer_config(shape, layout, dtype, overrides, balance)
     with cpu.tensor_methods():
-        return Qwen3VL(config, shape)
+        return Part(config, shape)
 
 
-def prepare(model: Qwen3VL, wanted: Optimization, freeze: Sequence[str] = ()) -> Trainer:
-    """Put a loaded model under data parallelism and give it an optimizer."""
-    for name, parameter in model.named_parameters():
-        if any(PARTS[part](name) for part in freeze):
-            parameter.requires_grad_(False)
+def prepare(
+    model: Part, wanted: Optimization, freeze: Sequence[str] = (), *, overlap: bool = False
+) -> Trainer:
+    """Put a loaded model under data parallelism and give it an optimizer.
+
+    overlap: send gradients and parameters to the other ranks while a step is computed.
+    """
     config = model.config
     model.to(parallel.device())
     sharing = DistributedDataParallelConfig(
-        use_distributed_optimizer=True, grad_reduce_in_fp32=True, overlap_grad_reduce=False
+        use_distributed_optimizer=True,
+        grad_reduce_in_fp32=True,
+        overlap_grad_reduce=overlap,
+        overlap_param_gather=overlap,
+        align_param_gather=overlap,  # `step` starts them all, in the same order on every rank
     )
-    parallel_model = DistributedDataParallel(config, sharing, model)
+    chunks = []
+    for chunk in model.chunks:
+        for name, parameter in chunk.named_parameters():
+            if any(PARTS[part](name) for part in freeze):
+                parameter.requires_grad_(False)
+        chunk.reports_every_gradient = overlap
+        chunks.append(DistributedDataParallel(config, sharing, chunk))
+    if overlap:
+        not_yet: Any = [chunk.no_sync for chunk in chunks]
+        config.no_sync_func = not_yet if len(chunks) > 1 else not_yet[0]
     with cpu.tensor_methods():
-        optimizer = get_megatron_optimizer(_optimizer_config(wanted, config), [parallel_model])
+        optimizer = get_megatron_optimizer(_optimizer_config(wanted, config), chunks)
     _fuse(optimizer)
     scheduler = OptimizerParamScheduler(
         optimizer,
@@ -125,7 +167,8 @@ def prepare(model: Qwen3VL, wanted: Optimization, freeze: Sequence[str] = ()) ->
     )
     config.finalize_model_grads_func = _reduce
     config.grad_scale_func = optimizer.scale_loss
-    return Trainer(model, parallel_model, optimizer, scheduler)
+    balance: Any = config.moe_aux_loss_coeff
+    return Trainer(model, chunks, optimizer, scheduler, balance)
 
 
 def step(
@@ -134,54 +177,98 @@ def step(
     count: int,
     total: float,
     objection: Objection | None = None,
+    *,
+    tokens: int = 0,
 ) -> Step:
     """One optimizer step over this rank's `count` micro-batches.
 
     total: the sum of loss weights over the micro-batches of all ranks. objection: asked with the
-    batch's loss, and whether all gradients are finite, before the weights change.
+    batch's loss, and whether all gradients are finite, before the weights change. tokens: of all
+    ranks' micro-batches, learnt or not; needed where experts are to be balanced.
     """
-    trainer.parallel_model.zero_grad_buffer()
+    for chunk in trainer.chunks:
+        chunk.zero_grad_buffer()
+        if trainer.overlaps:
+            chunk.start_param_sync()
     trainer.optimizer.zero_grad()
-    parts = get_forward_backward_func()(
-        forward_step_func=partial(_forward, total),
-        data_iterator=iter(batches),
-        model=trainer.parallel_model,
-        num_microbatches=count,
-        seq_length=1,  # packs differ in length, and stages announce theirs
-        micro_batch_size=1,
-        forward_only=False,
-    )
+    if trainer.balance:
+        _weigh_balance(trainer, tokens)
+    parts = _run(trainer.chunks, batches, count, partial(_forward, total), backward=True)
+    if trainer.overlaps:
+        _arrived(trainer.chunks)
     (loss,) = parallel.total([float(sum(part["loss"] for part in parts))])
+    balance = _balance(trainer.model, count) if trainer.balance else None
     if objection is not None:
-        sound = not parallel.anywhere(not _finite(trainer.parallel_model))
+        sound = not parallel.anywhere(not all(map(_finite, trainer.chunks)))
         reason = objection(loss, sound=sound)
         if reason is not None:
             found = [piece for part in parts for piece in _records(**part["pack"])]
-            return Step(loss, 0.0, 0.0, reason, found)
+            return Step(loss, 0.0, 0.0, balance, reason, found)
     trainer.scheduler.step(1)  # before the step: the first one has a learning rate above 0
     lr = trainer.optimizer.param_groups[0]["lr"]
     with cpu.tensor_methods():
         _, grad_norm, _ = trainer.optimizer.step()
-    return Step(loss, float(grad_norm or 0.0), lr)
+    return Step(loss, float(grad_norm or 0.0), lr, balance)
 
 
-def cross_entropies(model: Qwen3VL, batch: Batch) -> Tensor | None:
+def cross_entropies(model: Part, batch: Batch) -> Tensor | None:
     """-log p of each token to learn (R,), on every rank of the last pipeline stage; None elsewhere."""
-    found: list[dict[str, Any]] = get_forward_backward_func()(
-        forward_step_func=partial(_forward, 1.0),
-        data_iterator=iter([batch]),
-        model=model,
-        num_microbatches=1,
-        seq_length=1,
-        micro_batch_size=1,
-        forward_only=True,
-    )
+    # Interleaved stages want as many micro-batches as there are pipeline ranks.
+    count = 1 if len(model.chunks) == 1 else model.config.pipeline_model_parallel_size
+    found = _run(model.chunks, [batch] * count, count, partial(_forward, 1.0), backward=False)
     if not found:
         return None
     losses = found[0]["pack"]["losses"].clone()
     # Each context-parallel rank has those of its own tokens, and 0 elsewhere.
     torch.distributed.all_reduce(losses, group=parallel_state.get_context_parallel_group())
     return losses
+
+
+def _run(
+    chunks: Sequence[Any],
+    batches: Iterable[Batch],
+    count: int,
+    forward: Any,
+    *,
+    backward: bool,
+) -> list[dict[str, Any]]:
+    """Megatron's schedule over `count` micro-batches; what `_loss` kept of each, in the last stage."""
+    return get_forward_backward_func()(
+        forward_step_func=forward,
+        data_iterator=list(tee(batches, len(chunks))),  # each chunk sees every batch
+        model=list(chunks),
+        num_microbatches=count,
+        seq_length=1,  # packs differ in length, and stages announce theirs
+        micro_batch_size=1,
+        forward_only=not backward,
+    )
+
+
+def _arrived(chunks: Sequence[Any]) -> None:
+    """Wait for parameters that no module has waited for: those of the tower, without images."""
+    for chunk in chunks:
+        for group in [*chunk.bucket_groups, *chunk.expert_parallel_bucket_groups]:
+            group.finish_param_sync(skip_next_bucket_dispatch=True)
+
+
+def _weigh_balance(trainer: Trainer, tokens: int) -> None:
+    """Make the experts' load-balancing loss of a batch the mean over its tokens of that of their
+    pack. Megatron multiplies each rank's by its tokens, to divide by those that are learnt, all of
+    which `_loss` has done already."""
+    config = trainer.model.config
+    sharers = config.context_parallel_size
+    if config.sequence_parallel:
+        sharers *= config.tensor_model_parallel_size
+    config.moe_aux_loss_coeff = trainer.balance * sharers / tokens
+
+
+def _balance(model: Part, count: int) -> float:
+    """The experts' load-balancing loss, a mean over layers and packs. Megatron has noted each
+    rank's part of the sum."""
+    noted = get_moe_layer_wise_logging_tracker().values()
+    sum_over_ranks = parallel.world_sum(float(sum(each["values"].sum() for each in noted)))
+    clear_aux_losses_tracker()
+    return sum_over_ranks / (model.config.num_layers * count * parallel.data_rank()[1])
 
 
 def _finite(model: DistributedDataParallel) -> bool:

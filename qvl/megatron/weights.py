@@ -12,14 +12,14 @@ from torch import Tensor
 
 from qvl.errors import UserError
 from qvl.megatron import parallel
-from qvl.megatron.qwen3vl import Qwen3VL
+from qvl.megatron.qwen3vl import Part
 from qvl.model import names
 from qvl.model.folder import Folder
 
 LATEST = 4  # parameters that are kept whole for their next Hugging Face tensor: those of a layer
 
 
-def load(model: Qwen3VL, folder: Folder) -> None:
+def load(model: Part, folder: Folder) -> None:
     """Fill this rank's parameters. UserError where the folder lacks one, or has another shape."""
     size = parallel_state.get_tensor_model_parallel_world_size()
     rank = parallel_state.get_tensor_model_parallel_rank()
@@ -41,7 +41,7 @@ def load(model: Qwen3VL, folder: Folder) -> None:
             parameter.copy_(part)
 
 
-def export(model: Qwen3VL, folder: Folder) -> dict[str, Tensor]:
+def export(model: Part, folder: Folder) -> dict[str, Tensor]:
     """The tensors that `folder` has, with this model's weights, whole, on every rank.
 
     Every rank of the world must call. It holds the whole model; `write` does not.
@@ -50,7 +50,7 @@ def export(model: Qwen3VL, folder: Folder) -> dict[str, Tensor]:
     return {name: whole.tensor(name).clone() for name in folder.names}
 
 
-def write(model: Qwen3VL, folder: Folder, target: Path) -> None:
+def write(model: Part, folder: Folder, target: Path) -> None:
     """A folder like `folder` at `target` with this model's weights; every rank of the world calls,
     and rank 0 writes. It holds a file's tensors at a time, beside its own part of the model."""
     folder.write_like(target, Whole(model, folder).tensor, keep=parallel.rank() == 0)
@@ -63,7 +63,7 @@ class Whole:
     Every rank of the world must ask for the same ones, in the same order.
     """
 
-    def __init__(self, model: Qwen3VL, folder: Folder) -> None:
+    def __init__(self, model: Part, folder: Folder) -> None:
         self.model, self.folder = model, folder
         self._mine = dict(parameters(model))
         self._size = parallel_state.get_tensor_model_parallel_world_size()
@@ -130,7 +130,7 @@ class Whole:
         return names.unshard(name, [part] * size).shape
 
 
-def _source(model: Qwen3VL, name: str) -> names.Source:
+def _source(model: Part, name: str) -> names.Source:
     if name.endswith("output_layer.weight") and model.shape.tied:
         return names.source("language_model.embedding.word_embeddings.weight")
     return names.source(name)
@@ -141,17 +141,18 @@ def _is_expert(name: str) -> bool:
     return "local_experts" in name
 
 
-def parameters(model: Qwen3VL) -> Iterator[tuple[str, torch.nn.Parameter]]:
+def parameters(model: Part) -> Iterator[tuple[str, torch.nn.Parameter]]:
     """This rank's parameters by their global names."""
-    layers: Any = model.language_model.decoder.layers
     rank = parallel_state.get_expert_model_parallel_rank()
-    for name, parameter in model.named_parameters():
-        words = name.split(".")
-        if name.startswith("language_model.decoder.layers."):
-            layer = layers[int(words[3])]
-            words[3] = str(layer.layer_number - 1)
-            if "local_experts" in words:
-                at = words.index("local_experts") + 1
-                local = len(layer.mlp.experts.local_experts)
-                words[at] = str(int(words[at]) + rank * local)
-        yield ".".join(words), parameter
+    for chunk in model.chunks:
+        layers: Any = chunk.language_model.decoder.layers
+        for name, parameter in chunk.named_parameters():
+            words = name.split(".")
+            if name.startswith("language_model.decoder.layers."):
+                layer = layers[int(words[3])]
+                words[3] = str(layer.layer_number - 1)
+                if "local_experts" in words:
+                    at = words.index("local_experts") + 1
+                    local = len(layer.mlp.experts.local_experts)
+                    words[at] = str(int(words[at]) + rank * local)
+            yield ".".join(words), parameter

@@ -6,6 +6,7 @@ left alone.
 
 import importlib
 import queue
+from collections import deque
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ def install() -> None:
     _optimizer_step_counts()
     _padding_between_buckets()
     _results_of_a_save()
+    _shapes_between_two_ranks()
 
 
 def _moe_without_transformer_engine() -> None:
@@ -93,6 +95,54 @@ def _results_of_a_save() -> None:
     )
     if module._results_queue is None:
         module._results_queue = queue.Queue()
+
+
+def _shapes_between_two_ranks() -> None:
+    """Stages announce the shapes of what they send, which fails twice where they are interleaved.
+
+    In a ring of two ranks both directions go to the same one, which takes the first for the second:
+    shapes are now sent in the order that Megatron has for the tensors. And a rank that waits until
+    its shapes are taken waits for one that waits for it, where every batch is in the warm-up: now
+    only what is received is waited for.
+    """
+    module: Any = importlib.import_module("megatron.core.pipeline_parallel.p2p_communication")
+
+    on_their_way: Any = deque(maxlen=64)  # held until they are surely there
+
+    def announce(
+        self: Any, send_next: Any, send_prev: Any, recv_prev: bool, recv_next: bool
+    ) -> tuple[list[int], list[int]]:
+        device = torch.cuda.current_device()
+
+        def shape(tensor: Any) -> torch.Tensor | None:
+            if tensor is None:
+                return None
+            return torch.tensor(tensor.size(), device=device, dtype=torch.int64)
+
+        from_prev, from_next = (
+            torch.zeros(3, device=device, dtype=torch.int64) if asked else None
+            for asked in (recv_prev, recv_next)
+        )
+        sent = [shape(send_prev), shape(send_next)]
+        requests = module._p2p_ops(
+            tensor_send_prev=sent[0],
+            tensor_recv_prev=from_prev,
+            tensor_send_next=sent[1],
+            tensor_recv_next=from_next,
+            group=self.pp_group,
+            prev_pipeline_rank=self.prev_rank,
+            next_pipeline_rank=self.next_rank,
+        )
+        for name, request in requests.items():
+            if name.startswith("recv"):
+                request.wait()
+        torch.cuda.synchronize()  # they are read at once
+        on_their_way.append((sent, requests))
+        none = [0, 0, 0]
+        found = [none if each is None else each.tolist() for each in (from_prev, from_next)]
+        return found[0], found[1]
+
+    module.P2PCommunicator._communicate_shapes = announce
 
 
 def allocate_state(optimizer: Any) -> None:

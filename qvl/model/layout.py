@@ -7,7 +7,7 @@ from typing import Any
 from qvl.errors import UserError
 from qvl.model.shape import Shape
 
-WORDS = {"tp": "tensor", "pp": "pipeline", "cp": "context", "ep": "expert"}
+WORDS = {"tp": "tensor", "pp": "pipeline", "vp": "virtual", "cp": "context", "ep": "expert"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +16,9 @@ class Layout:
 
     tensor: int = 1
     pipeline: int = 1
+    virtual: int = 1
+    """Stages that each pipeline rank has, turn and turn about with the others (interleaved 1F1B,
+    arXiv 2104.04473, section 2.2): less idle time, more messages."""
     context: int = 1
     expert: int = 1
     """Experts are shared among ranks that are otherwise data, context or tensor parallel."""
@@ -36,15 +39,17 @@ class Layout:
         return self.sequence and self.tensor > 1
 
     def stages(self, shape: Shape) -> list[int]:
-        """Layers of each pipeline stage: as many in each, unless that leaves the first one fewer
-        than DeepStack feeds, or does not come out even. The last may have only norm and head."""
+        """Layers of each pipeline stage, of which rank r has r, r + pp, ...: as many in each, unless
+        that leaves the first one fewer than DeepStack feeds, or does not come out even. The last may
+        have only norm and head."""
         deep = len(shape.vision.deepstack_layers)
-        even, more = divmod(shape.layers, self.pipeline)
+        count = self.pipeline * self.virtual
+        even, more = divmod(shape.layers, count)
         if not more and even >= deep:
-            return [even] * self.pipeline
+            return [even] * count
         first = min(shape.layers, max(deep, even))
-        even, more = divmod(shape.layers - first, self.pipeline - 1)
-        return [first, *(even + (stage < more) for stage in range(self.pipeline - 1))]
+        even, more = divmod(shape.layers - first, count - 1)
+        return [first, *(even + (stage < more) for stage in range(count - 1))]
 
     def check(self, shape: Shape, ranks: int) -> None:
         """UserError where `ranks` cannot share a model of this shape so."""
@@ -59,10 +64,12 @@ class Layout:
         for name, size in sizes.items():
             if size % self.tensor:
                 return f"tp={self.tensor} does not divide the model's {name}, {size}"
+        if self.virtual > 1 and self.pipeline == 1:
+            return f"vp={self.virtual} cuts the stages of a pipeline, and pp is 1"
         if 0 in self.stages(shape)[:-1]:
             return (
-                f"pp={self.pipeline} leaves a stage in the middle without a layer: the model has "
-                f"{shape.layers}, and the first stage must hold those that DeepStack feeds"
+                f"{self.pipeline * self.virtual} stages leave one in the middle without a layer: the "
+                f"model has {shape.layers}, and the first stage must hold those that DeepStack feeds"
             )
         if self.expert > 1 and not shape.num_experts:
             return f"ep={self.expert}, but the model has no experts"
@@ -78,7 +85,7 @@ class Layout:
 
 
 def parse_layout(text: str) -> Layout:
-    """tp=2,pp=2,cp=2,ep=2,sp=0 in any order; what is not named is 1. UserError for other words."""
+    """tp=2,pp=2,vp=2,cp=2,ep=2,sp=0 in any order; what is not named is 1. UserError for other words."""
     fields: dict[str, Any] = {}
     for word in text.split(",") if text else []:
         name, _, number = word.strip().partition("=")
@@ -87,5 +94,7 @@ def parse_layout(text: str) -> Layout:
         elif name in WORDS and number.isdecimal() and int(number) > 0:
             fields[WORDS[name]] = int(number)
         else:
-            raise UserError(f"--layout {text}: {word!r} is not tp=, pp=, cp= or ep= with a number")
+            raise UserError(
+                f"--layout {text}: {word!r} is not tp=, pp=, vp=, cp= or ep= with a number"
+            )
     return Layout(**fields)

@@ -152,6 +152,20 @@ def test_a_run_goes_on_at_another_layout(run, folder):
     assert moved == pytest.approx(alone, rel=1e-4)
 
 
+def test_experts_are_balanced_by_the_coefficient_of_their_checkpoint(run, folder):
+    run("qvl tiny model --moe experts")
+    line = "qvl sft --model experts --steps 2 --batch 2 --log-every 1 packed.jsonl.zst"
+    for name, more in (("balanced", "--overlap"), ("as-they-are", "--moe-aux-loss 0")):
+        run(f"{line} -o {name} {more}")
+    balanced, alone = (
+        [row for row in jsonl.read(str(folder / name / "log.jsonl")) if "loss" in row]
+        for name in ("balanced", "as-they-are")
+    )
+    assert all(0.9 < row["balance"] < 3 for row in balanced)
+    assert not any("balance" in row for row in alone)
+    assert balanced[0]["loss"] == alone[0]["loss"]
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_record(run, folder):
     lines = list(jsonl.read(str(folder / "packed.jsonl.zst")))
     for line in lines:

@@ -31,7 +31,7 @@ def build(folder, layout=""):
 
 def logits(folder, line):
     with torch.no_grad():
-        model = build(folder)
+        (model,) = build(folder).chunks
         batch = checkpoints.batch(folder, line)
         return model(batch, logits=True), model(batch)
 
@@ -49,7 +49,7 @@ def test_logits_of_a_pack_equal_those_of_each_record_alone(ranks, request, kind)
     torch.testing.assert_close(losses, expected, rtol=1e-5, atol=1e-5)
 
 
-def one_step(folder, lines, freeze=(), layout=""):
+def one_step(folder, lines, freeze=(), layout="", overlap=False):
     """One optimizer step, the lines shared among the ranks."""
     from qvl.megatron import parallel, training, weights
     from qvl.model.folder import Folder
@@ -58,10 +58,11 @@ def one_step(folder, lines, freeze=(), layout=""):
     wanted = training.Optimization(
         min_lr=1e-2, warmup_steps=0, steps=10, schedule="constant", **STEP
     )
-    trainer = training.prepare(model, wanted, freeze)
+    trainer = training.prepare(model, wanted, freeze, overlap=overlap)
     rank, ranks = parallel.data_rank()
     mine = [checkpoints.batch(folder, line) for line in lines[rank::ranks]]
     done = training.step(trainer, mine, len(mine), checkpoints.loss_weight(lines))
+    trainer.settle()
     return done.loss, done.grad_norm, weights.export(model, Folder(folder))
 
 

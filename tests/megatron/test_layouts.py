@@ -25,8 +25,8 @@ def expected(folders, kind):
     return EXPECTED[kind]
 
 
-def check_step(ranks, folders, kind, count, layout):
-    results = ranks(count, one_step, folders[kind], LINES, (), layout)
+def check_step(ranks, folders, kind, count, layout, overlap=False):
+    results = ranks(count, one_step, folders[kind], LINES, (), layout, overlap)
     loss, norm, after = expected(folders, kind)
     for ours, grad_norm, tensors in results:
         assert ours == pytest.approx(loss, rel=1e-6)
@@ -67,6 +67,18 @@ def test_a_step_with_tokens_shared_by_two_ranks_equals_transformers(ranks, folde
 )
 def test_layouts_combine(ranks, folders, count, kind, layout):
     check_step(ranks, folders, kind, count, layout)
+
+
+@pytest.mark.parametrize("kind", ["tied", "untied"])
+def test_a_step_in_interleaved_stages_equals_transformers(ranks, folders, kind):
+    check_step(ranks, folders, kind, 2, "pp=2,vp=2")
+
+
+@pytest.mark.parametrize(
+    ("count", "kind", "layout"), [(2, "tied", ""), (2, "moe", "ep=2"), (4, "untied", "pp=2")]
+)
+def test_messages_that_overlap_change_nothing(ranks, folders, count, kind, layout):
+    check_step(ranks, folders, kind, count, layout, overlap=True)
 
 
 @pytest.mark.parametrize("layout", ["pp=2", "pp=3"])

@@ -33,6 +33,7 @@ def train(folder, place, layout, steps, *, resume=False, save=False):
         ("tied", (2, "tp=1"), (2, "tp=2")),
         ("tied", (4, "tp=2,pp=2"), (1, "tp=1")),
         ("untied", (2, "pp=2"), (2, "cp=2")),
+        ("tied", (2, "pp=2,vp=2"), (2, "pp=2")),
         ("moe", (2, "ep=2"), (4, "tp=2,ep=2,pp=2")),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 
 from qvl.errors import UserError
 from qvl.model.layout import parse_layout
+from qvl.model.shape import load_shape
 
 
 def test_what_is_not_named_is_one():
@@ -40,3 +41,10 @@ def test_other_words_are_refused_in_one_line(text):
 def test_the_first_stage_holds_what_deepstack_feeds(layers, pipeline, stages):
     shape = SimpleNamespace(layers=layers, vision=SimpleNamespace(deepstack_layers=(5, 11, 17)))
     assert parse_layout(f"pp={pipeline}").stages(cast(Any, shape)) == stages
+    if pipeline == 4:
+        assert parse_layout("pp=2,vp=2").stages(cast(Any, shape)) == stages
+
+
+def test_only_the_stages_of_a_pipeline_are_interleaved(twin):
+    with pytest.raises(UserError, match="vp=2 cuts the stages of a pipeline, and pp is 1"):
+        parse_layout("vp=2").check(load_shape(twin), 2)

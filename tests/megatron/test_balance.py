@@ -1,0 +1,83 @@
+"""The load-balancing loss of experts is a mean over tokens of that of their pack, added to the loss."""
+
+import checkpoints
+import pytest
+import torch
+from test_equals_transformers import STEP
+
+COEFFICIENT = 0.5
+# Of even lengths: tensor-parallel ranks share the tokens, and one of padding would count.
+PACKS = (checkpoints.pack(seed) for seed in range(1, 30))
+LINES = [line for line in PACKS if len(line["input_ids"]) % 2 == 0][:4]
+
+
+def step(folder, layout):
+    from qvl.megatron import parallel, training, weights
+    from qvl.model.folder import Folder
+    from qvl.model.layout import parse_layout
+    from qvl.model.shape import load_shape
+
+    wanted = parse_layout(layout)
+    parallel.share(wanted)
+    shape = load_shape(folder)
+    model = training.build_model(shape, wanted, torch.float32, balance=COEFFICIENT)
+    weights.load(model, Folder(folder))
+    optimization = training.Optimization(
+        min_lr=1e-2, warmup_steps=0, steps=10, schedule="constant", **STEP
+    )
+    trainer = training.prepare(model, optimization)
+    rank, ranks = parallel.data_rank()
+    mine = [checkpoints.batch(folder, line) for line in LINES[rank::ranks]]
+    tokens = sum(len(line["input_ids"]) for line in LINES)
+    total = checkpoints.loss_weight(LINES)
+    done = training.step(trainer, mine, len(mine), total, tokens=tokens)
+    return done.balance, done.grad_norm, weights.export(model, Folder(folder))
+
+
+def switch_loss(logits, chosen):
+    """E * sum over experts of f_i * P_i: arXiv 2101.03961, equation 4; logits (T, E)."""
+    count, experts = logits.shape
+    share = (
+        torch.bincount(logits.topk(chosen).indices.flatten(), minlength=experts) / count / chosen
+    )
+    return experts * (share * logits.softmax(-1).mean(0)).sum()
+
+
+def reference(folder):
+    model = checkpoints.load_reference(folder)
+    seen: dict = {}
+    gates = {name: m for name, m in model.named_modules() if name.endswith("mlp.gate")}
+    for name, gate in gates.items():
+
+        def keep(module, given, name=name):
+            logits = torch.nn.functional.linear(given[0].flatten(0, -2), module.weight)
+            seen.setdefault(name, []).append(logits.float())
+
+        gate.register_forward_pre_hook(keep)
+    chosen = model.config.text_config.num_experts_per_tok
+    losses, sizes = [], []
+    for line in LINES:
+        seen.clear()
+        checkpoints.reference_logits(model, line)
+        losses.append([switch_loss(torch.cat(parts), chosen) for parts in seen.values()])
+        sizes.append(len(line["input_ids"]))
+    noted = sum(loss.item() for each in losses for loss in each) / sum(map(len, losses))
+    added = sum(size * sum(each) for size, each in zip(sizes, losses, strict=True)) / sum(sizes)
+    (checkpoints.reference_loss(model, LINES) + COEFFICIENT * added).backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": 0.1},
+        {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.95), eps=1e-3).step()
+    return noted, norm.item(), model.state_dict()
+
+
+@pytest.mark.parametrize(("count", "layout"), [(1, ""), (2, "ep=2"), (4, "tp=2,ep=2")])
+def test_experts_are_balanced_as_transformers_would(ranks, moe, count, layout):
+    noted, norm, expected = reference(moe)
+    for balance, ours, tensors in ranks(count, step, moe, layout):
+        assert balance == pytest.approx(noted, rel=1e-5)
+        assert ours == pytest.approx(norm, rel=1e-5)
+        for name, tensor in tensors.items():
+            assert (tensor - expected[name]).abs().max() < 1e-6, name
