@@ -34,6 +34,8 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "reward-test": "reward_test",
     "filter-difficulty": "filter_difficulty",
     "filter-vision": "filter_vision",
+    "rl prepare": "rl.prepare",
+    "rl potential": "rl.potential",
     "lineage": "lineage",
     "recover": "recover",
     "pack": "pack",

@@ -26,6 +26,12 @@ def command(
         int,
         typer.Option(metavar="N", min=0, help="Let a bucket that runs dry begin again, N times"),
     ] = 0,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Hold the ratio in each N records, by largest remainder"
+        ),
+    ] = None,
     seed: Seed = 0,
     rejects: Rejects = None,
     on_error: OnError = "stop",
@@ -42,6 +48,9 @@ def command(
     over-ratio; a record of no bucket goes there as no-bucket. With --oversample a dry bucket begins
     again, its records with -repeat1 added to their ids, until the others are used up.
 
+    With --batch-size each N records that follow one another hold the same number of each bucket, in a
+    random order, as reinforcement learning wants it; what fills no batch is over-ratio too.
+
     sft is the report's (4.2.1), text=1,multimodal=2, and cold-start (4.2.2) text=1,multimodal=1.
 
     \b
@@ -49,6 +58,7 @@ def command(
         $ qvl mix records.jsonl.zst | zstdcat
         $ qvl mix --ratio cold-start --seed 3 records.jsonl.zst -o cold.jsonl.zst
         $ qvl mix --by task --ratio math=1,chat=1 --oversample 2 records.jsonl.zst | zstdcat
+        $ qvl mix --by task --ratio math=1,chat=1 --batch-size 2 records.jsonl.zst | zstdcat
         $ qvl mix --ratio 0.3,0.7 records.jsonl.zst records.jsonl.zst --rejects left.zst | zstdcat
     """
     from qvl.curate.mix import mix  # fractions and random are 15 ms of start-up
@@ -64,6 +74,6 @@ def command(
         report=report,
         conserves=not oversample,
         seed=seed,
-        config={"ratio": ratio, "by": by, "oversample": oversample},
+        config={"ratio": ratio, "by": by, "oversample": oversample, "batch_size": batch_size},
     ) as run:
-        run.write(mix(run, key, ratio, seed, oversample))
+        run.write(mix(run, key, ratio, seed, oversample, batch=batch_size))

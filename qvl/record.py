@@ -42,6 +42,7 @@ class Record(TypedDict, total=False):
     task: str
     source: str
     tools: list[dict[str, Any]]
+    format_prompt: str
     responses: list[Response]
     scores: dict[str, dict[str, Any]]
     reject: dict[str, str]

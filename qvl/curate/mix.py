@@ -6,7 +6,7 @@ until its bucket's turn comes, and it waits on disk.
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from math import lcm
 from pathlib import Path
@@ -55,6 +55,26 @@ def schedule(weights: list[Fraction], seed: int) -> Iterator[int]:
         yield turn
 
 
+def batches(weights: dict[str, Fraction], size: int, seed: int) -> Iterator[int]:
+    """Whose turn it is, without end: each batch of `size` turns has the same counts, in a random order.
+
+    The counts are the shares by largest remainder. UserError where a share comes to no turn at all.
+    """
+    total = sum(weights.values())
+    exact = [size * weight / total for weight in weights.values()]
+    counts = [int(share) for share in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda n: counts[n] - exact[n])
+    for place in by_remainder[: size - sum(counts)]:
+        counts[place] += 1
+    for name, count in zip(weights, counts, strict=True):
+        if not count:
+            raise UserError(f"--batch-size {size}: {name!r} has no place in a batch by --ratio")
+    turns = [place for place, count in enumerate(counts) for _ in range(count)]
+    draw = random.Random(seed)
+    while True:
+        yield from draw.sample(turns, size)
+
+
 class Bucket(Protocol):
     """One side of a mix. `take` gives the next record, or None where it is dry."""
 
@@ -68,16 +88,18 @@ class Bucket(Protocol):
 
 
 def mixed(
-    run: Run, buckets: list[Bucket], weights: list[Fraction], seed: int, repeats: int
+    run: Run, buckets: list[Bucket], turns: Iterable[int], repeats: int, size: int = 1
 ) -> Iterator[dict]:
     """Records of the buckets in turn, until one whose turn it is is dry; the rest is rejected.
 
     A dry bucket begins again up to `repeats` times, as long as another has records not yet seen.
+    Only whole batches of `size` records are passed on.
     """
     rounds = [0] * len(buckets)
     counts = [0] * len(buckets)
     repeated = 0
-    for turn in schedule(weights, seed):
+    batch: list[tuple[int, int, dict]] = []  # bucket, round, record
+    for turn in turns:
         bucket = buckets[turn]
         record = bucket.take()
         if record is None and rounds[turn] < repeats and counts[turn]:
@@ -89,10 +111,17 @@ def mixed(
         if record is None:
             break
         counts[turn] += 1
-        if rounds[turn]:
-            repeated += 1
-            record = {**record, "id": f"{record.get('id')}-repeat{rounds[turn]}"}
-        yield record
+        batch.append((turn, rounds[turn], record))
+        if len(batch) < size:
+            continue
+        for _, number, each in batch:
+            repeated += number > 0
+            yield {**each, "id": f"{each.get('id')}-repeat{number}"} if number else each
+        batch.clear()
+    for place, number, each in batch:
+        counts[place] -= 1
+        if not number:
+            run.reject(each, "over-ratio", f"{buckets[place].name}: the last batch is not full")
     for bucket, used_up in zip(buckets, rounds, strict=True):
         while not used_up and (record := bucket.take()) is not None:
             run.reject(record, "over-ratio", f"{bucket.name}: no partners are left")
@@ -147,17 +176,22 @@ class StreamBucket:
 
 
 class Stream:
-    """Deals the records of a run to buckets by what `key` says of each."""
+    """Deals records to buckets by what `key` says of each; what is in none the run rejects."""
 
     def __init__(
-        self, run: Run, key: Callable[[dict], object], names: list[str], keep: bool
+        self,
+        run: Run,
+        records: Iterable[dict],
+        key: Callable[[dict], object],
+        names: list[str],
+        keep: bool,
     ) -> None:
         block = MEMORY // (2 * len(names))
         spills = [Spill(min(block, 1 << 20), keep=keep) for _ in names]
         self.buckets = [StreamBucket(self, n, s) for n, s in zip(names, spills, strict=True)]
         self._run, self._key = run, key
         self._spills = dict(zip(names, spills, strict=True))
-        self._lines = ((record, jsonl.encode(record)) for record in run)
+        self._lines = ((record, jsonl.encode(record)) for record in records)
         self._others: Counter[str] = Counter()
         self._dealt: dict[str, None] = {}
         self._ended = False
@@ -197,15 +231,30 @@ def label(value: object) -> str:
 
 
 def mix(
-    run: Run, key: Callable[[dict], object], ratio: str, seed: int, repeats: int
+    run: Run,
+    key: Callable[[dict], object],
+    ratio: str,
+    seed: int,
+    repeats: int,
+    *,
+    batch: int | None = None,
+    records: Iterable[dict] | None = None,
 ) -> Iterator[dict]:
-    """The mix that --ratio asks for: of buckets by `key`, or, without names, of the files."""
+    """The mix that --ratio asks for: of buckets by `key`, or, without names, of the files.
+
+    batch: the ratio holds in each so many records, exactly; None: as nearly as it can at any point.
+    records: what the run has made of its input, by name only; None: the input.
+    """
     ratio = RATIOS.get(ratio, ratio)
     weights = parse(ratio)
     paths = run.reader.paths
+    turns = batches(weights, batch, seed) if batch else schedule([*weights.values()], seed)
     buckets: list[Bucket]
     if "=" in ratio:
-        buckets = [*Stream(run, key, list(weights), keep=repeats > 0).buckets]
+        given = run if records is None else records
+        buckets = [*Stream(run, given, key, list(weights), keep=repeats > 0).buckets]
+    elif records is not None:
+        raise UserError(f"--ratio {ratio}: shares need names, as in {RATIOS['sft']}")
     elif len(weights) == len(paths) > 1:
         buckets = [FileBucket(run, path) for path in paths]
     else:
@@ -213,4 +262,4 @@ def mix(
             f"--ratio {ratio}: {len(weights)} shares for {len(paths)} file(s); give a share a file, "
             f"or names as in {RATIOS['sft']}"
         )
-    return mixed(run, buckets, list(weights.values()), seed, repeats)
+    return mixed(run, buckets, turns, repeats, batch or 1)

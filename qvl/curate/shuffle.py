@@ -13,19 +13,19 @@ import orjson
 from qvl.errors import UserError
 from qvl.io import jsonl
 from qvl.io.spill import Spill
-from qvl.stage import Run
 
+BUFFER_MIB = 64  # our choice
 DIGITS = 20  # octal; a key has 60 bits
 PARTS = {b"%02o" % part: part for part in range(64)}  # two digits tell the file
 OVERHEAD = 41  # bytes of Python per line, and of the list that holds it
 
 
-def shuffled(run: Run, seed: int, buffer_mib: float) -> Iterator[dict]:
-    """The records of `run` in the order of `seed`. At most `buffer_mib` of them are in memory."""
+def shuffled(records: Iterable[dict], seed: int, buffer_mib: float) -> Iterator[dict]:
+    """The records in the order of `seed`. At most `buffer_mib` of them are in memory."""
     if buffer_mib <= 0:
         raise UserError(f"--buffer-mib {buffer_mib}: must be over 0")
     draw = random.Random(seed).getrandbits
-    keyed = (b"%020o" % draw(3 * DIGITS) + jsonl.encode(record) for record in run)
+    keyed = (b"%020o" % draw(3 * DIGITS) + jsonl.encode(record) for record in records)
     for line in ordered(keyed, int(buffer_mib * (1 << 20))):
         yield orjson.loads(memoryview(line)[DIGITS:])
 

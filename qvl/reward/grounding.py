@@ -39,7 +39,7 @@ def score(record: dict, response: dict) -> float:
     question says "point to" or "point_2d" and no box; else boxes are. The others do not count.
     """
     gold = _gold(record)
-    points = len(gold[0].place) == 2 or _asks_for_points(record)
+    points = _wants_points(record, gold)
     text = part(response)
     found = points_in(text) if points else boxes_in(text)
     if len(found) > max(MOST, 2 * len(gold)):
@@ -74,8 +74,13 @@ def _gold(record: dict) -> list[Located]:
     return gold
 
 
-def _asks_for_points(record: dict) -> bool:
-    if record.get("task") == "pointing":
+def wants_points(record: dict) -> bool:
+    """Whether points are expected of a response, not boxes. Unverifiable without a reference."""
+    return _wants_points(record, _gold(record))
+
+
+def _wants_points(record: dict, gold: list[Located]) -> bool:
+    if record.get("task") == "pointing" or len(gold[0].place) == 2:
         return True
     question = records.question(record)
     return bool(_ASKS_FOR_POINTS.search(question)) and not _ASKS_FOR_BOXES.search(question)

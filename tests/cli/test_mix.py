@@ -84,6 +84,43 @@ def test_oversample_repeats_the_dry_bucket_under_new_ids(sh, where):
     assert len(new) + len(lines(sh("cat rest.jsonl").stdout)) == 4000
 
 
+def test_every_batch_has_the_same_counts_by_largest_remainder(sh):
+    sh(make("in.jsonl", a=500, b=300, c=90))
+    mix = "qvl mix --by task --ratio a=4,b=2,c=1 --batch-size 10 in.jsonl --rejects rest.jsonl"
+    done = sh(f"{mix} --plain --seed 1")
+    kept, rest = lines(done.stdout), lines(sh("cat rest.jsonl").stdout)
+    batches = [kept[start : start + 10] for start in range(0, len(kept), 10)]
+    for batch in batches:  # 5.71, 2.86, 1.43
+        tasks = [record["task"] for record in batch]
+        assert [tasks.count(task) for task in "abc"] == [6, 3, 1]
+    assert len(batches) == 500 // 6  # the first task to run dry ends the mix with a whole batch
+    assert len({tuple(record["task"] for record in batch) for batch in batches}) > 10
+    assert len(kept) + len(rest) == 890
+    assert {record["reject"]["reason"] for record in rest} == {"over-ratio"}
+    assert "mixed a 498, b 249, c 83" in done.stderr
+    assert [r["id"] for r in kept if r["task"] == "c"] == [f"c-{n}" for n in range(1, 84)]
+    assert sh(f"{mix} --plain --seed 1").stdout == done.stdout
+    assert sh(f"{mix} --plain --seed 2").stdout != done.stdout
+
+
+def test_batches_of_files_and_of_what_is_repeated(sh):
+    sh(make("a.jsonl", a=30) + ";" + make("b.jsonl", b=7))
+    done = sh("qvl mix --ratio 2,1 --batch-size 3 a.jsonl b.jsonl --oversample 2 --plain")
+    kept = lines(done.stdout)
+    assert len(kept) == 45 and "repeated 8" in done.stderr
+    for start in range(0, 45, 3):
+        assert sorted(record["task"] for record in kept[start : start + 3]) == ["a", "a", "b"]
+    done = sh("qvl mix --ratio 2,1 --batch-size 3 a.jsonl b.jsonl --rejects rest.jsonl -o o.zst")
+    told = "37 read, 21 kept, 16 rejected (over-ratio 16), mixed a.jsonl 14, b.jsonl 7"
+    assert told in done.stderr
+
+
+def test_a_share_without_a_place_in_a_batch_is_an_error(sh):
+    done = sh("qvl mix --by task --ratio math=9,chat=1 --batch-size 4 records.jsonl.zst")
+    assert done.returncode == 2
+    assert "--batch-size 4: 'chat' has no place in a batch by --ratio" in done.stderr
+
+
 def test_a_bucket_that_nothing_falls_into_is_an_error_that_says_what_there_is(sh):
     done = sh("qvl mix --by task --ratio math=1,maths=1 records.jsonl.zst")
     assert done.returncode == 2

@@ -1,0 +1,1 @@
+"""Reinforcement learning: make its data set, and train."""

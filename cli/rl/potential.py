@@ -1,0 +1,72 @@
+from typing import Annotated
+
+import typer
+
+from qvl.curate import potential
+from qvl.curate.outcome import RIGHT
+
+from ..options import Files, Output, Plain, Report
+from ..session import session
+
+
+def command(
+    files: Files = None,
+    output: Output = "-",
+    log: Annotated[
+        bool, typer.Option("--log", help="The FILEs are logs of a preliminary run, not samples")
+    ] = False,
+    least: Annotated[
+        float | None,
+        typer.Option(
+            "--min",
+            metavar="X",
+            help="Least potential; if not given 0.1 of samples and 0.02 of a log (our choice)",
+        ),
+    ] = None,
+    pass_reward: Annotated[
+        float,
+        typer.Option(metavar="X", help="Least reward of a response that passes (our choice)"),
+    ] = RIGHT,
+    plain: Plain = False,
+    report: Report = None,
+) -> None:
+    """Report how much each source can still teach, and which to drop.
+
+    Of samples of the model to be trained, verified: the share of a source's queries of which some
+    responses pass and some do not, for the others have no advantage within their group; beside it the
+    pass rate and the spread, the mean of p (1 - p). Of a log (--log): by how much the mean reward of a
+    source rose from the first step to the last, on a line fitted to the steps. The Qwen3-VL report
+    (4.4.1) names neither its measure nor its threshold.
+
+    A log has lines {"step": 3, "sources": {"NAME": {"reward": 0.41, "count": 64}}}: the mean reward of
+    so many responses. Other fields and other lines are passed over.
+
+    Writes a record a source, the least first: source, measure, verdict, potential, the ends low and
+    high of its 95 % interval, threshold, what was counted. The verdict is keep; drop, where the whole
+    interval is under the threshold; else unsure. Edit it as you like: qvl rl prepare --potential drops
+    the sources whose verdict is drop.
+
+    \b
+    Examples:
+        $ qvl verify sampled.jsonl.zst | qvl rl potential | zstdcat
+        $ echo '{"step": 1, "sources": {"geometry": {"reward": 0.4, "count": 64}}}' | qvl rl potential --log | zstdcat
+    """
+    gather = potential.Log() if log else potential.Samples(pass_reward)
+    threshold = gather.threshold if least is None else least
+    with session(
+        "rl potential",
+        files,
+        output,
+        plain=plain,
+        report=report,
+        config={"log": log, "min": threshold, "pass_reward": None if log else pass_reward},
+    ) as run:
+        for row in run:
+            gather.add(row, run.reader.place)
+        rows = potential.report(gather.potentials(), gather.measure, threshold)
+        run.write(iter(rows))
+        if gather.passed_over:
+            run.note(passed_over=gather.passed_over)
+        run.note(
+            drop=", ".join(row["source"] for row in rows if row["verdict"] == "drop") or "none"
+        )

@@ -1,0 +1,171 @@
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from qvl import stage
+from qvl.curate import rl_queries
+from qvl.curate.expression import option
+from qvl.curate.format_prompts import FormatPrompts
+from qvl.curate.rl_queries import QueryChoice
+from qvl.errors import UserError
+
+from ..options import Files, OnError, Output, Plain, Rejects, Report, Seed
+from ..session import session
+
+BATCH_SIZE = 256  # queries a step: our choice
+
+
+def command(
+    files: Files = None,
+    output: Output = "-",
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="The records with verified responses of the model to train"
+        ),
+    ] = None,
+    max_pass_rate: Annotated[
+        float,
+        typer.Option(
+            metavar="RATE", min=0, max=1, help="With --policy, keep where so many pass at most"
+        ),
+    ] = QueryChoice.max_pass_rate,
+    all_wrong: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(rl_queries.ALL_WRONG),
+            help="Which queries of a FILE go where no response passes",
+        ),
+    ] = QueryChoice.all_wrong,
+    pass_reward: Annotated[
+        float,
+        typer.Option(metavar="X", help="Least reward of a response that passes (our choice)"),
+    ] = QueryChoice.pass_reward,
+    min_responses: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Fewest responses with a reward, where any are")
+    ] = QueryChoice.min_responses,
+    potential: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Drop the sources that this report of rl potential drops"
+        ),
+    ] = None,
+    format_prompts: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Prompts that stand in for ours: TASK.txt, TASK.zh.txt"),
+    ] = None,
+    no_format_prompts: Annotated[
+        bool, typer.Option("--no-format-prompts", help="Append no prompt")
+    ] = False,
+    general: Annotated[
+        bool, typer.Option("--general", help="Keep tasks without a verifier, which a judge rewards")
+    ] = False,
+    keep_responses: Annotated[
+        bool, typer.Option("--keep-responses", help="Keep the responses, which were read to choose")
+    ] = False,
+    ratio: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASK=N,...", help="Shuffle, and mix tasks in batches with these shares"
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="With --ratio, queries in a batch (our choice)"),
+    ] = BATCH_SIZE,
+    oversample: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="With --ratio, let a task that runs dry begin again, N times"
+        ),
+    ] = 0,
+    seed: Seed = 0,
+    rejects: Rejects = None,
+    on_error: OnError = "stop",
+    plain: Plain = False,
+    report: Report = None,
+) -> None:
+    """Make the data set of reinforcement learning, by what was sampled of its queries.
+
+    Reads records and does what their state allows; run it again when more is known. All of it is as
+    in the Qwen3-VL report, 4.4.1, where not said otherwise.
+
+    Any record: it goes where no verifier can judge it (no-verifier, unverifiable); else the format
+    prompt of its task is appended to the last user turn, once, and kept as `format_prompt`. So
+    prepare first and sample then: the summary counts responses to a question without it.
+
+    With responses, of a strong model (16, verified): a multimodal query that all get wrong goes
+    (all-wrong). With --policy, the same records with responses of the model to be trained (16,
+    verified): a query that over 90 % get right goes (too-easy), and one that is not there
+    (not-sampled). Where responses are, --min-responses must have a reward (not-judged). The counts
+    stay in scores["rl-prepare"].strong and .policy; the responses themselves are left out.
+
+    With --ratio: the rest is shuffled by --seed, and each --batch-size records that follow one
+    another hold the same number of each task, by largest remainder. Where a task runs dry the output
+    ends with the last full batch; what is left goes to --rejects as over-ratio, and a task that has no
+    share as no-bucket. --oversample is as in qvl mix.
+
+    \b
+    Examples:
+        $ qvl rl prepare records.jsonl.zst --rejects unfit.jsonl.zst -o queries.jsonl.zst
+        $ qvl verify sampled.jsonl.zst | qvl rl prepare --all-wrong any | zstdcat
+        $ qvl verify sampled.jsonl.zst -o now.zst && qvl rl prepare --policy now.zst now.zst | zstdcat
+        $ qvl rl prepare --ratio math=1,ocr=1 --batch-size 2 records.jsonl.zst -o batches.jsonl.zst
+    """
+    from qvl.curate import potential as potentials
+
+    if policy == "-" and "-" in (files or ["-"]):
+        raise UserError("--policy -: FILE is read from standard input already")
+    if no_format_prompts and format_prompts:
+        raise UserError("--format-prompts and --no-format-prompts exclude each other")
+    prompts = None if no_format_prompts else FormatPrompts(format_prompts)
+    dropped = potentials.dropped(potential) if potential else frozenset()
+    choice = QueryChoice(
+        prompts=prompts,
+        policy=rl_queries.sampled(policy, pass_reward) if policy else None,
+        all_wrong=all_wrong,
+        max_pass_rate=max_pass_rate,
+        pass_reward=pass_reward,
+        min_responses=min_responses,
+        drop_sources=dropped,
+        general=general,
+        keep_responses=keep_responses,
+    )
+    config = {
+        **{
+            name: value for name, value in vars(choice).items() if name not in ("prompts", "policy")
+        },
+        "policy": policy,
+        "drop_sources": sorted(dropped),
+        "format_prompts": prompts.identity if prompts else None,
+        "ratio": ratio,
+        "by": "task",
+    }
+    if ratio:
+        config |= {"batch_size": batch_size, "oversample": oversample}
+    with session(
+        "rl prepare",
+        files,
+        output,
+        rejects=rejects,
+        on_error=on_error,
+        plain=plain,
+        report=report,
+        seed=seed if ratio else None,
+        sound=True,
+        conserves=not (ratio and oversample),
+        config=config,
+    ) as run:
+        chosen = rl_queries.prepared(run, choice)
+        run.write(_batches(run, chosen, ratio, batch_size, oversample, seed) if ratio else chosen)
+
+
+def _batches(
+    run: stage.Run, chosen: Iterator[dict], ratio: str, size: int, repeats: int, seed: int
+) -> Iterator[dict]:
+    from qvl.curate.mix import mix  # random and fractions are 20 ms of start-up
+    from qvl.curate.shuffle import BUFFER_MIB, shuffled
+
+    records = shuffled(chosen, seed, BUFFER_MIB)
+    return mix(run, option("--by", "task"), ratio, seed, repeats, batch=size, records=records)
