@@ -36,6 +36,7 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "filter-vision": "filter_vision",
     "rl prepare": "rl.prepare",
     "rl potential": "rl.potential",
+    "rl triggers": "rl.triggers",
     "lineage": "lineage",
     "recover": "recover",
     "pack": "pack",

@@ -43,6 +43,7 @@ class Record(TypedDict, total=False):
     source: str
     tools: list[dict[str, Any]]
     format_prompt: str
+    trigger: dict[str, Any]
     responses: list[Response]
     scores: dict[str, dict[str, Any]]
     reject: dict[str, str]
