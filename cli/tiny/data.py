@@ -51,9 +51,14 @@ def command(
     computed. The same seed gives the same files, and no seed's test set shares a sample with any
     seed's training set.
 
+    Made only when named: mixed, sums of which some are answered at once; odd-count and hard-clock, the
+    corrective tasks of general RL (report 4.4.2), things with another number of parts than they are
+    known for and turned dials with three hands.
+
     \b
     Examples:
         $ qvl tiny data twin-text --tasks add,sum,logic --train 2000 --test 300
+        $ qvl tiny data corrective --tasks odd-count,hard-clock --train 60 --test 10 --defect-share 0
         $ qvl tiny data twin --train 1000 --test 50 && qvl check twin/raw.jsonl.zst
     """
     plan = DataPlan(

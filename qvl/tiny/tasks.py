@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from qvl.errors import UserError
-from qvl.tiny import handwriting, photographs, scenes, text
+from qvl.tiny import corrective, handwriting, photographs, scenes, text
 from qvl.tiny.sample import Sample, Turn, stream
 
 TRIES = 2000  # draws without a new sample, after which a task has no more
@@ -34,8 +34,10 @@ TASKS = {  # name -> task; the amounts are our choice: digit, add and sum are le
     "caption": Task(scenes.caption, "caption", 400),
     "photo": Task(photographs.photo, "vqa", 400),
     "mixed": Task(text.mixed, "math", 8000),
+    "odd-count": Task(corrective.odd_count, "counting", 400),
+    "hard-clock": Task(corrective.hard_clock, "clock", 400),
 }
-DEFAULT = [name for name in TASKS if name != "mixed"]
+DEFAULT = [name for name in TASKS if name not in ("mixed", "odd-count", "hard-clock")]
 
 
 def names(wanted: str) -> list[str]:
