@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import orjson
 from shells import ROOT, shell
 
 
@@ -38,5 +39,35 @@ def test_cold_start_samples_filters_mixes_and_a_second_run_does_nothing_again(
     assert checked.returncode == 0 and checked.stdout, checked.stderr
     files = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
     again = run(line, K="2", MAX_TOKENS="8", OMP_NUM_THREADS="1")
+    assert again.returncode == 0, again.stderr
+    assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+
+
+def test_rl_data_chooses_by_two_models_and_a_second_run_does_nothing_again(
+    tmp_path: Path, twin: Path
+) -> None:
+    run = shell(tmp_path)
+    made = run("qvl tiny data data --train 30 --test 6 --tasks add,count,odd-count")
+    assert made.returncode == 0, made.stderr
+    script = f"'{ROOT}/examples/rl-data.sh' out data/raw.jsonl.zst"
+    line = f"qvl serve {twin} --port 0 -- {script}"
+    given = {"K": "2", "MAX_TOKENS": "6", "JOBS": "1", "OMP_NUM_THREADS": "1"}
+    mix = {"RATIO": "math=3", "BATCH_SIZE": "4"}
+    first = run(line, **given, **mix)
+    assert first.returncode == 0, first.stderr
+    assert "all-wrong" in first.stderr  # random weights cannot count
+    rows = run("qvl cat --plain out/rl.jsonl.zst").stdout.splitlines()
+    chosen = [orjson.loads(row) for row in rows]
+    assert chosen and len(chosen) % 4 == 0
+    for record in chosen:
+        assert record["task"] == "math" and "boxed" in record["format_prompt"]
+        assert record["scores"]["rl-prepare"]["policy"]["judged"] == 2
+    for name in ("rl", "triggers"):
+        checked = run(f"qvl check out/{name}.jsonl.zst --media-root data")
+        assert checked.returncode == 0, checked.stderr
+    known = run("qvl select 'source == \"qvl/triggers\"' out/triggers.jsonl.zst --plain")
+    assert len(known.stdout.splitlines()) == 24
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+    again = run(f"env QVL_ENDPOINT=http://127.0.0.1:9 {script}", **given, **mix)
     assert again.returncode == 0, again.stderr
     assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Data for reinforcement learning, as in the Qwen3-VL report (arXiv 2511.21631), sections 4.4.1 and 4.4.2.
+#
+#     examples/rl-data.sh FOLDER RAW
+#
+# FOLDER receives every file, RAW is a stream of records with a task, an answer and a source. What comes
+# of it: rl.jsonl.zst for reasoning RL, triggers.jsonl.zst to add to general RL. A stage that is done is
+# not done again, one that was stopped goes on, and each keeps what it put aside.
+# The report's figures:
+#   K=16                   responses a query, of either model
+#   MAX_PASS_RATE=0.9      of the model to be trained: easier queries go
+# What it does not publish, our choice:
+#   QVL_ENDPOINT=URL       the model to be trained, needed (`qvl serve` sets it)
+#   STRONG=URL             the strong model that tells what can be solved; else QVL_ENDPOINT
+#   LOG=FILE               a preliminary run's log, of which the sources' potential is told; else of samples
+#   MIN_POTENTIAL=X        the least of it; else 0.02 of a log and 0.1 of samples
+#   RATIO=TASK=N,...       the fixed shares of tasks in a batch; else tasks come as they are, shuffled
+#   BATCH_SIZE=256         queries in a batch
+#   SEED=0                 of the order
+#   MAX_TOKENS=32768       end responses here
+#   TRIGGERS=FILE          prompts known to bring out bad behaviour; else those of examples/data
+#   MIN_RATE=0.125         and those of RAW at which so many responses show some
+#   JOBS=2                 cores for verifiers and rules
+#   MEDIA=DIR              where media paths start; else the folder of RAW
+set -euo pipefail
+
+[ $# -eq 2 ] || { printf 'usage: %s FOLDER RAW\n' "$0" >&2; exit 2; }
+endpoint=${QVL_ENDPOINT:?set it to the URL of the model to be trained}
+mkdir -p "$1"
+triggers=$(realpath "${TRIGGERS:-$(dirname "$0")/data/triggers.jsonl}")
+folder=$(realpath "$1") raw=$(realpath "$2")
+media=$(realpath "${MEDIA:-$(dirname "$raw")}")
+log=${LOG:+$(realpath "$LOG")}
+cd "$folder"
+
+say() { printf '\n== %s\n' "$1" >&2; }
+sample() { # ENDPOINT IN OUT
+    qvl generate -n "${K:-16}" --endpoint "$1" --max-tokens "${MAX_TOKENS:-32768}" \
+        --media-root "$media" --resume "$2" -o "$3"
+}
+verify() { # IN OUT
+    qvl verify --jobs "${JOBS:-2}" --resume "$1" -o "$2"
+}
+
+say "Queries: what a verifier can judge, each with the format prompt of its task"
+[ -e queries.jsonl.zst ] ||
+    qvl rl prepare "$raw" --rejects rejected-queries.jsonl.zst -o queries.jsonl.zst
+
+say "The strong model: multimodal queries that it never gets right go"
+[ -e strong.jsonl.zst ] || sample "${STRONG:-$endpoint}" queries.jsonl.zst strong.jsonl.zst
+[ -e strong-verified.jsonl.zst ] || verify strong.jsonl.zst strong-verified.jsonl.zst
+[ -e pool.jsonl.zst ] ||
+    qvl rl prepare strong-verified.jsonl.zst --rejects rejected-pool.jsonl.zst -o pool.jsonl.zst
+
+# From here on it is for one model; the pool serves for all.
+say "The model to be trained: its responses, and what each source can still teach it"
+[ -e policy.jsonl.zst ] || sample "$endpoint" pool.jsonl.zst policy.jsonl.zst
+[ -e policy-verified.jsonl.zst ] || verify policy.jsonl.zst policy-verified.jsonl.zst
+if [ ! -e potential.jsonl.zst ]; then
+    least=(${MIN_POTENTIAL:+--min "$MIN_POTENTIAL"})
+    if [ -n "$log" ]; then
+        qvl rl potential --log "$log" "${least[@]}" -o potential.jsonl.zst
+    else
+        qvl rl potential policy-verified.jsonl.zst "${least[@]}" -o potential.jsonl.zst
+    fi
+fi
+
+say "Easy queries and sources with little to teach go; the rest is shuffled and mixed"
+choose=(qvl rl prepare pool.jsonl.zst --policy policy-verified.jsonl.zst --potential potential.jsonl.zst
+    --max-pass-rate "${MAX_PASS_RATE:-0.9}" --rejects rejected-rl.jsonl.zst)
+if [ ! -e rl.jsonl.zst ]; then
+    if [ -n "${RATIO:-}" ]; then
+        "${choose[@]}" --ratio "$RATIO" --batch-size "${BATCH_SIZE:-256}" --seed "${SEED:-0}" -o rl.jsonl.zst
+    else
+        say "RATIO is not set: the tasks have no fixed shares"
+        "${choose[@]}" | qvl shuffle --seed "${SEED:-0}" -o rl.jsonl.zst
+    fi
+fi
+
+say "Prompts that bring out bad behaviour, for general RL (4.4.2): those known, and those that it shows"
+[ -e mined.jsonl.zst ] ||
+    qvl rl triggers --min-rate "${MIN_RATE:-0.125}" --jobs "${JOBS:-2}" policy-verified.jsonl.zst -o mined.jsonl.zst
+[ -e triggers.jsonl.zst ] ||
+    qvl cat "$triggers" mined.jsonl.zst | qvl rl prepare --general -o triggers.jsonl.zst
