@@ -12,6 +12,7 @@
 # What it does not publish, our choice:
 #   QVL_ENDPOINT=URL       the model to be trained, needed (`qvl serve` sets it)
 #   STRONG=URL             the strong model that tells what can be solved; else QVL_ENDPOINT
+#   FORMAT_PROMPTS=DIR     your own format prompts; none: none, as the twin has never seen one
 #   LOG=FILE               a preliminary run's log, of which the sources' potential is told; else of samples
 #   MIN_POTENTIAL=X        the least of it; else 0.02 of a log and 0.1 of samples
 #   RATIO=TASK=N,...       the fixed shares of tasks in a batch; else tasks come as they are, shuffled
@@ -31,6 +32,12 @@ triggers=$(realpath "${TRIGGERS:-$(dirname "$0")/data/triggers.jsonl}")
 folder=$(realpath "$1") raw=$(realpath "$2")
 media=$(realpath "${MEDIA:-$(dirname "$raw")}")
 log=${LOG:+$(realpath "$LOG")}
+
+case ${FORMAT_PROMPTS:-} in
+    "") prompts=() ;;
+    none) prompts=(--no-format-prompts) ;;
+    *) prompts=(--format-prompts "$(realpath "$FORMAT_PROMPTS")") ;;
+esac
 cd "$folder"
 
 say() { printf '\n== %s\n' "$1" >&2; }
@@ -44,13 +51,13 @@ verify() { # IN OUT
 
 say "Queries: what a verifier can judge, each with the format prompt of its task"
 [ -e queries.jsonl.zst ] ||
-    qvl rl prepare "$raw" --rejects rejected-queries.jsonl.zst -o queries.jsonl.zst
+    qvl rl prepare "${prompts[@]}" "$raw" --rejects rejected-queries.jsonl.zst -o queries.jsonl.zst
 
 say "The strong model: multimodal queries that it never gets right go"
 [ -e strong.jsonl.zst ] || sample "${STRONG:-$endpoint}" queries.jsonl.zst strong.jsonl.zst
 [ -e strong-verified.jsonl.zst ] || verify strong.jsonl.zst strong-verified.jsonl.zst
 [ -e pool.jsonl.zst ] ||
-    qvl rl prepare strong-verified.jsonl.zst --rejects rejected-pool.jsonl.zst -o pool.jsonl.zst
+    qvl rl prepare "${prompts[@]}" strong-verified.jsonl.zst --rejects rejected-pool.jsonl.zst -o pool.jsonl.zst
 
 # From here on it is for one model; the pool serves for all.
 say "The model to be trained: its responses, and what each source can still teach it"
@@ -66,8 +73,8 @@ if [ ! -e potential.jsonl.zst ]; then
 fi
 
 say "Easy queries and sources with little to teach go; the rest is shuffled and mixed"
-choose=(qvl rl prepare pool.jsonl.zst --policy policy-verified.jsonl.zst --potential potential.jsonl.zst
-    --max-pass-rate "${MAX_PASS_RATE:-0.9}" --rejects rejected-rl.jsonl.zst)
+choose=(qvl rl prepare "${prompts[@]}" pool.jsonl.zst --policy policy-verified.jsonl.zst
+    --potential potential.jsonl.zst --max-pass-rate "${MAX_PASS_RATE:-0.9}" --rejects rejected-rl.jsonl.zst)
 if [ ! -e rl.jsonl.zst ]; then
     if [ -n "${RATIO:-}" ]; then
         "${choose[@]}" --ratio "$RATIO" --batch-size "${BATCH_SIZE:-256}" --seed "${SEED:-0}" -o rl.jsonl.zst
@@ -81,4 +88,4 @@ say "Prompts that bring out bad behaviour, for general RL (4.4.2): those known, 
 [ -e mined.jsonl.zst ] ||
     qvl rl triggers --min-rate "${MIN_RATE:-0.125}" --jobs "${JOBS:-2}" policy-verified.jsonl.zst -o mined.jsonl.zst
 [ -e triggers.jsonl.zst ] ||
-    qvl cat "$triggers" mined.jsonl.zst | qvl rl prepare --general -o triggers.jsonl.zst
+    qvl cat "$triggers" mined.jsonl.zst | qvl rl prepare --general "${prompts[@]}" -o triggers.jsonl.zst

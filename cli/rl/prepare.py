@@ -9,6 +9,7 @@ from qvl.curate.expression import option
 from qvl.curate.format_prompts import FormatPrompts
 from qvl.curate.rl_queries import QueryChoice
 from qvl.errors import UserError
+from qvl.io import jsonl
 
 from ..options import Files, OnError, Output, Plain, Rejects, Report, Seed
 from ..session import session
@@ -113,37 +114,35 @@ def command(
         $ qvl verify sampled.jsonl.zst -o now.zst && qvl rl prepare --policy now.zst now.zst | zstdcat
         $ qvl rl prepare --ratio math=1,ocr=1 --batch-size 2 records.jsonl.zst -o batches.jsonl.zst
     """
-    from qvl.curate import potential as potentials
+    from qvl.curate.potential import dropped
 
     if policy == "-" and "-" in (files or ["-"]):
         raise UserError("--policy -: FILE is read from standard input already")
     if no_format_prompts and format_prompts:
         raise UserError("--format-prompts and --no-format-prompts exclude each other")
+    if oversample and not ratio:
+        raise UserError("--oversample needs --ratio, which says what runs dry")
     prompts = None if no_format_prompts else FormatPrompts(format_prompts)
-    dropped = potentials.dropped(potential) if potential else frozenset()
+    beside = {path: jsonl.Reader(path) for path in (policy, potential) if path}
     choice = QueryChoice(
         prompts=prompts,
-        policy=rl_queries.sampled(policy, pass_reward) if policy else None,
+        policy=rl_queries.sampled(beside[policy], pass_reward) if policy else None,
         all_wrong=all_wrong,
         max_pass_rate=max_pass_rate,
         pass_reward=pass_reward,
         min_responses=min_responses,
-        drop_sources=dropped,
+        drop_sources=dropped(beside[potential]) if potential else frozenset(),
         general=general,
         keep_responses=keep_responses,
     )
-    config = {
-        **{
-            name: value for name, value in vars(choice).items() if name not in ("prompts", "policy")
-        },
+    config = vars(choice) | {
+        "prompts": prompts.identity if prompts else None,
         "policy": policy,
-        "drop_sources": sorted(dropped),
-        "format_prompts": prompts.identity if prompts else None,
-        "ratio": ratio,
+        "drop_sources": sorted(choice.drop_sources),
         "by": "task",
     }
     if ratio:
-        config |= {"batch_size": batch_size, "oversample": oversample}
+        config |= {"ratio": ratio, "batch_size": batch_size, "oversample": oversample}
     with session(
         "rl prepare",
         files,
@@ -154,11 +153,12 @@ def command(
         report=report,
         seed=seed if ratio else None,
         sound=True,
-        conserves=not (ratio and oversample),
+        conserves=not oversample,
         config=config,
     ) as run:
         chosen = rl_queries.prepared(run, choice)
         run.write(_batches(run, chosen, ratio, batch_size, oversample, seed) if ratio else chosen)
+        run.reader.sources += [source for reader in beside.values() for source in reader.sources]
 
 
 def _batches(

@@ -46,8 +46,9 @@ class FormatPrompts:
         if not prompt or not turns:
             return record
         messages = list(record["messages"])
-        if not text(messages[turns[-1]]).rstrip().endswith(prompt):  # some sets come with ours
-            messages[turns[-1]] = _asked(messages[turns[-1]], prompt)
+        last = messages[turns[-1]]
+        if not text(last).rstrip().casefold().endswith(prompt.casefold()):  # a set may come with it
+            messages[turns[-1]] = _asked(last, prompt)
         return {**record, "messages": messages, FIELD: prompt}
 
     def of(self, record: dict) -> str:

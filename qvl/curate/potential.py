@@ -176,9 +176,8 @@ def report(potentials: Mapping[str, Potential], measure: str, least: float) -> l
     return rows
 
 
-def dropped(path: str) -> frozenset[str]:
+def dropped(reader: jsonl.Reader) -> frozenset[str]:
     """The sources that a report drops. UserError where it is none."""
-    reader = jsonl.Reader(path)
     found = []
     for row in reader:
         if not isinstance(row.get("source"), str) or row.get("verdict") not in VERDICTS:

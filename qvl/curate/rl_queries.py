@@ -24,11 +24,10 @@ ALL_WRONG = ("multimodal", "any", "keep")
 Measured = dict[str, float]  # by Difficulty.measure: judged, passed, pass_rate and so on
 
 
-def sampled(path: str, pass_reward: float) -> dict[str, Measured]:
+def sampled(reader: jsonl.Reader, pass_reward: float) -> dict[str, Measured]:
     """Id -> how a model did, of a stream of verified responses. UserError where an id comes twice."""
     rules = Difficulty(pass_reward=pass_reward)
     found: dict[str, Measured] = {}
-    reader = jsonl.Reader(path)
     for record in reader:
         if not isinstance(record.get("id"), str) or record["id"] in found:
             raise UserError(f"{reader.place}: id {record.get('id')!r} is missing or comes twice")

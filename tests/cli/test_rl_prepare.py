@@ -92,6 +92,15 @@ def test_responses_to_a_question_without_the_prompt_are_counted(sh, tmp_path):
     assert "prompt" not in sh("qvl rl prepare --no-format-prompts strong.jsonl -o a.zst").stderr
 
 
+def test_the_lineage_tells_of_every_stream_that_was_read(sh, tmp_path):
+    queries(tmp_path, math=3)
+    queries(tmp_path, "policy.jsonl", lambda place: 8, math=3)
+    sh("qvl cat policy.jsonl -o policy.zst && qvl rl potential policy.zst -o potential.zst")
+    sh("qvl rl prepare in.jsonl --policy policy.zst --potential potential.zst -o out.zst")
+    told = sh("qvl lineage out.zst").stdout
+    assert "qvl cat policy.jsonl -o policy.zst" in told and "qvl rl potential policy.zst" in told
+
+
 def test_a_policy_can_come_from_a_pipe(sh, tmp_path):
     queries(tmp_path, math=3)
     queries(tmp_path, "policy.jsonl", lambda place: 8 * place, math=3)
@@ -104,6 +113,7 @@ def test_a_policy_can_come_from_a_pipe(sh, tmp_path):
     [
         ("qvl rl prepare --policy - < records.jsonl.zst", "FILE is read from standard input"),
         ("qvl rl prepare --policy none.zst records.jsonl.zst", "none.zst: No such file"),
+        ("qvl rl prepare --oversample 2 records.jsonl.zst", "--oversample needs --ratio"),
         ("qvl rl prepare --all-wrong text records.jsonl.zst", "say multimodal, any, keep"),
         ("qvl rl prepare --format-prompts none records.jsonl.zst", "none: no such folder"),
         ("qvl rl prepare --ratio 1,2 records.jsonl.zst", "shares need names"),
