@@ -59,6 +59,7 @@ def command(
         output,
         plain=plain,
         report=report,
+        sound=not log,
         config={"log": log, "min": threshold, "pass_reward": None if log else pass_reward},
     ) as run:
         for row in run:

@@ -93,7 +93,7 @@ def _asked_as(record: dict) -> str:
 
 @lru_cache(256)
 def _names(task: str) -> tuple[str, ...]:
-    """The task itself, then every name that the same verifier has, the verifier's own first."""
+    """The task itself, then every other name that its verifier has."""
     where = REWARDS.get(task)
     alike = (name for name in REWARDS if where is not None and REWARDS[name] == where)
     others = [name for name in alike if name != "pointing"]  # which is asked for points alone

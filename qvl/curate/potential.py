@@ -5,10 +5,10 @@ potential for improvement" (report 4.4.1) and says neither how it measured nor w
 
 - of a preliminary run, the gain: by how much the mean reward rose from the first step to the last, on a
   line fitted to the steps (weighted by their responses), with the 95 % interval of the line;
-- of samples alone, the mixed share: of queries from whose responses some pass and some do not. The
-  advantage within a group is 0 for the others, so they teach nothing (DAPO, arXiv 2503.14476, section
-  3.2). The interval is Wilson's over queries. Beside it stands the spread, the mean of p (1 - p), without
-  bias: of k that pass among m, k (m - k) / (m (m - 1)).
+- of samples alone, the mixed share: of queries from whose responses some pass and some do not. Where all
+  rewards of a group are equal its advantages are 0, and it teaches nothing (DAPO, arXiv 2503.14476,
+  section 3.2). The interval is Wilson's over queries. Beside it stands the spread, the mean of p (1 - p),
+  without bias: of k that pass among m, k (m - k) / (m (m - 1)).
 
 A source is dropped where even the upper end of its interval is under the threshold: to drop one is dear.
 """

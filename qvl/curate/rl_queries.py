@@ -15,6 +15,7 @@ from qvl.curate.format_prompts import FIELD, FormatPrompts
 from qvl.curate.outcome import RIGHT
 from qvl.errors import UserError
 from qvl.io import jsonl
+from qvl.record import check
 from qvl.reward import REWARDS, verdict
 from qvl.stage import Drop, Run, each
 
@@ -25,12 +26,16 @@ Measured = dict[str, float]  # by Difficulty.measure: judged, passed, pass_rate 
 
 
 def sampled(reader: jsonl.Reader, pass_reward: float) -> dict[str, Measured]:
-    """Id -> how a model did, of a stream of verified responses. UserError where an id comes twice."""
+    """Id -> how a model did, of a stream of verified responses. UserError for a record that is
+    unsound, or whose id was there before."""
     rules = Difficulty(pass_reward=pass_reward)
     found: dict[str, Measured] = {}
     for record in reader:
-        if not isinstance(record.get("id"), str) or record["id"] in found:
-            raise UserError(f"{reader.place}: id {record.get('id')!r} is missing or comes twice")
+        problem = check(record)
+        if problem is None and record["id"] in found:
+            problem = f"id {record['id']!r} was there before"
+        if problem is not None:
+            raise UserError(f"{reader.place}: {problem}; 'qvl check' finds all such records")
         found[record["id"]] = rules.measure(record)
     return found
 
@@ -111,7 +116,8 @@ class QueryChoice:
         done = self.prompts(record) if self.prompts else dict(record)
         if measured:
             scores = done.get("scores") or {}
-            done = {**done, "scores": {**scores, STAGE: {**scores.get(STAGE, {}), **measured}}}
+            before = scores.get(STAGE) or {}  # of an earlier run, which knew the strong model alone
+            done = {**done, "scores": {**scores, STAGE: {**before, **measured}}}
         if self.keep_responses:
             return done
         return {name: value for name, value in done.items() if name != "responses"}

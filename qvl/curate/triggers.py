@@ -18,6 +18,7 @@ BEHAVIOURS = {  # the three that the report names -> the rules of filter-respons
     "repetition": ("repetition",),
     "format": ("special-token", "think-format", "tool-format", "bad-json"),
 }
+_TABLE = dict(RULES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +64,8 @@ class Triggers:
 
     def _shown(self, answer: answers.Answer, known: Known) -> Iterator[tuple[str, str]]:
         """The bad behaviours of one response, each with what tells it."""
-        table = dict(RULES)
         for name in self.behaviours:
-            told = (table[rule](answer, known, self.rules) for rule in BEHAVIOURS[name])
+            told = (_TABLE[rule](answer, known, self.rules) for rule in BEHAVIOURS[name])
             detail = next(filter(None, told), "")
             if detail:
                 yield name, detail

@@ -120,12 +120,31 @@ def test_a_policy_can_come_from_a_pipe(sh, tmp_path):
         ("qvl rl prepare --ratio math=1,maths=1 records.jsonl.zst", "no record is 'maths'"),
         ("qvl rl prepare --ratio math=1,ocr=1 --batch-size 1 records.jsonl.zst", "has no place"),
         ("head -c 300 records.jsonl.zst > c.zst; qvl rl prepare --policy c.zst records.jsonl.zst", "cut"),
-        ("qvl rl prepare --policy twice.jsonl records.jsonl.zst", "twice.jsonl:2: id 'a'"),
+        ("qvl rl prepare --policy twice.jsonl records.jsonl.zst", "twice.jsonl:2: id 'a' was there"),
+        ("qvl rl prepare --policy odd.jsonl records.jsonl.zst", "odd.jsonl:1: responses: expected a"),
+        ("qvl rl potential odd.jsonl", "odd.jsonl:1: responses: expected a list"),
+        ("echo '[]' | qvl rl prepare", "<stdin>:1: "),
+        ("echo '{' | qvl rl potential --log", "<stdin>:1: "),
         ("qvl rl sapp", "no command 'rl sapp'"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line(sh, line, told):
+    sh(
+        """printf '{"id":"a","responses":3,"messages":[{"role":"user","content":"x"}]}' > odd.jsonl"""
+    )
     sh("""printf '{"id":"a","messages":[{"role":"user","content":"x"}]}\n%.0s' 1 2 > twice.jsonl""")
     done = sh(line)
     assert done.returncode == 2
     assert told in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_no_records_are_no_error(sh):
+    sh(": > empty.jsonl")
+    for line in (
+        "qvl rl prepare empty.jsonl",
+        "qvl rl prepare --policy empty.jsonl --ratio math=1 empty.jsonl",
+        "qvl rl potential empty.jsonl",
+        "qvl rl triggers empty.jsonl",
+    ):
+        done = sh(f"{line} --plain")
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
