@@ -76,11 +76,21 @@ def videos(record: Any) -> list[str]:
 
 
 def question(record: Any) -> str:
-    """The text of the last user turn; "" where there is none."""
+    """The text of the last user turn without its format prompt; "" where there is none."""
     for message in reversed(record.get("messages", [])):
         if message.get("role") == "user":
-            return text(message)
+            return unprompted(text(message), record)
     return ""
+
+
+def unprompted(said: str, record: Any) -> str:
+    """What the user said, without the format prompt that `qvl rl prepare` put after it.
+
+    Whoever reads a question to learn of its language or its subject wants it so."""
+    prompt = record.get("format_prompt")
+    if not isinstance(prompt, str) or not said.endswith(prompt):
+        return said
+    return said[: len(said) - len(prompt)].removesuffix("\n")
 
 
 def final(record: Any) -> Any:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from qvl.record import final, text
+from qvl.record import final, text, unprompted
 
 THINK = re.compile(r"\s*<think>(.*?)</think>\s*(.*)", re.DOTALL)
 
@@ -44,11 +44,11 @@ def of_record(record: dict) -> tuple[Answer | None, list[Answer]]:
 
 
 def asked(record: dict) -> str:
-    """All that the user and the system said: what an answer may take up."""
+    """All that the user and the system said, but no format prompt: what an answer may take up."""
     return "\n".join(_asked(record))
 
 
 def _asked(record: dict) -> Iterator[str]:
     for message in record.get("messages") or []:
         if message.get("role") in ("user", "system"):
-            yield text(message)
+            yield unprompted(text(message), record)

@@ -5,8 +5,8 @@ it instead (report 4.4.1). The report publishes none: the wording is ours, a fil
 qvl/prompts/format. TASK.zh.txt is for questions in Chinese, for a question in two languages would excuse an
 answer in two. A task without a file of its own takes that of one that the same verifier judges.
 
-What they say is seen by what reads a question: no sentence may name a language, ask to repeat, or,
-for charts, hold a number; tests/curate/test_format_prompts.py holds them to that.
+The rules for responses and the verifiers read a question without its prompt (qvl.record.unprompted). Those
+of other programs would not: no sentence names a language, asks to repeat, or, for charts, holds a number.
 """
 
 import hashlib

@@ -198,7 +198,8 @@ def tool_format(answer: Answer, known: Known, rules: ResponseRules) -> str:
 
 
 def bad_json(answer: Answer, known: Known, rules: ResponseRules) -> str:
-    return form.bad_json(answer, known.task, known.asked)
+    prompt = known.record.get("format_prompt") or ""
+    return form.bad_json(answer, known.task, f"{known.asked}\n{prompt}")
 
 
 def off_topic(answer: Answer, known: Known, rules: ResponseRules) -> str:

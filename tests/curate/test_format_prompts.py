@@ -8,8 +8,9 @@ import pytest
 
 from qvl.curate import words
 from qvl.curate.format_prompts import FIELD, FOLDER, FormatPrompts, is_chinese
+from qvl.curate.responses import ResponseRules
 from qvl.errors import UserError
-from qvl.record import check, question
+from qvl.record import check, question, text
 from qvl.reward import REWARDS, Unverifiable, code, verify
 
 
@@ -125,8 +126,28 @@ def test_it_is_appended_once_and_only_to_the_last_user_turn():
     assert "boxed" not in record["messages"][2]["content"]
     assert prompts(done) is done
     for said in (done[FIELD], f"Think, and {done[FIELD][0].lower()}{done[FIELD][1:]} "):
-        found = prompts(asked("math", "4", f"What is 2 + 2? {said}"))  # a set that comes with it
-        assert question(found) == f"What is 2 + 2? {said}" and found[FIELD] == done[FIELD]
+        given = asked("math", "4", f"What is 2 + 2? {said}")  # of a set that comes with it
+        assert prompts(given) == {**given, FIELD: done[FIELD]}
+
+
+def test_the_question_is_read_without_its_prompt():
+    """A Japanese question stays Japanese alone, so that English in an answer to it is mixing."""
+    plain = asked("math", "4", "2と二を足すといくつですか")
+    done = FormatPrompts()(plain)
+    assert "boxed" in text(done["messages"][0])
+    assert question(done) == question(plain)
+    rules = ResponseRules(check_answers=False)
+    mixed = {"content": "答えは二と二の和で、 this is what we get from the sum です。"}
+    for record in (plain, done):
+        (verdict,) = rules({**record, "responses": [mixed]}).responses
+        assert verdict and verdict.reason == "language-mixing"
+
+
+def test_json_that_only_the_prompt_asks_for_must_be_json():
+    done = FormatPrompts()(asked("schema", SCHEMA, "What does it cost?"))
+    rules = ResponseRules(check_answers=False)
+    (verdict,) = rules({**done, "responses": [{"content": '{"total": 4'}]}).responses
+    assert verdict and verdict.reason == "bad-json"
 
 
 def test_it_follows_the_question_whatever_its_parts():
