@@ -103,7 +103,7 @@ class QueryChoice:
             if of["judged"] < self.min_responses:
                 if self.general and record.get("task") not in REWARDS:
                     continue  # a judge gives rewards, and perhaps only in training
-                detail = f"{model}: {of['judged']:g} of {self.min_responses} responses"
+                detail = f"{model}: {of['judged']:g} of {self.min_responses} responses with a reward"
                 return Drop("not-judged", detail)
             concerned = self.all_wrong in ("any", fields.modality(record))
             if model == "strong" and concerned and not of["passed"]:

@@ -103,7 +103,7 @@ def test_what_was_not_sampled_or_not_judged_is_told():
     assert reason(QueryChoice()(query(rewards=[None, None]))) == "not-judged"
     assert reason(QueryChoice(policy={"a": {"judged": 0, "passed": 0}})(query())) == "not-judged"
     found = QueryChoice(min_responses=16)(query(3, 8))
-    assert isinstance(found, Drop) and found.detail == "strong: 8 of 16 responses"
+    assert isinstance(found, Drop) and found.detail == "strong: 8 of 16 responses with a reward"
 
 
 def test_sources_with_little_to_teach_go():
