@@ -3,7 +3,7 @@ from typing import Annotated
 
 import typer
 
-from qvl import stage
+from qvl import reward, stage
 from qvl.curate import rl_queries
 from qvl.curate.expression import option
 from qvl.curate.format_prompts import FormatPrompts
@@ -59,6 +59,10 @@ def command(
     no_format_prompts: Annotated[
         bool, typer.Option("--no-format-prompts", help="Append no prompt")
     ] = False,
+    verifier: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="All are judged by this verifier or MODULE:FUNCTION"),
+    ] = None,
     general: Annotated[
         bool, typer.Option("--general", help="Keep tasks without a verifier, which a judge rewards")
     ] = False,
@@ -122,6 +126,8 @@ def command(
         raise UserError("--format-prompts and --no-format-prompts exclude each other")
     if oversample and not ratio:
         raise UserError("--oversample needs --ratio, which says what runs dry")
+    if verifier:
+        reward.find(verifier)
     prompts = None if no_format_prompts else FormatPrompts(format_prompts)
     beside = {path: jsonl.Reader(path) for path in (policy, potential) if path}
     choice = QueryChoice(
@@ -132,6 +138,7 @@ def command(
         pass_reward=pass_reward,
         min_responses=min_responses,
         drop_sources=dropped(beside[potential]) if potential else frozenset(),
+        verifier=verifier,
         general=general,
         keep_responses=keep_responses,
     )

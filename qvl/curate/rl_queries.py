@@ -68,6 +68,9 @@ class QueryChoice:
     drop_sources: Collection[str] = ()
     """Sources with little to teach; see qvl.curate.potential."""
 
+    verifier: str | None = None
+    """For all records, in place of each task's own."""
+
     general: bool = False
     """Keep tasks that no verifier judges: in general RL a judge does (report 4.4.2)."""
 
@@ -80,12 +83,13 @@ class QueryChoice:
     def __call__(self, record: dict) -> dict | Drop:
         if record.get("source") in self.drop_sources:
             return Drop("low-potential", f"source {record['source']}")
-        task = record.get("task") or ""
-        if task in REWARDS:
-            said = verdict.judge(record, {"content": ""})
+        name = self._verifier(record)
+        if name is not None:
+            said = verdict.judge(record, {"content": ""}, name)
             if said.reward is None:
                 return Drop("unverifiable", said.detail)
         elif not self.general:
+            task = record.get("task")
             return Drop("no-verifier", f"task {task!r}" if task else "no task, which names it")
         measured: dict[str, Measured] = {}
         if record.get("responses"):
@@ -96,14 +100,21 @@ class QueryChoice:
             measured["policy"] = self.policy[record["id"]]
         return self._unfit(record, measured) or self._prepared(record, measured)
 
+    def _verifier(self, record: dict) -> str | None:
+        """What judges a record, as in qvl verify; None where nothing does."""
+        name = self.verifier or record.get("task") or ""
+        return name if name in REWARDS or ":" in name else None
+
     def _unfit(self, record: dict, measured: dict[str, Measured]) -> Drop | None:
         """Whether it is too hard for the one model, or too easy for the other."""
         for model, of in measured.items():
             told = f"{of['passed']:g} of {of['judged']:g} pass"
             if of["judged"] < self.min_responses:
-                if self.general and record.get("task") not in REWARDS:
+                if self.general and self._verifier(record) is None:
                     continue  # a judge gives rewards, and perhaps only in training
-                detail = f"{model}: {of['judged']:g} of {self.min_responses} responses with a reward"
+                detail = (
+                    f"{model}: {of['judged']:g} of {self.min_responses} responses with a reward"
+                )
                 return Drop("not-judged", detail)
             concerned = self.all_wrong in ("any", fields.modality(record))
             if model == "strong" and concerned and not of["passed"]:

@@ -98,6 +98,13 @@ def test_a_query_that_nobody_can_judge_goes_before_a_response_is_paid_for():
     assert reason(general(query(answer=None))) == "unverifiable"
 
 
+def test_a_verifier_of_ones_own_is_asked_as_qvl_verify_asks_it():
+    assert reason(QueryChoice()(query(task="qvl.reward.number:score"))) == "kept"
+    assert reason(QueryChoice(verifier="number")(query(task="riddle"))) == "kept"
+    assert reason(QueryChoice(verifier="number")(query(answer="four?"))) == "kept"
+    assert reason(QueryChoice(verifier="number")(query(answer="?"))) == "unverifiable"
+
+
 def test_what_was_not_sampled_or_not_judged_is_told():
     assert reason(QueryChoice(policy={})(query())) == "not-sampled"
     assert reason(QueryChoice()(query(rewards=[None, None]))) == "not-judged"
