@@ -61,13 +61,23 @@ class _Job:
     first: int
     """Steps that were done before."""
     steps: int
+    saving: Any = None
+    """The checkpoint that is being written."""
 
     def save(self, number: int) -> None:
+        """Begin to write the checkpoint of step `number`."""
         from qvl.megatron import checkpoint
 
+        self.settle()
         state = {"step": number, "losses": self.guard.state(), **self.identity}
         folder = Path(self.settings.output) / "checkpoints"
-        checkpoint.save(self.trainer, folder, state, keep=self.settings.keep)
+        self.saving = checkpoint.begin(self.trainer, folder, state, keep=self.settings.keep)
+
+    def settle(self) -> None:
+        """Wait until no checkpoint is being written."""
+        if self.saving:
+            self.saving.finish()
+        self.saving = None
 
 
 def _train(
@@ -82,10 +92,13 @@ def _train(
             _take(job, number)
             stopped = parallel.anywhere(stopping())
             due = settings.save_every and number % settings.save_every == 0
+            if job.saving and job.saving.written():
+                job.settle()
             if (stopped or due) and number < job.steps:
                 job.save(number)
             if stopped:
                 break
+    job.settle()
     job.packs.close()
     finished = number == job.steps
     if finished:
@@ -195,6 +208,7 @@ def _take(job: _Job, number: int) -> None:
         if job.settings.on_spike == "stop":
             if number - 1 > job.first:  # else it is there, or nothing was done
                 job.save(number - 1)
+            job.settle()
             raise CheckFailed(_told(number, done.objection, suspects))
         job.trainer.scheduler.step(1)
     elif job.metrics:

@@ -6,6 +6,7 @@ name is whole.
 
 import re
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,37 +21,63 @@ from qvl.megatron.training import Trainer
 NAME = re.compile(r"step-(\d+)")
 
 
-def save(trainer: Trainer, folder: Path, state: dict[str, Any], *, keep: int) -> None:
-    """Write the checkpoint of `state["step"]`; delete all but the last `keep`. Every rank calls."""
+class Saving:
+    """A checkpoint on its way to disk; every rank has one, and asks the same of it.
+
+    What it is made of is brought to the host, or where it is there, copied out of the buffers that
+    a step changes: training goes on while a thread writes.
+    """
+
+    def __init__(self, sharded: dict[str, Any], place: Path, *, keep: int | None = None) -> None:
+        """Beside `place`, where files may lie already that belong to it, and renamed. keep: delete
+        all but so many beside it."""
+        self.place, self.keep = place, keep
+        self._partial = place.with_name(f"{place.name}.partial")
+        if parallel.rank() == 0:
+            (self._partial / "megatron").mkdir(parents=True)
+        parallel.barrier()
+        self._request: Any = dist_checkpointing.save(
+            sharded, str(self._partial / "megatron"), async_sharded_save=True
+        )
+        args = list(self._request.async_fn_args)
+        if self._request.preload_fn:
+            args[1] = self._request.preload_fn()
+        write = self._request.async_fn or (lambda *_: None)
+        self._thread = threading.Thread(target=write, args=args)
+        self._thread.start()
+
+    def written(self) -> bool:
+        """Whether every rank has written its part."""
+        return not parallel.anywhere(self._thread.is_alive())
+
+    def finish(self) -> None:
+        """Wait for every rank, and put the checkpoint in its place."""
+        self._thread.join()
+        parallel.barrier()
+        for finalize in self._request.finalize_fns:
+            finalize()
+        if parallel.rank() == 0:
+            shutil.rmtree(self.place, ignore_errors=True)
+            self._partial.replace(self.place)
+            for old in saved(self.place.parent)[: -self.keep] if self.keep else ():
+                shutil.rmtree(old)
+        parallel.barrier()
+
+
+def begin(trainer: Trainer, folder: Path, state: dict[str, Any], *, keep: int) -> Saving:
+    """Start to write the checkpoint of `state["step"]`, of which the last `keep` stay. Every rank
+    calls, and finishes it before it begins another."""
     place = folder / f"step-{state['step']:07d}"
     if parallel.rank() == 0:
         shutil.rmtree(place.with_name(f"{place.name}.partial"), ignore_errors=True)
     trainer.settle()
     with cpu.tensor_methods():
-        _write({**_sharded(trainer), "state": state}, place)
-    if parallel.rank() == 0:
-        for old in saved(folder)[:-keep]:
-            shutil.rmtree(old)
-    parallel.barrier()
+        return Saving({**_sharded(trainer), "state": state}, place, keep=keep)
 
 
 def save_weights(model: Part, place: Path, state: dict[str, Any]) -> None:
     """Write a model's weights alone. Every rank calls."""
-    _write({"model": _sharded_weights(model), "state": state}, place)
-
-
-def _write(sharded: dict[str, Any], place: Path) -> None:
-    """Beside its place, where files may lie already that belong to it, and renamed."""
-    partial = place.with_name(f"{place.name}.partial")
-    if parallel.rank() == 0:
-        (partial / "megatron").mkdir(parents=True)
-    parallel.barrier()
-    dist_checkpointing.save(sharded, str(partial / "megatron"))
-    parallel.barrier()
-    if parallel.rank() == 0:
-        shutil.rmtree(place, ignore_errors=True)
-        partial.replace(place)
-    parallel.barrier()
+    Saving({"model": _sharded_weights(model), "state": state}, place).finish()
 
 
 def saved(folder: Path) -> list[Path]:

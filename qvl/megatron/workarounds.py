@@ -17,6 +17,7 @@ def install() -> None:
     _optimizer_step_counts()
     _padding_between_buckets()
     _results_of_a_save()
+    _writers_of_a_save()
     _shapes_between_two_ranks()
 
 
@@ -95,6 +96,29 @@ def _results_of_a_save() -> None:
     )
     if module._results_queue is None:
         module._results_queue = queue.Queue()
+
+
+def _writers_of_a_save() -> None:
+    """A save forks a process for each file, out of a process that has threads, and from one of
+    them. 0.19 writes in threads; so does this."""
+    module: Any = importlib.import_module(
+        "megatron.core.dist_checkpointing.strategies.filesystem_async"
+    )
+    writer = module.FileSystemWriterAsync
+    if not hasattr(writer, "write_preloaded_data_multiproc"):
+        return
+
+    def write(transforms: Any, use_msc: bool, rank: int, buckets: Any, results: Any) -> None:
+        found: Any = queue.Queue()
+        for index, bucket in enumerate(buckets):
+            running: Any = queue.Queue()
+            running.put(index)
+            writer.write_preloaded_data(transforms, index, bucket, found, running, use_fsync=True)
+        written = dict(found.get() for _ in buckets)
+        errors = [each for each in written.values() if isinstance(each, Exception)]
+        results.put(errors[0] if errors else written)
+
+    writer.write_preloaded_data_multiproc = staticmethod(write)
 
 
 def _shapes_between_two_ranks() -> None:

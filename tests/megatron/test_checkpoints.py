@@ -1,5 +1,8 @@
 """A saved and loaded run goes on as if nothing had happened."""
 
+import threading
+from types import SimpleNamespace
+
 import checkpoints
 import pytest
 import torch
@@ -26,7 +29,7 @@ def train(folder, place, stops):
         done = training.step(trainer, mine, len(mine), checkpoints.loss_weight(lines))
         losses.append(done.loss)
         if number in stops:
-            checkpoint.save(trainer, place, {"step": number}, keep=1)
+            checkpoint.begin(trainer, place, {"step": number}, keep=1).finish()
             trainer = fresh()
             state = checkpoint.load(trainer, checkpoint.saved(place)[-1])
             assert state == {"step": number}
@@ -43,6 +46,44 @@ def test_a_resumed_run_ends_with_the_same_bits(ranks, request, tmp_path, kind, c
         assert losses == again
         for name, tensor in tensors.items():
             assert torch.equal(tensor, others[name]), name
+
+
+class Late(threading.Thread):
+    """Does nothing until it is waited for."""
+
+    def start(self):
+        pass
+
+    def join(self, timeout=None):
+        super().start()
+        super().join(timeout)
+
+
+def saved_behind_a_step(folder, place):
+    """The weights when a checkpoint was begun; a step is taken before it is finished."""
+    from qvl.megatron import checkpoint, training, weights
+    from qvl.model.folder import Folder
+
+    wanted = training.Optimization(
+        min_lr=1e-3, warmup_steps=0, steps=4, schedule="constant", **STEP
+    )
+    trainer = training.prepare(build(folder), wanted)
+    line = checkpoints.pack(1)
+    batch = checkpoints.batch(folder, line)
+    training.step(trainer, [batch], 1, checkpoints.loss_weight([line]))
+    before = weights.export(trainer.model, Folder(folder))
+    checkpoint.threading = SimpleNamespace(Thread=Late)
+    saving = checkpoint.begin(trainer, place, {"step": 1}, keep=1)
+    training.step(trainer, [batch], 1, checkpoints.loss_weight([line]))
+    saving.finish()
+    return before
+
+
+def test_training_that_goes_on_does_not_change_what_is_being_saved(ranks, dense, tmp_path):
+    (before,) = ranks(1, saved_behind_a_step, dense, tmp_path)
+    (tensors,) = ranks(1, weights_of, dense, tmp_path / "step-0000001")
+    for name, tensor in tensors.items():
+        assert torch.equal(tensor, before[name]), name
 
 
 def weights_of(folder, path):

@@ -23,7 +23,7 @@ def train(folder, place, layout, steps, *, resume=False, save=False):
         done = training.step(trainer, mine, len(mine), checkpoints.loss_weight(lines))
         losses.append(done.loss)
     if save:
-        checkpoint.save(trainer, place, {"step": steps[-1]}, keep=1)
+        checkpoint.begin(trainer, place, {"step": steps[-1]}, keep=1).finish()
     return losses, weights.export(trainer.model, Folder(folder))
 
 
