@@ -26,7 +26,7 @@ from megatron.core.transformer.moe.moe_utils import (
 from torch import Tensor
 
 from qvl.losses.sft import sft
-from qvl.megatron import cpu, decoder, parallel
+from qvl.megatron import cpu, decoder, parallel, workarounds
 from qvl.megatron.qwen3vl import Part
 from qvl.model.batch import Batch
 from qvl.model.shape import Shape
@@ -256,9 +256,11 @@ def _weigh_balance(trainer: Trainer, tokens: int) -> None:
     pack. Megatron multiplies each rank's by its tokens, to divide by those that are learnt, all of
     which `_loss` has done already."""
     config = trainer.model.config
-    sharers = config.context_parallel_size
-    if config.sequence_parallel:
-        sharers *= config.tensor_model_parallel_size
+    sharers = 1
+    if not workarounds.balance_counts_sharers():
+        sharers = config.context_parallel_size
+        if config.sequence_parallel:
+            sharers *= config.tensor_model_parallel_size
     config.moe_aux_loss_coeff = trainer.balance * sharers / tokens
 
 

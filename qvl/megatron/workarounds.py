@@ -5,8 +5,10 @@ left alone.
 """
 
 import importlib
+import inspect
 import queue
 from collections import deque
+from functools import cache
 from typing import Any
 
 import torch
@@ -167,6 +169,15 @@ def _shapes_between_two_ranks() -> None:
         return found[0], found[1]
 
     module.P2PCommunicator._communicate_shapes = announce
+
+
+@cache
+def balance_counts_sharers() -> bool:
+    """Whether the load-balancing loss of experts is multiplied by the tokens of all ranks that share
+    a batch, as 0.19 does, or by those of one of them, so that it is too small by their number."""
+    router: Any = importlib.import_module("megatron.core.transformer.moe.router").TopKRouter
+    source = inspect.getsource(router.attach_and_log_load_balancing_loss)
+    return "* self.tp_cp_group.size()" in source
 
 
 def allocate_state(optimizer: Any) -> None:
