@@ -49,9 +49,7 @@ class Difficulty:
         tokens: the mean length of all that say theirs.
         """
         responses = [one for one in record.get("responses") or [] if isinstance(one, dict)]
-        rewards = [
-            reward for one in responses if (reward := _number(one.get("reward"))) is not None
-        ]
+        rewards = [reward for one in responses if (reward := _number(_verified(one))) is not None]
         lengths = [count for one in responses if (count := _number(one.get("num_tokens")))]
         passed = sum(reward >= self.pass_reward for reward in rewards)
         measured: dict[str, float] = {"judged": len(rewards), "passed": passed}
@@ -87,6 +85,15 @@ class Difficulty:
         if tokens >= self.min_tokens:
             return None
         return Drop("too-easy", f"{told}; {tokens:.0f} tokens on average")
+
+
+def _verified(response: dict) -> object:
+    """What the verifier said; the reward may hold penalties too, and a right answer in the wrong
+    language was right."""
+    rewards, verdict = response.get("rewards"), response.get("verdict")
+    if isinstance(rewards, dict) and isinstance(verdict, dict):
+        return rewards.get(verdict.get("verifier"), response.get("reward"))
+    return response.get("reward")
 
 
 def wilson(passed: int, total: int) -> tuple[float, float]:

@@ -156,27 +156,30 @@ def truncated(answer: Answer, known: Known, rules: ResponseRules) -> str:
 
 
 def repetitive(answer: Answer, known: Known, rules: ResponseRules) -> str:
-    found = _repetitive(answer.content, rules) or _repetitive(answer.reasoning, rules)
+    _, found = max(told_repetition(part, rules) for part in (answer.content, answer.reasoning))
     return "" if found and known.may_repeat else found
 
 
-def _repetitive(text: str, rules: ResponseRules) -> str:
+def told_repetition(text: str, rules: ResponseRules) -> tuple[float, str]:
+    """How bad the repetition in a text is, from 0 to 1, and what it is: 1 for a loop, else the share
+    of the text that stood before; 0 and "" where it is under the thresholds."""
     for loop in repetition.loops(text, shortest=rules.loop_chars, times=rules.loop_times):
         at_end = loop.start + loop.length >= len(text.rstrip()) - len(loop.unit)
         drawn = 1 if loop.wordy else 4 if RULER.issuperset(loop.unit) else 2
         least = rules.loop_chars * (1 if at_end else 2) * drawn
         if loop.length >= least:
-            return f"{loop.times:.0f} times {loop.unit.strip()[:40]!r}"
+            return 1.0, f"{loop.times:.0f} times {loop.unit.strip()[:40]!r}"
     share, segment = repetition.repeated_share(text)
     if share > rules.max_repeated:
-        return f"{share:.2f} of the text stood before, such as {segment[:40]!r}"
+        return share, f"{share:.2f} of the text stood before, such as {segment[:40]!r}"
     grams = repetition.repeated_grams(text)
     if grams > rules.max_grams:
-        return f"{grams:.2f} of the words are in runs that stood before"
+        return grams, f"{grams:.2f} of the words are in runs that stood before"
     if len(text) >= SHORTEST_DENSE and text.lstrip()[:1] not in repetition.MARKUP:
         dense = repetition.density(text)
-        return f"compresses to {dense:.3f}" if dense < rules.min_density else ""
-    return ""
+        if dense < rules.min_density:
+            return 1.0, f"compresses to {dense:.3f}"
+    return 0.0, ""
 
 
 RULER = frozenset(
@@ -226,21 +229,25 @@ def harmful(answer: Answer, known: Known, rules: ResponseRules) -> str:
 
 def mixed_language(answer: Answer, known: Known, rules: ResponseRules) -> str:
     for part in (answer.content, answer.reasoning):
-        found = _mixed(part, known, rules)
+        _, found = told_mixing(known.asked, part, rules, may_quote=known.may_quote)
         if found and not known.may_mix:
             return found
     return ""
 
 
-def _mixed(part: str, known: Known, rules: ResponseRules) -> str:
+def told_mixing(
+    asked: str, part: str, rules: ResponseRules, *, may_quote: bool
+) -> tuple[float, str]:
+    """The share of a text's words that are in another language than what was asked, and what they
+    are; 0 and "" where it is under the thresholds."""
     share, sample = 0.0, ""
-    if not (part.isascii() and known.asked.isascii()):
-        share, sample = scripts.mixture(known.asked, part, may_quote=known.may_quote)
+    if not (part.isascii() and asked.isascii()):
+        share, sample = scripts.mixture(asked, part, may_quote=may_quote)
     if share <= rules.max_mixed:
-        share, sample = tongues.foreign(known.asked, part)
-        if share <= rules.max_foreign or known.may_quote:
-            return ""
-    return f"{share:.2f} of the words, such as {sample!r}"
+        share, sample = tongues.foreign(asked, part)
+        if share <= rules.max_foreign or may_quote:
+            return 0.0, ""
+    return share, f"{share:.2f} of the words, such as {sample!r}"
 
 
 def style_shift(answer: Answer, known: Known, rules: ResponseRules) -> str:

@@ -63,6 +63,22 @@ def prose(text: str) -> str:
     return NOT_PROSE.sub(" ", text)
 
 
+def num_words(text: str) -> float:
+    """About how many words of prose a text has; runs of other scripts are counted by their letters."""
+    return sum(words for _, words, _ in _runs(prose(text)))
+
+
+def is_written(text: str, script: str) -> bool:
+    """Whether anything in a text is in a script of SCRIPTS."""
+    return RUNS[script].search(text) is not None
+
+
+def is_japanese(text: str) -> bool:
+    """Whether Han in a text is Japanese: a fifth of it and more is kana, which Chinese has none of."""
+    kana, han = (sum(map(len, RUNS[name].findall(text))) for name in ("Kana", "Han"))
+    return kana > 0 and kana >= 0.2 * (kana + han)
+
+
 def mixture(asked: str, text: str, *, may_quote: bool = False) -> tuple[float, str]:
     """The share of the answer's words that are of another script than the query's, and a sample.
 

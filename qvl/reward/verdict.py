@@ -9,14 +9,14 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
 from qvl import reward, stage
 from qvl.errors import CheckFailed, UserError
-from qvl.reward import Unverifiable
+from qvl.reward import Unverifiable, hybrid
 from qvl.reward.extract import final
 
 SECONDS = 10.0  # for a verdict that keeps no time of its own: our choice
@@ -53,8 +53,30 @@ class Verify:
     """Code: the share of the tests that passed, in place of all or nothing."""
     unsafe_local: bool = False
     """Code: run without isolation where there is none."""
+    stage: str | None = None
+    """Of hybrid.STAGES: more parts than the verifier's make a reward."""
+    penalties: Mapping[str, float] = field(default_factory=dict)
+    """Taken from every reward, with their weights."""
 
     def __call__(self, record: dict) -> dict:
+        if not (self.stage or self.penalties):
+            return self.verified(record)
+        wanted = hybrid.parts(record, self.stage, self.penalties)
+        for name in (hybrid.JUDGE, hybrid.SCORE):
+            if name in wanted:
+                raise UserError(f"task {record.get('task')!r} is one for a judge: give --judge URL")
+        done = self.verified(record)
+        return {
+            **done,
+            "responses": [self.weighed(record, one, wanted) for one in done["responses"]],
+        }
+
+    def weighed(self, record: dict, response: dict, wanted: hybrid.Parts) -> dict:
+        """A response whose reward is the sum of its parts, those of models included if they are there."""
+        return hybrid.combined(hybrid.penalised(record, response, wanted), wanted)
+
+    def verified(self, record: dict) -> dict:
+        """The record with its verifier's verdict on each response."""
         given = record.get("responses") or []
         options = {"partial": self.partial, "unsafe_local": self.unsafe_local}
         verdicts = (judge(record, each, self.verifier, self.seconds, options) for each in given)

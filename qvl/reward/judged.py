@@ -1,0 +1,102 @@
+"""Rewards that models give: a judge that sees the reference, for what rules cannot verify.
+
+The part `judge` is the mean of the axes of the prompt (qvl/prompts/judge/reward.txt), and of the
+judges where there are several, from 0 to 1; each axis stands beside it as judge_AXIS. A reply that
+cannot be read is an error, and its response has no reward.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from qvl.curate import answers
+from qvl.judge import Judge, Verdict, material
+from qvl.judge.material import Section
+from qvl.reward import hybrid
+from qvl.reward.extract import final
+from qvl.reward.verdict import MAX_TOLD, Verify
+from qvl.stage import Drop, Pending, Settled, Together
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedRewards:
+    """Verifies a record by rules, then has models judge what is theirs."""
+
+    verify: Verify
+    judges: Sequence[Judge]
+
+    def begin(self, record: dict) -> Pending:
+        """The record with its rewards, to come."""
+        wanted = hybrid.parts(record, self.verify.stage, self.verify.penalties)
+        if hybrid.SCORE in wanted:  # no reward model: the judge does without a reference
+            wanted[hybrid.JUDGE] = wanted.pop(hybrid.SCORE)
+        done = self.verify.verified(record) if hybrid.VERIFIER in wanted else record
+        given = done.get("responses") or []
+        if hybrid.JUDGE not in wanted:
+            return Settled(self._weighed(done, given, wanted))
+        asked = [
+            judge.begin(f"{record['id']}/{place}", _shown(record, one), 0)
+            for place, one in enumerate(given)
+            for judge in self.judges
+        ]
+
+        def combine(verdicts: list[Verdict]) -> dict:
+            count = len(self.judges)
+            rows = [verdicts[at : at + count] for at in range(0, len(verdicts), count)]
+            judged = [self._told(one, row) for one, row in zip(given, rows, strict=True)]
+            return self._weighed(done, judged, wanted)
+
+        return Together(asked, combine)
+
+    def counts(self, result: dict | Drop) -> tuple[int, int, str]:
+        """Verdicts of judges that were asked for, those that were errors, and what they were about."""
+        if isinstance(result, Drop):
+            return 0, 0, ""
+        judged = [one["verdict"] for one in result.get("responses") or [] if _is_judged(one)]
+        wrong = sum(verdict["status"] != "ok" for verdict in judged)
+        return len(judged), wrong, f"record {result['id']!r}"
+
+    def _weighed(self, record: dict, responses: Sequence[dict], wanted: hybrid.Parts) -> dict:
+        return {
+            **record,
+            "responses": [self.verify.weighed(record, one, wanted) for one in responses],
+        }
+
+    def _told(self, response: dict, verdicts: Sequence[Verdict]) -> dict:
+        """The response with what its judges say; what an earlier run's said is replaced."""
+        had = response.get("rewards") or {}
+        rewards = {name: value for name, value in had.items() if not name.startswith(hybrid.JUDGE)}
+        errors = [verdict.error for verdict in verdicts if verdict.error]
+        verdict: dict[str, Any] = {"verifier": hybrid.JUDGE, "extracted": final(response)}
+        if errors:
+            verdict |= {"status": "error", "detail": " ".join(errors[0].split())[:MAX_TOLD]}
+        else:
+            axes = {
+                f"{hybrid.JUDGE}_{name}": round(fmean(each), 4)
+                for name, each in self._axes(verdicts).items()
+            }
+            rewards |= {hybrid.JUDGE: round(fmean(axes.values()), 4), **axes}
+            reason = verdicts[0].values.get("reason", "")
+            verdict |= {"status": "ok", "detail": " ".join(str(reason).split())[:MAX_TOLD]}
+        return {**response, "rewards": rewards, "verdict": verdict}
+
+    def _axes(self, verdicts: Sequence[Verdict]) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = {}
+        for judge, verdict in zip(self.judges, verdicts, strict=True):
+            for name in judge.prompt.scales:
+                share = judge.prompt.fields[name].share(verdict.values[name])
+                found.setdefault(name, []).append(share)
+        return found
+
+
+def _is_judged(response: dict) -> bool:
+    return (response.get("verdict") or {}).get("verifier") == hybrid.JUDGE
+
+
+def _shown(record: dict, response: dict) -> list[Section]:
+    return [
+        *material.conversation(record),
+        *material.reference(record),
+        Section("response", answers.of_response(response).content),
+    ]
