@@ -14,7 +14,6 @@ one in the right language, and less than one that is right in both.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from qvl.errors import UserError
 from qvl.reward import REWARDS
