@@ -34,6 +34,8 @@ REWARDS = {  # a verifier's name, or the task that it judges -> where; imported 
     "structured": "qvl.reward.schema:score",
     "document": "qvl.reward.document:score",
     "code": "qvl.reward.code:score",
+    "instruction": "qvl.reward.instruction:score",
+    "instruction-loose": "qvl.reward.instruction_loose:score",
 }
 
 Reward = Callable[[dict, dict], float]

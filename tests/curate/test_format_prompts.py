@@ -50,7 +50,7 @@ ANSWERS = {
     "pointing": (BOX, fenced({"point_2d": [200, 200], "label": "cat"}), "point_2d"),
 }
 ALONE = ("ocr", "document", "schema", "structured")  # whose prompts ask for the answer and no more
-NO_PROMPT: set[str] = set()  # tasks whose questions state their own form
+NO_PROMPT = {"instruction", "instruction-loose"}  # tasks whose questions state their own form
 
 
 def asked(task: str, answer: Any, content: Any = "What is it?") -> dict:
