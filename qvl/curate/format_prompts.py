@@ -78,9 +78,15 @@ def _texts(folder: Path) -> dict[str, str]:
 
 
 def _asked_as(record: dict) -> str:
-    """The task, but that grounding which its verifier reads points of is pointing."""
+    """The task, but that grounding which its verifier reads points of is pointing, and puzzles go by
+    their kind."""
     task = record.get("task") or ""
     where = REWARDS.get(task, "")
+    if where == REWARDS["puzzle"]:
+        answer = record.get("answer")
+        if not isinstance(answer, dict):
+            return "exact"
+        return "gym" if "dataset" in answer else str(answer.get("kind"))
     if where == REWARDS["grounding"]:
         from qvl.reward.grounding import wants_points
 
