@@ -120,10 +120,8 @@ def command(
 
             from . import judging
 
-            asked = judging.clients(
+            opened = judging.opener(
                 stack,
-                judge,
-                judge_model,
                 files=files,
                 output=output,
                 resume=resume,
@@ -135,6 +133,7 @@ def command(
                 retries=retries,
                 timeout_seconds=timeout_seconds,
             )
+            asked = opened(judge, judge_model)
             if len(asked) > 1:
                 raise UserError("filter-queries asks one judge: give one --judge-model")
             prompt = Prompt.file(judge_prompt) if judge_prompt else Prompt.named("judge/query")

@@ -1,7 +1,7 @@
 """What the commands that ask judges share: their clients, open as long as the command."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from qvl import client, stage
@@ -10,11 +10,11 @@ from qvl.io import images
 from qvl.judge import panel
 from qvl.stage import Run
 
+Clients = Callable[[Sequence[str], Sequence[str] | None], list[client.Client]]
 
-def clients(
+
+def opener(
     stack: contextlib.ExitStack,
-    urls: Sequence[str],
-    models: Sequence[str] | None,
     *,
     files: list[str] | None,
     output: str,
@@ -23,18 +23,16 @@ def clients(
     media_root: str | None,
     max_total_tokens: int | None,
     **options: Any,
-) -> list[client.Client]:
-    """A client a judge; `options` are those of a client. What they answer is kept beside an output
-    that is a file until it is whole, so that a killed run pays for nothing twice."""
-    return panel.opened(
-        stack,
-        urls,
-        models or (),
-        root=images.root_of(files, media_root),
-        cache=stack.enter_context(kept(cache, output, resume=resume)),
-        budget=client.Budget(max_total_tokens),
-        **options,
-    )
+) -> Clients:
+    """What opens a client for each model at some addresses; all share one budget. `options` are
+    those of a client. What they answer is kept beside an output that is a file until it is whole, so
+    that a killed run pays for nothing twice."""
+    shared = {
+        "root": images.root_of(files, media_root),
+        "cache": stack.enter_context(kept(cache, output, resume=resume)),
+        "budget": client.Budget(max_total_tokens),
+    }
+    return lambda urls, models: panel.opened(stack, urls, models or (), **shared, **options)
 
 
 class Judged(Protocol):

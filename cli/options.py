@@ -102,6 +102,15 @@ JudgePrompt = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="The judge's fields and instructions, in place of ours"),
 ]
+RewardModelUrl = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reward-model", metavar="URL", help="Ask a scalar reward model served here; repeatable"
+    ),
+]
+RewardModelName = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Its name, if several models are served")
+]
 FreeText = Annotated[
     bool, typer.Option("--free-text", help="Ask for no JSON schema: for a judge that thinks aloud")
 ]

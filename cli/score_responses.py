@@ -29,6 +29,8 @@ from .options import (
     Report,
     Resume,
     Retries,
+    RewardModelName,
+    RewardModelUrl,
     Seed,
     Shard,
     TimeoutSeconds,
@@ -48,6 +50,8 @@ def command(
     judge: JudgeUrl = None,
     judge_model: JudgeModel = None,
     judge_prompt: JudgePrompt = None,
+    reward_model: RewardModelUrl = None,
+    reward_model_name: RewardModelName = None,
     pairwise: Annotated[
         bool, typer.Option("--pairwise", help="Compare responses by twos, each pair in both orders")
     ] = False,
@@ -95,6 +99,9 @@ def command(
     judge_wins alone, the share of its comparisons that a response wins; a verdict that changes with
     the order of the two is a tie. Judging anew needs no new responses, and qvl select chooses.
 
+    With --reward-model, reward_model is the value that a scalar reward model gives, as it is: vLLM
+    serves one with --engine-args '--runner pooling'. reward_model_errors counts what it refuses.
+
     With --min, a final turn under a threshold rejects its record and a response under it is taken
     out, as qvl filter-responses does, with the reason low-AXIS. An axis left out is not under it.
 
@@ -103,24 +110,19 @@ def command(
         $ qvl score-responses records.jsonl.zst | zstdcat
         $ qvl score-responses --min clarity=0.8 --min correctness=0.5 records.jsonl.zst | zstdcat
     """
-    if not judge and (resume or pairwise or max_total_tokens or samples > 1):
-        raise UserError(
-            "--resume, --pairwise, --num-samples and --max-total-tokens go with --judge URL"
-        )
+    if not judge and (pairwise or samples > 1):
+        raise UserError("--pairwise and --num-samples go with --judge URL")
+    if not (judge or reward_model) and (resume or max_total_tokens):
+        raise UserError("--resume and --max-total-tokens go with --judge or --reward-model URL")
     if aggregate not in scores.AGGREGATES:
         raise UserError(f"--aggregate {aggregate}: say {', '.join(scores.AGGREGATES)}")
     with contextlib.ExitStack() as stack:
         asked, judged, config, prompts = [], None, {}, []
-        if judge:  # only then is what waits for endpoints imported
-            from qvl.curate.judged_scores import JudgedScores, Pairwise
-            from qvl.judge import Judge, Manner
-
+        if judge or reward_model:  # only then is what waits for endpoints imported
             from . import judging
 
-            asked = judging.clients(
+            opened = judging.opener(
                 stack,
-                judge,
-                judge_model,
                 files=files,
                 output=output,
                 resume=resume,
@@ -132,22 +134,35 @@ def command(
                 retries=retries,
                 timeout_seconds=timeout_seconds,
             )
-            manner = Manner(seed=seed, free_text=free_text)
-            prompts = _prompts(judge_prompt, pairwise)
-            judges = [[Judge(each, prompt, manner) for each in asked] for prompt in prompts]
-            judged = (
-                Pairwise(judges=judges[0])
-                if pairwise
-                else JudgedScores(
-                    judges=judges[0], visual=judges[-1], samples=samples, aggregate=aggregate
+            if judge:
+                from qvl.curate.judged_scores import JudgedScores, Pairwise
+                from qvl.judge import Judge, Manner
+
+                asked = opened(judge, judge_model)
+                manner = Manner(seed=seed, free_text=free_text)
+                prompts = _prompts(judge_prompt, pairwise)
+                judges = [[Judge(each, prompt, manner) for each in asked] for prompt in prompts]
+                judged = (
+                    Pairwise(judges=judges[0])
+                    if pairwise
+                    else JudgedScores(
+                        judges=judges[0], visual=judges[-1], samples=samples, aggregate=aggregate
+                    )
                 )
-            )
-            config = {
-                "judges": [each.name for each in judges[0]],
-                "prompts": [prompt.identity for prompt in prompts],
-                "samples": samples,
-                "aggregate": aggregate,
-            }
+                config = {
+                    "judges": [each.name for each in judges[0]],
+                    "prompts": [prompt.identity for prompt in prompts],
+                    "samples": samples,
+                    "aggregate": aggregate,
+                }
+            if reward_model:
+                from qvl.curate.modelled_scores import ModelledScores, Rules
+                from qvl.judge.scalar import RewardModel
+
+                (scorer,) = opened(reward_model, [reward_model_name] if reward_model_name else None)
+                asked = [*asked, scorer]
+                judged = ModelledScores(RewardModel(scorer), judged or Rules())
+                config |= {"reward_model": scorer.model}
         bounds = scores.thresholds(least or [], _axes(prompts, pairwise))
         run = stack.enter_context(
             session(

@@ -29,6 +29,8 @@ from .options import (
     Report,
     Resume,
     Retries,
+    RewardModelName,
+    RewardModelUrl,
     Seed,
     Shard,
     TimeoutSeconds,
@@ -66,6 +68,8 @@ def command(
     judge: JudgeUrl = None,
     judge_model: JudgeModel = None,
     judge_prompt: JudgePrompt = None,
+    reward_model: RewardModelUrl = None,
+    reward_model_name: RewardModelName = None,
     free_text: FreeText = False,
     max_total_tokens: MaxTotalTokens = None,
     concurrency: Concurrency = client.CONCURRENCY,
@@ -108,8 +112,9 @@ def command(
     not in the language of its prompt; repetition; format, where tags, calls or JSON are broken. With
     --hybrid the reward is the sum of the parts that --verifiers shows for a stage of RL and a kind
     of record. Open questions are graded by a model then (--judge) that sees the reference answer and
-    the images, each axis beside `judge` in `rewards`; a reply that cannot be read is an error. Rules
-    run on one core beside a judge. The weights are our choice. qvl filter-difficulty still counts as
+    the images, each axis beside `judge` in `rewards`; a reply that cannot be read is an error. Those
+    without a reference are scored by a reward model (--reward-model), whose value a sigmoid brings
+    between 0 and 1, else graded too. Beside a model, rules run on one core. The weights are our choice. qvl filter-difficulty still counts as
     passed what the verifier passes.
 
     \b
@@ -126,10 +131,10 @@ def command(
         reward.find(verifier)
     if hybrid_stage and hybrid_stage not in hybrid.STAGES:
         raise UserError(f"--hybrid {hybrid_stage}: say {', '.join(hybrid.STAGES)}")
-    if judge and hybrid_stage != "general":
-        raise UserError("--judge goes with --hybrid general")
-    if judge and jobs > 1:
-        raise UserError("--jobs: beside a judge, rules run on one core")
+    if (judge or reward_model) and hybrid_stage != "general":
+        raise UserError("--judge and --reward-model go with --hybrid general")
+    if (judge or reward_model) and jobs > 1:
+        raise UserError("--jobs: beside a model, rules run on one core")
     work = verdict.Verify(
         verifier,
         timeout_seconds,
@@ -148,17 +153,16 @@ def command(
     }
     with contextlib.ExitStack() as stack:
         asked, judged = [], None
-        if judge:  # only then is what waits for endpoints imported
+        if judge or reward_model:  # only then is what waits for endpoints imported
             from qvl.judge import Judge, Manner
             from qvl.judge.prompt import Prompt
+            from qvl.judge.scalar import RewardModel
             from qvl.reward.judged import JudgedRewards
 
             from . import judging
 
-            asked = judging.clients(
+            opened = judging.opener(
                 stack,
-                judge,
-                judge_model,
                 files=files,
                 output=output,
                 resume=resume,
@@ -172,8 +176,15 @@ def command(
             )
             prompt = Prompt.file(judge_prompt) if judge_prompt else Prompt.named("judge/reward")
             manner = Manner(seed=seed, free_text=free_text)
+            asked = opened(judge, judge_model) if judge else []
             judges = [Judge(each, prompt, manner) for each in asked]
-            judged = JudgedRewards(verify=work, judges=judges)
+            scorer = None
+            if reward_model:
+                names = [reward_model_name] if reward_model_name else None
+                scorer = RewardModel(*opened(reward_model, names))
+                asked = [*asked, scorer.client]
+                config |= {"reward_model": scorer.name}
+            judged = JudgedRewards(verify=work, judges=judges, model=scorer)
             config |= {"judges": [each.name for each in judges], "prompt": prompt.identity}
         run = stack.enter_context(
             session(

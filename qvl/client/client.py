@@ -19,6 +19,7 @@ from qvl.client import (
     RETRIES,
     TIMEOUT_SECONDS,
     media,
+    scoring,
 )
 from qvl.client.cache import Cache, is_settled
 from qvl.client.endpoint import (
@@ -159,6 +160,11 @@ class Client:
         given = {name: value for name, value in sampling.items() if value is not None}
         return self.start(self.answer(self.model, messages, given))
 
+    def score(self, messages: list[dict]) -> "Future[float]":
+        """What a reward model gives a conversation that ends in the answer, to come: its raw value,
+        the head's before any activation. See qvl.client.scoring."""
+        return self.start(scoring.score(self, self.model, messages))
+
     def complete(self, messages: list[dict], **sampling: Any) -> dict:
         """The endpoint's answer: OpenAI's chat completion as a dict."""
         return self.submit(messages, **sampling).result()
@@ -217,17 +223,29 @@ class Client:
 
     async def answer(self, model: str, messages: list[dict], sampling: dict[str, Any]) -> dict:
         """The endpoint's answer. `model` is asked for outside: the name may have to be fetched."""
+        fields = {"model": model, "messages": messages, **sampling}
+        return await self.post(
+            "/v1/chat/completions", fields, check_completion, settled=is_settled(sampling)
+        )
+
+    async def post(
+        self, path: str, fields: dict[str, Any], check: Callable[[dict], dict], *, settled: bool
+    ) -> dict:
+        """The endpoint's answer to a body whose `messages` are a record's; its tokens are counted.
+        settled: the same request has the same answer, so that it may come from the cache."""
         async with self._slots:
-            if media.has_media(messages):  # files and base64 take time: off the event loop
-                messages = await self._with_media(messages)
-            body = orjson.dumps({"model": model, "messages": messages, **sampling})
-            cache = self._cache if self._cache and is_settled(sampling) else None
+            if media.has_media(
+                fields["messages"]
+            ):  # files and base64 take time: off the event loop
+                fields = {**fields, "messages": await self._with_media(fields["messages"])}
+            body = orjson.dumps(fields)
+            cache = self._cache if self._cache and settled else None
             if cache and (known := cache.get(body)):
                 return known
             if self._ending:
                 raise asyncio.CancelledError
             self._budget.check()
-            answer = await self._retried("POST", "/chat/completions", body, check_completion)
+            answer = await self._retried("POST", path, body, check)
             if cache:
                 cache.put(body, answer)
             usage = answer.get("usage") or {}
@@ -245,7 +263,7 @@ class Client:
             raise Refused(str(error)) from None
 
     async def _ask_model(self) -> str:
-        answer = await self._retried("GET", "/models", None, lambda answer: answer)
+        answer = await self._retried("GET", "/v1/models", None, lambda answer: answer)
         names = [each["id"] for each in answer.get("data", [])]
         if len(names) != 1:
             raise UserError(
@@ -283,7 +301,7 @@ class Client:
         try:
             # A redirect would carry the key to who knows where.
             async with self._session.request(
-                method, endpoint.url + path, data=body, allow_redirects=False
+                method, endpoint.name + path, data=body, allow_redirects=False
             ) as answer:
                 content = await answer.read()
                 return read_answer(

@@ -34,7 +34,7 @@ class Endpoint:
     """One server: how busy it is with us, and whether it is set aside after a failure."""
 
     url: str  # ends in /v1
-    name: str  # for people: without credentials
+    name: str  # the same without it; there are no credentials in it
     busy: int = 0
     asked: int = 0
     rests_until: float = field(default=0.0)

@@ -135,7 +135,7 @@ def generate(record: dict, client: Client, asking: Asking, *, stop: bool) -> dic
     Where it cannot be asked, a Drop, or with `stop` an error; CheckFailed where the tokens are spent.
     """
     check_spent(client.tokens, asking.max_total_tokens)
-    asked = {**record, "messages": _prompt(record)}
+    asked = {**record, "messages": prompt(record)}
     drop = problem(asked)
     if drop is None:
         had = record.get("responses") or []
@@ -148,7 +148,7 @@ def generate(record: dict, client: Client, asking: Asking, *, stop: bool) -> dic
     return drop
 
 
-def _prompt(record: dict) -> Any:
+def prompt(record: dict) -> Any:
     """The messages without the turn to learn; as they are where there is nothing before it."""
     messages: Any = record.get("messages")
     if not isinstance(messages, list) or len(messages) < 2:

@@ -54,7 +54,7 @@ class JudgedScores:
                 found[place].append((judge, verdict))
             rows = [self._row(each) for each in found]
             own = rows[len(responses)] if turn is not None else _mean(rows)
-            return _added(scored, rows[: len(responses)], own)
+            return scores.added(scored, rows[: len(responses)], own)
 
         return Together([pending for *_, pending in asked], combine)
 
@@ -131,7 +131,7 @@ class Pairwise:
                 }
                 for each, all_ in zip(won, errors, strict=True)
             ]
-            return _added(record, rows, None)
+            return scores.added(record, rows, None)
 
         return Together([pending for *_, pending in asked], combine)
 
@@ -186,17 +186,3 @@ def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
         for name in names
         for of in [[row[name] for row in rows if name in row]]
     }
-
-
-def _added(record: dict, rows: Sequence[dict], own: dict | None) -> dict:
-    """The record with a row of scores on each response, and one of its own."""
-    added: dict[str, Any] = {}
-    if rows:
-        added["responses"] = [
-            {**one, "scores": {**(one.get("scores") or {}), **row}}
-            for one, row in zip(record["responses"], rows, strict=True)
-        ]
-    if own is not None:
-        had = record.get("scores") or {}
-        added["scores"] = {**had, scores.STAGE: {**(had.get(scores.STAGE) or {}), **own}}
-    return {**record, **added}

@@ -5,6 +5,7 @@ that cannot be told of an answer is left out, so a threshold on it drops nothing
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from statistics import mean, median
 from typing import Any
 
@@ -17,6 +18,7 @@ from qvl.record import final
 from qvl.stage import Drop
 
 STAGE = "score-responses"
+MODEL = "reward_model"  # what a reward model gives, without bounds
 WINS = "judge_wins"  # the share of its comparisons that a response wins
 AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": mean,
@@ -112,12 +114,28 @@ def _mean(scored: list[dict[str, float]]) -> dict[str, float]:
     return {name: round(sum(of) / len(of), 4) for name, of in columns.items() if of}
 
 
+def added(
+    record: dict, rows: Sequence[Mapping[str, float]], own: Mapping[str, float] | None
+) -> dict:
+    """The record with a row of scores on each response, and one of its own."""
+    fields: dict[str, Any] = {}
+    if rows:
+        fields["responses"] = [
+            {**one, "scores": {**(one.get("scores") or {}), **row}}
+            for one, row in zip(record["responses"], rows, strict=True)
+        ]
+    if own is not None:
+        had = record.get("scores") or {}
+        fields["scores"] = {**had, STAGE: {**(had.get(STAGE) or {}), **own}}
+    return {**record, **fields}
+
+
 def thresholds(
     given: Sequence[str], more: Sequence[str] = (), *, of: Mapping[str, tuple[float, float]] = {}
 ) -> dict[str, float]:
     """["clarity=0.5"] -> {"clarity": 0.5}; UserError for an axis that is neither of ours nor of
     `more`. of: in their place axes with the lowest and the highest score of each."""
-    known = of or dict.fromkeys([*AXES, *more], (0, 1))
+    known = of or {**dict.fromkeys([*AXES, *more], (0.0, 1.0)), MODEL: (-inf, inf)}
     least = {}
     for text in given:
         name, equals, value = text.partition("=")

@@ -4,7 +4,7 @@ The reward of a response is the sum of weight times part. Parts are
 
     verifier  what the verifier of the record's task says, 0 to 1
     judge     what a model says that sees the reference answer, the mean of its axes, 0 to 1
-    score     what a reward model says, 0 to 1
+    score     what a scalar reward model says, by a sigmoid 0 to 1
     language, repetition, format    penalties, -1 to 0 (qvl.reward.penalties)
 
 The kinds are those of the reports: rules where an answer can be verified, a judge with the reference
@@ -44,6 +44,14 @@ def kind(record: dict) -> str:
     if task in REWARDS and task not in OPEN_TASKS:
         return "verifiable"
     return "open" if record.get("answer") not in (None, "", []) else "without reference"
+
+
+def unjudged(record: dict, name: str) -> str:
+    """That the model is lacking which gives the part `name` of a record's reward."""
+    task, flag = record.get("task"), "--judge"
+    if name == SCORE:
+        flag = "--reward-model or --judge"
+    return f"record {record.get('id')!r}: task {task!r} is one for a model: give {flag} URL"
 
 
 def checked(penalties: Sequence[str]) -> dict[str, float]:

@@ -5,14 +5,17 @@ judges where there are several, from 0 to 1; each axis stands beside it as judge
 cannot be read is an error, and its response has no reward.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from qvl.curate import answers
+from qvl.errors import UserError
 from qvl.judge import Judge, Verdict, material
 from qvl.judge.material import Section
+from qvl.judge.scalar import RewardModel
 from qvl.reward import hybrid
 from qvl.reward.extract import final
 from qvl.reward.verdict import MAX_TOLD, Verify
@@ -24,17 +27,23 @@ class JudgedRewards:
     """Verifies a record by rules, then has models judge what is theirs."""
 
     verify: Verify
-    judges: Sequence[Judge]
+    judges: Sequence[Judge] = ()
+    model: RewardModel | None = None
+    """For what has no reference; without one it is a judge's."""
 
     def begin(self, record: dict) -> Pending:
         """The record with its rewards, to come."""
         wanted = hybrid.parts(record, self.verify.stage, self.verify.penalties)
-        if hybrid.SCORE in wanted:  # no reward model: the judge does without a reference
+        if hybrid.SCORE in wanted and self.model is None and self.judges:
             wanted[hybrid.JUDGE] = wanted.pop(hybrid.SCORE)
         done = self.verify.verified(record) if hybrid.VERIFIER in wanted else record
         given = done.get("responses") or []
+        if hybrid.SCORE in wanted:
+            return self._scored(done, given, wanted)
         if hybrid.JUDGE not in wanted:
             return Settled(self._weighed(done, given, wanted))
+        if not self.judges:
+            raise UserError(hybrid.unjudged(record, hybrid.JUDGE))
         asked = [
             judge.begin(f"{record['id']}/{place}", _shown(record, one), 0)
             for place, one in enumerate(given)
@@ -53,9 +62,20 @@ class JudgedRewards:
         """Verdicts of judges that were asked for, those that were errors, and what they were about."""
         if isinstance(result, Drop):
             return 0, 0, ""
-        judged = [one["verdict"] for one in result.get("responses") or [] if _is_judged(one)]
+        judged = [one["verdict"] for one in result.get("responses") or [] if _is_modelled(one)]
         wrong = sum(verdict["status"] != "ok" for verdict in judged)
         return len(judged), wrong, f"record {result['id']!r}"
+
+    def _scored(self, record: dict, given: Sequence[dict], wanted: hybrid.Parts) -> Pending:
+        if self.model is None:
+            raise UserError(hybrid.unjudged(record, hybrid.SCORE))
+        contents = [answers.of_response(one).content for one in given]
+
+        def combine(found: list[float | None]) -> dict:
+            scored = [_valued(one, value) for one, value in zip(given, found, strict=True)]
+            return self._weighed(record, scored, wanted)
+
+        return Together(self.model.begin(record, contents), combine)
 
     def _weighed(self, record: dict, responses: Sequence[dict], wanted: hybrid.Parts) -> dict:
         return {
@@ -90,8 +110,26 @@ class JudgedRewards:
         return found
 
 
-def _is_judged(response: dict) -> bool:
-    return (response.get("verdict") or {}).get("verifier") == hybrid.JUDGE
+def _is_modelled(response: dict) -> bool:
+    return (response.get("verdict") or {}).get("verifier") in (hybrid.JUDGE, hybrid.SCORE)
+
+
+def _valued(response: dict, value: float | None) -> dict:
+    """The response with what a reward model gives it; None where it refuses."""
+    rewards = {**(response.get("rewards") or {})}
+    rewards.pop(hybrid.SCORE, None)
+    verdict: dict[str, Any] = {"verifier": hybrid.SCORE, "extracted": final(response)}
+    if value is None:
+        verdict |= {"status": "error", "detail": "the reward model refuses it"}
+    else:
+        rewards[hybrid.SCORE] = round(_sigmoid(value), 6)
+        verdict |= {"status": "ok", "detail": f"{value:.6g} before the sigmoid"}
+    return {**response, "rewards": rewards, "verdict": verdict}
+
+
+def _sigmoid(value: float) -> float:
+    value = max(-700.0, min(700.0, value))  # beyond, the exponential is no float
+    return 1 / (1 + math.exp(-value))
 
 
 def _shown(record: dict, response: dict) -> list[Section]:

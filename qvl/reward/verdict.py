@@ -64,7 +64,7 @@ class Verify:
         wanted = hybrid.parts(record, self.stage, self.penalties)
         for name in (hybrid.JUDGE, hybrid.SCORE):
             if name in wanted:
-                raise UserError(f"task {record.get('task')!r} is one for a judge: give --judge URL")
+                raise UserError(hybrid.unjudged(record, name))
         done = self.verified(record)
         return {
             **done,

@@ -128,3 +128,58 @@ def test_a_killed_or_dead_judge_leaves_what_was_paid(run, tmp_path):
             done, out = run(records, words)
     assert len(out) == 20
     assert sum(1 for _ in seen) <= 20 + 4
+
+
+def valued(body, attempt):
+    said = body["messages"][-1]["content"]
+    if "refused" in said:
+        return 400, {}, {"error": "too long"}
+    value = -1.5 if "Lyon" in said else 3.25
+    return 200, {}, {"data": [{"probs": [value]}], "usage": {"prompt_tokens": 7}}
+
+
+def test_a_reward_model_gives_its_own_value_beside_rules(run):
+    one = record("Paris.", "Lyon.")
+    with FakeEndpoint(valued) as endpoint:
+        done, (out,) = run([one], f"--reward-model {endpoint.url} --resume")
+        paths = [each["messages"][-1]["role"] for _, each in endpoint.requests]
+    assert done.returncode == 0, done.stderr
+    first, second = (each["scores"] for each in out["responses"])
+    assert (first["reward_model"], second["reward_model"]) == (3.25, -1.5)
+    assert first["clarity"] == 1.0
+    assert out["scores"]["score-responses"]["reward_model"] == 0.875
+    assert paths == ["assistant", "assistant"]
+
+
+def test_a_reward_model_and_judges_share_a_run_and_a_threshold_may_be_below_0(run, tmp_path):
+    with FakeEndpoint(valued) as model, FakeEndpoint(graded_by_word) as judge:
+        words = f"--reward-model {model.url} --judge {judge.url} --min reward_model=-1"
+        done, (out,) = run([record("Paris.", "Lyon.")], f"{words} --rejects no.zst")
+    assert done.returncode == 0, done.stderr
+    (kept,) = out["responses"]
+    assert kept["scores"]["reward_model"] == 3.25 and kept["scores"]["judge_correctness"] == 1.0
+
+
+def test_what_a_reward_model_refuses_is_an_error_and_no_value(run):
+    with FakeEndpoint(valued) as endpoint:
+        words = f"--reward-model {endpoint.url} --max-error-rate 1"
+        done, (out,) = run([record("refused", "Paris.")], words)
+    assert done.returncode == 0, done.stderr
+    first, second = (each["scores"] for each in out["responses"])
+    assert first["reward_model_errors"] == 1 and "reward_model" not in first
+    assert second["reward_model"] == 3.25
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "told"),
+    [
+        ((404, {}, {"detail": "Not Found"}), 2, "a reward model is served by vLLM"),
+        ((200, {}, {"data": [{"probs": [0.1, 0.9]}]}), 2, "gives 2 values"),
+        ((200, {}, {"data": []}), 4, "answered 200 without a score"),
+    ],
+)
+def test_an_endpoint_that_serves_no_reward_model_is_told(run, answer, status, told):
+    with FakeEndpoint(lambda body, attempt: answer) as endpoint:
+        done, _ = run([record("Paris.")], f"--reward-model {endpoint.url} --retries 0")
+    assert done.returncode == status
+    assert told in done.stderr and done.stderr.count("\n") == 1

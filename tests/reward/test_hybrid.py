@@ -106,6 +106,35 @@ def test_a_judge_grades_what_is_open_and_rules_the_rest_in_order(run):
     assert right["verdict"]["status"] == "ok" and right["verdict"]["verifier"] == "judge"
 
 
+def valued(body, attempt):
+    said = json.dumps(body["messages"][-1])
+    assert body["use_activation"] is False
+    if "garbled" in said:
+        return 400, {}, {"error": "too long"}
+    value = 2.0 if "lighthouse" in said else -2.0
+    return 200, {}, {"data": [{"probs": [value]}], "usage": {"prompt_tokens": 5}}
+
+
+def test_a_reward_model_scores_what_has_no_reference(run):
+    without = {name: value for name, value in OPEN.items() if name != "answer"}
+    without["responses"] = [*OPEN["responses"], {"content": "It is garbled."}]
+    with FakeEndpoint(valued) as endpoint:
+        words = f"--hybrid general --max-error-rate 1 --reward-model {endpoint.url}"
+        done, (first, second) = run([without, {**MATH, "id": "other"}], words)
+        assert done.returncode == 0, done.stderr
+        assert "10 tokens" in done.stderr or "tokens 10" in done.stderr
+        good, bad, garbled = first["responses"]
+        assert (good["reward"], bad["reward"]) == (0.880797, 0.119203)
+        assert good["verdict"] == {
+            "verifier": "score", "extracted": "It is a lighthouse.", "status": "ok",
+            "detail": "2 before the sigmoid",
+        }  # fmt: skip
+        assert garbled["reward"] is None and garbled["verdict"]["status"] == "error"
+        assert [one["reward"] for one in second["responses"]] == [1.0, 0.5, 0.0]
+        done, _ = run([OPEN], f"--hybrid general --reward-model {endpoint.url}")
+        assert done.returncode == 2 and "is one for a model: give --judge URL" in done.stderr
+
+
 def test_a_reply_that_cannot_be_read_is_an_error_and_no_reward(run):
     garbled = {**OPEN, "responses": [{"content": "It is garbled."}]}
     with FakeEndpoint(judged) as endpoint:
@@ -122,11 +151,11 @@ def test_a_reply_that_cannot_be_read_is_an_error_and_no_reward(run):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("--hybrid general", "give --judge URL"),
+        ("--hybrid general", "record 'why': task 'vqa' is one for a model: give --judge URL"),
         ("--hybrid other", "--hybrid other: say reasoning, general"),
         ("--penalty sloth", "no penalty 'sloth'; known: language, repetition, format"),
         ("--penalty format=x", "--penalty format=x: expected NAME=WEIGHT"),
-        ("--judge http://127.0.0.1:9", "--judge goes with --hybrid general"),
+        ("--judge http://127.0.0.1:9", "--judge and --reward-model go with --hybrid general"),
     ],
 )
 def test_what_cannot_be_summed_up_is_told_in_one_line(run, words, told):
