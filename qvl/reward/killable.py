@@ -21,10 +21,13 @@ MEMORY_BYTES = 4 << 30  # of address space: our choice; a power of a power asks 
 
 
 class Killable:
-    """`where` is "module:function". The process is started by the first call and serves many."""
+    """`where` is "module:function". The process is started by the first call and serves many.
 
-    def __init__(self, where: str) -> None:
-        self.where = where
+    memory: of its address space, in bytes; None: as much as there is.
+    """
+
+    def __init__(self, where: str, *, memory: int | None = MEMORY_BYTES) -> None:
+        self.where, self.memory = where, memory
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
         self._turn = threading.Lock()
@@ -76,7 +79,7 @@ class Killable:
                 stdout=subprocess.PIPE,
                 process_group=0,  # Ctrl-C reaches the command, and the command ends it
             )
-            send(_pipe(process.stdin), pickle.dumps((sys.path, self.where)))
+            send(_pipe(process.stdin), pickle.dumps((sys.path, self.where, self.memory)))
             problem = pickle.loads(receive(_pipe(process.stdout)))
         finally:
             if main:
@@ -91,10 +94,11 @@ class Killable:
 def serve() -> None:
     """The other end: the function's place, then an answer to each call until the input ends."""
     end_with_parent(signal.SIGKILL)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     source, target = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what a function prints must not stand among the answers
-    path, where = pickle.loads(receive(source))
+    path, where, memory = pickle.loads(receive(source))
+    if memory is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     sys.path[:] = path
     module, _, name = where.partition(":")
     try:

@@ -18,6 +18,7 @@ from qvl import reward, stage
 from qvl.errors import CheckFailed, UserError
 from qvl.reward import Unverifiable, hybrid
 from qvl.reward.extract import final
+from qvl.reward.killable import Killable
 
 SECONDS = 10.0  # for a verdict that keeps no time of its own: our choice
 ENOUGH = 200  # verdicts from which on the rate of errors is trusted before the end: our choice
@@ -103,7 +104,8 @@ def judge(
     options: Mapping[str, bool] | None = None,
 ) -> Verdict:
     """The verdict of the verifier `name`, else of the task's. Called in the main thread: an alarm
-    keeps the time, which interrupts Python and its regular expressions but no other C code.
+    keeps the time, which interrupts Python and its regular expressions but no other C code. A user's
+    function runs in a process of its own, which is ended.
 
     options: of verifiers that run programs, partial and unsafe_local; see Verify.
     UserError, other than Unverifiable, is the machine's or the command line's fault and is raised.
@@ -117,6 +119,10 @@ def judge(
         if found.judge is not None:
             said = found.judge(record, response, **(options or {}))
             return Verdict(verifier, said.status, said.reward, said.extracted, said.detail)
+        if found.users:
+            asked = {name: each for name, each in record.items() if name != "responses"}
+            value = _number(_users(seconds, verifier, asked, response))
+            return Verdict(verifier, "ok", value, found.extract(response))
         _clock.start(seconds)
         try:
             value = _number(found.score(record, response))
@@ -145,6 +151,16 @@ class _Found(NamedTuple):
     judge: Callable[..., Any] | None
     """Tells more, and keeps time itself."""
     extract: Callable[[dict], Any]
+    users: bool
+    """A user's own, which may be stuck in C code, that no alarm interrupts."""
+
+
+def users_score(name: str, record: dict, response: dict) -> Any:
+    """What a user's function gives, in a process of its own."""
+    return reward.find(name)(record, response)
+
+
+_users = Killable(f"{__name__}:users_score", memory=None)  # it may load a model
 
 
 @lru_cache(maxsize=64)
@@ -152,7 +168,8 @@ def _found(verifier: str) -> _Found:
     score = reward.find(verifier)
     where = reward.REWARDS.get(verifier)
     module = import_module(where.partition(":")[0]) if where else None
-    return _Found(score, getattr(module, "judge", None), getattr(module, "extract", final))
+    extract = getattr(module, "extract", final)
+    return _Found(score, getattr(module, "judge", None), extract, where is None)
 
 
 def _number(value: Any) -> float:

@@ -100,7 +100,7 @@ def test_what_no_alarm_interrupts_and_what_ends_its_process_are_told(own):
     on_trial = trial.Trial("ownreward:endless", seconds=0.2, grace=0.5)
     found = next(on_trial(given("gold", "x"), "here:1"))["scores"]["reward-test"]
     assert (found["status"], found["found"]) == ("timeout", None)
-    assert "its process was ended" in found["problem"]
+    assert found["problem"] == "timeout: no verdict within 0.2 s"
     found = next(trial.Trial("ownreward:dies")(given("gold", "x"), "here:1"))
     assert found["scores"]["reward-test"]["problem"] == "error: its process ended with status 7"
     found = next(trial.Trial("ownreward:crashes")(given("gold", "x"), "here:1"))

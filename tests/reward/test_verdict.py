@@ -33,6 +33,10 @@ def backtracks(record, response):
     return bool(re.match(r"(a+)+$", "a" * 40 + "b"))
 
 
+def computes(record, response):
+    return response["content"] == "42" or 9**9**9**9 == 0
+
+
 def swallows(record, response):
     while True:
         try:
@@ -155,6 +159,20 @@ def test_a_verifier_that_hangs_is_a_time_out_and_no_zero(run, tmp_path):
             assert response["reward"] is None
             assert response["verdict"]["status"] == "timeout"
             assert response["verdict"]["detail"] == "no verdict within 0.2 s"
+
+
+def test_a_verifier_that_no_alarm_interrupts_is_ended_and_the_next_response_is_judged(
+    run, tmp_path
+):
+    started = time.monotonic()
+    done = run(
+        "qvl verify --verifier own:computes --timeout-seconds 1 --max-error-rate 1 in.jsonl -o out.zst",
+        [record(contents=["42", "7", "42"])],
+    )
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - started < 15
+    found = [one["verdict"]["status"] for one in read(tmp_path)[0]["responses"]]
+    assert found[0] == found[2] == "ok" and found[1] in ("timeout", "error")
 
 
 @pytest.mark.parametrize(
