@@ -42,7 +42,7 @@ def judge(
     texts = [each for each in (_variants(text) if loose else [text]) if each.strip()]
     kept = {name: any(check(each) for each in texts) for name, check in checks}
     broken = [name.partition(" ")[2] for name, held in kept.items() if not held]
-    share = 1 - len(broken) / len(kept)
+    share = (len(kept) - len(broken)) / len(kept)
     reward = share if partial else float(not broken)
     return Verdict(reward, "ok", None, f"not kept: {', '.join(broken)}" if broken else "")
 
@@ -67,7 +67,7 @@ def _checks(answer: bytes) -> list[tuple[str, Check]]:
         raise Unverifiable(f"answer: {len(names)} constraints and not as many kwargs")
     found = []
     for place, (name, each) in enumerate(zip(names, given, strict=True)):
-        if name not in CONSTRAINTS:
+        if not isinstance(name, str) or name not in CONSTRAINTS:
             raise Unverifiable(f"answer: no constraint {name!r}; known: {', '.join(CONSTRAINTS)}")
         if not isinstance(each or {}, dict):
             raise Unverifiable(f"answer: kwargs[{place}] is no object")

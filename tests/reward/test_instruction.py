@@ -1,5 +1,7 @@
 """The 25 constraints of IFEval, kept and broken, and what a verdict makes of them."""
 
+from time import process_time
+
 import pytest
 
 from qvl.reward import Unverifiable, instruction, instruction_loose
@@ -39,14 +41,15 @@ EXAMPLES = {  # constraint -> (arguments, texts that keep it, texts that do not)
     ),
     "length_constraints:nth_paragraph_first_word": (
         {"num_paragraphs": 2, "nth_paragraph": 2, "first_word": "Then"},
-        ["One.\n\n\"Then, two.", "One.\n\n\nThen"], ["Then.\n\nOne.", "One.\n\nThen.\n\nThree."],
+        ["One.\n\n\"Then, two.", "One.\n\n\nThen"],
+        ["Then.\n\nOne.", "One.\n\nThen.\n\nThree.", "One.\n\n*Then*, two."],
     ),
     "detectable_content:number_placeholders": (
         {"num_placeholders": 2}, ["[name] of [place]"], ["[name]", "[[name]"],
     ),
     "detectable_content:postscript": (
         {"postscript_marker": "P.P.S"}, ["Bye.\nP.P.S. I wait.", "Bye. p. p. s I wait"],
-        ["Bye. P.S. I wait.", "Bye. P.P.S."],
+        ["Bye. P.S. I wait.", "Bye. P.P.S.", "P. P. Smith waits."],
     ),
     "detectable_format:number_bullet_lists": (
         {"num_bullets": 2}, ["* a\n* b", "- a\n  - b\n**no**"], ["* a", "* a\n- b\n- c", "a * b"],
@@ -160,6 +163,8 @@ def test_the_thinking_is_not_looked_at():
         ("no comma", "expected {instruction_id_list"),
         ({"instruction_id_list": []}, "expected {instruction_id_list"),
         ({"instruction_id_list": ["punctuation:no_dot"], "kwargs": [{}]}, "no constraint 'punctuation:no_dot'"),
+        ({"instruction_id_list": [["punctuation:no_comma"]], "kwargs": [{}]}, "no constraint ["),
+        ({"instruction_id_list": ["keywords:frequency"], "kwargs": [{"keyword": "a", "relation": ["at least"], "frequency": 1}]}, "relation: expected 'less than'"),
         ({"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}, {}]}, "1 constraints and not as many"),
         ({"instruction_id_list": ["punctuation:no_comma"], "kwargs": [3]}, "kwargs[0] is no object"),
         ({"instruction_id_list": ["keywords:existence"], "kwargs": [{"keywords": "cat"}]}, "keywords: expected a list"),
@@ -193,6 +198,8 @@ def test_kwargs_may_be_left_out_and_numbers_be_floats():
         ("It costs 3.50 dollars. See fig. 2 for more.", 2),
         ("\u4f60\u597d\u3002\u4f60\u662f\u8c01\uff1f", 2),
         ("Really?! Yes.", 2),
+        ("\u092f\u0939 \u090f\u0915 \u0939\u0948\u0964 \u0935\u0939 \u0926\u094b\u0964", 2),
+        ("\u06cc\u06c1 \u0627\u06cc\u06a9 \u06c1\u06d2\u06d4 \u06a9\u06cc\u0627\u061f", 2),
     ],
 )
 def test_sentences_end_at_their_marks(text, count):
@@ -220,3 +227,40 @@ def test_languages_are_told_by_their_script_or_their_words(code, text):
     assert check({"language": code})(text)
     others = {"zh", "ja", "ko", "ru", "de", "fi"} - {code}
     assert not any(check({"language": other})(text) for other in others)
+
+
+def test_a_first_word_may_have_a_mark_of_its_own():
+    check = CONSTRAINTS["length_constraints:nth_paragraph_first_word"]
+    said = check({"num_paragraphs": 1, "nth_paragraph": 1, "first_word": "Don't"})
+    assert said("Don't, I say.") and said("don't") and not said("Don, I say.")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "```",
+        ".",
+        "!",
+        "[",
+        "*",
+        "<<",
+        "- ",
+        " ",
+        "\n",
+        "p.s. ",
+        "p.s ",
+        '"',
+        "'",
+        "1",
+        "a-",
+        "******",
+    ],
+)
+@pytest.mark.parametrize("end", ["", "x"])
+def test_no_piece_said_again_and_again_takes_a_constraint_long(piece, end):
+    """No alarm rings in here, so that what is read twice over would never end."""
+    for name, (arguments, _, _) in EXAMPLES.items():
+        check, text = CONSTRAINTS[name](arguments), "```" + piece * 50_000 + end
+        started = process_time()
+        check(text)
+        assert process_time() - started < 2, name

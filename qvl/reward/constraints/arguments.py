@@ -39,7 +39,7 @@ def relation(
 ) -> Callable[[int], bool]:
     """Whether a count is "less than" or "at least" the argument `count`."""
     value = given.get(name)
-    if value not in RELATIONS:
+    if not isinstance(value, str) or value not in RELATIONS:
         raise ValueError(f"{name}: expected {' or '.join(map(repr, RELATIONS))}, not {value!r}")
     holds, bound = RELATIONS[value], number(given, count, least)
     return lambda found: bool(holds(found, bound))

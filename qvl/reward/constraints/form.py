@@ -15,7 +15,7 @@ _PLACEHOLDER = re.compile(r"\[[^\[\]\n]*\]")
 _BULLET = re.compile(r"^[ \t]*(?:\*(?!\*)|-).*\S", re.MULTILINE)
 _HIGHLIGHT = re.compile(r"\*\*([^\n*]*)\*\*|\*([^\n*]*)\*")
 _TITLE = re.compile(r"<<([^\n<>]*)>>")
-_FENCE = re.compile(r"^```(?:json)?\s*(.*?)\s*```$", re.DOTALL | re.IGNORECASE)
+_FENCE_OPENS = re.compile(r"```(?:json)?", re.IGNORECASE)
 _OPTIONS = ("my answer is yes.", "my answer is no.", "my answer is maybe.")
 
 
@@ -31,7 +31,11 @@ def postscript(given: Arguments) -> Check:
     letters = re.findall(r"\w", marker)
     dotted = re.fullmatch(r"(?:p\.\s?)+s\.?", marker) is not None
     body = r"\.\s?".join(letters) if dotted else re.escape(marker)
-    pattern = re.compile(rf"(?<!\w){body}\W*\w")
+    if dotted and marker.endswith("."):
+        body += r"\."
+    if body[-1:].isalnum():  # P. Smith is none
+        body += r"(?!\w)"
+    pattern = re.compile(rf"(?<!\w){body}\W*+\w")
     return lambda text: pattern.search(text.lower()) is not None
 
 
@@ -70,9 +74,12 @@ def json_format(given: Arguments) -> Check:
     """The whole text is JSON, in a fence or not."""
 
     def check(text: str) -> bool:
-        fence = _FENCE.match(text.strip())
+        body = text.strip()
+        opens = _FENCE_OPENS.match(body)
+        if opens and body.endswith("```"):
+            body = body[opens.end() : -3]
         try:
-            json.loads(fence[1] if fence else text)
+            json.loads(body)
         except (ValueError, RecursionError):
             return False
         return True

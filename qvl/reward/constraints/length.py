@@ -12,8 +12,10 @@ Arguments = Mapping[str, Any]
 WORD = re.compile(r"\w+")
 _STARS = re.compile(r"\s?\*\*\*\s?")
 # A mark, what closes behind it, and then a space or the end; in Chinese and Japanese no space follows.
+# A run of marks is read once, from its first (++ gives nothing back): endless dots take no longer.
 _END = re.compile(
-    r"[.!?]+[\"'\u201d\u2019)\]*_]*(?=\s|$)|[\u3002\uff01\uff1f]+[\u300d\u300f\u201d]*"
+    r"(?<![.!?\u061f\u0964\u06d4])[.!?\u061f\u0964\u06d4]++[\"'\u201d\u2019)\]*_]*+(?=\s|$)"
+    r"|[\u3002\uff01\uff1f]++[\u300d\u300f\u201d]*+"
 )
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\"'])(?:mr|mrs|ms|dr|prof|st|jr|sr|vs|etc|e\.g|i\.e|cf|fig|no|vol|inc|ltd|co|approx|dept"
@@ -21,6 +23,8 @@ _ABBREVIATION = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_ABBREVIATION = 8
+_CLOSING = ".,?!'\"\u201d\u2019:;"
+_CLOSES = re.compile(f"[{_CLOSING}]")
 
 
 def number_sentences(given: Arguments) -> Check:
@@ -83,7 +87,8 @@ def nth_paragraph_first_word(given: Arguments) -> Check:
         paragraphs = [part.strip() for part in text.split("\n\n") if part.strip()]
         if len(paragraphs) != wanted:
             return False
-        first = paragraphs[place - 1].split(maxsplit=1)[0].lstrip("'\"*_#\u201c\u2018")
-        return re.split(r"[.,?!'\"\u201d\u2019:;]", first, maxsplit=1)[0].lower() == word
+        first = paragraphs[place - 1].split(maxsplit=1)[0].lstrip("'\"\u201c\u2018").lower()
+        # A word may have a mark of its own: don't
+        return word in (first, first.rstrip(_CLOSING), _CLOSES.split(first, maxsplit=1)[0])
 
     return check
