@@ -39,7 +39,8 @@ def judge(
     """The reward, and which constraints are not kept. Unverifiable where the answer names none."""
     checks = _checks(orjson.dumps(reference(record)))
     text = spoken(response)
-    texts = [each for each in (_variants(text) if loose else [text]) if each.strip()]
+    variants = dict.fromkeys(_variants(text)) if loose else [text]
+    texts = [each for each in variants if each.strip()]
     kept = {name: any(check(each) for each in texts) for name, check in checks}
     broken = [name.partition(" ")[2] for name, held in kept.items() if not held]
     share = (len(kept) - len(broken)) / len(kept)

@@ -1,11 +1,15 @@
 """The 25 constraints of IFEval, kept and broken, and what a verdict makes of them."""
 
+import tracemalloc
+from pathlib import Path
 from time import process_time
 
+import orjson
 import pytest
 
 from qvl.reward import Unverifiable, instruction, instruction_loose
 from qvl.reward.constraints import CONSTRAINTS, length
+from qvl.reward.languages import language_of, languages_in
 from qvl.reward.verdict import judge
 
 FRENCH = "La tour est sur la rive gauche du fleuve, et un bateau passe sous le pont."
@@ -80,7 +84,7 @@ EXAMPLES = {  # constraint -> (arguments, texts that keep it, texts that do not)
     ),
     "startend:quotation": ({}, ['"All of it."'], ['"Half" of it.', '"', '""']),
     "change_case:capital_word_frequency": (
-        {"capital_relation": "at least", "capital_frequency": 2}, ["NASA and ESA."], ["NASA, Esa."],
+        {"capital_relation": "at least", "capital_frequency": 2}, ["NASA and ESA."], ["NASA, Esa.", "the U.S. alone"],
     ),
     "change_case:english_capital": ({}, [ENGLISH.upper(), "YES."], [ENGLISH, FRENCH.upper(), "42"]),
     "change_case:english_lowercase": ({}, [ENGLISH.lower()], [ENGLISH, FRENCH.lower(), "42"]),
@@ -264,3 +268,43 @@ def test_no_piece_said_again_and_again_takes_a_constraint_long(piece, end):
         started = process_time()
         check(text)
         assert process_time() - started < 2, name
+
+
+def test_a_text_is_in_a_language_to_its_end():
+    check = CONSTRAINTS["language:response_language"]
+    chinese = "\u8fd9\u5ea7\u5854\u5728\u5de6\u5cb8\u3002"
+    assert check({"language": "fr"})(FRENCH * 40) and check({"language": "zh"})(chinese * 400)
+    for code, text in (("fr", FRENCH * 10), ("zh", chinese * 400)):
+        assert not check({"language": code})(text + ENGLISH * 50)
+        assert not check({"language": code})(ENGLISH * 50 + text)
+    lower = CONSTRAINTS["change_case:english_lowercase"]({})
+    assert lower(ENGLISH.lower() * 20) and not lower((ENGLISH * 10 + FRENCH * 20).lower())
+
+
+def test_a_kana_that_is_quoted_leaves_a_text_chinese():
+    text = "\u65e5\u8bed\u7684\u201c\u306e\u201d\u8868\u793a\u6240\u6709\u5173\u7cfb\u3002"
+    check = CONSTRAINTS["language:response_language"]
+    assert check({"language": "zh"})(text) and not check({"language": "ja"})(text)
+
+
+def test_what_tells_a_language_keeps_no_long_text():
+    long = "The tower is on the left bank of the river. " * 20_000
+    language_of(long)  # loads the model
+    tracemalloc.start()
+    for number in range(20):
+        languages_in(f"{number} {long}")
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < len(long)
+
+
+def test_each_sentence_of_the_languages_of_ifeval_is_in_its_own_and_in_no_other():
+    lines = (Path(__file__).parent / "languages.jsonl").read_bytes().splitlines()
+    texts = {each["language"]: each["sentences"] for each in map(orjson.loads, lines)}
+    check = CONSTRAINTS["language:response_language"]
+    checks = {code: check({"language": code}) for code in texts}
+    assert len(texts) == 31
+    for code, sentences in texts.items():
+        for text in sentences:
+            assert [other for other in checks if checks[other](text)] == [code], text
+            assert language_of(text) == code

@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from qvl.curate import scripts
 from qvl.reward.constraints import arguments
-from qvl.reward.languages import language_of
+from qvl.reward.languages import languages_in
 
 Check = Callable[[str], bool]
 Arguments = Mapping[str, Any]
@@ -16,8 +17,7 @@ _OWN_SCRIPT = {  # languages that are alone with their script, so that a word te
     "ml": "\u0d00-\u0d7f", "pa": "\u0a00-\u0a7f", "ta": "\u0b80-\u0bff", "te": "\u0c00-\u0c7f",
     "th": "\u0e00-\u0e7f", "zh": "\u4e00-\u9fff",
 }  # fmt: skip
-_KANA = re.compile("[\u3041-\u30ff]")
-_READ = 2000  # characters that tell the script
+_LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def existence(given: Arguments) -> Check:
@@ -50,20 +50,19 @@ def letter_frequency(given: Arguments) -> Check:
 
 
 def response_language(given: Arguments) -> Check:
-    """The text is in `language`, an ISO 639-1 code; a region behind it (zh-cn) is passed over."""
+    """The text is in `language`, an ISO 639-1 code, from its beginning to its end; a region behind
+    the code (zh-cn) is passed over. In a script of one language most letters must be of it."""
     code = arguments.text(given, "language").strip().lower().split("-")[0].split("_")[0]
     if not re.fullmatch("[a-z]{2,3}", code):
         raise ValueError(f"language: expected a code such as en, not {code!r}")
-    return lambda text: _is_in(text, code)
+    if code not in _OWN_SCRIPT:
+        return lambda text: languages_in(text) == {code}
+    own = re.compile(f"[{_OWN_SCRIPT[code]}]")
 
+    def check(text: str) -> bool:
+        letters = "".join(_LETTERS.findall(text))
+        if code in ("ja", "zh") and scripts.is_japanese(text) != (code == "ja"):
+            return False
+        return len(own.findall(letters)) > len(letters) / 2
 
-def _is_in(text: str, code: str) -> bool:
-    ranges = _OWN_SCRIPT.get(code)
-    if ranges is None:
-        return language_of(text) == code
-    letters = [each for each in text[:_READ] if each.isalpha()]
-    own = re.compile(f"[{ranges}]")
-    kana = _KANA.search(text[:_READ]) is not None
-    if (code == "zh" and kana) or (code == "ja" and not kana):
-        return False
-    return sum(own.match(each) is not None for each in letters) > len(letters) / 2
+    return check
