@@ -7,7 +7,7 @@ from time import process_time
 import orjson
 import pytest
 
-from qvl.reward import Unverifiable, instruction, instruction_loose
+from qvl.reward import Unverifiable, instruction, instruction_loose, unverifiable
 from qvl.reward.constraints import CONSTRAINTS, length
 from qvl.reward.languages import language_of, languages_in
 from qvl.reward.verdict import judge
@@ -59,18 +59,20 @@ EXAMPLES = {  # constraint -> (arguments, texts that keep it, texts that do not)
         {"num_bullets": 2}, ["* a\n* b", "- a\n  - b\n**no**"], ["* a", "* a\n- b\n- c", "a * b"],
     ),
     "detectable_format:constrained_response": (
-        {}, ["My answer is yes.", "Well: my answer is maybe."],
-        ["Yes.", "My answer is yes. My answer is no."],
+        {}, ["My answer is yes.", "Well: My answer is maybe."],
+        ["Yes.", "my answer is yes.", "My answer is yes. My answer is no."],
     ),
     "detectable_format:number_highlighted_sections": (
         {"num_highlights": 2}, ["*one* and **two**"], ["*one*", "** ** and *one*"],
     ),
     "detectable_format:multiple_sections": (
         {"section_spliter": "Section", "num_sections": 2},
-        ["Section 1\na\nSECTION 2\nb"], ["Section 1\na", "Section 1 Section 1"],
+        ["Section 1\na\nSection 2\nb"],
+        ["Section 1\na", "Section 1 Section 1", "Section 1\na\nSECTION 2\nb"],
     ),
     "detectable_format:json_format": (
-        {}, ['{"a": 1}', '```json\n{"a": 1}\n```'], ['Here: {"a": 1}', "{a: 1}"],
+        {}, ['{"a": 1}', '```json\n{"a": 1}\n```'],
+        ['Here: {"a": 1}', "{a: 1}", '```json\n{"a": 1}'],
     ),
     "detectable_format:title": ({}, ["<<A song>>\nLa."], ["<A song>", "<< >>", "<<A\nsong>>"]),
     "combination:two_responses": (
@@ -122,6 +124,17 @@ def test_a_constraint_tells_what_breaks_it(name):
     arguments, _, broken = EXAMPLES[name]
     for text in broken:
         assert instruction.score(one(name, arguments), {"content": text}) == 0.0, text
+    loosely = [instruction_loose.score(one(name, arguments), {"content": text}) for text in broken]
+    assert 0.0 in loosely
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if EXAMPLES[name][0]])
+def test_an_argument_that_is_missing_null_or_of_another_type_is_told(name):
+    arguments = EXAMPLES[name][0]
+    for key in arguments:
+        rest = {other: value for other, value in arguments.items() if other != key}
+        for given in (rest, *({**rest, key: value} for value in (None, {}, [[]], True, -1.5, ""))):
+            assert f"{key}: expected" in str(unverifiable(one(name, given))), given
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,12 @@
 A constraint is made of its arguments and then asked of texts: CONSTRAINTS[name](arguments)(text). What
 IFEval leaves to nltk and langdetect is done by rules here and by py3langid: sentences end at their
 marks, in Chinese and Japanese too, and not behind abbreviations; a text whose language cannot be told
-does not follow a constraint on its language, where IFEval says that it does. Keywords are taken as
-they are written, where IFEval takes them for regular expressions.
+does not follow a constraint on its language, where IFEval says that it does, and a language must go on
+to the end. Keywords are taken as they are written, where IFEval takes them for regular expressions.
+
+Harder than IFEval, against what would keep a constraint in its letter alone: all three options of a
+constrained response, one section named twice, a postscript of its marker, a prompt repeated and not
+answered, two quotation marks around nothing, a comma of another script, a fence that is not closed.
 """
 
 from collections.abc import Callable, Mapping

@@ -16,7 +16,7 @@ _BULLET = re.compile(r"^[ \t]*(?:\*(?!\*)|-).*\S", re.MULTILINE)
 _HIGHLIGHT = re.compile(r"\*\*([^\n*]*)\*\*|\*([^\n*]*)\*")
 _TITLE = re.compile(r"<<([^\n<>]*)>>")
 _FENCE_OPENS = re.compile(r"```(?:json)?", re.IGNORECASE)
-_OPTIONS = ("my answer is yes.", "my answer is no.", "my answer is maybe.")
+_OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 
 
 def number_placeholders(given: Arguments) -> Check:
@@ -48,7 +48,7 @@ def number_bullet_lists(given: Arguments) -> Check:
 def constrained_response(given: Arguments) -> Check:
     """One of "My answer is yes.", "My answer is no.", "My answer is maybe." is in the text, and no
     other of them."""
-    return lambda text: sum(option in text.lower() for option in _OPTIONS) == 1
+    return lambda text: sum(option in text for option in _OPTIONS) == 1
 
 
 def number_highlighted_sections(given: Arguments) -> Check:
@@ -63,10 +63,11 @@ def number_highlighted_sections(given: Arguments) -> Check:
 
 
 def multiple_sections(given: Arguments) -> Check:
-    """At least `num_sections` sections, each begun by `section_spliter` and a number."""
+    """At least `num_sections` sections, each begun by `section_spliter`, in its own case, and a
+    number of its own."""
     word = arguments.text(given, "section_spliter").strip()
     least = arguments.number(given, "num_sections")
-    pattern = re.compile(rf"{re.escape(word)}\s?\d+", re.IGNORECASE)
+    pattern = re.compile(rf"{re.escape(word)}\s?\d+")
     return lambda text: len(set(pattern.findall(text))) >= least
 
 
