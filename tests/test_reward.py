@@ -86,7 +86,7 @@ def test_items():
         ({"task": "math", "answer": "many"}, "an expression is expected"),
         ({"task": "choice", "answer": "the cat"}, "a letter is expected"),
         ({"task": "grounding", "answer": "left"}, "boxes"),
-        ({"task": "logic", "answer": {"a": 1}}, "words"),
+        ({"task": "vqa", "answer": {"a": 1}}, "words"),
     ],
 )
 def test_what_cannot_be_judged_is_an_error_and_never_a_zero(record, words):

@@ -136,6 +136,8 @@ def judge(
         return _failed(verifier, "error", str(error))
     except UserError:
         raise
+    except MemoryError as error:  # as a process that ended says it
+        return _failed(verifier, "error", str(error) or "out of memory")
     except Exception as error:  # noqa: BLE001 (a verifier's crash is a result, told and counted)
         return _failed(verifier, "error", f"{type(error).__name__}: {error}")
 
