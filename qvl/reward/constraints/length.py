@@ -22,7 +22,8 @@ _ABBREVIATION = re.compile(
     r"|est|gen|col|rev|hon|u\.s|u\.k|a\.m|p\.m|ph\.d|[a-z])\.$",
     re.IGNORECASE,
 )
-_LONGEST_ABBREVIATION = 8
+_TITLE = re.compile(r"(?:^|[\s(\"'])(?:mr|mrs|ms|dr|prof|st|[A-Z])\.$", re.IGNORECASE)
+_LONGEST_ABBREVIATION = 8  # characters, with what stands before it
 _CLOSING = ".,?!'\"\u201d\u2019:;"
 _CLOSES = re.compile(f"[{_CLOSING}]")
 
@@ -49,9 +50,6 @@ def sentences(text: str) -> int:
             count += 1
         start = mark.end()
     return count + (WORD.search(text, start) is not None)
-
-
-_TITLE = re.compile(r"(?:^|[\s(\"'])(?:mr|mrs|ms|dr|prof|st|[A-Z])\.$", re.IGNORECASE)
 
 
 def number_paragraphs(given: Arguments) -> Check:
