@@ -1,7 +1,7 @@
 """The language of a text, by py3langid: the same answer on every machine, or none.
 
-It told 93 of 93 sentences right in the 31 languages of IFEval, and 63 of 93 pieces of two words; a text
-of 400 characters takes it 0.15 ms.
+It told 93 of 93 sentences right in the 31 languages of IFEval (tests/reward/languages.jsonl); of their
+first two words, 54 of 84 right, one wrong and the others not at all. 400 characters take it 0.1 ms.
 Its confidence, normalised over 97 languages, was under 0.2 for formulas, names and numbers and over
 0.55 for questions of four words in nine languages; between, it is not to be trusted.
 """

@@ -246,6 +246,21 @@ def test_languages_are_told_by_their_script_or_their_words(code, text):
     assert not any(check({"language": other})(text) for other in others)
 
 
+@pytest.mark.parametrize(
+    ("marker", "text", "kept"),
+    [
+        ("P.S.", "Bye.\nP. S. I wait.", True),
+        ("P.S.", "Bye.\nP. Smith waits.", False),
+        ("P.S.", "Bye.\nP.S I wait.", False),
+        ("PS:", "Bye.\nPS: I wait.", True),
+        ("\u9644\u8a00", "\u518d\u89c1\u3002\u9644\u8a00\u6211\u7b49\u4f60", True),
+    ],
+)
+def test_a_postscript_begins_with_its_marker(marker, text, kept):
+    check = CONSTRAINTS["detectable_content:postscript"]({"postscript_marker": marker})
+    assert check(text) is kept
+
+
 def test_a_first_word_may_have_a_mark_of_its_own():
     check = CONSTRAINTS["length_constraints:nth_paragraph_first_word"]
     said = check({"num_paragraphs": 1, "nth_paragraph": 1, "first_word": "Don't"})

@@ -31,10 +31,8 @@ def postscript(given: Arguments) -> Check:
     letters = re.findall(r"\w", marker)
     dotted = re.fullmatch(r"(?:p\.\s?)+s\.?", marker) is not None
     body = r"\.\s?".join(letters) if dotted else re.escape(marker)
-    if dotted and marker.endswith("."):
-        body += r"\."
-    if body[-1:].isalnum():  # P. Smith is none
-        body += r"(?!\w)"
+    if dotted:
+        body += r"\." if marker.endswith(".") else r"(?!\w)"  # P. Smith is none
     pattern = re.compile(rf"(?<!\w){body}\W*+\w")
     return lambda text: pattern.search(text.lower()) is not None
 
