@@ -6,7 +6,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from qvl.engines import environments, external, serving
+from qvl.engines import environments, external, replicas, serving
 from qvl.engines.launch import Options
 from qvl.errors import UserError
 
@@ -32,6 +32,12 @@ def command(
             metavar="DIR", help="The environment of vLLM or SGLang, not the one of qvl-doctor(1)"
         ),
     ] = None,
+    num_replicas: Annotated[
+        int,
+        typer.Option(
+            "--replicas", metavar="N", min=1, help="Engines, on equal shares of the GPUs here"
+        ),
+    ] = 1,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Listen here")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", help="Listen here; 0 picks a free one")] = 8000,
     served_model_name: Annotated[
@@ -68,10 +74,16 @@ def command(
     {endpoint} in its words replaced, and ends with its exit status; the JSON line is left out.
     Where QVL_API_KEY is set, requests must hold it; beyond loopback it must be set.
 
+    With --replicas a request goes to the least busy of N engines. One that dies is started again,
+    and what it was asked is asked of another; a stream that it had begun is cut, for its client to
+    ask again. What changes an engine, its weights above all, is done at each replica's own
+    endpoint, in the JSON line; one that is started again has the folder's weights.
+
     \b
     Examples:
         $ qvl serve twin --port 0 -- qvl eval --max-tokens 4 test.jsonl.zst -o scored.jsonl.zst
         $ qvl serve twin --port 0 -- sh -c 'curl -s {endpoint}/v1/models'
+        $ qvl serve twin --replicas 2 --port 0 -- qvl generate --max-tokens 4 test.jsonl.zst | zstdcat
     """
 
     def ready(facts: dict) -> None:
@@ -83,11 +95,36 @@ def command(
         raise UserError(
             f"--backend {backend}: there are {', '.join(('local', *environments.ENGINES))}"
         )
+    if backend == "local" and (engine_args or engine_env):
+        raise UserError("--engine-args and --engine-env go with --backend vllm or sglang")
+    name = served_model_name or model.resolve().name
+    if num_replicas > 1:
+        given = {
+            "--backend": backend,
+            "--engine-env": engine_env,
+            "--served-model-name": name,
+            "--max-batch": max_batch,
+            "--max-model-len": max_model_len,
+            "--media-root": media_root,
+        }
+        words = [f"{flag}={value}" for flag, value in given.items() if value is not None]
+        words += [f"--engine-args={flags}" for flags in engine_args or ()]
+        status = replicas.serve(
+            [sys.executable, sys.argv[0], "serve", str(model), *words],
+            num_replicas,
+            host=host,
+            port=port,
+            ready=ready,
+            tell=lambda what: print(f"qvl serve: {what}", file=sys.stderr, flush=True),
+            served=command or (),
+            ready_file=ready_file,
+        )
+        raise typer.Exit(status)
     if backend != "local":
         options = Options(
             host=host,
             port=port,
-            name=served_model_name or model.resolve().name,
+            name=name,
             max_batch=max_batch,
             max_model_len=max_model_len,
             media_root=media_root,
@@ -103,8 +140,6 @@ def command(
             engine=engine_env,
         )
         raise typer.Exit(status)
-    if engine_args or engine_env:
-        raise UserError("--engine-args and --engine-env go with --backend vllm or sglang")
     status = serving.serve_local(
         model,
         host=host,
@@ -112,7 +147,7 @@ def command(
         ready=ready,
         command=command or (),
         ready_file=ready_file,
-        name=served_model_name,
+        name=name,
         max_batch=max_batch,
         max_model_len=max_model_len,
         media_root=media_root,

@@ -98,6 +98,7 @@ NEEDS_A_MODEL = [  # run by tests/engines/test_examples.py and tests/{jobs,parit
     "qvl serve twin --port 0 -- qvl filter-vision --text-endpoint {endpoint} --max-tokens 4 "
     "test.jsonl.zst | zstdcat",
     "qvl serve twin --port 0 -- sh -c 'curl -s {endpoint}/v1/models'",
+    "qvl serve twin --replicas 2 --port 0 -- qvl generate --max-tokens 4 test.jsonl.zst | zstdcat",
     "qvl serve twin --port 0 -- qvl eval --by task --max-tokens 4 test.jsonl.zst | zstdcat",
 ]
 

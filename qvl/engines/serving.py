@@ -1,11 +1,12 @@
 """Serve a checkpoint until told to stop, or for as long as one command runs."""
 
 import asyncio
+import hmac
 import os
 import shutil
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,22 @@ def serve_local(
             ready(facts)
 
         try:
-            return asyncio.run(_serve(server.app(), listener, announce, command, facts["endpoint"]))
+            return asyncio.run(
+                run_app(server.app(), listener, announce, command, facts["endpoint"])
+            )
         finally:
             if ready_file:
                 ready_file.unlink(missing_ok=True)
+
+
+def holds_key(authorization: str, key: str | None) -> bool:
+    """Whether a request's Authorization holds the key that guards the server, if any does."""
+    return key is None or hmac.compare_digest(authorization.encode(), f"Bearer {key}".encode())
+
+
+def error_body(message: str, kind: str) -> dict:
+    """An error in OpenAI's shape."""
+    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
 
 
 def check_access(host: str, command: Sequence[str]) -> str | None:
@@ -118,13 +131,18 @@ def write_ready_file(path: Path, content: bytes) -> None:
         raise UserError(f"{path}: {error.strerror}") from None
 
 
-async def _serve(
+async def run_app(
     app: Any,
     listener: socket.socket,
     announce: Callable[[], None],
     command: Sequence[str],
     endpoint: str,
+    prepare: "Callable[[asyncio.Future[int]], Awaitable[None]] | None" = None,
 ) -> int:
+    """Serve `app` until a signal, or for as long as `command` runs.
+
+    prepare: awaited before anybody can connect; its argument is the signal to come.
+    """
     from aiohttp import web
 
     stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -135,6 +153,8 @@ async def _serve(
     )
     await runner.setup()
     try:
+        if prepare:
+            await prepare(stopped)
         try:
             await web.SockSite(runner, listener).start()
         except OSError as error:

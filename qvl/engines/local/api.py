@@ -162,10 +162,6 @@ def _seed(fields: dict) -> int:
     return value
 
 
-def error_body(message: str, kind: str) -> dict:
-    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
-
-
 def completion(
     checkpoint: Checkpoint, name: str, order: Order, rows: list[Row], identity: str
 ) -> dict:

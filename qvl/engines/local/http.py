@@ -5,7 +5,6 @@ thousands of waiting requests cost no threads.
 """
 
 import asyncio
-import hmac
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from qvl.engines import serving
 from qvl.engines.local import api
 from qvl.engines.local.batch import Row
 from qvl.engines.local.checkpoint import Checkpoint, Prompt
@@ -85,10 +85,9 @@ class Server:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Let in who holds the key, and answer every error in OpenAI's shape."""
-        if self.options.key and request.path != "/health":
-            given = request.headers.get("Authorization", "").encode()
-            if not hmac.compare_digest(given, f"Bearer {self.options.key}".encode()):
-                return _error(401, "the key is missing or wrong", "authentication_error")
+        given = request.headers.get("Authorization", "")
+        if request.path != "/health" and not serving.holds_key(given, self.options.key):
+            return _error(401, "the key is missing or wrong", "authentication_error")
         try:
             return await handler(request)
         except api.BadRequest as error:
@@ -227,7 +226,7 @@ class Server:
                 await response.write(event)
             await decoding
         except EngineFailed as error:
-            failure = orjson.dumps(api.error_body(str(error), "server_error"))
+            failure = orjson.dumps(serving.error_body(str(error), "server_error"))
             await response.write(b"data: " + failure + b"\n\n")
             return response
         finally:
@@ -261,4 +260,4 @@ def _json(status: int, body: dict) -> web.Response:
 
 
 def _error(status: int, message: str, kind: str) -> web.Response:
-    return _json(status, api.error_body(message, kind))
+    return _json(status, serving.error_body(message, kind))

@@ -1,0 +1,186 @@
+"""The one endpoint in front of several replicas: each request goes to the least busy of them.
+
+What came back whole is passed on; what did not, because its replica ended, is asked of another. A
+stream is passed on as it comes, so one that has begun is cut with an error, for its client to ask
+again. Only routes that ask pass: what changes an engine is done at each replica's own endpoint.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
+from yarl import URL
+
+from qvl.engines import serving
+from qvl.engines.inject.qvl_engine_guard import may_be_asked_from_afar
+
+if TYPE_CHECKING:
+    from qvl.engines.replicas import Fleet, Replica
+
+MAX_BODY = 1 << 28  # bytes, as the local engine takes
+TRIES = 3  # of one request: one that kills whoever gets it must not kill all
+CONNECT_SECONDS = 10.0
+WAIT_SECONDS = 300.0  # for a replica to come back, where all are gone
+WAIT_STEP_SECONDS = 0.05
+OF_ONE_REPLICA = ("/metrics", "/server_info")
+PASSED_ON = ("Authorization", "Content-Type", "X-Request-Id")
+PASSED_BACK = ("Retry-After", "X-Request-Id")
+
+
+class _TryAnother(Exception):
+    """A replica gave no answer, or one that says that it failed: `answer`, if any."""
+
+    def __init__(self, answer: web.Response | None) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class Front:
+    """The routes of all replicas."""
+
+    def __init__(self, fleet: "Fleet", key: str | None) -> None:
+        self.fleet, self.key = fleet, key
+        self._ending = False
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        app.on_startup.append(self._start)
+        app.on_shutdown.append(self._shutdown)
+        app.on_cleanup.append(self._clean_up)
+        return app
+
+    async def _start(self, app: web.Application) -> None:
+        self._session = ClientSession(
+            connector=TCPConnector(limit=0),
+            timeout=ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            skip_auto_headers=("Accept-Encoding", "User-Agent"),
+        )
+
+    async def _shutdown(self, app: web.Application) -> None:
+        """Whoever waits hears from the replicas that they are stopping."""
+        self._ending = True
+        await self.fleet.stop()
+
+    async def _clean_up(self, app: web.Application) -> None:
+        await self._session.close()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/health":
+            up = self.fleet.pick(set()) is not None
+            return web.Response(text="ok\n") if up else _error(503, "no replica is up")
+        if not serving.holds_key(request.headers.get("Authorization", ""), self.key):
+            return _error(401, "the key is missing or wrong", "authentication_error")
+        asked = URL("http://replica").with_path(request.path).with_query(request.query)
+        if not may_be_asked_from_afar(asked.path) or asked.path in OF_ONE_REPLICA:
+            return _error(403, f"{asked.path}: ask each replica itself", "invalid_request_error")
+        body = await request.read()
+        tried: set[int] = set()
+        for attempt in range(TRIES):
+            replica = await self._wait_for_replica(tried)
+            if replica is None:
+                break
+            tried.add(replica.number)
+            try:
+                return await self._ask(replica, request, asked, body)
+            except _TryAnother as failed:
+                if failed.answer and (attempt + 1 == TRIES or self._ending):
+                    return failed.answer
+        return _error(503, "the server is stopping" if self._ending else "no replica answers")
+
+    async def _wait_for_replica(self, tried: set[int]) -> "Replica | None":
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not self._ending and time.monotonic() < deadline:
+            replica = self.fleet.pick(tried)
+            if replica:
+                return replica
+            await asyncio.sleep(WAIT_STEP_SECONDS)
+        return None
+
+    async def _ask(
+        self, replica: "Replica", request: web.Request, asked: URL, body: bytes
+    ) -> web.StreamResponse:
+        replica.busy += 1
+        replica.asked += 1
+        try:
+            answer = await self._session.request(
+                request.method,
+                URL(replica.endpoint).join(asked.relative()),
+                data=body or None,
+                headers=_some(request.headers, PASSED_ON),
+                allow_redirects=False,
+            )
+            async with answer:
+                if answer.content_type == "text/event-stream":
+                    return await _stream(request, answer)
+                content = await answer.read()
+        except (ClientError, TimeoutError):
+            raise _TryAnother(None) from None
+        finally:
+            replica.busy -= 1
+        if asked.path == "/openapi.json":
+            content = _forwarded_routes(content)
+        passed = web.Response(
+            body=content,
+            status=answer.status,
+            content_type=answer.content_type,
+            headers=_some(answer.headers, PASSED_BACK),
+        )
+        if answer.status >= 500:
+            raise _TryAnother(passed)
+        return passed
+
+
+async def _stream(request: web.Request, answer: ClientResponse) -> web.StreamResponse:
+    response = web.StreamResponse(
+        status=answer.status, headers={"Content-Type": "text/event-stream"}
+    )
+    try:
+        await response.prepare(request)
+        async for piece in _pieces(answer):
+            await response.write(piece)
+    except ClientError:  # our own client is gone: nobody is left to answer
+        return response
+    except _TryAnother:  # too late for that
+        failure = serving.error_body("the replica ended in the middle of an answer", "server_error")
+        with contextlib.suppress(ClientError):
+            await response.write(b"data: " + orjson.dumps(failure) + b"\n\n")
+        if request.transport:  # without the mark of an end, so that nobody takes it for whole
+            request.transport.close()
+    return response
+
+
+async def _pieces(answer: ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async for piece in answer.content.iter_any():
+            yield piece
+    except ClientError:
+        raise _TryAnother(None) from None
+
+
+def _some(headers: Any, names: tuple[str, ...]) -> dict[str, str]:
+    return {name: headers[name] for name in names if name in headers}
+
+
+def _forwarded_routes(content: bytes) -> bytes:
+    """A replica's openapi.json without the routes that are not forwarded."""
+    try:
+        described = orjson.loads(content)
+        paths = described["paths"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return content
+    described["paths"] = {
+        path: said
+        for path, said in paths.items()
+        if may_be_asked_from_afar(path) and path not in OF_ONE_REPLICA
+    }
+    return orjson.dumps(described)
+
+
+def _error(status: int, message: str, kind: str = "server_error") -> web.Response:
+    body = orjson.dumps(serving.error_body(message, kind))
+    return web.Response(body=body, status=status, content_type="application/json")

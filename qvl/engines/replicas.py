@@ -1,0 +1,267 @@
+"""Several engines behind one endpoint: each a `qvl serve` of its own on loopback, kept alive.
+
+A replica that ends is started again, later each time while it keeps failing; what it was asked is
+asked of another (see qvl.engines.forward).
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from qvl.engines import environments, serving
+from qvl.errors import EndpointError, Terminated, UserError, need
+from qvl.processes import end_with_parent
+
+POLL_SECONDS = 0.05
+FIRST_BACKOFF_SECONDS = 1.0  # before a replica is started again: our choice
+MAX_BACKOFF_SECONDS = 60.0
+STEADY_SECONDS = 60.0  # a replica that lived so long may fail anew from the first back-off
+GIVE_UP = 5  # starts in a row that failed, of every replica
+GRACE_SECONDS = 20.0  # between SIGTERM and SIGKILL: vLLM's own 10, and its start
+LAST_WORDS_SECONDS = 0.5
+PREFIX = "qvl: error: "
+NOT_FORWARDED = ("weights", "pause", "sleep")  # capabilities of one engine, not of the whole
+
+
+def serve(
+    command: Sequence[str],
+    count: int,
+    *,
+    host: str,
+    port: int,
+    ready: Callable[[dict], None],
+    tell: Callable[[str], None],
+    served: Sequence[str] = (),
+    ready_file: Path | None = None,
+) -> int:
+    """Serve `count` replicas of `command` (a `qvl serve` without address) as serving.serve_local does.
+
+    tell: is told of replicas that end and are started again. The ready file follows their pids.
+    EndpointError, status 4, where all of them keep failing; a first start that fails is told with
+    the replica's own words and status.
+    """
+    key = serving.check_access(host, served)
+    listener = serving.bind(host, port)
+    need("aiohttp", extra="client")
+    from qvl.engines.forward import Front
+
+    with listener, tempfile.TemporaryDirectory(prefix="qvl-") as folder:
+        endpoint = serving.address(listener)
+
+        def facts() -> dict[str, Any]:
+            return {**fleet.facts(), "endpoint": endpoint, "pid": os.getpid()}
+
+        def write() -> None:
+            if ready_file:
+                serving.write_ready_file(ready_file, orjson.dumps(facts()) + b"\n")
+
+        def announce() -> None:
+            write()
+            ready(facts())
+
+        fleet = Fleet(command, shares(count), Path(folder), tell, write)
+        app = Front(fleet, key).app()
+        try:
+            return asyncio.run(
+                serving.run_app(app, listener, announce, served, endpoint, fleet.begin)
+            )
+        except Terminated:
+            if fleet.failure:  # that is what ended us
+                raise fleet.failure from None
+            raise
+        finally:
+            if ready_file:
+                ready_file.unlink(missing_ok=True)
+
+
+def shares(count: int) -> list[dict[str, str]]:
+    """What the environment of each replica has of its own: its GPUs, or its part of the cores."""
+    said = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = [str(i) for i in range(len(environments.gpus()))] if said is None else said.split(",")
+    devices = [device.strip() for device in devices if device.strip()]
+    if not devices:
+        threads = str(max(1, (os.cpu_count() or 1) // count))
+        return [{"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}] * count
+    each = len(devices) // count
+    if not each:
+        raise UserError(
+            f"--replicas {count}: there are {len(devices)} GPUs; CUDA_VISIBLE_DEVICES= serves on the CPU"
+        )
+    parts = [devices[i * each : (i + 1) * each] for i in range(count)]
+    return [{"CUDA_VISIBLE_DEVICES": ",".join(part)} for part in parts]
+
+
+class Replica:
+    """One engine: its process, and how busy it is with us."""
+
+    def __init__(
+        self, number: int, command: Sequence[str], own: dict[str, str], ready_file: Path
+    ) -> None:
+        self.number, self.command, self.own, self.ready_file = number, command, own, ready_file
+        self.busy = self.asked = 0
+        self.failures = 0  # starts in a row that came to nothing
+        self.facts: dict[str, Any] | None = None  # once it is ready
+        self.ready_since = 0.0
+        self._process: subprocess.Popen[bytes] | None = None
+        self.last_words: deque[str] = deque(maxlen=8)
+
+    def start(self) -> None:
+        self.facts = None
+        self.last_words.clear()
+        self.ready_file.unlink(missing_ok=True)
+        self._process = subprocess.Popen(
+            [*self.command, "--host", "127.0.0.1", "--port", "0", "--ready-file", self.ready_file],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **self.own},
+            start_new_session=True,  # a terminal's Ctrl-C comes once, through us
+            preexec_fn=lambda: end_with_parent(signal.SIGTERM),  # also of a parent that is killed
+        )
+        self.voice = threading.Thread(
+            target=self._pass_on, args=(self._process.stderr,), daemon=True
+        )
+        self.voice.start()
+
+    @property
+    def up(self) -> bool:
+        return self.facts is not None and self.status() is None
+
+    @property
+    def endpoint(self) -> str:
+        assert self.facts
+        return self.facts["endpoint"]
+
+    def status(self) -> int | None:
+        """The exit status, None as long as it runs."""
+        return self._process.poll() if self._process else 0
+
+    def signal(self, number: int) -> None:
+        if self._process:
+            self._process.send_signal(number)
+
+    def look(self) -> bool:
+        """Whether it has become ready since the last look."""
+        if self.facts is None and self.ready_file.exists():
+            self.facts = orjson.loads(self.ready_file.read_bytes())
+            self.ready_since = time.monotonic()
+            return True
+        return False
+
+    def was_steady(self) -> bool:
+        return self.facts is not None and time.monotonic() - self.ready_since > STEADY_SECONDS
+
+    def why(self) -> str:
+        """Why its process ended, in its own words where it had any."""
+        self.voice.join(LAST_WORDS_SECONDS)
+        said = next((line for line in reversed(self.last_words) if line.startswith(PREFIX)), None)
+        if said:
+            return said.removeprefix(PREFIX)
+        status = self.status() or 0
+        return f"signal {-status}" if status < 0 else f"status {status}"
+
+    def _pass_on(self, pipe: Any) -> None:
+        """Its words go to our standard error; what it says in parting is ours to tell."""
+        with pipe:
+            for line in pipe:
+                self.last_words.append(line.decode("utf-8", "replace").rstrip("\n"))
+                if not line.startswith((PREFIX.encode(), b"qvl serve: ")):
+                    with contextlib.suppress(BrokenPipeError):  # nobody reads
+                        os.write(2, line)
+
+
+class Fleet:
+    """The replicas, started, watched, and started again.
+
+    own: what the environment of each has of its own. back: called when one is up again.
+    failure: why they were given up.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        own: Sequence[dict[str, str]],
+        folder: Path,
+        tell: Callable[[str], None],
+        back: Callable[[], None],
+    ) -> None:
+        self.replicas = [
+            Replica(i, command, each, folder / f"{i}.json") for i, each in enumerate(own)
+        ]
+        self.tell, self.back = tell, back
+        self.failure: UserError | None = None
+        self._begun = False
+        self._keepers: list[asyncio.Task[None]] = []
+
+    async def begin(self, stopped: "asyncio.Future[int]") -> None:
+        """Start all and wait until each is ready. UserError with the words of one that fails."""
+        self._stopped = stopped
+        self._keepers = [asyncio.create_task(self._keep(each)) for each in self.replicas]
+        while not stopped.done() and not all(each.up for each in self.replicas):
+            await asyncio.wait((stopped,), timeout=POLL_SECONDS)
+        if self.failure:
+            raise self.failure
+        if stopped.done():
+            serving.raise_for(stopped.result())
+        self._begun = True
+
+    async def _keep(self, replica: Replica) -> None:
+        while True:
+            replica.start()
+            while replica.status() is None:
+                if replica.look() and self._begun:
+                    self.back()
+                await asyncio.sleep(POLL_SECONDS)
+            replica.failures = 1 if replica.was_steady() else replica.failures + 1
+            why = f"replica {replica.number}: {await asyncio.to_thread(replica.why)}"
+            lost = all(each.failures >= GIVE_UP and not each.up for each in self.replicas)
+            if lost or not self._begun:
+                usage = replica.status() == UserError.status
+                self.failure = self.failure or (UserError if usage else EndpointError)(why)
+                serving.settle(self._stopped, signal.SIGTERM)
+                return
+            wait = min(FIRST_BACKOFF_SECONDS * 2 ** (replica.failures - 1), MAX_BACKOFF_SECONDS)
+            self.tell(f"{why}; it starts again in {wait:.0f} s")
+            await asyncio.sleep(wait)
+
+    def pick(self, tried: set[int]) -> Replica | None:
+        """The one to ask next: not tried yet if possible, then idle, then asked least."""
+        up = [each for each in self.replicas if each.up]
+        return min(up, key=lambda r: (r.number in tried, r.busy, r.asked), default=None)
+
+    def facts(self) -> dict[str, Any]:
+        """What a replica says of itself, and where each of them is."""
+        known = [each.facts for each in self.replicas if each.facts]
+        shared = {name: said for name, said in known[0].items() if name != "engine_pid"}
+        if "capabilities" in shared:
+            can = [name for name in shared["capabilities"] if name not in NOT_FORWARDED]
+            shared["capabilities"] = can
+        named = ("endpoint", "pid", "engine_pid")
+        replicas = [{name: each[name] for name in named if name in each} for each in known]
+        return {**shared, "replicas": replicas}
+
+    async def stop(self) -> None:
+        """All replicas are gone when this returns."""
+        for task in self._keepers:
+            task.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for replica in self.replicas:
+            replica.signal(signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while any(each.status() is None for each in self.replicas) and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_SECONDS)
+        for replica in self.replicas:
+            replica.signal(signal.SIGKILL)
+        while any(each.status() is None for each in self.replicas):
+            await asyncio.sleep(POLL_SECONDS)
