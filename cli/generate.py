@@ -3,7 +3,7 @@ from typing import Annotated
 import typer
 
 from qvl import client, stage
-from qvl.client import presets, samples
+from qvl.client import form, presets, samples
 from qvl.client.cache import kept
 from qvl.errors import UserError
 from qvl.io import images
@@ -67,6 +67,18 @@ def command(
     logprobs: Annotated[
         bool, typer.Option("--logprobs", help="Keep the log-probability of each answer's tokens")
     ] = False,
+    top_logprobs: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="With --logprobs: the likeliest tokens beside each"),
+    ] = None,
+    json_schema: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|JSON", help="Answers are JSON of this schema, no thought first"),
+    ] = None,
+    regex: Annotated[
+        str | None,
+        typer.Option(metavar="RE", help="Answers match this expression from end to end"),
+    ] = None,
     concurrency: Concurrency = client.CONCURRENCY,
     retries: Retries = client.RETRIES,
     timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
@@ -91,12 +103,16 @@ def command(
     instruct-small for 8B, 4B and 2B, thinking for the mixtures of experts, thinking-dense; all end
     answers at 32,768 tokens (AIME-25 and the like: --max-tokens 81920).
 
+    --json-schema and --regex are kept to token by token by qvl serve, vLLM and SGLang; at an
+    endpoint that does not know them, or passes them over, the command stops with status 2.
+
     What is in flight when --max-total-tokens is reached is still finished and kept; then the
     command stops with status 3, and --resume goes on.
 
     \b
     Examples:
         $ qvl serve twin --port 0 -- qvl generate -n 2 --max-tokens 4 test.jsonl.zst | zstdcat
+        $ qvl generate --regex 'yes|no' test.jsonl.zst -o judged.jsonl.zst
         $ qvl generate -n 4 --preset instruct --max-tokens 8 test.jsonl.zst -o sampled.jsonl.zst
     """
     given = {
@@ -120,7 +136,14 @@ def command(
         max_total_tokens=max_total_tokens,
         token_ids=token_ids,
         logprobs=logprobs,
+        top_logprobs=top_logprobs,
+        form=form.read(json_schema, regex),
     )
+    if asking.form:
+        from qvl.engines import probe  # its imports are slow
+
+        for each in endpoint or ():
+            probe.check_parameter(each, asking.form.flag, tuple(asking.form.fields()))
     with (
         kept(cache, output, resume=resume) as answers,
         client.Client(
@@ -146,7 +169,9 @@ def command(
             journal=True,
             seed=seed,
             config={"model": asked.model, "sampling": sampling, "num_samples": num_samples}
-            | {"thinking": thinking, "token_ids": token_ids, "logprobs": logprobs},
+            | {"thinking": thinking, "token_ids": token_ids, "logprobs": logprobs}
+            | ({"top_logprobs": top_logprobs} if top_logprobs is not None else {})
+            | ({"form": asking.form.fields()} if asking.form else {}),
             conserves=True,
         ) as run,
     ):

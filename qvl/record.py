@@ -29,6 +29,7 @@ class Response(TypedDict, total=False):
     prompt_token_ids: list[int]
     token_ids: list[int]
     logprobs: list[float]
+    top_logprobs: list[list[list]]
     reward: float | None
     rewards: dict[str, float]
     verdict: dict[str, Any]

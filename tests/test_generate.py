@@ -1,6 +1,7 @@
 """`qvl generate` through a shell, against servers that misbehave and the local engine."""
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -236,3 +237,69 @@ def test_an_endpoint_without_token_ids_is_told_in_one_line(run):
         done = run(f"qvl generate {words} in.jsonl", [record(1)])
     assert done.returncode == 2
     assert "2 token ids and 1 log-probabilities" in done.stderr
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"score": {"type": "integer", "minimum": 1, "maximum": 5}},
+    "required": ["score"],
+    "additionalProperties": False,
+}
+
+
+def test_answers_of_a_form_by_the_local_engine(run, tmp_path, served):
+    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
+    words = f"-n 4 --max-tokens 20 --logprobs --top-logprobs 2 --endpoint {served.url} in.jsonl"
+    done = run(f"qvl generate --json-schema schema.json {words} -o a.zst", [record(1), record(2)])
+    assert done.returncode == 0, done.stderr
+    done = run(f"qvl generate --regex '[ab]{{3}}|no' {words} -o b.zst && qvl check b.zst")
+    assert done.returncode == 0, done.stderr
+    for each in read(tmp_path, "a.zst"):
+        for response in each["responses"]:
+            assert json.loads(response["content"])["score"] in range(1, 6)
+    for each in read(tmp_path, "b.zst"):
+        for response in each["responses"]:
+            assert re.fullmatch("[ab]{3}|no", response["content"])
+            assert response["finish_reason"] == "stop"
+            for place in response["top_logprobs"]:
+                assert [type(x) for pair in place for x in pair] == [str, float] * 2
+                assert place[0][1] >= place[1][1]
+            assert len(response["top_logprobs"]) == len(response["logprobs"])
+
+
+def test_an_endpoint_that_passes_a_form_over_or_refuses_it_is_told_in_one_line(run):
+    with FakeEndpoint(echo) as fake:
+        for form, sent in (("--regex 'yes|no'", "regex"), ("""--json-schema '{"a": 1}'""", "resp")):
+            done = run(f"qvl generate {form} --endpoint {fake.url} in.jsonl", [record(1)])
+            assert done.returncode == 2
+            assert f"{form.split()[0]}: the endpoint does not keep to it" in done.stderr
+            assert done.stderr.count("\n") == 1
+            assert any(name.startswith(sent) for name in fake.requests[-1][1])
+
+    def refuse(body, attempt):
+        return 400, {}, {"error": {"message": "Unrecognized request argument: regex"}}
+
+    with FakeEndpoint(refuse) as fake:
+        done = run(f"qvl generate --regex a --endpoint {fake.url} in.jsonl")
+        assert done.returncode == 2
+        assert "Unrecognized request argument: regex" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--regex '(a'", "--regex (a: missing )"),
+        ("--regex a --json-schema '{}'", "an answer has one form"),
+        ("--json-schema '{'", "--json-schema: not JSON"),
+        ("--json-schema absent.json", "--json-schema absent.json: No such file"),
+        ("--json-schema in.jsonl", "not JSON"),
+        ("--top-logprobs 2", "goes with --logprobs"),
+    ],
+)
+def test_a_form_that_is_none_is_told_before_anybody_is_asked(run, words, said):
+    done = run(
+        f"qvl generate {words} --endpoint http://127.0.0.1:9 in.jsonl", [record(1), record(2)]
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import qvl.record
 from qvl.client.client import Client, check_spent
 from qvl.client.endpoint import Refused
+from qvl.client.form import Form
 from qvl.client.media import responses
 from qvl.errors import UserError
 from qvl.stage import Drop
@@ -37,12 +38,18 @@ class Asking:
     """keep the tokens of prompt and answer by number"""
     logprobs: bool = False
     """keep the log-probability of each token of the answer"""
+    top_logprobs: int | None = None
+    """keep so many of the likeliest tokens at each place of the answer, with logprobs"""
+    form: Form | None = None
+    """of the answer"""
 
     def __post_init__(self) -> None:
         if self.num_samples > 1 and self.sampling.get("temperature") == 0:
             raise UserError(
                 f"--num-samples {self.num_samples} at --temperature 0 are all the same answer"
             )
+        if self.top_logprobs is not None and not self.logprobs:
+            raise UserError(f"--top-logprobs {self.top_logprobs} goes with --logprobs")
 
 
 def problem(record: dict) -> Drop | None:
@@ -74,6 +81,8 @@ class Draw:
             answer = future.result()
             several = responses(answer, sampling, thinking=self.asking.thinking)
             for choice, response in zip(answer["choices"], several, strict=True):
+                if self.asking.form:
+                    self.asking.form.check(response["content"], response["finish_reason"])
                 found.append(response | kept_tokens(answer, choice, self.asking))
         return found
 
@@ -97,12 +106,21 @@ def kept_tokens(answer: dict, choice: dict, asking: Asking) -> dict[str, list]:
         if not isinstance(content, list):
             raise UserError("--logprobs: the endpoint gives none")
         kept["logprobs"] = [each["logprob"] for each in content]
+        if asking.top_logprobs is not None:
+            kept["top_logprobs"] = [_likeliest(each) for each in content]
         if asking.token_ids and len(kept["logprobs"]) != len(kept["token_ids"]):
             raise UserError(
                 f"the endpoint gives {len(kept['token_ids'])} token ids "
                 f"and {len(kept['logprobs'])} log-probabilities of one answer"
             )
     return kept
+
+
+def _likeliest(place: dict) -> list[list]:
+    """[[token, log-probability], ...] at one place, as the endpoint orders them."""
+    if not isinstance(place.get("top_logprobs"), list):
+        raise UserError("--top-logprobs: the endpoint gives none")
+    return [[each["token"], each["logprob"]] for each in place["top_logprobs"]]
 
 
 def begin(record: dict, client: Client, asking: Asking, first: int = 0) -> Draw:
@@ -118,6 +136,8 @@ def begin(record: dict, client: Client, asking: Asking, first: int = 0) -> Draw:
     kept = {
         "return_token_ids": asking.token_ids or None,  # local, vLLM and SGLang take the same name
         "logprobs": asking.logprobs or None,
+        "top_logprobs": asking.top_logprobs,
+        **(asking.form.fields() if asking.form else {}),
     }
     messages = record["messages"]
     futures = [client.submit(messages, tools=tools, **kept, **each) for each in samplings]

@@ -12,7 +12,15 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    TCPConnector,
+    web,
+)
 from yarl import URL
 
 from qvl.engines import serving
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
     from qvl.engines.replicas import Fleet, Replica
 
 MAX_BODY = 1 << 28  # bytes, as the local engine takes
-TRIES = 3  # of one request: one that kills whoever gets it must not kill all
+TRIES = 4  # of one request: one that kills whoever gets it must not do so for ever
 CONNECT_SECONDS = 10.0
 WAIT_SECONDS = 300.0  # for a replica to come back, where all are gone
 WAIT_STEP_SECONDS = 0.05
@@ -71,7 +79,7 @@ class Front:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/health":
-            up = self.fleet.pick(set()) is not None
+            up = self.fleet.pick(()) is not None
             return web.Response(text="ok\n") if up else _error(503, "no replica is up")
         if not serving.holds_key(request.headers.get("Authorization", ""), self.key):
             return _error(401, "the key is missing or wrong", "authentication_error")
@@ -79,21 +87,23 @@ class Front:
         if not may_be_asked_from_afar(asked.path) or asked.path in OF_ONE_REPLICA:
             return _error(403, f"{asked.path}: ask each replica itself", "invalid_request_error")
         body = await request.read()
-        tried: set[int] = set()
-        for attempt in range(TRIES):
-            replica = await self._wait_for_replica(tried)
+        tried: list[int] = []
+        deadline = time.monotonic() + WAIT_SECONDS
+        while len(tried) < TRIES:
+            replica = await self._wait_for_replica(tried, deadline)
             if replica is None:
                 break
-            tried.add(replica.number)
             try:
                 return await self._ask(replica, request, asked, body)
+            except ClientConnectorError:  # it is ending, and was not even asked
+                await asyncio.sleep(WAIT_STEP_SECONDS)
             except _TryAnother as failed:
-                if failed.answer and (attempt + 1 == TRIES or self._ending):
+                tried.append(replica.number)
+                if failed.answer and (len(tried) == TRIES or self._ending):
                     return failed.answer
         return _error(503, "the server is stopping" if self._ending else "no replica answers")
 
-    async def _wait_for_replica(self, tried: set[int]) -> "Replica | None":
-        deadline = time.monotonic() + WAIT_SECONDS
+    async def _wait_for_replica(self, tried: list[int], deadline: float) -> "Replica | None":
         while not self._ending and time.monotonic() < deadline:
             replica = self.fleet.pick(tried)
             if replica:
@@ -118,6 +128,8 @@ class Front:
                 if answer.content_type == "text/event-stream":
                     return await _stream(request, answer)
                 content = await answer.read()
+        except ClientConnectorError:
+            raise
         except (ClientError, TimeoutError):
             raise _TryAnother(None) from None
         finally:

@@ -3,13 +3,13 @@
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import orjson
 
-from qvl.errors import EndpointError
+from qvl.errors import EndpointError, UserError
 
 ROUTES = {  # what a client may want -> any of these routes gives it
     "chat": ("/v1/chat/completions",),
@@ -51,6 +51,22 @@ def probe(
         "weight_version": _weight_version(base, paths, ask),
         "capabilities": capabilities or ["chat"],
     }
+
+
+def check_parameter(
+    endpoint: str, flag: str, names: Sequence[str], timeout: float = TIMEOUT_SECONDS
+) -> None:
+    """UserError where a server says what its chats take, and none of `names` is in it.
+
+    One that says nothing, or does not answer, is left to be asked.
+    """
+    key = os.environ.get("QVL_API_KEY") or os.environ.get("OPENAI_API_KEY")
+    base = endpoint.rstrip("/").removesuffix("/v1")
+    said = _get(base + "/openapi.json", timeout=timeout, key=key, needed=False)
+    for word in ("components", "schemas", "ChatCompletionRequest", "properties"):
+        said = said.get(word) if isinstance(said, dict) else None
+    if isinstance(said, dict) and not any(name in said for name in names):
+        raise UserError(f"{flag}: {base} takes no {' or '.join(names)}")
 
 
 def _backend(paths: dict, models: list[dict]) -> str | None:

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +235,7 @@ class Fleet:
             self.tell(f"{why}; it starts again in {wait:.0f} s")
             await asyncio.sleep(wait)
 
-    def pick(self, tried: set[int]) -> Replica | None:
+    def pick(self, tried: Collection[int]) -> Replica | None:
         """The one to ask next: not tried yet if possible, then idle, then asked least."""
         up = [each for each in self.replicas if each.up]
         return min(up, key=lambda r: (r.number in tried, r.busy, r.asked), default=None)

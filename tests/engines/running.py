@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -72,6 +73,30 @@ class Running:
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             return error.code
+
+
+def answers_of_a_form(server: Running, folder: Path) -> None:
+    """What `qvl generate` gets from a server that is held to a form, and from none in silence."""
+    schema = '{"type":"object","properties":{"ok":{"type":"boolean"}},"required":["ok"]}'
+    record = {"id": "a", "messages": [{"role": "user", "content": "hi"}]}
+    (folder / "in.jsonl").write_text(json.dumps(record) + "\n")
+    forms = (
+        (f"--json-schema={schema}", r'\{"ok": ?(true|false)\}'),
+        ("--regex=[ab]{3}", "[ab]{3}"),
+    )
+    for form, pattern in forms:
+        words = ["-n", "4", "--max-tokens", "30", "--logprobs", "--top-logprobs", "2", form]
+        done = subprocess.run(
+            [BIN / "qvl", "generate", *words, "--endpoint", server.url, "in.jsonl", "--plain"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "QVL_API_KEY": KEY},
+        )
+        assert done.returncode == 0, done.stderr
+        for response in json.loads(done.stdout)["responses"]:
+            assert re.fullmatch(pattern, response["content"]), response
+            assert {len(place) for place in response["top_logprobs"]} <= {2, 3}
 
 
 def own_address() -> str:

@@ -27,7 +27,7 @@ def examples(command_module):
 
 def test_the_examples_run(command_module, folder):
     lines = examples(command_module)
-    assert len(lines) == 7
+    assert len(lines) == 8
     for line in lines:
         if line.startswith("qvl generate"):  # it stands for any endpoint: QVL_ENDPOINT of a server
             line = f"qvl serve twin --port 0 -- {line}"

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -204,6 +205,50 @@ def test_a_presence_penalty_keeps_an_answer_from_repeating_itself(served):
     assert len(set(varied)) > len(set(plain))
 
 
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "score": {"type": "integer", "minimum": 1, "maximum": 5},
+        "ok": {"enum": [True]},
+    },
+    "required": ["score", "ok"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "x", "schema": SCHEMA},
+            }
+        },
+        {"structured_outputs": {"json": SCHEMA}},
+        {"structured_outputs": {"regex": r"[a-c]{3}-[0-9]{1,4}"}},
+        {"regex": r"[a-c]{3}-[0-9]{1,4}"},
+    ],
+)
+def test_an_answer_has_the_form_that_was_asked_for_and_ends_with_it(served, form):
+    """Beside one that is free, and with the log-probs of the model itself."""
+    with ThreadPoolExecutor(2) as pool:
+        free = pool.submit(ask, served, "hi", max_tokens=20)
+        answer = ask(
+            served, "hi", temperature=1, seed=1, n=16, max_tokens=60, logprobs=True, **form
+        )
+        assert tokens(free.result()) == tokens(ask(served, "hi", max_tokens=20))
+    found = [choice["message"]["content"] for choice in answer["choices"]]
+    assert len(set(found)) > 1
+    for choice in answer["choices"]:
+        assert choice["finish_reason"] == "stop"
+        assert min(each["logprob"] for each in choice["logprobs"]["content"]) < -1
+    if "json" in str(form):
+        assert {json.loads(each)["score"] for each in found} <= {1, 2, 3, 4, 5}
+    else:
+        assert all(re.fullmatch(r"[a-c]{3}-[0-9]{1,4}", each) for each in found)
+
+
 def test_logprobs_are_the_model_s(served, twin):
     answer = ask(served, "l", max_tokens=6, logprobs=True, top_logprobs=3)
     model = load(twin)
@@ -247,7 +292,6 @@ def test_a_stream_says_what_a_whole_answer_says(served):
         ({"n": 1000}, "n:"),
         ({"stop": [""]}, "stop"),
         ({"top_logprobs": 3}, "logprobs: true"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"temprature": 1}, "temprature"),
         ({"messages": [{"role": "user", "content": "x " * 20_000}]}, "context length"),
         ({"messages": [{"role": "user", "content": "<|image_pad|>"}]}, "image_pad"),
@@ -256,6 +300,10 @@ def test_a_stream_says_what_a_whole_answer_says(served):
         ({"messages": [{"role": "user", "content": with_image("http://h/x.png")}]}, "remote"),
         ({"messages": [{"role": "user", "content": with_image("data:;base64,AA==")}]}, "image"),
         ({"messages": [{"role": "user", "content": [{"type": "video_url"}]}]}, "no videos"),
+        ({"regex": "(a"}, "unclosed group"),
+        ({"regex": "a", "structured_outputs": {"regex": "b"}}, "one form"),
+        ({"response_format": {"type": "xml"}}, "response_format"),
+        ({"structured_outputs": {"json": {"type": "nosuch"}}}, "nosuch"),
     ],
 )
 def test_a_bad_request_is_told_what_is_wrong(served, change, words):

@@ -11,6 +11,7 @@ from running import (
     TOLERANCE,
     Reference,
     Running,
+    answers_of_a_form,
     data_uri,
     difference,
     messages,
@@ -100,6 +101,10 @@ def test_seeds_count_and_samples_without_one_differ(server, reference):
     body = {"input_ids": short}
     body["sampling_params"] = {"max_new_tokens": 16, "temperature": 1, "n": 2, "sampling_seed": 3}
     assert [each["output_ids"] for each in server.post("/generate", body)] == seeds[:2]
+
+
+def test_answers_keep_to_a_form(server, tmp_path):
+    answers_of_a_form(server, tmp_path)
 
 
 def test_new_weights_are_those_of_the_other_folder_and_back(server, folder, reference):

@@ -11,6 +11,7 @@ from running import (
     TOLERANCE,
     Reference,
     Running,
+    answers_of_a_form,
     data_uri,
     difference,
     messages,
@@ -100,6 +101,10 @@ def test_a_seed_decides_the_sample_and_other_seeds_give_others(server, reference
     short, _ = reference.prompt(*CASES["text"])
     first = [ask(server, short, [], temperature=1, seed=seed)[0] for seed in (3, 4, 3)]
     assert first[0] == first[2] != first[1]
+
+
+def test_answers_keep_to_a_form(server, tmp_path):
+    answers_of_a_form(server, tmp_path)
 
 
 def test_new_weights_are_those_of_the_other_folder_and_back(server, folder, reference):

@@ -10,7 +10,9 @@ from typing import Any
 
 from qvl.engines.local.batch import Row
 from qvl.engines.local.checkpoint import Checkpoint
+from qvl.engines.local.grammar import read_form
 from qvl.engines.local.sampling import Sampling
+from qvl.errors import UserError
 
 MAX_TOP_LOGPROBS = 20  # as OpenAI
 MAX_CHOICES = 128
@@ -20,7 +22,6 @@ NEUTRAL = {  # parameters that are not built, and the value that asks for nothin
     "min_p": 0.0,
     "tool_choice": "auto",
     "parallel_tool_calls": True,
-    "response_format": {"type": "text"},
     "logit_bias": {},
     "ignore_eos": False,
     "skip_special_tokens": True,
@@ -44,6 +45,8 @@ class Order:
     top_logprobs: int | None
     stream: bool
     token_ids: bool
+    form: str | None
+    """of the answer, see grammar.py"""
 
 
 def read(body: Any) -> Order:
@@ -73,6 +76,10 @@ def read(body: Any) -> Order:
         frequency_penalty=_number(fields, "frequency_penalty", -2, 2, 0.0),
         seed=_seed(fields),
     )
+    try:
+        form = read_form(fields)
+    except (UserError, ValueError) as error:
+        raise BadRequest(str(error)) from None
     order = Order(
         messages=messages,
         tools=tools or None,
@@ -83,6 +90,7 @@ def read(body: Any) -> Order:
         top_logprobs=(top or 0) if wants_logprobs else None,
         stream=_flag(fields, "stream"),
         token_ids=_flag(fields, "return_token_ids"),
+        form=form,
     )
     for name, value in fields.items():
         if name not in PASSED_OVER and value != NEUTRAL.get(name, ...):

@@ -13,6 +13,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from qvl.engines.local.checkpoint import Checkpoint, Prompt
+from qvl.engines.local.grammar import Grammar
 from qvl.engines.local.sampling import Sampling, choose, penalise
 from qvl.engines.local.text import Text
 
@@ -32,11 +33,15 @@ class Row:
         top_logprobs: int | None,
         progress: Callable[["Row"], None] | None,
         finished: Callable[["Row"], None],
+        grammar: Grammar | None = None,
     ) -> None:
-        """text: given where pieces matter (a stream, stop strings). top_logprobs: None for none."""
+        """text: given where pieces matter (a stream, stop strings). top_logprobs: None for none.
+
+        grammar: what the answer may be, where it has a form.
+        """
         self.prompt, self.sampling, self.max_tokens = prompt, sampling, max_tokens
         self.text, self.top_logprobs = text, top_logprobs
-        self.progress, self.finished = progress, finished
+        self.progress, self.finished, self.grammar = progress, finished, grammar
         self.tokens: list[int] = []
         self.logprobs: list[tuple[float, list[tuple[int, float]]]] = []
         self.finish_reason: str | None = None
@@ -49,6 +54,8 @@ class Row:
     def take(self, token: int, ends: set[int]) -> None:
         """Add a token, and see whether the answer is finished."""
         self.tokens.append(token)
+        if self.grammar:
+            self.grammar.take(token)
         if self.text:
             self.text.add(token)
         if token in ends or (self.text and self.text.stopped):
@@ -152,6 +159,9 @@ class Batch:
             raise FloatingPointError("the model's logits are not finite")
         raw = logits.log_softmax(-1) if any(r.top_logprobs is not None for r in rows) else None
         logits[:, self.checkpoint.banned] = -torch.inf
+        for i, row in enumerate(rows):
+            if row.grammar and not row.over:
+                logits[i, row.grammar.banned().to(self.device)] = -torch.inf
         settings = [row.sampling for row in rows]
         logits = penalise(logits, settings, [row.tokens for row in rows])
         tokens = choose(logits, settings, [len(row.tokens) for row in rows]).tolist()

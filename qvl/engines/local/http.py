@@ -20,6 +20,7 @@ from qvl.engines.local import api
 from qvl.engines.local.batch import Row
 from qvl.engines.local.checkpoint import Checkpoint, Prompt
 from qvl.engines.local.engine import Engine, EngineFailed
+from qvl.engines.local.grammar import Grammars
 from qvl.engines.local.sampling import derive
 from qvl.engines.local.text import Text
 from qvl.errors import UserError
@@ -62,6 +63,8 @@ class Server:
                 f"the checkpoint ends at {checkpoint.max_positions}"
             )
         self.engine = Engine(checkpoint, options.max_batch, self._row_failed)
+        vocabulary = checkpoint.model.config.text_config.vocab_size
+        self.grammars = Grammars(checkpoint.tokenizer, vocabulary, checkpoint.ends)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="prompts")
         self._pending: dict[Row, asyncio.Future[Row]] = {}
 
@@ -136,6 +139,8 @@ class Server:
         import jinja2
 
         try:
+            if order.form is not None:
+                self.grammars.check(order.form)
             return self.checkpoint.prompt(order.messages, order.tools, self._image)
         except UserError as error:
             raise api.BadRequest(str(error)) from None
@@ -182,6 +187,7 @@ class Server:
             order.top_logprobs,
             progress,
             self._row_finished,
+            self.grammars.follow(order.form) if order.form is not None else None,
         )
 
     async def _decode(self, rows: list[Row]) -> None:
