@@ -59,13 +59,17 @@ def text(message: Any) -> str:
 
 
 def media(record: Any, kind: str) -> Iterator[str]:
-    """The references of all parts of `kind` ("image" or "video"), in the order they are seen."""
+    """The references of all parts of `kind` ("image" or "video"), in the order they are seen.
+
+    A video that is given as frames gives each of them.
+    """
     for message in record.get("messages", []):
         content = message.get("content")
         if isinstance(content, list):
             for part in content:
                 if part.get("type") == kind:
-                    yield part[kind]
+                    found = part[kind]
+                    yield from [found] if isinstance(found, str) else found
 
 
 def images(record: Any) -> list[str]:
@@ -175,7 +179,11 @@ def _part_problems(part: Any, where: str) -> Iterator[str]:
         return
     kind = part.get("type")
     if kind == "text" or kind in MEDIA:
-        if not isinstance(part.get(kind), str):
+        found = part.get(kind)
+        if kind == "video" and isinstance(found, list):
+            if not found or not all(isinstance(each, str) for each in found):
+                yield f"{where}.video: expected a string, or a list of frames that is not empty"
+        elif not isinstance(found, str):
             yield f"{where}.{kind}: expected a string"
     else:
         yield f"{where}.type: {kind!r} is none of text, image, video"

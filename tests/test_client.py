@@ -15,7 +15,7 @@ from fake_endpoint import FakeEndpoint, completion, question
 
 from qvl.client import Client, Request
 from qvl.client.endpoint import Refused, backoff, parse
-from qvl.client.media import media_type, responses
+from qvl.client.media import media_type, responses, to_openai
 from qvl.errors import EndpointError, UserError
 
 QUICK: Any = {"first_backoff_seconds": 0.01}
@@ -195,6 +195,24 @@ def test_an_image_goes_as_a_data_uri_typed_by_its_bytes(tmp_path):
     assert body["temperature"] == 0.0
     assert "top_p" not in body
     assert parts[0] == {"type": "image", "image": "photo.jpg"}
+
+
+def test_a_video_goes_as_a_file_or_as_its_frames(tmp_path):
+    (tmp_path / "clip").mkdir()
+    for name in ("b.png", "a.png"):
+        (tmp_path / "clip" / name).write_bytes(b"\x89PNG\r\n\x1a\n" + name.encode())
+    (tmp_path / "x.mp4").write_bytes(b"\0\0\0 ftypisom")
+    frames = [
+        base64.b64encode(b"\x89PNG\r\n\x1a\n" + each).decode() for each in (b"a.png", b"b.png")
+    ]
+    for reference, uri in (
+        ("x.mp4", "data:video/mp4;base64,AAAAIGZ0eXBpc29t"),
+        ("clip", "data:video/jpeg;base64," + ",".join(frames)),
+        (["clip/b.png", "clip/a.png"], "data:video/jpeg;base64," + ",".join(frames[::-1])),
+    ):
+        parts = [{"type": "video", "video": reference}]
+        (message,) = to_openai([{"role": "user", "content": parts}], tmp_path)
+        assert message["content"] == [{"type": "video_url", "video_url": {"url": uri}}]
 
 
 @pytest.mark.parametrize("reference", ["../out.png", "absent.png", "http://127.0.0.1/x.png", "t"])

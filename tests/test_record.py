@@ -30,6 +30,13 @@ def test_text_images_question_and_final_turn():
     assert record.final({"messages": GOOD["messages"][:2]}) is None
 
 
+def test_a_video_may_be_a_list_of_frames():
+    parts = [{"type": "video", "video": ["a", "b"]}, {"type": "video", "video": "c"}]
+    given = with_message(role="user", content=parts)
+    assert record.check(given) is None
+    assert record.videos(given) == ["a", "b", "c"]
+
+
 def with_message(**message):
     return {"id": "a", "messages": [message]}
 
@@ -47,6 +54,8 @@ def with_message(**message):
         (with_message(role="user", content=7), "messages[0].content: expected"),
         (with_message(role="user", content=[{"type": "audio"}]), "messages[0].content[0].type"),
         (with_message(role="user", content=[{"type": "image"}]), "messages[0].content[0].image"),
+        (with_message(role="user", content=[{"type": "video", "video": []}]), "].video: expected"),
+        (with_message(role="user", content=[{"type": "video", "video": [1]}]), "].video: expected"),
         (with_message(role="user", content=["x"]), "messages[0].content[0]: expected an object"),
         (with_message(role="user", content="x", reasoning_content="y"), "reasoning_content"),
         ({**GOOD, "task": 1}, "task: "),

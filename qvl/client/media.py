@@ -1,11 +1,12 @@
 """Between a record's messages and an OpenAI endpoint's: media become data: URIs, choices responses."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from qvl.errors import UserError
-from qvl.io import images
+from qvl.io import images, video
 
 SIGNATURES = (  # where, what stands there, and the type that it tells
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -45,10 +46,23 @@ def _part(part: dict, root: Path, allow_remote: bool) -> dict:
     kind = part.get("type")
     if kind not in ("image", "video"):
         return part
-    return {
-        "type": f"{kind}_url",
-        f"{kind}_url": {"url": data_uri(part[kind], root, allow_remote=allow_remote)},
-    }
+    reference = part[kind]
+    if kind == "video" and isinstance(reference, str):
+        reference = video.frames_of_folder(reference, root) or reference
+    if isinstance(reference, str):
+        uri = data_uri(reference, root, allow_remote=allow_remote)
+    else:
+        uri = frames_uri(reference, root, allow_remote=allow_remote)
+    return {"type": f"{kind}_url", f"{kind}_url": {"url": uri}}
+
+
+def frames_uri(references: Sequence[str], root: Path, *, allow_remote: bool = False) -> str:
+    """The frames of a video as one data: URI, as vLLM and the local engine take them.
+
+    They are taken as 2 a second; of vLLM that is `qvl serve`'s doing, which tells it so.
+    """
+    contents = [images.read(each, root, allow_remote=allow_remote) for each in references]
+    return video.FRAMES_URI + ",".join(base64.b64encode(each).decode() for each in contents)
 
 
 def data_uri(reference: str, root: Path, *, allow_remote: bool = False) -> str:

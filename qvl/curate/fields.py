@@ -66,12 +66,18 @@ def prompt(record: dict) -> str:
 
 
 def media(record: dict) -> Iterator[tuple[str, str]]:
-    """(kind, reference) of each image and video, in the order they are seen."""
+    """(kind, reference) of each image and video, in the order they are seen.
+
+    The reference of a video that is given as frames is all of them, a line each.
+    """
     for message in turns(record):
         for part in _parts(message.get("content")):
             kind = part.get("type")
-            if kind in MEDIA and isinstance(part.get(kind), str):
-                yield kind, part[kind]
+            found = part.get(kind)
+            if kind == "video" and isinstance(found, list):
+                found = "\n".join(map(str, found))
+            if kind in MEDIA and isinstance(found, str):
+                yield kind, found
 
 
 def images(record: dict) -> list[str]:

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 import torch
+import videos
+
+from qvl.io import video, video_patches
 
 WORDS = ["hi", "what is this", "a rather longer question, to be padded against", "7+8=", "z" * 60]
 
@@ -52,6 +55,10 @@ def with_image(reference, words="what?"):
         {"type": "image_url", "image_url": {"url": reference}},
         {"type": "text", "text": words},
     ]
+
+
+def with_video(reference, words="what?"):
+    return [{"type": "video", "video": reference}, {"type": "text", "text": words}]
 
 
 def load(folder) -> Any:
@@ -111,6 +118,59 @@ def test_greedy_answers_about_images_equal_transformers_generate(served, referen
     answer = ask(served, both, max_tokens=24)
     assert tokens(answer) == [reference("and?", [wide, small])]
     assert answer["usage"]["prompt_tokens"] == len(answer["prompt_token_ids"])
+
+
+def test_greedy_answers_about_videos_equal_transformers_generate(served, twin, media):
+    """Beside an image, and with a text that comes first: whose prompt is whose shows in the ids."""
+    from PIL import Image
+    from transformers import AutoImageProcessor, AutoTokenizer
+
+    videos.write(media / "a.mp4", 30)
+    for i in range(3):
+        Image.fromarray(videos.frame(i, 64, 96, seed=1)).save(media / f"frame{i}.png")
+    frames = [f"frame{i}.png" for i in range(3)]
+    rules = video_patches.load_rules(twin)
+    clips = [video.read(each, media) for each in ("a.mp4", frames)]
+    cut = [rules.patches(clip) for clip in clips]
+    marks = [rules.marks(clip, grid) for clip, (_, grid) in zip(clips, cut, strict=True)]
+    look = "<|vision_start|>{}<|vision_end|>".format
+    image = look("<|image_pad|>" * 8)
+    turn = f"<|im_start|>user\n{look(marks[0])}{image}{look(marks[1])}what?<|im_end|>\n"
+    ids = AutoTokenizer.from_pretrained(twin)(turn + "<|im_start|>assistant\n")["input_ids"]
+    picture = AutoImageProcessor.from_pretrained(twin, backend="pil")(
+        [Image.open(media / "wide.png")], return_tensors="pt"
+    )
+    model, tokens_in = load(twin), torch.tensor([ids])
+    kinds = (tokens_in == model.config.image_token_id).long()
+    kinds += 2 * (tokens_in == model.config.video_token_id).long()
+    out = model.generate(
+        input_ids=tokens_in,
+        attention_mask=torch.ones_like(tokens_in),
+        mm_token_type_ids=kinds,
+        **picture,
+        pixel_values_videos=torch.cat([torch.from_numpy(patches) for patches, _ in cut]),
+        video_grid_thw=torch.tensor([grid for _, grid in cut]),
+        do_sample=False,
+        max_new_tokens=12,
+        suppress_tokens=[model.config.image_token_id, model.config.video_token_id],
+    )[0, len(ids) :].tolist()
+    content = [
+        {"type": "video_url", "video_url": {"url": "a.mp4"}},
+        {"type": "image", "image": "wide.png"},
+        *with_video(frames),
+    ]
+    with ThreadPoolExecutor(3) as pool:
+        others = [
+            pool.submit(ask, served, each, max_tokens=12)
+            for each in ("hi", with_image("small.png"), with_video("a.mp4"))
+        ]
+        answer = ask(served, content, max_tokens=12)
+    assert answer["prompt_token_ids"] == ids
+    assert tokens(answer) == [out]
+    for each, alone in zip(
+        others, ("hi", with_image("small.png"), with_video("a.mp4")), strict=True
+    ):
+        assert tokens(each.result()) == tokens(ask(served, alone, max_tokens=12))
 
 
 def test_requests_together_get_what_they_get_alone(served, media):
@@ -299,7 +359,10 @@ def test_a_stream_says_what_a_whole_answer_says(served):
         ({"messages": [{"role": "user", "content": with_image("absent.png")}]}, "absent.png"),
         ({"messages": [{"role": "user", "content": with_image("http://h/x.png")}]}, "remote"),
         ({"messages": [{"role": "user", "content": with_image("data:;base64,AA==")}]}, "image"),
-        ({"messages": [{"role": "user", "content": [{"type": "video_url"}]}]}, "no videos"),
+        ({"messages": [{"role": "user", "content": [{"type": "video_url"}]}]}, "video_url"),
+        ({"messages": [{"role": "user", "content": with_video(["x.png", "../y.png"])}]}, "x.png"),
+        ({"messages": [{"role": "user", "content": with_video("data:;base64,AA==")}]}, "video"),
+        ({"messages": [{"role": "user", "content": "<|video_pad|>"}]}, "video_pad"),
         ({"regex": "(a"}, "unclosed group"),
         ({"regex": "a", "structured_outputs": {"regex": "b"}}, "one form"),
         ({"response_format": {"type": "xml"}}, "response_format"),

@@ -1,10 +1,17 @@
 """A real vLLM on the CPU, started by `qvl serve`: numbers, routes, guards, and how it ends."""
 
+import json
 import os
 import signal
+import subprocess
 import time
+import urllib.request
+from itertools import takewhile
 
+import numpy as np
 import pytest
+import videos
+from PIL import Image
 from running import (
     CASES,
     KEY,
@@ -17,8 +24,12 @@ from running import (
     messages,
     own_address,
 )
+from served import Served
+from transformers import AutoTokenizer
 
+from qvl.client import media
 from qvl.engines import environments
+from qvl.io import video, video_patches
 from qvl.tiny import model
 
 pytestmark = pytest.mark.engines
@@ -101,6 +112,89 @@ def test_a_seed_decides_the_sample_and_other_seeds_give_others(server, reference
     short, _ = reference.prompt(*CASES["text"])
     first = [ask(server, short, [], temperature=1, seed=seed)[0] for seed in (3, 4, 3)]
     assert first[0] == first[2] != first[1]
+
+
+def test_a_video_has_the_prompt_and_the_log_probs_of_the_local_engine(server, folder, tmp_path):
+    """Given as frames, and as a file of which each engine chooses the same frames."""
+    videos.write(tmp_path / "a.mp4", 30)
+    for i in range(6):
+        Image.fromarray(videos.frame(i, 100, 70, seed=i)).save(tmp_path / f"{i}.png")
+    local = Served(folder / "twin", "--port", 0, "--media-root", tmp_path, QVL_API_KEY=KEY)
+    try:
+        for reference in ([f"{i}.png" for i in range(6)], "a.mp4"):
+            parts = [{"type": "video", "video": reference}, {"type": "text", "text": "What?"}]
+            sent = media.to_openai([{"role": "user", "content": parts}], tmp_path)
+            body = {"model": "twin", "messages": sent, "temperature": 0, "max_tokens": 8}
+            body |= {"logprobs": True, "return_token_ids": True}
+            theirs = server.post("/v1/chat/completions", body)
+            request = urllib.request.Request(
+                local.url + "/v1/chat/completions",
+                json.dumps(body).encode(),
+                {"Authorization": f"Bearer {KEY}"},
+            )
+            ours = json.loads(urllib.request.urlopen(request).read())
+            assert theirs["prompt_token_ids"] == ours["prompt_token_ids"]
+            places = [
+                [
+                    (id, place["logprob"])
+                    for id, place in zip(
+                        choice["token_ids"], choice["logprobs"]["content"], strict=True
+                    )
+                ]
+                for choice in (theirs["choices"][0], ours["choices"][0])
+            ]
+            # The local engine never says an id beyond the tokenizer: until vLLM does.
+            alike = list(
+                takewhile(lambda pair: pair[0][0] == pair[1][0], zip(*places, strict=True))
+            )
+            assert alike
+            assert all(abs(one[1] - other[1]) <= TOLERANCE for one, other in alike)
+    finally:
+        local.stop()
+
+
+PROCESSOR = """
+import sys, numpy, torch
+from transformers import AutoProcessor
+processor = AutoProcessor.from_pretrained(sys.argv[1])
+for name in sys.argv[2:]:
+    given = numpy.load(name)
+    metadata = {"fps": 10.0, "frames_indices": given["indices"].tolist(), "total_num_frames": 30}
+    out = processor(
+        text=["<|vision_start|><|video_pad|><|vision_end|>"],
+        videos=[torch.from_numpy(given["frames"]).permute(0, 3, 1, 2)],
+        do_sample_frames=False,
+        video_metadata=[metadata],
+        return_tensors="pt",
+    )
+    found = {key: out[key][0] for key in ("input_ids", "video_grid_thw")}
+    numpy.savez(name, **given, patches=out["pixel_values_videos"], **found)
+"""
+
+
+def test_the_patches_and_marks_of_a_video_are_those_of_transformers_own_processor(twin, tmp_path):
+    """Which needs torchvision: it runs in vLLM's environment."""
+    tokenizer = AutoTokenizer.from_pretrained(twin)
+    rules = video_patches.load_rules(twin)
+    clips = {}
+    for number, (count, width, height) in enumerate([(4, 96, 64), (5, 100, 70), (6, 20, 300)]):
+        frames = np.stack([videos.frame(i, width, height, seed=i) for i in range(count)])
+        path = tmp_path / f"{number}.npz"
+        clips[path] = video.Clip(frames, [0, 6, 12, 17, 23, 29][:count], 10.0)
+        np.savez(path, frames=frames, indices=clips[path].indices)
+    environment = environments.find("vllm")
+    subprocess.run(
+        [str(each) for each in (environment.python, "-c", PROCESSOR, twin, *clips)],
+        env={"PYTHONPATH": str(environments.INJECT), "HF_HUB_OFFLINE": "1"},
+        check=True,
+    )
+    for path, clip in clips.items():
+        theirs = np.load(path)
+        found, grid = rules.patches(clip)
+        assert grid == tuple(theirs["video_grid_thw"])
+        assert (found == theirs["patches"]).all()
+        marks = f"<|vision_start|>{rules.marks(clip, grid)}<|vision_end|>"
+        assert tokenizer(marks)["input_ids"] == theirs["input_ids"].tolist()
 
 
 def test_answers_keep_to_a_form(server, tmp_path):

@@ -128,8 +128,13 @@ def _part(part: Any, where: str) -> dict:
         if isinstance(reference, str):
             return {"type": "image", "image": reference}
     if kind in ("video", "video_url"):
-        raise BadRequest(f"{where}: the local engine takes no videos")
-    raise BadRequest(f"{where}: expected parts of type text, image_url or image")
+        reference = part.get(kind)
+        if isinstance(reference, dict):
+            reference = reference.get("url")
+        frames = reference if isinstance(reference, list) and kind == "video" else [reference]
+        if frames and all(isinstance(each, str) for each in frames):
+            return {"type": "video", "video": reference}
+    raise BadRequest(f"{where}: expected parts of type text, image_url or video_url")
 
 
 def _number(fields: dict, name: str, low: float, high: float | None, default: float) -> float:

@@ -134,12 +134,17 @@ class Batch:
             positions[:, i, starts[i] :] = prompt.positions
         left = torch.tensor(starts, device=self.device)
         mask = (torch.arange(width, device=self.device) >= left[:, None]).long()
+        seen = {
+            "pixel_values": [prompt.pixels for prompt in prompts],
+            "image_grid_thw": [prompt.grids for prompt in prompts],
+            "pixel_values_videos": [prompt.video_pixels for prompt in prompts],
+            "video_grid_thw": [prompt.video_grids for prompt in prompts],
+        }
         vision: dict[str, Any] = {}
-        pixels = [prompt.pixels for prompt in prompts if prompt.pixels is not None]
-        grids = [prompt.grids for prompt in prompts if prompt.grids is not None]
-        if pixels:
-            vision["pixel_values"] = torch.cat(pixels).to(self.device)
-            vision["image_grid_thw"] = torch.cat(grids).to(self.device)
+        for name, tensors in seen.items():
+            given = [tensor for tensor in tensors if tensor is not None]
+            if given:
+                vision[name] = torch.cat(given).to(self.device)
         layers = self.checkpoint.model.config.text_config.num_hidden_layers
         cache = Cache(layers=[GrowingLayer() for _ in range(layers)])
         out = self.checkpoint.model(

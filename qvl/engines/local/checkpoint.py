@@ -15,6 +15,7 @@ import torch
 import transformers
 
 from qvl.errors import UserError
+from qvl.io import video, video_patches
 
 MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
 NEVER_SAMPLED = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
@@ -29,6 +30,8 @@ class Prompt:
     next_position: int  # of the first token of the answer
     pixels: torch.Tensor | None  # (patches, 3 * 2 * 16 * 16)
     grids: torch.Tensor | None  # (images, 3) in patches
+    video_pixels: torch.Tensor | None  # as those of images
+    video_grids: torch.Tensor | None
     key: bytes  # equal for equal prompts, so that their prefill is shared
 
 
@@ -62,33 +65,76 @@ class Checkpoint:
         return self.tokenizer.backend_tokenizer.decode(ids, skip_special_tokens=True)
 
     def prompt(
-        self, messages: list[dict], tools: list[dict] | None, load: Callable[[str], Any]
+        self,
+        messages: list[dict],
+        tools: list[dict] | None,
+        load: Callable[[str], Any],
+        load_video: Callable[[Any], video.Clip],
     ) -> Prompt:
-        """Render, tokenise and place `messages`; `load` gives the image of a reference."""
-        pictures = [
-            load(part["image"])
+        """Render, tokenise and place `messages`; `load` gives the image of a reference, and
+        `load_video` the clip."""
+        parts = [
+            part
             for message in messages
             if isinstance(message.get("content"), list)
             for part in message["content"]
-            if part["type"] == "image"
         ]
+        pictures = [load(part["image"]) for part in parts if part["type"] == "image"]
+        clips = [load_video(part["video"]) for part in parts if part["type"] == "video"]
         rendered = self.tokenizer.apply_chat_template(
             messages, tools=tools, tokenize=False, add_generation_prompt=True
         )
+        rendered, video_pixels, video_grids = self._with_clips(rendered, clips)
         ids = self.tokenizer(rendered, add_special_tokens=False)["input_ids"]
         pixels, grids = self._patches(pictures)
         ids = self._expand(ids, grids)
         tokens = torch.tensor([ids])
-        if grids is None:  # of text alone all three rows count up
+        if grids is None and video_grids is None:  # of text alone all three rows count up
             positions = torch.arange(len(ids)).expand(3, -1)
         else:
-            kinds = (tokens == self.image_token).int()
-            positions, _ = self.model.model.get_rope_index(tokens, kinds, image_grid_thw=grids)
+            kinds = (tokens == self.image_token).int() + 2 * (tokens == self.video_token).int()
+            positions, _ = self.model.model.get_rope_index(
+                tokens, kinds, image_grid_thw=grids, video_grid_thw=video_grids
+            )
             positions = positions[:, 0]  # (3, T)
         digest = hashlib.blake2b(tokens.numpy().tobytes(), digest_size=16)
-        if pixels is not None:
-            digest.update(pixels.numpy().tobytes())
-        return Prompt(ids, positions, int(positions.max()) + 1, pixels, grids, digest.digest())
+        for seen in (pixels, video_pixels):
+            if seen is not None:
+                digest.update(seen.numpy().tobytes())
+        return Prompt(
+            ids,
+            positions,
+            int(positions.max()) + 1,
+            pixels,
+            grids,
+            video_pixels,
+            video_grids,
+            digest.digest(),
+        )
+
+    def _with_clips(
+        self, rendered: str, clips: list[video.Clip]
+    ) -> tuple[str, torch.Tensor | None, torch.Tensor | None]:
+        """The prompt with the marks of each clip, their patches and grids."""
+        pieces = rendered.split(video_patches.PAD)
+        if len(pieces) - 1 != len(clips):
+            raise UserError(
+                f"{len(pieces) - 1} video tokens for {len(clips)} videos: "
+                "a message's text must not hold <|video_pad|>"
+            )
+        if not clips:
+            return rendered, None, None
+        rules = video_patches.load_rules(self.folder)
+        try:
+            cut = [rules.patches(clip) for clip in clips]
+        except ValueError as error:
+            raise UserError(f"video: {error}") from None
+        marks = [rules.marks(clip, grid) for clip, (_, grid) in zip(clips, cut, strict=True)]
+        rendered = pieces[0] + "".join(
+            mark + piece for mark, piece in zip(marks, pieces[1:], strict=True)
+        )
+        pixels = torch.cat([torch.from_numpy(patches) for patches, _ in cut])
+        return rendered, pixels, torch.tensor([grid for _, grid in cut])
 
     def _patches(self, pictures: list[Any]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         if not pictures:
@@ -101,10 +147,10 @@ class Checkpoint:
     def _expand(self, ids: list[int], grids: torch.Tensor | None) -> list[int]:
         """Repeat each image's one token as often as the image has merged patches."""
         lengths = [] if grids is None else (grids.prod(-1) // self.merge**2).tolist()
-        if ids.count(self.image_token) != len(lengths) or self.video_token in ids:
+        if ids.count(self.image_token) != len(lengths):
             raise UserError(
                 f"{ids.count(self.image_token)} image tokens for {len(lengths)} images: "
-                "a message's text must not hold <|image_pad|> or <|video_pad|>"
+                "a message's text must not hold <|image_pad|>"
             )
         remaining = iter(lengths)
         return [

@@ -24,7 +24,7 @@ from qvl.engines.local.grammar import Grammars
 from qvl.engines.local.sampling import derive
 from qvl.engines.local.text import Text
 from qvl.errors import UserError
-from qvl.io import images
+from qvl.io import images, video
 
 MAX_BODY = 1 << 28  # bytes: a conversation with many images inside
 READERS = 2  # threads that render prompts and cut images
@@ -141,7 +141,7 @@ class Server:
         try:
             if order.form is not None:
                 self.grammars.check(order.form)
-            return self.checkpoint.prompt(order.messages, order.tools, self._image)
+            return self.checkpoint.prompt(order.messages, order.tools, self._image, self._video)
         except UserError as error:
             raise api.BadRequest(str(error)) from None
         except (jinja2.TemplateError, TypeError, KeyError) as error:
@@ -156,6 +156,16 @@ class Server:
                 f"image {images.brief(reference)}: only data: URIs; see qvl serve --media-root"
             )
         return images.load(reference, root or Path())
+
+    def _video(self, reference: str | list[str]) -> video.Clip:
+        root = self.options.media_root
+        references = [reference] if isinstance(reference, str) else reference
+        for each in references:
+            if root is None and not each.startswith("data:"):
+                raise UserError(
+                    f"video {images.brief(each)}: only data: URIs; see qvl serve --media-root"
+                )
+        return video.read(reference, root or Path())
 
     def _limit(self, order: api.Order, prompt: Prompt) -> int:
         """The tokens that the answer may have."""
