@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
+from qvl.engines.local import decode
 from qvl.engines.local.checkpoint import Checkpoint, Prompt
 from qvl.engines.local.grammar import Grammar
 from qvl.engines.local.sampling import Sampling, choose, penalise
@@ -87,7 +88,6 @@ class Batch:
 
     def join(self, rows: list[Row]) -> None:
         """Prefill the prompts of `rows`, sample the first token of each, and let them decode."""
-        self._leave()
         prompts = list({row.prompt.key: row.prompt for row in rows}.values())
         for part in _parts(prompts):
             index = {prompt.key: i for i, prompt in enumerate(part)}
@@ -106,22 +106,17 @@ class Batch:
             self._leave()
         if not self.rows:
             return
-        tokens = torch.tensor([[row.tokens[-1]] for row in self.rows], device=self.device)
+        tokens = torch.tensor([row.tokens[-1] for row in self.rows], device=self.device)
         positions = torch.tensor(
             [row.prompt.next_position + len(row.tokens) - 1 for row in self.rows],
             device=self.device,
         )
         self._width += 1
+        model = self.checkpoint.model
+        mask = torch.zeros(len(tokens), 1, 1, self._width, dtype=model.dtype, device=self.device)
         columns = torch.arange(self._width, device=self.device)
-        mask = (columns >= self._starts[:, None])[:, None, None]  # (B, 1, 1, W)
-        out = self.checkpoint.model(
-            input_ids=tokens,
-            position_ids=positions[None, :, None].expand(3, -1, 1),
-            attention_mask=mask,
-            cache=self._cache,
-            use_cache=True,
-        )
-        self._sample(out.logits[:, -1], self.rows)
+        mask.masked_fill_(columns < self._starts[:, None, None, None], -torch.inf)
+        self._sample(decode.step(model, _layers(self._cache), tokens, positions, mask), self.rows)
 
     def _prefill(self, prompts: list[Prompt]) -> tuple[torch.Tensor, Cache, torch.Tensor, int]:
         """The last logits (B, V), the cache, the left padding (B,) and the width."""
@@ -193,19 +188,25 @@ class Batch:
     def _merge(
         self, rows: list[Row], cache: Cache, picks: torch.Tensor, starts: torch.Tensor, width: int
     ) -> None:
-        """Put prefilled rows beside those that decode, both padded to the wider."""
+        """Put prefilled rows beside those that decode, both padded to the wider; who is over goes."""
         spare = int(starts.min())
         starts, width = starts - spare, width - spare
         for layer in _layers(cache):
             layer.select(picks, spare)
-        if not self.rows:
+        kept = [i for i, row in enumerate(self.rows) if not row.over]
+        if not kept:
             self.rows, self._cache, self._starts, self._width = rows, cache, starts, width
             return
-        wide = max(self._width, width)
+        mine = torch.tensor(kept, dtype=torch.long, device=self.device)
+        own_starts = self._starts[mine]
+        own_spare = int(own_starts.min())
+        own_width = self._width - own_spare
+        wide = max(own_width, width)
         for layer, other in zip(_layers(self._cache), _layers(cache), strict=True):
-            layer.append_rows(other, wide)
-        self._starts = torch.cat([self._starts + wide - self._width, starts + wide - width])
-        self.rows, self._width = self.rows + rows, wide
+            layer.append_rows(mine, own_spare, other, wide)
+        own_starts = own_starts - own_spare + wide - own_width
+        self._starts = torch.cat([own_starts, starts + wide - width])
+        self.rows, self._width = [self.rows[i] for i in kept] + rows, wide
 
 
 class GrowingLayer(DynamicLayer):
@@ -244,19 +245,17 @@ class GrowingLayer(DynamicLayer):
         self.values = _with_room(self.values[..., columns, :].index_select(0, rows))
         self.width -= first_column
 
-    def append_rows(self, other: "GrowingLayer", width: int) -> None:
-        """Add the rows of `other`; both end at column `width`."""
+    def append_rows(
+        self, rows: torch.Tensor, first_column: int, other: "GrowingLayer", width: int
+    ) -> None:
+        """As select(rows, first_column), with the rows of `other` after them; all end at `width`."""
         if self.keys is None or self.values is None or other.keys is None or other.values is None:
             raise AssertionError("a layer without keys joins no rows")
+        columns = slice(first_column, self.width)
         pairs = ((self.keys, other.keys), (self.values, other.values))
         self.keys, self.values = (
-            _with_room(
-                torch.cat(
-                    [
-                        _padded(ours[..., : self.width, :], width),
-                        _padded(theirs[..., : other.width, :], width),
-                    ]
-                )
+            _joined(
+                ours[..., columns, :].index_select(0, rows), theirs[..., : other.width, :], width
             )
             for ours, theirs in pairs
         )
@@ -264,14 +263,24 @@ class GrowingLayer(DynamicLayer):
 
 
 def _with_room(states: torch.Tensor) -> torch.Tensor:
-    rows, heads, width, size = states.shape
-    roomy = states.new_empty(rows, heads, width + max(GROWTH, width // 4), size)
-    roomy[..., :width, :] = states
+    roomy = _roomy(states, len(states), states.shape[-2])
+    roomy[..., : states.shape[-2], :] = states
     return roomy
 
 
-def _padded(states: torch.Tensor, width: int) -> torch.Tensor:
-    return torch.nn.functional.pad(states, (0, 0, width - states.shape[-2], 0))
+def _joined(ours: torch.Tensor, theirs: torch.Tensor, width: int) -> torch.Tensor:
+    """The rows of both, with zeros before the shorter: nobody sees them, but NaN would be felt."""
+    both = _roomy(ours, len(ours) + len(theirs), width)
+    for place, states in ((both[: len(ours)], ours), (both[len(ours) :], theirs)):
+        begin = width - states.shape[-2]
+        place[..., :begin, :] = 0
+        place[..., begin:width, :] = states
+    return both
+
+
+def _roomy(like: torch.Tensor, rows: int, width: int) -> torch.Tensor:
+    _, heads, _, size = like.shape
+    return like.new_empty(rows, heads, width + max(GROWTH, width // 4), size)
 
 
 def _layers(cache: Cache) -> list[Any]:

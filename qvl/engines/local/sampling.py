@@ -46,23 +46,26 @@ def _mix(value: int) -> int:
 
 def choose(logits: torch.Tensor, rows: list[Sampling], steps: list[int]) -> torch.Tensor:
     """The next token of each row; logits (B, V) in fp32, with -inf where a token is banned -> (B,)"""
-    tokens = logits.argmax(-1)  # (B,)
-    warm = [i for i, row in enumerate(rows) if row.temperature > 0]
-    if not warm:
-        return tokens
-    draws = torch.tensor([uniform(rows[i].seed, steps[i]) for i in warm], dtype=torch.float64)
-    temperatures = torch.tensor([rows[i].temperature for i in warm])
-    draws, temperatures = draws.to(logits.device), temperatures.to(logits.device)
-    scaled = logits[warm] / temperatures[:, None]
+    cold = [i for i, row in enumerate(rows) if row.temperature <= 0]
+    if len(cold) == len(rows):
+        return logits.argmax(-1)
+    draws = torch.tensor(
+        [uniform(row.seed, step) for row, step in zip(rows, steps, strict=True)],
+        dtype=torch.float64,
+        device=logits.device,
+    )
+    temperatures = [row.temperature if row.temperature > 0 else 1.0 for row in rows]
+    scaled = logits / torch.tensor(temperatures, device=logits.device)[:, None]
     # Sorted and unsorted rows meet their draw in another order, so a row's own parameters decide.
-    narrow = [i for i, j in enumerate(warm) if rows[j].top_k > 0 or rows[j].top_p < 1]
-    wide = [i for i in range(len(warm)) if i not in set(narrow)]
-    picked = torch.empty(len(warm), dtype=torch.long, device=logits.device)
-    if wide:
-        picked[wide] = _invert(scaled[wide].softmax(-1), draws[wide])
-    if narrow:
-        picked[narrow] = _narrow(scaled[narrow], [rows[warm[i]] for i in narrow], draws[narrow])
-    tokens[warm] = picked
+    narrow = [i for i, row in enumerate(rows) if row.top_k > 0 or row.top_p < 1]
+    if len(narrow) == len(rows):
+        tokens = _narrow(scaled, rows, draws)
+    else:
+        tokens = _invert(scaled.softmax(-1), draws)
+        if narrow:
+            tokens[narrow] = _narrow(scaled[narrow], [rows[i] for i in narrow], draws[narrow])
+    if cold:
+        tokens[cold] = logits[cold].argmax(-1)
     return tokens
 
 
