@@ -26,8 +26,8 @@ from qvl.processes import end_with_parent
 POLL_SECONDS = 0.05
 FIRST_BACKOFF_SECONDS = 1.0  # before a replica is started again: our choice
 MAX_BACKOFF_SECONDS = 60.0
-STEADY_SECONDS = 60.0  # a replica that lived so long may fail anew from the first back-off
-GIVE_UP = 5  # starts in a row that failed, of every replica
+STEADY_SECONDS = 10.0  # a replica that was up so long may fail anew from the first back-off
+GIVE_UP = 5  # starts in a row that came to nothing, of every replica
 GRACE_SECONDS = 20.0  # between SIGTERM and SIGKILL: vLLM's own 10, and its start
 LAST_WORDS_SECONDS = 0.5
 PREFIX = "qvl: error: "
@@ -110,7 +110,8 @@ class Replica:
     ) -> None:
         self.number, self.command, self.own, self.ready_file = number, command, own, ready_file
         self.busy = self.asked = 0
-        self.failures = 0  # starts in a row that came to nothing
+        self.ends = 0  # in a row, soon after it was up or before
+        self.stillborn = 0  # of these, the last ones before it was up
         self.facts: dict[str, Any] | None = None  # once it is ready
         self.ready_since = 0.0
         self._process: subprocess.Popen[bytes] | None = None
@@ -223,15 +224,16 @@ class Fleet:
                 if replica.look() and self._begun:
                     self.back()
                 await asyncio.sleep(POLL_SECONDS)
-            replica.failures = 1 if replica.was_steady() else replica.failures + 1
+            replica.ends = 1 if replica.was_steady() else replica.ends + 1
+            replica.stillborn = 0 if replica.facts else replica.stillborn + 1
             why = f"replica {replica.number}: {await asyncio.to_thread(replica.why)}"
-            lost = all(each.failures >= GIVE_UP and not each.up for each in self.replicas)
+            lost = all(each.stillborn >= GIVE_UP for each in self.replicas)
             if lost or not self._begun:
                 usage = replica.status() == UserError.status
                 self.failure = self.failure or (UserError if usage else EndpointError)(why)
                 serving.settle(self._stopped, signal.SIGTERM)
                 return
-            wait = min(FIRST_BACKOFF_SECONDS * 2 ** (replica.failures - 1), MAX_BACKOFF_SECONDS)
+            wait = min(FIRST_BACKOFF_SECONDS * 2 ** (replica.ends - 1), MAX_BACKOFF_SECONDS)
             self.tell(f"{why}; it starts again in {wait:.0f} s")
             await asyncio.sleep(wait)
 
