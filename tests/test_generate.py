@@ -1,6 +1,8 @@
 """`qvl generate` through a shell, against servers that misbehave and the local engine."""
 
 import json
+import os
+import random
 import re
 import signal
 import subprocess
@@ -8,6 +10,7 @@ import time
 
 import pytest
 from fake_endpoint import FakeEndpoint, completion, question
+from served import Served
 from shells import shell
 
 from qvl.client import presets, samples
@@ -148,6 +151,75 @@ def test_a_killed_run_resumes_to_the_same_bytes(run, tmp_path):
         done = run(f"{command} -o out.zst --resume", **env)
         assert done.returncode == 0, done.stderr
         assert len(fake.requests) - asked < 190
+    assert run("zstdcat out.zst").stdout == run("zstdcat whole.zst").stdout
+
+
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(run, tmp_path):
+    """At moments drawn at random, the start and the last write included; nothing is lost or twice."""
+
+    def slow(body, attempt):
+        time.sleep(0.005)
+        return echo(body, attempt)
+
+    kills = int(os.environ.get("TEST_KILLS", "3"))
+    draw = random.Random(kills)
+    records = [record(i) for i in range(40 * (kills + 1))]
+    with FakeEndpoint(slow) as fake:
+        env = {"QVL_ENDPOINT": fake.url}
+        command = "qvl generate -n 2 --concurrency 4 in.jsonl"
+        assert run(f"{command} -o whole.zst", records, **env).returncode == 0
+        asked, done = len(fake.requests), 0
+        while done < kills:
+            resume = ["--resume"] if done else []
+            killed = subprocess.Popen(
+                [*command.split(), *resume, "-o", "out.zst"],
+                cwd=tmp_path,
+                env={**os.environ, **env},
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                killed.wait(timeout=draw.uniform(0.3, 1.1))
+                break  # it was whole before
+            except subprocess.TimeoutExpired:
+                killed.kill()
+                killed.wait()
+                done += 1
+        assert done >= 2
+        assert run(f"{command} -o out.zst --resume", **env).returncode == 0
+        assert len(fake.requests) <= 2 * asked + 4 * done  # what was in flight, and no more
+    assert run("zstdcat out.zst").stdout == run("zstdcat whole.zst").stdout
+
+
+def test_an_engine_that_is_killed_is_status_4_and_resuming_ends_with_the_same_bytes(
+    run, tmp_path, twin
+):
+    records = [record(i) for i in range(40)]
+    command = "qvl generate -n 2 --max-tokens 40 --concurrency 8 --retries 0 in.jsonl"
+    server = Served(twin, "--port", 0)
+    env = {"QVL_ENDPOINT": server.url}
+    assert run(f"{command} -o whole.zst", records, **env).returncode == 0
+    going = subprocess.Popen(
+        [*command.split(), "-o", "out.zst"],
+        cwd=tmp_path,
+        env={**os.environ, **env},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    journal = tmp_path / "out.zst.journal"
+    while not journal.exists() or journal.stat().st_size < 3000:
+        assert going.poll() is None
+        time.sleep(0.01)
+    server.process.kill()
+    server.process.communicate()
+    said = going.communicate()[1]
+    assert going.returncode == 4, said
+    assert said.startswith("qvl: error: no answer after 1 attempt")
+    assert not (tmp_path / "out.zst").exists()
+    server = Served(twin, "--port", server.url.rpartition(":")[2])
+    try:
+        assert run(f"{command} -o out.zst --resume", **env).returncode == 0
+    finally:
+        server.stop()
     assert run("zstdcat out.zst").stdout == run("zstdcat whole.zst").stdout
 
 

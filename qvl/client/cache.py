@@ -31,6 +31,8 @@ class Cache:
         import sqlite3
 
         self.path, self.hits = path, 0
+        self._compressor = zstandard.ZstdCompressor(level=LEVEL)  # a new one costs ten answers
+        self._decompressor = zstandard.ZstdDecompressor()
         self._error = sqlite3.Error
         self._busy = sqlite3.OperationalError
         with self._told():
@@ -51,10 +53,10 @@ class Cache:
         if row is None:
             return None
         self.hits += 1
-        return orjson.loads(zstandard.ZstdDecompressor().decompress(row[0]))
+        return orjson.loads(self._decompressor.decompress(row[0]))
 
     def put(self, body: bytes, answer: dict) -> None:
-        data = zstandard.ZstdCompressor(level=LEVEL).compress(orjson.dumps(answer))
+        data = self._compressor.compress(orjson.dumps(answer))
         with self._told():
             self._file.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (_key(body), data))
 
