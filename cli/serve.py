@@ -57,7 +57,7 @@ def command(
     ] = None,
     media_root: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Requests may name image files below it, not data: alone"),
+        typer.Option(metavar="DIR", help="Requests may name files of images and videos below it"),
     ] = None,
     ready_file: Annotated[
         Path | None,
@@ -67,7 +67,7 @@ def command(
     """Serve a checkpoint behind an OpenAI-compatible endpoint.
 
     The local engine runs transformers in this process, in fp32 on a CPU, and decodes requests
-    together as they come. vLLM and SGLang run in the environment that qvl-doctor(1) made, or that
+    together as they come: text, images and videos. vLLM and SGLang run in the environment that qvl-doctor(1) made, or that
     is on PATH, with the flags that the recipe needs; their log goes to standard error. When it is ready, one JSON line on standard output (and in --ready-file,
     which goes away with the server) holds the endpoint and the model's name. Ctrl-C and SIGTERM
     stop it, and status 4 says that the engine died. With a COMMAND it serves as long as that runs, with QVL_ENDPOINT in its environment and

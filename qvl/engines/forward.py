@@ -99,7 +99,7 @@ class Front:
                 await asyncio.sleep(WAIT_STEP_SECONDS)
             except _TryAnother as failed:
                 tried.append(replica.number)
-                if failed.answer and (len(tried) == TRIES or self._ending):
+                if failed.answer is not None and (len(tried) == TRIES or self._ending):
                     return failed.answer
         return _error(503, "the server is stopping" if self._ending else "no replica answers")
 

@@ -170,7 +170,7 @@ class Replica:
         if said:
             return said.removeprefix(PREFIX)
         status = self.status() or 0
-        return f"signal {-status}" if status < 0 else f"status {status}"
+        return f"it ended by signal {-status}" if status < 0 else f"it ended with status {status}"
 
     def _pass_on(self, pipe: Any) -> None:
         """Its words go to our standard error; what it says in parting is ours to tell."""
@@ -219,17 +219,12 @@ class Fleet:
 
     async def _keep(self, replica: Replica) -> None:
         while True:
-            replica.start()
-            while replica.status() is None:
-                if replica.look() and self._begun:
-                    self.back()
-                await asyncio.sleep(POLL_SECONDS)
+            why = f"replica {replica.number}: {await self._live(replica)}"
             replica.ends = 1 if replica.was_steady() else replica.ends + 1
             replica.stillborn = 0 if replica.facts else replica.stillborn + 1
-            why = f"replica {replica.number}: {await asyncio.to_thread(replica.why)}"
             lost = all(each.stillborn >= GIVE_UP for each in self.replicas)
             if lost or not self._begun:
-                usage = replica.status() == UserError.status
+                usage = not self._begun and replica.status() == UserError.status
                 self.failure = self.failure or (UserError if usage else EndpointError)(why)
                 serving.settle(self._stopped, signal.SIGTERM)
                 return
@@ -237,14 +232,30 @@ class Fleet:
             self.tell(f"{why}; it starts again in {wait:.0f} s")
             await asyncio.sleep(wait)
 
+    async def _live(self, replica: Replica) -> str:
+        """Start it, and say why it ended once it has."""
+        try:
+            replica.start()
+        except OSError as error:  # no memory for a process, above all
+            return f"it could not be started: {error.strerror}"
+        while replica.status() is None:
+            if replica.look() and self._begun:
+                try:
+                    self.back()
+                except UserError as error:  # of the ready file, say: no reason to lose a replica
+                    self.tell(str(error))
+            await asyncio.sleep(POLL_SECONDS)
+        return await asyncio.to_thread(replica.why)
+
     def pick(self, tried: Collection[int]) -> Replica | None:
         """The one to ask next: not tried yet if possible, then idle, then asked least."""
         up = [each for each in self.replicas if each.up]
         return min(up, key=lambda r: (r.number in tried, r.busy, r.asked), default=None)
 
     def facts(self) -> dict[str, Any]:
-        """What a replica says of itself, and where each of them is."""
-        known = [each.facts for each in self.replicas if each.facts]
+        """What a replica says of itself, and where each of them is that is up."""
+        known = [each.facts for each in self.replicas if each.facts and each.up]
+        known = known or [each.facts for each in self.replicas if each.facts]
         shared = {name: said for name, said in known[0].items() if name != "engine_pid"}
         if "capabilities" in shared:
             can = [name for name in shared["capabilities"] if name not in NOT_FORWARDED]

@@ -41,7 +41,7 @@ class Options:
     max_model_len: int | None = None
     """tokens of prompt and answer; None is 8,192 or the checkpoint's own limit, if lower"""
     media_root: Path | None = None
-    """requests may name image files below it; None allows data: URIs alone"""
+    """requests may name files of images and videos below it; None allows data: URIs alone"""
     key: str | None = None
     """what a request's Authorization must hold"""
 
