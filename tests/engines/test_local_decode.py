@@ -1,5 +1,7 @@
 """The local engine's own step, against transformers' forward on the same cache."""
 
+import copy
+
 import pytest
 import torch
 from transformers.cache_utils import Cache, DynamicCache
@@ -21,42 +23,54 @@ def checkpoint(request, tmp_path_factory):
 
 
 @torch.inference_mode()
-def largest_difference(checkpoint):
-    """Of the logits, over a few steps that both sides take from the same prompts."""
+def logits(model, dtype=torch.float32):
+    """(B, STEPS, V) of transformers, which sees all at once, and of our steps from the same prompts."""
     ids = torch.randint(0, 400, (ROWS, PROMPT + STEPS), generator=torch.Generator().manual_seed(0))
     positions = (torch.arange(PROMPT + STEPS) - STARTS[:, None]).clamp(min=0)  # (B, T)
     visible = torch.arange(PROMPT + STEPS) >= STARTS[:, None]
-    whole = checkpoint.model(
+    whole = model(
         input_ids=ids,
         attention_mask=visible.long(),
         position_ids=positions.expand(3, -1, -1),
         cache=DynamicCache(),
-    ).logits
-    cache = Cache(layers=[GrowingLayer() for _ in checkpoint.model.model.language_model.layers])
-    checkpoint.model(
+    ).logits[:, PROMPT:]
+    cache = Cache(layers=[GrowingLayer() for _ in model.model.language_model.layers])
+    model(
         input_ids=ids[:, :PROMPT],
         attention_mask=visible[:, :PROMPT].long(),
         position_ids=positions[:, :PROMPT].expand(3, -1, -1),
         cache=cache,
         use_cache=True,
     )
-    worst = 0.0
+    steps = []
     for at in range(PROMPT, PROMPT + STEPS):
-        mask = torch.zeros(ROWS, 1, 1, at + 1).masked_fill_(
-            ~visible[:, None, None, : at + 1], -torch.inf
-        )
-        found = decode.step(checkpoint.model, cache.layers, ids[:, at], positions[:, at], mask)
-        worst = max(worst, (found - whole[:, at]).abs().max().item())
-    return worst
+        unseen = ~visible[:, None, None, : at + 1]
+        mask = torch.zeros(unseen.shape, dtype=dtype).masked_fill_(unseen, -torch.inf)
+        steps.append(decode.step(model, cache.layers, ids[:, at], positions[:, at], mask))
+    return whole.float(), torch.stack(steps, 1).float()
+
+
+def apart(one, other):
+    return (one - other).abs().max().item()
 
 
 def test_a_step_gives_the_logits_of_transformers(checkpoint):
-    assert largest_difference(checkpoint) <= 1e-5
+    assert apart(*logits(checkpoint.model)) <= 1e-5
+
+
+def test_in_bf16_a_step_is_as_near_to_fp32_as_transformers_is(checkpoint):
+    exact, _ = logits(checkpoint.model)
+    rough = copy.deepcopy(checkpoint.model).to(torch.bfloat16)
+    theirs, ours = logits(rough, torch.bfloat16)
+    assert apart(ours, exact) <= 1.5 * apart(theirs, exact)
 
 
 @torch.no_grad()
 def test_a_step_sees_weights_that_were_changed_in_place(checkpoint):
+    before, _ = logits(checkpoint.model)
     generator = torch.Generator().manual_seed(1)
     for weight in checkpoint.model.parameters():
         weight.add_(0.02 * torch.randn(weight.shape, generator=generator))
-    assert largest_difference(checkpoint) <= 1e-5
+    theirs, ours = logits(checkpoint.model)
+    assert apart(theirs, ours) <= 1e-5
+    assert apart(ours, before) > 0.1
