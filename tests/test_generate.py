@@ -4,7 +4,6 @@ import json
 import os
 import random
 import re
-import signal
 import subprocess
 import time
 
@@ -130,30 +129,6 @@ def test_a_budget_stops_the_run_and_resume_ends_with_the_same_bytes(run, tmp_pat
     assert run("zstdcat out.zst").stdout == run("zstdcat whole.zst").stdout
 
 
-def test_a_killed_run_resumes_to_the_same_bytes(run, tmp_path):
-    def slow(body, attempt):
-        time.sleep(0.02)
-        return echo(body, attempt)
-
-    records = [record(i) for i in range(200)]
-    with FakeEndpoint(slow) as fake:
-        command = "qvl generate --concurrency 2 in.jsonl"
-        env = {"QVL_ENDPOINT": fake.url}
-        assert run(f"{command} -o whole.zst", records, **env).returncode == 0
-        asked = len(fake.requests)
-        words = ["qvl", "generate", "--concurrency", "2", "--endpoint", fake.url]
-        killed = subprocess.Popen([*words, "in.jsonl", "-o", "out.zst"], cwd=tmp_path)
-        while len(fake.requests) < asked + 130:
-            time.sleep(0.01)
-        killed.send_signal(signal.SIGKILL)
-        killed.wait()
-        asked = len(fake.requests)
-        done = run(f"{command} -o out.zst --resume", **env)
-        assert done.returncode == 0, done.stderr
-        assert len(fake.requests) - asked < 190
-    assert run("zstdcat out.zst").stdout == run("zstdcat whole.zst").stdout
-
-
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(run, tmp_path):
     """At moments drawn at random, the start and the last write included; nothing is lost or twice."""
 
@@ -194,7 +169,8 @@ def test_an_engine_that_is_killed_is_status_4_and_resuming_ends_with_the_same_by
     run, tmp_path, twin
 ):
     records = [record(i) for i in range(40)]
-    command = "qvl generate -n 2 --max-tokens 40 --concurrency 8 --retries 0 in.jsonl"
+    # Among two tokens, the rounding of logits hardly ever decides.
+    command = "qvl generate --top-k 2 --max-tokens 100 --concurrency 8 --retries 0 in.jsonl"
     server = Served(twin, "--port", 0)
     env = {"QVL_ENDPOINT": server.url}
     assert run(f"{command} -o whole.zst", records, **env).returncode == 0
@@ -206,9 +182,10 @@ def test_an_engine_that_is_killed_is_status_4_and_resuming_ends_with_the_same_by
         text=True,
     )
     journal = tmp_path / "out.zst.journal"
-    while not journal.exists() or journal.stat().st_size < 3000:
-        assert going.poll() is None
+    while not journal.exists():
         time.sleep(0.01)
+    time.sleep(0.3)
+    assert going.poll() is None
     server.process.kill()
     server.process.communicate()
     said = going.communicate()[1]

@@ -97,7 +97,8 @@ def decode(content: bytes, name: str) -> Clip:
             wanted = choose(total, fps)
             frames = list(_frames(av, content, set(wanted)))
     except (av.FFmpegError, ValueError, IndexError) as error:
-        raise UserError(f"video {name}: {error}") from None
+        said = getattr(error, "strerror", None) or error
+        raise UserError(f"video {name}: {said}") from None
     if len({frame.shape for frame in frames}) != 1:
         raise UserError(f"video {name}: its frames change their size")
     return Clip(numpy.stack(frames), wanted, fps)

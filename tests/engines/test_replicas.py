@@ -128,13 +128,17 @@ def test_a_stream_passes_piece_by_piece_and_one_that_is_cut_says_so(fleet):
 def test_replicas_that_are_killed_under_load_lose_nothing_and_change_nothing(
     fleet, served, tmp_path
 ):
-    """The client tries once only: all that is lost is asked again by the front."""
+    """The client tries once only: all that is lost is asked again by the front.
+
+    Logits are rounded by what they are computed beside; among two tokens that hardly ever decides.
+    """
     records = [
         {"id": f"r{i}", "messages": [{"role": "user", "content": f"What is {i}?"}]}
         for i in range(60)
     ]
     jsonl.write(records, str(tmp_path / "in.jsonl"), plain=True)
-    words = "qvl generate -n 2 --max-tokens 48 --concurrency 16 --retries 0 --plain in.jsonl -o"
+    words = "qvl generate -n 2 --top-k 2 --max-tokens 200 --concurrency 16 --retries 0 --plain"
+    words += " in.jsonl -o"
     done = shell(tmp_path)(f"{words} alone.jsonl", QVL_ENDPOINT=served.url)
     assert done.returncode == 0, done.stderr
     before = {each["pid"] for each in fleet.now()["replicas"]}
@@ -145,18 +149,16 @@ def test_replicas_that_are_killed_under_load_lose_nothing_and_change_nothing(
             stderr=errors,
             env={**os.environ, "QVL_ENDPOINT": fleet.url, "QVL_API_KEY": KEY},
         )
-        killed = set()
-        while run.poll() is None:
-            time.sleep(0.7)
-            for each in fleet.now()["replicas"][len(killed) % 2 :][:1]:
-                if len(killed) < 2 and alive(each["pid"]):
-                    os.kill(each["pid"], signal.SIGKILL)
-                    killed.add(each["pid"])
+        wait_for((tmp_path / "out.jsonl.journal").exists)
+        for each in fleet.now()["replicas"]:  # the second one while the first is away
+            time.sleep(0.4)
+            assert run.poll() is None
+            os.kill(each["pid"], signal.SIGKILL)
+        run.wait()
     assert run.returncode == 0, (tmp_path / "err").read_text()
-    assert len(killed) == 2
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "alone.jsonl").read_bytes()
     whole(fleet)
-    assert not before & {each["pid"] for each in fleet.now()["replicas"]} & killed
+    assert not before & {each["pid"] for each in fleet.now()["replicas"]}
 
 
 def test_a_first_start_that_fails_is_told_once_with_its_own_status(tmp_path):
