@@ -168,7 +168,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(run, tmp_
 def test_an_engine_that_is_killed_is_status_4_and_resuming_ends_with_the_same_bytes(
     run, tmp_path, twin
 ):
-    records = [record(i) for i in range(40)]
+    records = [record(i) for i in range(80)]
     # Among two tokens, the rounding of logits hardly ever decides.
     command = "qvl generate --top-k 2 --max-tokens 100 --concurrency 8 --retries 0 in.jsonl"
     server = Served(twin, "--port", 0)
