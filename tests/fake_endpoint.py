@@ -20,9 +20,12 @@ class FakeEndpoint:
     """Answers each chat request by `answer(body, number of this attempt at this question)`.
 
     answer may return None to drop the connection. Counts requests, and the most at once.
+    described: its openapi.json, where it has one; a reward model's requests are answered too.
     """
 
-    def __init__(self, answer: Callable[[dict, int], Answer | None]) -> None:
+    def __init__(
+        self, answer: Callable[[dict, int], Answer | None], described: dict | None = None
+    ) -> None:
         self.requests: list[tuple[dict, dict]] = []
         self.attempts: dict[str, int] = {}
         self.at_once = self.most_at_once = 0
@@ -34,12 +37,15 @@ class FakeEndpoint:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                self.reply((200, {}, {"data": [{"id": "fake"}]}))
+                if self.path == "/openapi.json":
+                    self.reply((200, {}, described) if described else (404, {}, {}))
+                else:
+                    self.reply((200, {}, {"data": [{"id": "fake"}]}))
 
             def do_POST(self) -> None:
                 raw = self.rfile.read(int(self.headers["Content-Length"]))
                 body = json.loads(raw)
-                key = json.dumps(body["messages"])
+                key = json.dumps(body.get("messages") or body.get("text"))
                 with lock:
                     fake.times.append(time.monotonic())
                     fake.requests.append((dict(self.headers), body))

@@ -34,6 +34,7 @@ from qvl.client.endpoint import (
 )
 from qvl.errors import CheckFailed, EndpointError, UserError, need
 
+CHAT = "/v1/chat/completions"
 CONNECT_SECONDS = 10.0
 DRAIN_SECONDS = 0.02  # between two looks at whether the last answer has come
 WINDOW = 4  # requests read ahead for each in flight, so that one slow answer does not idle the rest
@@ -116,6 +117,8 @@ class Client:
         self._ending = False  # nothing further is asked
         self._budget = budget or Budget()
         self._cache = Cache(cache) if cache else None
+        self._known_route: scoring.Route | None = None  # of a reward model
+        self._finding = asyncio.Lock()
         self.tokens = 0  # read and written by the model for us, as the server counts them
 
     def __enter__(self) -> "Client":
@@ -160,14 +163,17 @@ class Client:
         given = {name: value for name, value in sampling.items() if value is not None}
         return self.start(self.answer(self.model, messages, given))
 
-    def score(self, messages: list[dict]) -> "Future[float]":
-        """What a reward model gives a conversation that ends in the answer, to come: its raw value,
-        the head's before any activation. See qvl.client.scoring."""
-        return self.start(scoring.score(self, self.model, messages))
-
     def complete(self, messages: list[dict], **sampling: Any) -> dict:
         """The endpoint's answer: OpenAI's chat completion as a dict."""
         return self.submit(messages, **sampling).result()
+
+    def score(self, messages: list[dict]) -> "Future[float]":
+        """A reward model's raw score of a conversation, its answer included, to come.
+
+        The last turn is what is scored. See qvl.client.scoring for the routes, and for what a server
+        without one is told.
+        """
+        return self.start(self.scored(self.model, messages))
 
     def map(
         self, items: Iterable[Item], request: Callable[[Item], Request]
@@ -223,36 +229,67 @@ class Client:
 
     async def answer(self, model: str, messages: list[dict], sampling: dict[str, Any]) -> dict:
         """The endpoint's answer. `model` is asked for outside: the name may have to be fetched."""
-        fields = {"model": model, "messages": messages, **sampling}
-        return await self.post(
-            "/v1/chat/completions", fields, check_completion, settled=is_settled(sampling)
-        )
-
-    async def post(
-        self, path: str, fields: dict[str, Any], check: Callable[[dict], dict], *, settled: bool
-    ) -> dict:
-        """The endpoint's answer to a body whose `messages` are a record's; its tokens are counted.
-        settled: the same request has the same answer, so that it may come from the cache."""
         async with self._slots:
-            if media.has_media(
-                fields["messages"]
-            ):  # files and base64 take time: off the event loop
-                fields = {**fields, "messages": await self._with_media(fields["messages"])}
-            body = orjson.dumps(fields)
-            cache = self._cache if self._cache and settled else None
-            if cache and (known := cache.get(body)):
-                return known
-            if self._ending:
-                raise asyncio.CancelledError
-            self._budget.check()
-            answer = await self._retried("POST", path, body, check)
-            if cache:
-                cache.put(body, answer)
-            usage = answer.get("usage") or {}
-            tokens = sum(usage.get(f"{kind}_tokens") or 0 for kind in ("prompt", "completion"))
-            self.tokens += tokens
-            self._budget.add(tokens)
-            return answer
+            if media.has_media(messages):  # files and base64 take time: off the event loop
+                messages = await self._with_media(messages)
+            body = orjson.dumps({"model": model, "messages": messages, **sampling})
+            key = body if is_settled(sampling) else None
+            return await self._paid(CHAT, body, check_completion, _usage, key=key)
+
+    async def scored(self, model: str, messages: list[dict]) -> float:
+        """A reward model's raw score. `model` is asked for outside, as of `answer`."""
+        async with self._slots:
+            route = await self._route()
+            if media.has_media(messages):
+                messages = await self._with_media(messages)
+            body = scoring.encoded(route, model, messages)
+
+            def check(answer: dict) -> dict:
+                scoring.score(route, answer)
+                return answer
+
+            def tokens(answer: dict) -> int:
+                return scoring.score(route, answer).tokens
+
+            # SGLang's body names no model, and a chat's body could be the same as another route's.
+            key = b"\n".join((route.path.encode(), model.encode(), body))
+            answer = await self._paid(route.path, body, check, tokens, key=key)
+            return scoring.score(route, answer).value
+
+    async def _route(self) -> scoring.Route:
+        """Of the endpoints' reward model; the first request finds out for all."""
+        async with self._finding:
+            if self._known_route is None:
+                described = await self._retried("GET", "/openapi.json", None, lambda said: said)
+                self._known_route = scoring.find(described, self.endpoints[0].name)
+        return self._known_route
+
+    async def _paid(
+        self,
+        path: str,
+        body: bytes,
+        check: Callable[[dict], dict],
+        tokens: Callable[[dict], int],
+        *,
+        key: bytes | None,
+    ) -> dict:
+        """The answer that the cache knows by `key`, else the endpoint's, counted and kept.
+
+        Without a key it is never cached.
+        """
+        cache = self._cache
+        if cache and key and (known := cache.get(key)):
+            return known
+        if self._ending:
+            raise asyncio.CancelledError
+        self._budget.check()
+        answer = await self._retried("POST", path, body, check)
+        if cache and key:
+            cache.put(key, answer)
+        spent = tokens(answer)
+        self.tokens += spent
+        self._budget.add(spent)
+        return answer
 
     async def _with_media(self, messages: list[dict]) -> list[dict]:
         try:
@@ -301,7 +338,7 @@ class Client:
         try:
             # A redirect would carry the key to who knows where.
             async with self._session.request(
-                method, endpoint.name + path, data=body, allow_redirects=False
+                method, endpoint.base + path, data=body, allow_redirects=False
             ) as answer:
                 content = await answer.read()
                 return read_answer(
@@ -315,6 +352,12 @@ class Client:
             raise Failure(_reason(error)) from None
         finally:
             endpoint.busy -= 1
+
+
+def _usage(answer: dict) -> int:
+    """The tokens read and written for a chat completion."""
+    usage = answer.get("usage") or {}
+    return sum(usage.get(f"{kind}_tokens") or 0 for kind in ("prompt", "completion"))
 
 
 def _reason(error: Exception) -> str:

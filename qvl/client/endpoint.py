@@ -34,10 +34,15 @@ class Endpoint:
     """One server: how busy it is with us, and whether it is set aside after a failure."""
 
     url: str  # ends in /v1
-    name: str  # the same without it; there are no credentials in it
+    name: str  # for people: without credentials
     busy: int = 0
     asked: int = 0
     rests_until: float = field(default=0.0)
+
+    @property
+    def base(self) -> str:
+        """Where routes start, those outside /v1 too."""
+        return self.url.removesuffix("/v1")
 
     def resting(self) -> bool:
         return time.monotonic() < self.rests_until

@@ -1,55 +1,136 @@
-"""Scalar reward models behind an endpoint: a conversation in, one number out.
+"""Scalar reward models: one number for a conversation, from the route that a server has for it.
 
-vLLM serves them with --runner pooling at /classify, which takes messages, images among them, and
-renders them with the model's own template. A reward model has one label; what it gives is asked for
-without activation: the head's own value, which has no bounds.
+The routes are told by the server's openapi.json, by what a request may hold and not by a version:
+
+    /classify, /pooling with `messages` (vLLM)   the engine's own template, images as in a chat
+    /classify with `text` (SGLang)               rendered here as ChatML, which Qwen's models read
+
+The score is the raw logit of a model with one label, no sigmoid, so that servers agree and a caller
+may scale it. A server that would give something else is refused, and so is a model of several labels.
 """
 
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import orjson
 
 from qvl.client.endpoint import Failure, Refused
+from qvl.client.media import has_media
 from qvl.errors import UserError
+from qvl.record import text
 
-if TYPE_CHECKING:
-    from qvl.client.client import Client
+ACTIVATIONS = ("use_activation", "activation")  # names of the switch of vLLM's releases
+NO_ROUTE = (
+    "serves no reward model: its openapi.json has no /classify or /pooling that takes "
+    "messages or text (vLLM: --runner pooling; SGLang: --is-embedding)"
+)
 
-PATH = "/classify"
+
+class Score(NamedTuple):
+    """The logit, and the tokens that the model read for it."""
+
+    value: float
+    tokens: int
 
 
-async def score(client: "Client", model: str, messages: list[dict]) -> float:
-    """The reward model's value. UserError where the endpoint serves none."""
-    fields: dict[str, Any] = {
-        "model": model,
-        "messages": messages,
-        "add_generation_prompt": False,
-        "use_activation": False,
-    }
+class Route(NamedTuple):
+    """How one server is asked."""
+
+    path: str
+    body: Callable[[str, list[dict]], dict[str, Any]]
+    """of the model's name and messages as an endpoint takes them; Refused where it cannot say them"""
+    read: Callable[[dict], tuple[Any, Any]]
+    """the logits and the number of tokens of an answer"""
+
+
+def find(described: dict, name: str) -> Route:
+    """The route of the server `name` with this openapi.json; UserError where it has none."""
+    for path in ("/classify", "/pooling"):
+        fields = _fields(described, path)
+        if "messages" in fields:
+            switch = next((each for each in ACTIVATIONS if each in fields), None)
+            if switch is None:
+                raise UserError(
+                    f"{name}: its {path} gives no raw score: it has no {ACTIVATIONS[0]}"
+                )
+            return _by_messages(path, switch)
+    if "text" in _fields(described, "/classify"):
+        return Route("/classify", _rendered, _read_embedding)
+    raise UserError(f"{name}: {NO_ROUTE}")
+
+
+def score(route: Route, answer: dict) -> Score:
+    """What an answer says. Failure where it holds no number, UserError where it holds several."""
     try:
-        answer = await client.post(PATH, fields, check, settled=True)
-    except UserError as error:
-        if "answered 404" in str(error) and not isinstance(error, Refused):
-            raise UserError(
-                f"{error}; a reward model is served by vLLM: qvl serve MODEL --backend vllm "
-                "--engine-args '--runner pooling'"
-            ) from None
-        raise
-    return value(answer)
-
-
-def value(answer: dict) -> float:
-    return float(answer["data"][0]["probs"][0])
-
-
-def check(answer: dict) -> dict:
-    """An answer that holds one value; Failure for none, UserError for those of several labels."""
-    rows = answer.get("data")
-    values = rows[0].get("probs") if isinstance(rows, list) and len(rows) == 1 else None
-    if not isinstance(values, list) or not values:
-        raise Failure("answered 200 without a score")
+        values, tokens = route.read(answer)
+    except (KeyError, IndexError, TypeError):
+        raise Failure("answered 200 without a score") from None
+    values = values if isinstance(values, list) else [values]
     if len(values) > 1:
         raise UserError(
-            f"the reward model gives {len(values)} values: it is a classifier of labels"
+            f"the model gives {len(values)} numbers a conversation; a reward model has one label"
         )
-    if not isinstance(values[0], int | float):
-        raise Failure(f"gave {values[0]!r} for a score")
-    return answer
+    if not values or isinstance(values[0], bool) or not isinstance(values[0], int | float):
+        raise Failure("answered 200 without a score")
+    if not math.isfinite(values[0]):
+        raise Failure(f"answered 200 with a score of {values[0]}")
+    return Score(float(values[0]), tokens if isinstance(tokens, int) else 0)
+
+
+def chatml(messages: list[dict]) -> str:
+    """The messages as Qwen's templates write them, without what a template adds of its own.
+
+    Refused where a turn holds more than text: what becomes of media and calls only the model's own
+    template knows.
+    """
+    if has_media(messages) or any(message.get("tool_calls") for message in messages):
+        raise Refused(
+            "this server scores text alone; it cannot be sent images, videos or tool calls"
+        )
+    turns = (f"<|im_start|>{each['role']}\n{text(each)}<|im_end|>\n" for each in messages)
+    return "".join(turns)
+
+
+def _by_messages(path: str, switch: str) -> Route:
+    def body(model: str, messages: list[dict]) -> dict[str, Any]:
+        # The answer is whole: no mark of a turn to come, which a template may add by itself.
+        whole = {"messages": messages, "add_generation_prompt": False}
+        task = {"task": "classify"} if path == "/pooling" else {}
+        return {"model": model, **whole, switch: False, **task}
+
+    held = "probs" if path == "/classify" else "data"
+
+    def read(answer: dict) -> tuple[Any, Any]:
+        return answer["data"][0][held], (answer.get("usage") or {}).get("prompt_tokens")
+
+    return Route(path, body, read)
+
+
+def _rendered(model: str, messages: list[dict]) -> dict[str, Any]:
+    return {"text": chatml(messages)}
+
+
+def _read_embedding(answer: dict) -> tuple[Any, Any]:
+    return answer["embedding"], (answer.get("meta_info") or {}).get("prompt_tokens")
+
+
+def _fields(described: dict, path: str) -> set[str]:
+    """The names that a POST to this path may hold, over all the shapes that it takes."""
+    operation = ((described.get("paths") or {}).get(path) or {}).get("post") or {}
+    content = (operation.get("requestBody") or {}).get("content") or {}
+    schemas = (described.get("components") or {}).get("schemas") or {}
+    waiting = [each.get("schema") or {} for each in content.values()]
+    found: set[str] = set()
+    while waiting:
+        schema = waiting.pop()
+        named = schemas.get(str(schema.get("$ref", "")).rpartition("/")[2])
+        shapes = [each for kind in ("anyOf", "oneOf", "allOf") for each in schema.get(kind) or []]
+        waiting += [*shapes, *([named] if named else [])]
+        found |= set(schema.get("properties") or {})
+    return found
+
+
+def encoded(route: Route, model: str, messages: list[dict]) -> bytes:
+    """The body of the request."""
+    return orjson.dumps(route.body(model, messages))

@@ -5,6 +5,7 @@ import json
 import pytest
 from fake_endpoint import FakeEndpoint, completion
 from shells import shell
+from test_client_scoring import VLLM
 
 from qvl.curate.difficulty import Difficulty
 from qvl.errors import UserError
@@ -118,7 +119,7 @@ def valued(body, attempt):
 def test_a_reward_model_scores_what_has_no_reference(run):
     without = {name: value for name, value in OPEN.items() if name != "answer"}
     without["responses"] = [*OPEN["responses"], {"content": "It is garbled."}]
-    with FakeEndpoint(valued) as endpoint:
+    with FakeEndpoint(valued, VLLM) as endpoint:
         words = f"--hybrid general --max-error-rate 1 --reward-model {endpoint.url}"
         done, (first, second) = run([without, {**MATH, "id": "other"}], words)
         assert done.returncode == 0, done.stderr
