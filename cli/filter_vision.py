@@ -13,6 +13,7 @@ from .options import (
     Cache,
     Concurrency,
     Files,
+    MaxErrorRate,
     MaxTokens,
     MaxTotalTokens,
     Model,
@@ -68,6 +69,7 @@ def command(
     ] = None,
     max_tokens: MaxTokens = None,
     max_total_tokens: MaxTotalTokens = None,
+    max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
     concurrency: Concurrency = client.CONCURRENCY,
     retries: Retries = client.RETRIES,
     timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
@@ -86,7 +88,8 @@ def command(
     without them, and its answers judged by the verifier of the task: half of the samples first, the
     others only where those do not settle it. Adds scores["filter-vision"]: asked, passed, pass_rate
     and the ends of its 95 % Wilson interval. The rest goes to --rejects as solved-blind,
-    not-verifiable or refused. Records without media, and those whose question is the image alone,
+    not-verifiable, not-judged or refused. A verifier that crashes or runs out of time is counted as
+    an error and not as an answer that did not pass. Records without media, and those whose question is the image alone,
     pass as they are.
 
     The report does so for the cold start's mathematics, with a 30B model that does not think; how
@@ -144,5 +147,6 @@ def command(
                 },
             )
         )
-        run.write(stage.begun(run, needs.begin, concurrency=concurrency))
-        run.note(**asked.facts)
+        errors = vision.Errors(max_error_rate)
+        run.write(stage.begun(run, needs.begin, concurrency=concurrency, watch=errors.watch))
+        run.note(**asked.facts, **({"errors": errors.errors} if errors.errors else {}))

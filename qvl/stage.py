@@ -8,9 +8,10 @@ An author writes one of three functions; `keep`, `annotate` and `Run.write` make
 """
 
 import contextlib
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import orjson
 
@@ -37,6 +38,7 @@ Annotate = Callable[[dict], dict]
 Work = Callable[[dict], "dict | Drop"]
 
 MAX_ERROR_RATE = 0.05  # of verdicts that could not be given, until a run stops: our choice
+STEP_SECONDS = 0.005  # between two looks at whether work in steps can go on
 WINDOW = 4  # records begun for each at work, so that one slow answer does not idle the rest
 
 
@@ -46,6 +48,15 @@ class Pending(Protocol):
     def done(self) -> bool: ...
 
     def result(self) -> Any: ...
+
+
+@runtime_checkable
+class Stepwise(Pending, Protocol):
+    """Work whose next step depends on what the one before it gave."""
+
+    def advance(self) -> bool:
+        """Begin the next step, if the one before it is done; whether there is none left."""
+        ...
 
 
 class Settled(NamedTuple):
@@ -366,13 +377,37 @@ def _in_a_window(
 ) -> Iterator[tuple[dict, Any]]:
     """Each record with the result of what was begun, in order; at most so many at once."""
     window: deque[tuple[dict, Pending]] = deque()
+    steps = _Steps()
     for record in run:
         original = _copy(record) if run.journal else record
-        window.append((original, _replayed(run, record) or _begun(begin, record)))
+        pending = _replayed(run, record) or _begun(begin, record)
+        window.append((original, pending))
+        steps.add(pending)
         while window and (len(window) >= most or window[0][1].done()):
+            steps.advance()
             yield _first(window)
     while window:
+        steps.advance()
         yield _first(window)
+
+
+class _Steps:
+    """The work of a window that goes on in steps, so that none waits for those before it."""
+
+    def __init__(self) -> None:
+        self._stepwise: list[Stepwise] = []
+        self._next = 0.0
+
+    def add(self, pending: Pending) -> None:
+        if isinstance(pending, Stepwise):
+            self._stepwise.append(pending)
+            self.advance()
+
+    def advance(self) -> None:
+        now = time.monotonic()
+        if self._stepwise and now >= self._next:
+            self._stepwise = [each for each in self._stepwise if not each.advance()]
+            self._next = time.monotonic() + STEP_SECONDS
 
 
 def _begun(begin: Callable[[dict], Pending], record: dict) -> Pending:

@@ -1,5 +1,7 @@
 """`qvl filter-vision`: what is solved without its image goes; half of the samples may settle it."""
 
+import time
+
 import pytest
 from fake_endpoint import FakeEndpoint, completion, question
 from shells import shell
@@ -21,7 +23,8 @@ def run(tmp_path):
     def run(records, endpoint, words=""):
         jsonl.write(records, str(tmp_path / "in.zst"))
         done = shell(tmp_path)(
-            f"qvl filter-vision --text-endpoint {endpoint.url} {words} --rejects bad.zst in.zst -o out.zst"
+            f"qvl filter-vision --text-endpoint {endpoint.url} {words} --rejects bad.zst in.zst -o out.zst",
+            PYTHONPATH=str(tmp_path),
         )
         kept, bad = (
             list(jsonl.read(str(tmp_path / name))) if (tmp_path / name).exists() else []
@@ -97,3 +100,43 @@ def test_a_dead_endpoint_is_status_4_and_resume_ends_in_the_same_bytes(run, tmp_
         (tmp_path / "out.zst").unlink()
         _, again, _ = run(records, endpoint, "--model fake")
     assert kept == again
+
+
+def test_the_second_halves_are_asked_together(run):
+    def slowly(body, attempt):
+        time.sleep(0.2)
+        return guesses(body, attempt)
+
+    records = [seen(f"r{n}", f"half: how many of {n}?") for n in range(24)]
+    with FakeEndpoint(slowly) as endpoint:
+        started = time.monotonic()
+        done, kept, bad = run(records, endpoint, "--concurrency 96")
+        seconds = time.monotonic() - started
+    assert done.returncode == 0, done.stderr
+    open_after_half = sum(row["scores"]["filter-vision"]["asked"] == 4 for row in [*kept, *bad])
+    assert open_after_half >= 6
+    assert seconds < 0.2 * open_after_half  # one after the other they would take longer
+    assert endpoint.most_at_once > 4
+
+
+OWN = """
+def judges(record, response):
+    if response["content"] == "7":
+        raise KeyError("broken")
+    return response["content"] == "42"
+"""
+
+
+def test_a_verifier_that_fails_is_an_error_and_no_failed_answer(run, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    records = [seen("a", "solved: how many?"), seen("b", "hidden: how many?")]
+    with FakeEndpoint(guesses) as endpoint:
+        done, kept, bad = run(records, endpoint, "--verifier own:judges")
+        assert done.returncode == 0, done.stderr
+        assert kept == []
+        assert [row["reject"]["reason"] for row in bad] == ["solved-blind", "not-judged"]
+        assert bad[1]["scores"]["filter-vision"] == {"asked": 2, "passed": 0, "errors": 2}
+        many = [seen(f"r{n}", f"hidden: how many of {n}?") for n in range(8)]
+        done, _, _ = run(many, endpoint, "--verifier own:judges")
+    assert done.returncode == 3
+    assert "over --max-error-rate 0.05" in done.stderr
