@@ -8,6 +8,7 @@ from qvl import client, stage
 from qvl.client.cache import kept
 from qvl.io import images
 from qvl.judge import panel
+from qvl.pending import Pending
 from qvl.stage import Run
 
 Clients = Callable[[Sequence[str], Sequence[str] | None], list[client.Client]]
@@ -38,7 +39,7 @@ def opener(
 class Judged(Protocol):
     """What a judge is asked of records."""
 
-    def begin(self, record: dict) -> stage.Pending: ...
+    def begin(self, record: dict) -> Pending: ...
 
     def counts(self, result: "dict | stage.Drop") -> tuple[int, int, str]: ...
 

@@ -34,6 +34,7 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "reward-test": "reward_test",
     "filter-difficulty": "filter_difficulty",
     "filter-vision": "filter_vision",
+    "choose": "choose",
     "rl prepare": "rl.prepare",
     "rl potential": "rl.potential",
     "rl triggers": "rl.triggers",

@@ -4,8 +4,9 @@
 #     examples/cold-start.sh FOLDER RAW
 #
 # FOLDER receives every file, RAW is a stream of records with a task and an answer. The samples decide
-# what is hard and stay in `responses`; a last assistant turn of RAW is judged too. A stage that is
-# done is not done again, one that was stopped goes on, and each keeps what it put aside.
+# what is hard, and one that passes is what is learnt, else a last assistant turn of RAW that passes; in
+# both formats: thinking.jsonl.zst of those that think, and standard.jsonl.zst. A stage that is done is
+# not done again, one that was stopped goes on, and each keeps what it put aside.
 # The variables, all our choice, as the report publishes none of these:
 #   QVL_ENDPOINT=URL       the baseline that is sampled, needed (`qvl serve` sets it)
 #   QVL_TEXT_ENDPOINT=URL  the text model that is asked without the image; else QVL_ENDPOINT
@@ -15,6 +16,9 @@
 #   BLIND_SAMPLES=4        answers without the image
 #   MAX_TOKENS=32768       end answers here
 #   JUDGE=URL              grades the answers; without it the rules alone do (JUDGE_MODEL=NAME)
+#   JUDGE_MIN=0.75         answers that it grades under this, on correctness or vision, go
+#   BY=EXPRESSION          of an answer: the highest is learnt; with JUDGE scores.judge_correctness, else the
+#                          first that passed
 #   MEDIA=DIR              where media paths start; else the folder of RAW
 set -euo pipefail
 
@@ -28,6 +32,9 @@ cd "$folder"
 say() { printf '\n== %s\n' "$1" >&2; }
 judge=()
 [ -z "${JUDGE:-}" ] || judge=(--judge "$JUDGE" ${JUDGE_MODEL:+--judge-model "$JUDGE_MODEL"} --media-root "$media" --resume)
+least=()
+[ -z "${JUDGE:-}" ] ||
+    least=(--min "judge_correctness=${JUDGE_MIN:-0.75}" --min "judge_vision=${JUDGE_MIN:-0.75}")
 [ -n "${JUDGE:-}" ] || say "JUDGE is not set: no model grades the answers; the rules alone decide"
 
 say "Sample a baseline, and verify"
@@ -58,10 +65,23 @@ say "Answers: the rules, then scores"
     qvl cat seen.jsonl.zst others.jsonl.zst |
     qvl filter-responses --rejects rejected-responses.jsonl.zst -o responses.jsonl.zst
 [ -e scored.jsonl.zst ] ||
-    qvl score-responses responses.jsonl.zst "${judge[@]}" --min correctness=1 \
+    qvl score-responses responses.jsonl.zst "${judge[@]}" "${least[@]}" --min correctness=1 \
         --rejects rejected-scores.jsonl.zst -o scored.jsonl.zst
+
+say "One answer a query becomes the turn to learn"
+by=${BY:-${JUDGE:+scores.judge_correctness}}
+[ -e chosen.jsonl.zst ] ||
+    qvl choose ${by:+--by "$by"} scored.jsonl.zst \
+        --rejects rejected-choice.jsonl.zst -o chosen.jsonl.zst
 
 say "Vision and text, about 1:1 (4.2.2)"
 [ -e mixed.jsonl.zst ] ||
-    qvl shuffle scored.jsonl.zst |
+    qvl shuffle chosen.jsonl.zst |
     qvl mix --ratio cold-start --rejects rejected-mix.jsonl.zst -o mixed.jsonl.zst
+
+say "Both formats of SFT: thinking, and standard (4.2.1)"
+for format in thinking standard; do
+    [ -e "$format.jsonl.zst" ] ||
+        qvl choose --format "$format" mixed.jsonl.zst \
+            --rejects "rejected-$format.jsonl.zst" -o "$format.jsonl.zst"
+done

@@ -4,14 +4,19 @@
 #     examples/sft-data.sh FOLDER RAW MODEL
 #
 # FOLDER receives every file, RAW is a stream of records, MODEL the Hugging Face folder to pack for.
-# What is learnt is the last assistant turn of RAW. A stage that is done is not done again, and each
-# keeps what it put aside.
+# What is learnt is a sampled answer that passed every stage, else the last assistant turn of RAW, in
+# both formats: standard.jsonl.zst, and thinking.jsonl.zst of those that think. A stage that is done is
+# not done again, and each keeps what it put aside.
 #
 # Our choice, as the report publishes none of these (variables of the environment):
 #   JUDGE=URL         a served judge; without it the two judge stages are left out, the rules stay
 #   JUDGE_MODEL=NAME  its name, if several are served
 #   QVL_ENDPOINT=URL  sample K=1 answers a query beside the turn of RAW; without it none
 #   MAX_TOKENS=32768  end answers here
+#   BY=EXPRESSION     of a sampled answer: the highest is learnt; with JUDGE scores.judge_correctness, else
+#                     the first that passed
+#   JUDGE_MIN=0.75    answers that the judge grades under it, on correctness or vision, go
+#   FORMAT=standard   what is packed: standard or thinking
 #   AGAINST=FILE      an evaluation set to keep out; without it nothing is compared
 #   NEAR=0.9          a query so like another is a double
 #   MEDIA=DIR         where media paths start; else the folder of RAW
@@ -27,6 +32,9 @@ cd "$folder"
 say() { printf '\n== %s\n' "$1" >&2; }
 judge=()
 [ -z "${JUDGE:-}" ] || judge=(--judge "$JUDGE" ${JUDGE_MODEL:+--judge-model "$JUDGE_MODEL"} --media-root "$media" --resume)
+least=()
+[ -z "${JUDGE:-}" ] ||
+    least=(--min "judge_correctness=${JUDGE_MIN:-0.75}" --min "judge_vision=${JUDGE_MIN:-0.75}")
 [ -n "${JUDGE:-}" ] || say "JUDGE is not set: what a judge would drop stays; the rules alone decide"
 
 say "Queries: verifiable, clear, with substance"
@@ -46,15 +54,21 @@ say "Answers: the rules, then scores"
 [ -e responses.jsonl.zst ] ||
     qvl filter-responses "$answered" --rejects rejected-responses.jsonl.zst -o responses.jsonl.zst
 [ -e scored.jsonl.zst ] ||
-    qvl score-responses responses.jsonl.zst "${judge[@]}" --min correctness=1 \
+    qvl score-responses responses.jsonl.zst "${judge[@]}" "${least[@]}" --min correctness=1 \
         --rejects rejected-scores.jsonl.zst -o scored.jsonl.zst
 
-clean=scored.jsonl.zst
+say "One answer a query becomes the turn to learn"
+by=${BY:-${JUDGE:+scores.judge_correctness}}
+[ -e chosen.jsonl.zst ] ||
+    qvl choose ${by:+--by "$by"} scored.jsonl.zst \
+        --rejects rejected-choice.jsonl.zst -o chosen.jsonl.zst
+
+clean=chosen.jsonl.zst
 if [ -n "$against" ]; then
     say "Nothing that an evaluation set asks"
     clean=clean.jsonl.zst
     [ -e "$clean" ] ||
-        qvl decontaminate --against "$against" scored.jsonl.zst \
+        qvl decontaminate --against "$against" chosen.jsonl.zst \
             --rejects rejected-seen.jsonl.zst -o "$clean"
 fi
 
@@ -66,9 +80,16 @@ say "No doubles; one third text, two thirds multimodal (4.2.1)"
     qvl shuffle single.jsonl.zst |
     qvl mix --ratio sft --rejects rejected-mix.jsonl.zst -o mixed.jsonl.zst
 
+say "Both formats of SFT: standard, and thinking (4.2.1)"
+for format in standard thinking; do
+    [ -e "$format.jsonl.zst" ] ||
+        qvl choose --format "$format" mixed.jsonl.zst \
+            --rejects "rejected-$format.jsonl.zst" -o "$format.jsonl.zst"
+done
+
 say "Pack: one epoch at 32k, then one at 256k (4.2.1)"
 for context in 32k 256k; do
     [ -e "packed-$context.jsonl.zst" ] ||
         qvl pack --model "$model" --context "$context" --media-root "$media" --resume \
-            --rejects "rejected-$context.jsonl.zst" mixed.jsonl.zst -o "packed-$context.jsonl.zst"
+            --rejects "rejected-$context.jsonl.zst" "${FORMAT:-standard}.jsonl.zst" -o "packed-$context.jsonl.zst"
 done

@@ -8,16 +8,16 @@ An author writes one of three functions; `keep`, `annotate` and `Run.write` make
 """
 
 import contextlib
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 import qvl
 from qvl.errors import UserError
 from qvl.io import jsonl
+from qvl.pending import Pending, Steps
 from qvl.record import check
 
 if TYPE_CHECKING:
@@ -38,50 +38,7 @@ Annotate = Callable[[dict], dict]
 Work = Callable[[dict], "dict | Drop"]
 
 MAX_ERROR_RATE = 0.05  # of verdicts that could not be given, until a run stops: our choice
-STEP_SECONDS = 0.005  # between two looks at whether work in steps can go on
 WINDOW = 4  # records begun for each at work, so that one slow answer does not idle the rest
-
-
-class Pending(Protocol):
-    """Work that was begun: a future, or what several of them make."""
-
-    def done(self) -> bool: ...
-
-    def result(self) -> Any: ...
-
-
-@runtime_checkable
-class Stepwise(Pending, Protocol):
-    """Work whose next step depends on what the one before it gave."""
-
-    def advance(self) -> bool:
-        """Begin the next step, if the one before it is done; whether there is none left."""
-        ...
-
-
-class Settled(NamedTuple):
-    """A result that needs no waiting."""
-
-    value: Any
-
-    def done(self) -> bool:
-        return True
-
-    def result(self) -> Any:
-        return self.value
-
-
-class Together(NamedTuple):
-    """What is made of several pending results, in their order."""
-
-    pending: Sequence[Pending]
-    combine: Callable[[list], Any]
-
-    def done(self) -> bool:
-        return all(each.done() for each in self.pending)
-
-    def result(self) -> Any:
-        return self.combine([each.result() for each in self.pending])
 
 
 class Run:
@@ -377,7 +334,7 @@ def _in_a_window(
 ) -> Iterator[tuple[dict, Any]]:
     """Each record with the result of what was begun, in order; at most so many at once."""
     window: deque[tuple[dict, Pending]] = deque()
-    steps = _Steps()
+    steps = Steps()
     for record in run:
         original = _copy(record) if run.journal else record
         pending = _replayed(run, record) or _begun(begin, record)
@@ -389,25 +346,6 @@ def _in_a_window(
     while window:
         steps.advance()
         yield _first(window)
-
-
-class _Steps:
-    """The work of a window that goes on in steps, so that none waits for those before it."""
-
-    def __init__(self) -> None:
-        self._stepwise: list[Stepwise] = []
-        self._next = 0.0
-
-    def add(self, pending: Pending) -> None:
-        if isinstance(pending, Stepwise):
-            self._stepwise.append(pending)
-            self.advance()
-
-    def advance(self) -> None:
-        now = time.monotonic()
-        if self._stepwise and now >= self._next:
-            self._stepwise = [each for each in self._stepwise if not each.advance()]
-            self._next = time.monotonic() + STEP_SECONDS
 
 
 def _begun(begin: Callable[[dict], Pending], record: dict) -> Pending:

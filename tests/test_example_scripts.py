@@ -18,7 +18,9 @@ def test_sft_data_makes_packs_and_a_second_run_does_nothing_again(
     checked = run("qvl check out/mixed.jsonl.zst --media-root data")
     assert checked.returncode == 0, checked.stderr
     files = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
-    assert {"packed-32k.jsonl.zst", "packed-256k.jsonl.zst"} <= {file.name for file in files}
+    made_files = {file.name for file in files}
+    assert {"packed-32k.jsonl.zst", "packed-256k.jsonl.zst"} <= made_files
+    assert {"standard.jsonl.zst", "thinking.jsonl.zst"} <= made_files
     again = run(line, AGAINST="data/test.jsonl.zst")
     assert again.returncode == 0, again.stderr
     assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
@@ -34,8 +36,9 @@ def test_cold_start_samples_filters_mixes_and_a_second_run_does_nothing_again(
     first = run(line, K="2", MAX_TOKENS="8", OMP_NUM_THREADS="1")
     assert first.returncode == 0, first.stderr
     checked = run(
-        "qvl check out/mixed.jsonl.zst --media-root data && qvl cat --plain out/mixed.jsonl.zst"
+        "qvl check out/standard.jsonl.zst --media-root data && qvl cat --plain out/standard.jsonl.zst"
     )
+    assert (tmp_path / "out" / "thinking.jsonl.zst").exists()
     assert checked.returncode == 0 and checked.stdout, checked.stderr
     files = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
     again = run(line, K="2", MAX_TOKENS="8", OMP_NUM_THREADS="1")

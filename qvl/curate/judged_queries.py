@@ -12,8 +12,9 @@ from typing import Any
 from qvl.curate import revision
 from qvl.curate.queries import QueryRules
 from qvl.judge import Judge, Verdict, material
+from qvl.pending import Pending, Settled, Together
 from qvl.record import text
-from qvl.stage import Drop, Pending, Settled, Together
+from qvl.stage import Drop
 
 STAGE = "filter-queries"
 NO_VERDICT = "no-verdict"

@@ -15,8 +15,9 @@ from qvl.curate import answers, scores
 from qvl.curate.answers import Answer
 from qvl.judge import Judge, Verdict, material
 from qvl.judge.material import Section
+from qvl.pending import Pending, Settled, Together
 from qvl.record import images, videos
-from qvl.stage import Drop, Pending, Settled, Together
+from qvl.stage import Drop
 
 ERRORS = "judge_errors"
 

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from qvl.curate import answers, scores
 from qvl.judge.scalar import RewardModel
-from qvl.stage import Drop, Pending, Settled, Together
+from qvl.pending import Pending, Settled, Together
+from qvl.stage import Drop
 
 AXIS, ERRORS = scores.MODEL, "reward_model_errors"
 

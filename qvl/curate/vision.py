@@ -13,10 +13,11 @@ from qvl.client.endpoint import Refused
 from qvl.client.samples import Asking, Draw, begin
 from qvl.curate.difficulty import wilson
 from qvl.errors import CheckFailed
+from qvl.pending import Pending, Settled
 from qvl.record import MEDIA, images, videos
 from qvl.reward import unverifiable
 from qvl.reward.verdict import judge
-from qvl.stage import Drop, Pending, Settled
+from qvl.stage import Drop
 
 STAGE = "filter-vision"
 NUM_SAMPLES = 4  # our choice

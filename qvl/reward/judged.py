@@ -16,10 +16,11 @@ from qvl.errors import UserError
 from qvl.judge import Judge, Verdict, material
 from qvl.judge.material import Section
 from qvl.judge.scalar import RewardModel
+from qvl.pending import Pending, Settled, Together
 from qvl.reward import hybrid
 from qvl.reward.extract import final
 from qvl.reward.verdict import MAX_TOLD, Verify
-from qvl.stage import Drop, Pending, Settled, Together
+from qvl.stage import Drop
 
 
 @dataclass(frozen=True, kw_only=True)
