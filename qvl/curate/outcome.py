@@ -34,7 +34,8 @@ def correctness(record: dict, answer: Answer) -> float | None:
     return value
 
 
-WORDS = ("qvl.reward.exact:score", "qvl.reward.ocr:score")
+# What compares words; puzzles do where their answer is a text, as it is here.
+WORDS = ("qvl.reward.exact:score", "qvl.reward.puzzle:score", "qvl.reward.ocr:score")
 
 
 def inconsistent(answer: Answer) -> str:
