@@ -6,7 +6,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-engines test-newest bench lint man setup clean
+.PHONY: demo test test-engines test-newest test-gpu bench lint man setup clean
 
 demo: setup  ## the recipe once through, from raw data to a scored model
 	examples/recipe.sh demo
@@ -26,6 +26,9 @@ test-newest: setup  ## the layouts on the newest megatron-core
 		--python-version 3.12 --platform manylinux_2_28_x86_64 megatron-core==0.19.2
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(NEWEST) triton
 	PYTHONPATH=$(CURDIR)/$(NEWEST) $(BIN)/python -m pytest tests/megatron
+
+test-gpu: setup  ## on a machine with a GPU; PIP_EXTRA_INDEX_URL and TORCH may name a build for it
+	$(BIN)/python -m pytest -m gpu tests/gpu
 
 bench: setup  ## the figures of the README
 	$(BIN)/python -m pytest tests/bench --override-ini=python_files='bench_*.py' -s

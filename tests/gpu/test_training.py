@@ -1,0 +1,69 @@
+"""Training on a GPU: bf16 beside transformers, overlapped messages, a pack of 32K tokens.
+
+`make test-gpu` runs these; QVL_WITHOUT_GPU=1 tries them on a CPU, with a shorter pack.
+"""
+
+import os
+
+import checkpoints
+import pytest
+import torch
+
+CPU = os.environ.get("QVL_WITHOUT_GPU") == "1"
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not (CPU or torch.cuda.is_available()), reason="needs a GPU"),
+]
+LONG = 1024 if CPU else 32_768
+OPTIMIZATION = {
+    "lr": 1e-3, "min_lr": 1e-3, "warmup_steps": 0, "steps": 10, "schedule": "constant",
+    "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "clip": 1.0,
+}  # fmt: skip
+
+
+def trained(folder, lines, overrides, overlap):
+    """Losses of three steps over the same lines in bf16, and the most memory, in bytes."""
+    from qvl.megatron import parallel, training, weights
+    from qvl.model.folder import Folder
+    from qvl.model.shape import load_shape
+
+    shape = load_shape(folder)
+    model = training.build_model(shape, parallel.Layout(), torch.bfloat16, overrides)
+    weights.load(model, Folder(folder))
+    trainer = training.prepare(model, training.Optimization(**OPTIMIZATION), overlap=overlap)
+    batches = [checkpoints.batch(folder, line) for line in lines]
+    total = checkpoints.loss_weight(lines)
+    losses = [training.step(trainer, batches, len(batches), total).loss for _ in range(3)]
+    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+    return losses, peak
+
+
+@pytest.mark.parametrize("kind", ["dense", "moe"])
+@pytest.mark.parametrize("overlap", [False, True])
+def test_bf16_begins_at_transformers_loss_and_falls(ranks, request, kind, overlap):
+    folder = request.getfixturevalue(kind)
+    lines = [checkpoints.pack(seed) for seed in range(1, 5)]
+    with torch.no_grad():
+        expected = checkpoints.reference_loss(checkpoints.load_reference(folder), lines).item()
+    ((losses, _),) = ranks(1, trained, folder, lines, {}, overlap)
+    assert losses[0] == pytest.approx(expected, rel=2e-2)
+    assert losses[2] < losses[1] < losses[0]
+
+
+def long_line(tokens):
+    """One record of so many tokens, of which the last quarter is learnt."""
+    ids = torch.randint(0, 110, (tokens,), generator=torch.Generator().manual_seed(0)).tolist()
+    return {
+        "id": "long", "records": ["long"], "lengths": [tokens], "input_ids": ids,
+        "loss_weights": [[3 * tokens // 4, tokens, 1.0]], "images": [], "grids": [],
+    }  # fmt: skip
+
+
+def test_a_long_pack_trains_and_recomputation_saves_memory(ranks, dense):
+    from qvl.jobs.sft import RECOMPUTE
+
+    line = long_line(LONG)
+    ((plain, most),) = ranks(1, trained, dense, [line], {}, False)
+    ((again, less),) = ranks(1, trained, dense, [line], RECOMPUTE, False)
+    assert again == pytest.approx(plain, rel=1e-3)
+    assert CPU or less < most
