@@ -24,7 +24,6 @@ STEPS: dict[str, Cell] = {
 _MOST = 50_000  # characters that are read: our choice
 _CELL = re.compile(r"[(\[]\s*(\d{1,4})\s*,\s*(\d{1,4})\s*[)\]]")
 _WORD = re.compile(r"[a-z]+|[\u2190-\u2193]")
-_BETWEEN = re.compile(r"[\s,;.>\-\[\]()\"'|:]*(?:then|path|answer)?")
 
 
 class _Maze(NamedTuple):
