@@ -163,7 +163,8 @@ def command(
                 asked = [*asked, scorer]
                 judged = ModelledScores(RewardModel(scorer), judged or Rules())
                 config |= {"reward_model": scorer.model}
-        bounds = scores.thresholds(least or [], _axes(prompts, pairwise))
+        modelled = [scores.MODEL] if reward_model else []
+        bounds = scores.thresholds(least or [], [*_axes(prompts, pairwise), *modelled])
         run = stack.enter_context(
             session(
                 "score-responses",

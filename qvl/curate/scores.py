@@ -135,7 +135,8 @@ def thresholds(
 ) -> dict[str, float]:
     """["clarity=0.5"] -> {"clarity": 0.5}; UserError for an axis that is neither of ours nor of
     `more`. of: in their place axes with the lowest and the highest score of each."""
-    known = of or {**dict.fromkeys([*AXES, *more], (0.0, 1.0)), MODEL: (-inf, inf)}
+    ours = {name: (-inf, inf) if name == MODEL else (0.0, 1.0) for name in (*AXES, *more)}
+    known = of or ours
     least = {}
     for text in given:
         name, equals, value = text.partition("=")
