@@ -63,17 +63,19 @@ def _checks(answer: bytes) -> list[tuple[str, Check]]:
     names = asked.get("instruction_id_list") if isinstance(asked, dict) else None
     if not isinstance(names, list) or not names:
         raise Unverifiable("answer: expected {instruction_id_list: [...], kwargs: [...]}")
-    given = asked.get("kwargs") or [{}] * len(names)
+    given = asked.get("kwargs")
+    given = [None] * len(names) if given is None else given
     if not isinstance(given, list) or len(given) != len(names):
         raise Unverifiable(f"answer: {len(names)} constraints and not as many kwargs")
     found = []
     for place, (name, each) in enumerate(zip(names, given, strict=True)):
         if not isinstance(name, str) or name not in CONSTRAINTS:
             raise Unverifiable(f"answer: no constraint {name!r}; known: {', '.join(CONSTRAINTS)}")
-        if not isinstance(each or {}, dict):
+        arguments = {} if each is None else each  # null is none
+        if not isinstance(arguments, dict):
             raise Unverifiable(f"answer: kwargs[{place}] is no object")
         try:
-            found.append((f"{place} {name}", CONSTRAINTS[name](each or {})))
+            found.append((f"{place} {name}", CONSTRAINTS[name](arguments)))
         except ValueError as error:
             raise Unverifiable(f"answer: {name}: {error}") from None
     return found

@@ -336,3 +336,14 @@ def test_each_sentence_of_the_languages_of_ifeval_is_in_its_own_and_in_no_other(
         for text in sentences:
             assert [other for other in checks if checks[other](text)] == [code], text
             assert language_of(text) == code
+
+
+@pytest.mark.parametrize("kwargs", [[], 0, "", [0], [[]], [{}, {}]])
+@pytest.mark.parametrize("text", ["", "fine"])
+def test_only_null_stands_for_no_arguments(kwargs, text):
+    answer = {"instruction_id_list": ["punctuation:no_comma"], "kwargs": kwargs}
+    with pytest.raises(Unverifiable):
+        instruction.score(asked(answer), {"content": text})
+    for none in (None, [None], [{}]):
+        given = {**answer, "kwargs": none}
+        assert instruction.score(asked(given), {"content": "fine"}) == 1.0
