@@ -134,15 +134,17 @@ def problems(record: Any) -> Iterator[str]:
             yield f"responses[{index}]: expected an object"
         elif not isinstance(response.get("content") or "", str):
             yield f"responses[{index}].content: expected a string"
-        else:
+        elif not _TOKEN_FIELDS.keys().isdisjoint(response):
             yield from _token_problems(response, f"responses[{index}]")
 
 
+_TOKEN_FIELDS = {"prompt_token_ids": {int}, "token_ids": {int}, "logprobs": {float, int}}
+
+
 def _token_problems(response: dict, where: str) -> Iterator[str]:
-    kinds = {"prompt_token_ids": (int,), "token_ids": (int,), "logprobs": (float, int)}
-    for field, types in kinds.items():
+    for field, types in _TOKEN_FIELDS.items():
         values = response.get(field, [])
-        if not isinstance(values, list) or not all(type(each) in types for each in values):
+        if not isinstance(values, list) or not types.issuperset(map(type, values)):
             noun = "numbers" if field == "logprobs" else "integers"
             yield f"{where}.{field}: expected a list of {noun}"
             return

@@ -29,11 +29,12 @@ def _final(response: dict) -> str:
     boxed = last_boxed(text)
     if boxed is not None:
         return boxed.strip()
-    tagged = _TAG.findall(text)
+    tagged = _TAG.findall(text) if "<answer>" in text else None
     if tagged:
         return tagged[-1].strip()
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return _LEAD.sub("", lines[-1].strip("*").strip()) if lines else ""
+    text = text.rstrip()
+    lines = text[text.rfind("\n") + 1 :].splitlines()  # the last alone: this runs for each response
+    return _LEAD.sub("", lines[-1].strip().strip("*").strip()) if lines else ""
 
 
 def spoken(response: dict) -> str:
