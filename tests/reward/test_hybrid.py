@@ -12,6 +12,7 @@ from qvl.errors import UserError
 from qvl.io import jsonl
 from qvl.reward import REWARDS, hybrid
 
+AXES = ("correctness", "instructions", "helpfulness")
 CHINESE = "\u8fd9\u4e2a\u95ee\u9898\u7684\u7b54\u6848\u662f \\boxed{4}"
 MATH = {
     "id": "sum",
@@ -169,3 +170,17 @@ def test_weights_are_numbers_from_0_on():
     assert hybrid.checked(["language", "format=2"]) == {"language": 0.5, "format": 2.0}
     with pytest.raises(UserError, match="0 or more"):
         hybrid.checked(["format=-1"])
+
+
+def test_a_served_model_that_is_held_to_a_schema_judges_each_response(tmp_path, twin):
+    records = [OPEN, {**OPEN, "id": "free", "answer": None}]
+    jsonl.write(records, str(tmp_path / "in.zst"))
+    line = "qvl verify --hybrid general --judge $QVL_ENDPOINT in.zst -o out.zst"
+    done = shell(tmp_path)(f"qvl serve {twin} --port 0 -- sh -c '{line}'")
+    assert done.returncode == 0, done.stderr
+    verified = [each["responses"] for each in jsonl.read(str(tmp_path / "out.zst"))]
+    for response in [one for each in verified for one in each]:
+        grades = [response["rewards"][f"judge_{axis}"] for axis in AXES]
+        assert set(grades) <= {0, 0.25, 0.5, 0.75, 1}
+        assert response["rewards"]["judge"] == pytest.approx(sum(grades) / len(AXES), abs=1e-4)
+        assert response["verdict"]["status"] == "ok"
