@@ -20,6 +20,7 @@ from qvl.errors import UserError
 from qvl.io import frames
 
 FLUSH_SECONDS = 1.0
+FLUSH_BYTES = 4 << 20  # a quick command writes more than that in a second; memory stays flat
 
 
 def key(value: Any) -> str:
@@ -49,6 +50,7 @@ class Journal:
         self._file.truncate(whole)
         self._file.seek(whole)
         self._lines: list[bytes] = []
+        self._bytes = 0
         self._flushed = time.monotonic()
         if not whole:
             self._append(head)
@@ -70,7 +72,7 @@ class Journal:
     def add(self, record: dict, row: dict) -> None:
         """Remember what became of `record`."""
         self._append({"key": key(record), **row})
-        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+        if self._bytes > FLUSH_BYTES or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -78,6 +80,7 @@ class Journal:
             self._file.write(zstandard.ZstdCompressor(level=1).compress(b"".join(self._lines)))
             self._file.flush()
             self._lines.clear()
+            self._bytes = 0
         self._flushed = time.monotonic()
 
     def close(self, done: bool) -> None:
@@ -88,7 +91,9 @@ class Journal:
             self.path.unlink()
 
     def _append(self, row: dict) -> None:
-        self._lines.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+        self._lines.append(line)
+        self._bytes += len(line)
 
 
 def _whole(path: Path) -> tuple[int, Iterator[dict]]:
