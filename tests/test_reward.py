@@ -56,8 +56,8 @@ def test_numbers():
 
 
 def test_a_letter_must_be_the_only_one():
-    assert choice.letter("Answer: A. No, answer: B") is None
-    assert choice.letter("I think so") is None
+    assert choice.letters("Answer: A. No, answer: B") == choice.UNDECIDED
+    assert choice.letters("I think so") is None
 
 
 def test_iou_of_a_half_overlap_is_a_third():
