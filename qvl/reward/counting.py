@@ -3,7 +3,8 @@
 1 where it does, else 0. A number is written in digits ("1,234", "3.0"), as an English word ("three",
 "twenty-one", "a dozen", "none") or as a Chinese one; a percentage, a fraction or a range is no number.
 Of several different numbers the last counts where the text concludes ("2 + 1 = 3", "3 in all"); a list
-such as "0 1 2 3" chooses none. What stands in brackets explains, unless nothing else is there.
+such as "0 1 2 3" chooses none. What stands in brackets explains, unless nothing else is there; so do
+numbers behind a colon whose sum is the one before it ("3 apples: 2 red, 1 green").
 """
 
 import re
@@ -26,6 +27,7 @@ _MEASURES = (  # the words that a Chinese number of things is followed by
     "\u74f6\u676f\u7897\u76d8\u7bb1\u6247\u9762\u9053\u76cf\u5e45\u6ef4\u4e32\u79cd\u5904\u53e3\u6b21"
 )
 _COUNTED = re.compile(rf"(?<!\u7b2c)({CHINESE})(?=\s*[{_MEASURES}]|\W*$)")
+_COLON = {":", "\uff1a"}
 _NONE = re.compile(r"^\W*none\b|\b(?:is|are|see|contains?) no\b|\u6ca1\u6709", re.IGNORECASE)
 
 Count = int | str  # what is no whole number stays text, and equals no count
@@ -54,12 +56,23 @@ def count(text: str) -> Count | None:
     if text.isdecimal() and len(text) <= _MAX_DIGITS:
         return int(text)
     for each in (without_brackets(text), text):
-        found = [*_in_digits(each), *_in_words(each)]
+        found = sorted([*_in_digits(each), *_in_words(each)], key=lambda one: one[0])
+        if len(found) > 2 and _is_sum(each, found):
+            return found[0][2]
         if len(found) > 1:  # "the one in row 2"
             found = [one for one in found if each[one[0] : one[1]].casefold() != "one"] or found
         if found:
-            return chosen(each, sorted(found, key=lambda one: one[0]))
+            return chosen(each, found)
     return 0 if _NONE.search(text) else None
+
+
+def _is_sum(text: str, found: list[tuple[int, int, Count]]) -> bool:
+    """Whether what is before a colon is the sum of what is behind it."""
+    (_, end, total), (start, _, _), *_ = found
+    parts = [value for _, _, value in found[1:] if isinstance(value, int)]
+    return (
+        len(parts) == len(found) - 1 and sum(parts) == total and bool(_COLON & {*text[end:start]})
+    )
 
 
 def _in_digits(text: str) -> list[tuple[int, int, Count]]:

@@ -7,7 +7,7 @@ sides are compared without regard to case, Unicode form (NFKC), runs of spaces, 
 full stop at the end; both lengths are those of the texts that were compared, which some others forget.
 
 A reference of one line is compared with the final answer, or with the one thing that is quoted or
-bold in it ('The sign says "STOP".'); one of several lines, with the whole answer. An answer that says
+bold in it ('The sign says "STOP".'), or that it says ("The sign reads STOP"); one of several lines, with the whole answer. An answer that says
 several of the references side by side has chosen none: 0.
 """
 
@@ -20,6 +20,10 @@ from qvl.reward.candidates import marked, part
 from qvl.reward.exact import normal
 from qvl.reward.extract import final
 
+_SAYS = re.compile(
+    r"(?:the|this|that|it)\b[^:\"\n]{0,60}?\b(?:says|say|reads|read|spells|spell)\b[:,]?\s+",
+    re.IGNORECASE,
+)
 THRESHOLD = 0.5  # of NL: from here on the answer is taken to be another one (ANLS)
 
 
@@ -33,9 +37,11 @@ def score(record: dict, response: dict) -> float:
     answer = form(said)
     if answer in gold:
         return 1.0
-    quoted = marked(said)
+    quoted, told = marked(said), _SAYS.match(said)
     if quoted is not None and not any(marked(each) for each in wanted):
         answer = form(quoted)
+    elif told and not any(_SAYS.match(each) for each in wanted):
+        answer = form(said[told.end() :])
     if len(gold) > 1 and _names_several(answer, gold):
         return 0.0
     return max(anls(each, answer) for each in gold)
