@@ -2,14 +2,14 @@
 
 The key is the request's body: the model's name, the messages with the bytes of their media, the
 tools, the sampling. Which server answers is no part of it, and neither are the weights behind a
-name: other weights need another name or another file. Each answer is a transaction of its own in a
-write-ahead log, so that kill -9 loses none that was given out and leaves the file whole.
+name: other weights need another name or another file. Answers that come together are a transaction in
+a write-ahead log, so that kill -9 loses none that was given out and leaves the file whole.
 """
 
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ APPLICATION = 0x71766C31  # "qvl1", in the file's header: this table, this key
 WAIT_SECONDS = 60.0  # for another process that writes
 RETRY_SECONDS = 0.05
 LEVEL = 1  # of zstd
+# hashlib lets other threads go on during more than a piece; to come back takes longer than a small body.
+SMALL, PIECE = 32 << 10, 2047
 
 
 class Cache:
@@ -45,20 +47,27 @@ class Cache:
                 self._file.close()
                 raise
 
-    def get(self, body: bytes) -> dict | None:
+    def get(self, key: bytes) -> dict | None:
         with self._told():
             row = self._file.execute(
-                "SELECT answer FROM answers WHERE request = ?", (_key(body),)
+                "SELECT answer FROM answers WHERE request = ?", (key,)
             ).fetchone()
         if row is None:
             return None
         self.hits += 1
         return orjson.loads(self._decompressor.decompress(row[0]))
 
-    def put(self, body: bytes, answer: dict) -> None:
-        data = self._compressor.compress(orjson.dumps(answer))
+    def put(self, answers: Iterable[tuple[bytes, dict]]) -> None:
+        """Keep answers by their keys, in one transaction: half of what as many would cost."""
+        rows = [(key, self._compressor.compress(orjson.dumps(each))) for key, each in answers]
         with self._told():
-            self._file.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (_key(body), data))
+            self._file.execute("BEGIN IMMEDIATE")
+            try:
+                self._file.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", rows)
+            except BaseException:
+                self._file.execute("ROLLBACK")
+                raise
+            self._file.execute("COMMIT")
 
     def close(self) -> None:
         self._file.close()
@@ -129,5 +138,11 @@ def is_settled(sampling: dict[str, Any]) -> bool:
     return sampling.get("temperature") == 0 or sampling.get("seed") is not None
 
 
-def _key(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=20).digest()
+def key(body: bytes) -> bytes:
+    """What a request's answer is kept by."""
+    if len(body) > SMALL:
+        return hashlib.blake2b(body, digest_size=20).digest()
+    digest = hashlib.blake2b(digest_size=20)
+    for begin in range(0, len(body), PIECE):
+        digest.update(body[begin : begin + PIECE])
+    return digest.digest()

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from qvl.client import (
     media,
     scoring,
 )
+from qvl.client import cache as answers
 from qvl.client.cache import Cache, is_settled
 from qvl.client.endpoint import (
     Endpoint,
@@ -117,6 +119,9 @@ class Client:
         self._ending = False  # nothing further is asked
         self._budget = budget or Budget()
         self._cache = Cache(cache) if cache else None
+        self._unkept: list[tuple[bytes, dict]] = []  # answers that go into the cache together
+        self._kept: asyncio.Future[None] | None = None  # when they are in it
+        self._coming: deque[tuple[Any, Future[Any]]] = deque()  # work that the loop is to take
         self._known_route: scoring.Route | None = None  # of a reward model
         self._finding = asyncio.Lock()
         self.tokens = 0  # read and written by the model for us, as the server counts them
@@ -198,9 +203,26 @@ class Client:
             if not self._open:
                 work.close()
                 raise CancelledError
-            return asyncio.run_coroutine_threadsafe(work, self._loop)
+            future: Future[Any] = Future()
+            self._coming.append((work, future))
+            if len(self._coming) == 1:  # to wake the loop costs as much as half a request
+                self._loop.call_soon_threadsafe(self._take)
+            return future
 
     # What follows runs in the event loop's thread.
+
+    def _take(self) -> None:
+        """Begin all that was asked for since the loop was last woken."""
+        while self._coming:
+            work, future = self._coming.popleft()
+            task = self._loop.create_task(work)
+            task.add_done_callback(partial(_settle, future))
+            future.add_done_callback(partial(self._cancel, task))
+
+    def _cancel(self, task: "asyncio.Task[Any]", future: "Future[Any]") -> None:
+        """Nobody waits for it any more. Runs in any thread."""
+        if future.cancelled() and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(task.cancel)
 
     async def _connect(self) -> None:
         headers = {"Content-Type": "application/json"}
@@ -277,19 +299,38 @@ class Client:
 
         Without a key it is never cached.
         """
-        cache = self._cache
-        if cache and key and (known := cache.get(key)):
+        digest = answers.key(key) if self._cache and key else None
+        if self._cache and digest and (known := self._cache.get(digest)):
             return known
         if self._ending:
             raise asyncio.CancelledError
         self._budget.check()
         answer = await self._retried("POST", path, body, check)
-        if cache and key:
-            cache.put(key, answer)
         spent = tokens(answer)
         self.tokens += spent
         self._budget.add(spent)
+        if digest:
+            await self._keep(digest, answer)
         return answer
+
+    async def _keep(self, key: bytes, answer: dict) -> None:
+        """Returns once the answer is in the cache, together with all that came at this moment."""
+        self._unkept.append((key, answer))
+        if self._kept is None:
+            self._kept = self._loop.create_future()
+            self._loop.call_soon(self._keep_all)
+        await asyncio.shield(self._kept)
+
+    def _keep_all(self) -> None:
+        came, kept = self._unkept, self._kept
+        self._unkept, self._kept = [], None
+        assert self._cache and kept
+        try:
+            self._cache.put(came)
+        except UserError as error:
+            kept.set_exception(error)
+        else:
+            kept.set_result(None)
 
     async def _with_media(self, messages: list[dict]) -> list[dict]:
         try:
@@ -365,6 +406,19 @@ def _reason(error: Exception) -> str:
     if cause is not None and cause.errno:
         return (os.strerror(cause.errno) if cause.errno > 0 else str(cause)).lower()
     return str(error) or type(error).__name__
+
+
+def _settle(future: "Future[Any]", task: "asyncio.Task[Any]") -> None:
+    """Give a task's outcome to whoever waits for it in another thread."""
+    if task.cancelled():
+        future.cancel()
+    if not future.set_running_or_notify_cancel():
+        return
+    error = task.exception()
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(task.result())
 
 
 def _settled(item: Item, future: "Future[dict]") -> "tuple[Item, dict | Refused]":
