@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LENGTH = struct.Struct(">Q")
 PR_SET_PDEATHSIG = 1
+LISTENER = "QVL_LAUNCH_LISTENER"  # of ranks: rank 0's file descriptor of the socket where they meet
 MOST = 128  # records of a batch
 BATCH_SECONDS = 0.05  # a batch that took longer to come together is too large
 _END = object()

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from qvl.errors import UserError
-from qvl.processes import end_with_parent
+from qvl.processes import LISTENER, end_with_parent
 
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 10  # for the others to end by themselves when one has ended badly
@@ -28,13 +28,15 @@ def launch(count: int, argv: Sequence[str] = ()) -> int:
     others are ended.
     """
     argv = [sys.executable, *(argv or sys.argv)]
-    with tempfile.TemporaryDirectory(prefix="qvl-") as folder:
+    # The socket itself, and no port that was free a moment ago.
+    with socket.create_server(("127.0.0.1", 0)) as listener, _folder() as folder:
         shared = {
             "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(_free_port()),
-            VOICE: str(Path(folder) / "voice"),
+            "MASTER_PORT": str(listener.getsockname()[1]),
+            LISTENER: str(listener.fileno()),
+            VOICE: str(folder / "voice"),
         }
-        return _launch(argv, count, shared)
+        return _launch(argv, count, shared, listener)
 
 
 def as_ranks(count: int) -> int | None:
@@ -93,7 +95,13 @@ def _told_status(voice: Path) -> int | None:
     return int(voice.read_text()) if voice.exists() else None
 
 
-def _launch(argv: list[str], count: int, shared: dict[str, str]) -> int:
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="qvl-") as folder:
+        yield Path(folder)
+
+
+def _launch(argv: list[str], count: int, shared: dict[str, str], listener: socket.socket) -> int:
     ranks = [
         subprocess.Popen(
             argv,
@@ -108,6 +116,7 @@ def _launch(argv: list[str], count: int, shared: dict[str, str]) -> int:
             },
             preexec_fn=lambda: end_with_parent(signal.SIGTERM),  # also of a launcher that is killed
             stdin=subprocess.DEVNULL,
+            pass_fds=() if rank else (listener.fileno(),),
             start_new_session=True,  # a terminal's Ctrl-C comes once, through pass_on
         )
         for rank in range(count)
@@ -142,9 +151,3 @@ def _wait(ranks: list[subprocess.Popen]) -> int:
 
 def _threads(count: int) -> int:
     return max(1, (os.cpu_count() or 1) // count)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -9,6 +9,7 @@ import torch.distributed as dist
 from qvl.errors import UserError, need
 from qvl.megatron import cpu, workarounds
 from qvl.model.layout import Layout as Layout
+from qvl.processes import LISTENER
 
 
 def rank() -> int:
@@ -122,7 +123,17 @@ def _join() -> None:
     backend = "gloo" if cpu.needed() else "nccl"
     if not cpu.needed():
         torch.cuda.set_device(device())
-    if "RANK" in os.environ:
+    if LISTENER in os.environ:
+        rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        store = dist.TCPStore(  # pyright: ignore[reportPrivateImportUsage]
+            os.environ["MASTER_ADDR"],
+            int(os.environ["MASTER_PORT"]),
+            size,
+            is_master=rank == 0,
+            master_listen_fd=int(os.environ[LISTENER]) if rank == 0 else None,
+        )
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    elif "RANK" in os.environ:
         dist.init_process_group(backend)
     else:
         alone = "tcp://127.0.0.1:0"  # port 0: any free one
