@@ -2,9 +2,10 @@ from typing import Annotated
 
 import typer
 
-from qvl import client, stage
+from qvl import client, reward, stage
 from qvl.client import form, presets, samples
 from qvl.client.cache import kept
+from qvl.curate.early_stop import EarlyStop
 from qvl.errors import UserError
 from qvl.io import images
 
@@ -79,6 +80,16 @@ def command(
         str | None,
         typer.Option(metavar="RE", help="Answers match this expression from end to end"),
     ] = None,
+    early_stop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE", min=0, max=1, help="Ask no more once --max-pass-rate RATE is settled"
+        ),
+    ] = None,
+    verifier: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="With --early-stop: judge all by it, not by their task"),
+    ] = None,
     concurrency: Concurrency = client.CONCURRENCY,
     retries: Retries = client.RETRIES,
     timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
@@ -106,6 +117,12 @@ def command(
     --json-schema and --regex are kept to token by token by qvl serve, vLLM and SGLang; at an
     endpoint that does not know them, or passes them over, the command stops with status 2.
 
+    With --early-stop the samples are asked for in four rounds (our choice), each judged before the
+    next as qvl verify would, and the verdicts are kept. A record gets no further ones where more than
+    RATE of -n pass, or so many no longer can: qvl filter-difficulty --max-pass-rate RATE says of it
+    what it would say of all. A verdict that could not be given settles nothing. That is for a filter:
+    who trains on the samples, or asks for --min-pass-rate, --min-tokens or --sure, wants all.
+
     What is in flight when --max-total-tokens is reached is still finished and kept; then the
     command stops with status 3, and --resume goes on.
 
@@ -114,6 +131,7 @@ def command(
         $ qvl serve twin --port 0 -- qvl generate -n 2 --max-tokens 4 test.jsonl.zst | zstdcat
         $ qvl generate --regex 'yes|no' test.jsonl.zst -o judged.jsonl.zst
         $ qvl generate -n 4 --preset instruct --max-tokens 8 test.jsonl.zst -o sampled.jsonl.zst
+        $ qvl generate -n 8 --early-stop 0.5 --max-tokens 4 test.jsonl.zst | qvl filter-difficulty -o hard.jsonl.zst
     """
     given = {
         "temperature": temperature,
@@ -128,6 +146,10 @@ def command(
         raise UserError(
             "--max-total-tokens needs -o FILE or --cache FILE, so that what was paid for is kept"
         )
+    if verifier is not None:
+        if early_stop is None:
+            raise UserError(f"--verifier {verifier} goes with --early-stop")
+        reward.find(verifier)
     asking = samples.Asking(
         num_samples=num_samples,
         sampling=sampling,
@@ -155,6 +177,7 @@ def command(
             root=images.root_of(files, media_root),
             allow_remote=allow_remote,
             cache=answers,
+            budget=client.Budget(max_total_tokens if early_stop is not None else None),
         ) as asked,
         session(
             "generate",
@@ -171,14 +194,28 @@ def command(
             config={"model": asked.model, "sampling": sampling, "num_samples": num_samples}
             | {"thinking": thinking, "token_ids": token_ids, "logprobs": logprobs}
             | ({"top_logprobs": top_logprobs} if top_logprobs is not None else {})
-            | ({"form": asking.form.fields()} if asking.form else {}),
+            | ({"form": asking.form.fields()} if asking.form else {})
+            | ({"early_stop": early_stop} if early_stop is not None else {})
+            | ({"verifier": verifier} if verifier else {}),
             conserves=True,
         ) as run,
     ):
-        answered = stage.each(
-            run,
-            lambda record: samples.generate(record, asked, asking, stop=on_error == "stop"),
-            concurrency=concurrency,
-        )
-        run.write(answered)
+        stop = on_error == "stop"
+        if early_stop is None:
+            answered = stage.each(
+                run,
+                lambda record: samples.generate(record, asked, asking, stop=stop),
+                concurrency=concurrency,
+            )
+            run.write(answered)
+        else:
+            early = EarlyStop(
+                client=asked,
+                asking=asking,
+                max_pass_rate=early_stop,
+                verifier=verifier,
+                stop=stop,
+            )
+            run.write(stage.begun(run, early.begin, concurrency=concurrency, watch=early.watch))
+            run.note(samples_saved=early.saved)
         run.note(**asked.facts)

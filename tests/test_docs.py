@@ -94,6 +94,7 @@ NEEDS_A_MODEL = [  # run by tests/engines/test_examples.py and tests/{jobs,parit
     "qvl export tuned/checkpoints/step-0000002 early",
     "qvl serve twin --port 0 -- qvl eval --max-tokens 4 test.jsonl.zst -o scored.jsonl.zst",
     "qvl serve twin --port 0 -- qvl generate -n 2 --max-tokens 4 test.jsonl.zst | zstdcat",
+    "qvl generate -n 8 --early-stop 0.5 --max-tokens 4 test.jsonl.zst | qvl filter-difficulty -o hard.jsonl.zst",
     "qvl generate --regex 'yes|no' test.jsonl.zst -o judged.jsonl.zst",
     "qvl generate -n 4 --preset instruct --max-tokens 8 test.jsonl.zst -o sampled.jsonl.zst",
     "qvl serve twin --port 0 -- qvl filter-vision --text-endpoint {endpoint} --max-tokens 4 "

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import re
 import subprocess
 import time
@@ -126,42 +125,6 @@ def test_a_budget_stops_the_run_and_resume_ends_with_the_same_bytes(run, tmp_pat
         assert 3 <= rounds <= 4
         assert len(fake.requests) == 2 * asked  # nothing was paid for twice
         assert run(f"{command} --max-total-tokens 9 | cat", **env).returncode == 2
-    assert run("zstdcat out.zst").stdout == run("zstdcat whole.zst").stdout
-
-
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(run, tmp_path):
-    """At moments drawn at random, the start and the last write included; nothing is lost or twice."""
-
-    def slow(body, attempt):
-        time.sleep(0.005)
-        return echo(body, attempt)
-
-    kills = int(os.environ.get("TEST_KILLS", "3"))
-    draw = random.Random(kills)
-    records = [record(i) for i in range(40 * (kills + 1))]
-    with FakeEndpoint(slow) as fake:
-        env = {"QVL_ENDPOINT": fake.url}
-        command = "qvl generate -n 2 --concurrency 4 in.jsonl"
-        assert run(f"{command} -o whole.zst", records, **env).returncode == 0
-        asked, done = len(fake.requests), 0
-        while done < kills:
-            resume = ["--resume"] if done else []
-            killed = subprocess.Popen(
-                [*command.split(), *resume, "-o", "out.zst"],
-                cwd=tmp_path,
-                env={**os.environ, **env},
-                stderr=subprocess.DEVNULL,
-            )
-            try:
-                killed.wait(timeout=draw.uniform(0.3, 1.1))
-                break  # it was whole before
-            except subprocess.TimeoutExpired:
-                killed.kill()
-                killed.wait()
-                done += 1
-        assert done >= 2
-        assert run(f"{command} -o out.zst --resume", **env).returncode == 0
-        assert len(fake.requests) <= 2 * asked + 4 * done  # what was in flight, and no more
     assert run("zstdcat out.zst").stdout == run("zstdcat whole.zst").stdout
 
 

@@ -5,13 +5,13 @@ thinking solves without the visual input (report 4.2.2). How often it was asked 
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from qvl.client import Client
-from qvl.client.endpoint import Refused
-from qvl.client.samples import Asking, Draw, begin
+from qvl.client.samples import Asking
 from qvl.curate.difficulty import wilson
+from qvl.curate.rounds import Rounds, Tally, sizes
 from qvl.errors import CheckFailed
 from qvl.pending import Pending, Settled
 from qvl.record import MEDIA, images, videos
@@ -50,7 +50,16 @@ class NeedsVision:
         blind = without_media(record)
         if blind is None:
             return Settled(record)
-        return _Asked(self, record, blind)
+        return Rounds(
+            blind,
+            self.client,
+            self.asking,
+            sizes(self.asking.num_samples, 2),
+            self.max_pass_rate,
+            lambda response: judge(record, response, self.verifier),
+            lambda tally, _: _decided(record, tally, self.max_pass_rate),
+            lambda refused: Drop("refused", str(refused)),
+        )
 
 
 class Errors:
@@ -72,72 +81,22 @@ class Errors:
             )
 
 
-class _Asked:
-    """A record whose second half is asked as soon as the first leaves it open."""
-
-    def __init__(self, needs: NeedsVision, record: dict, blind: dict) -> None:
-        self.needs, self.record, self.blind = needs, record, blind
-        self.total = needs.asking.num_samples
-        self.asked = self.passed = self.errors = 0
-        self.first_error = ""
-        self._outcome: dict | Drop | None = None
-        self._drawn = self._ask(max(1, self.total // 2))
-
-    def done(self) -> bool:
-        return self._drawn.done()
-
-    def advance(self) -> bool:
-        """In the caller's thread, where a verdict can keep its time."""
-        if self._outcome is None and self._drawn.done():
-            self._judge()
-        return self._outcome is not None
-
-    def result(self) -> dict | Drop:
-        while self._outcome is None:
-            self._judge()
-        return self._outcome
-
-    def _ask(self, count: int) -> Draw:
-        asking = replace(self.needs.asking, num_samples=count)
-        return begin(self.blind, self.needs.client, asking, self.asked)
-
-    def _judge(self) -> None:
-        """Judge what was drawn last, and either ask for the rest or decide."""
-        try:
-            responses = self._drawn.result()
-        except Refused as refused:
-            self._outcome = Drop("refused", str(refused))
-            return
-        self.asked += len(responses)
-        for response in responses:
-            verdict = judge(self.record, response, self.needs.verifier)
-            self.passed += (verdict.reward or 0.0) >= 1.0
-            if verdict.reward is None:
-                self.errors += 1
-                self.first_error = self.first_error or verdict.detail
-        most = self.needs.max_pass_rate * self.total
-        if self.asked < self.total and self.passed <= most < self.passed + self.total - self.asked:
-            self._drawn = self._ask(self.total - self.asked)
-        else:
-            self._outcome = self._decided()
-
-    def _decided(self) -> dict | Drop:
-        row: dict[str, float] = {"asked": self.asked, "passed": self.passed}
-        if self.errors:  # which are no verdicts, and say nothing of the question
-            row["errors"] = self.errors
-        judged = self.asked - self.errors
-        if judged:
-            low, high = wilson(self.passed, judged)
-            rate = round(self.passed / judged, 4)
-            row |= {"pass_rate": rate, "low": round(low, 4), "high": round(high, 4)}
-        had = self.record.get("scores") or {}
-        scored = {**self.record, "scores": {**had, STAGE: row}}
-        if not judged:
-            return Drop("not-judged", f"no verdict on any answer: {self.first_error}", scored)
-        if self.passed > self.needs.max_pass_rate * judged:
-            told = f"{self.passed} of {judged} pass without the image"
-            return Drop("solved-blind", told, scored)
-        return scored
+def _decided(record: dict, tally: Tally, max_pass_rate: float) -> dict | Drop:
+    row: dict[str, float] = {"asked": tally.asked, "passed": tally.passed}
+    if tally.errors:  # which are no verdicts, and say nothing of the question
+        row["errors"] = tally.errors
+    if tally.judged:
+        low, high = wilson(tally.passed, tally.judged)
+        rate = round(tally.passed / tally.judged, 4)
+        row |= {"pass_rate": rate, "low": round(low, 4), "high": round(high, 4)}
+    had = record.get("scores") or {}
+    scored = {**record, "scores": {**had, STAGE: row}}
+    if not tally.judged:
+        return Drop("not-judged", f"no verdict on any answer: {tally.first_error}", scored)
+    if tally.passed > max_pass_rate * tally.judged:
+        told = f"{tally.passed} of {tally.judged} pass without the image"
+        return Drop("solved-blind", told, scored)
+    return scored
 
 
 def without_media(record: dict) -> dict | None:

@@ -135,7 +135,7 @@ def test_a_verifier_that_fails_is_an_error_and_no_failed_answer(run, tmp_path):
         assert done.returncode == 0, done.stderr
         assert kept == []
         assert [row["reject"]["reason"] for row in bad] == ["solved-blind", "not-judged"]
-        assert bad[1]["scores"]["filter-vision"] == {"asked": 2, "passed": 0, "errors": 2}
+        assert bad[1]["scores"]["filter-vision"] == {"asked": 4, "passed": 0, "errors": 4}
         many = [seen(f"r{n}", f"hidden: how many of {n}?") for n in range(8)]
         done, _, _ = run(many, endpoint, "--verifier own:judges")
     assert done.returncode == 3

@@ -1,6 +1,7 @@
 """Examples that need a model run as they stand, on the twin and its held-out set."""
 
 import re
+import shlex
 
 import pytest
 from shells import shell
@@ -27,10 +28,10 @@ def examples(command_module):
 
 def test_the_examples_run(command_module, folder):
     lines = examples(command_module)
-    assert len(lines) == 8
+    assert len(lines) == 9
     for line in lines:
         if line.startswith("qvl generate"):  # it stands for any endpoint: QVL_ENDPOINT of a server
-            line = f"qvl serve twin --port 0 -- {line}"
+            line = f"qvl serve twin --port 0 -- bash -o pipefail -c {shlex.quote(line)}"
         done = shell(folder)(line, OMP_NUM_THREADS="1")
         assert done.returncode == 0, f"{line}\n{done.stderr}"
     scored = list(jsonl.read(str(folder / "scored.jsonl.zst")))

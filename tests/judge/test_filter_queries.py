@@ -1,12 +1,6 @@
 """`qvl filter-queries --judge`: a real server that the test scripts; nothing lost, nothing paid twice."""
 
 import json
-import random
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 from fake_endpoint import FakeEndpoint, completion
@@ -175,44 +169,6 @@ def test_a_dead_judge_is_status_4_and_the_tokens_have_a_limit(run, tmp_path):
         done, kept, _ = run(texts, endpoint, "--resume --concurrency 1")
     assert done.returncode == 0 and len(kept) == 30
     assert 10 <= first < 20 and len(endpoint.requests) == 30
-
-
-def test_killed_at_random_moments_it_ends_in_the_same_bytes_and_pays_once(tmp_path):
-    texts = [f"What is the capital of land {n}?" for n in range(120)]
-    jsonl.write(records(*texts), str(tmp_path / "in.zst"))
-
-    def slow(body, attempt):
-        time.sleep(0.05)
-        return completion(json.dumps(GOOD))
-
-    env = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
-    moments = random.Random(7)
-    with FakeEndpoint(slow) as endpoint:
-        line = f"exec qvl filter-queries --judge {endpoint.url} --concurrency 4 in.zst"
-        whole = subprocess.run(["bash", "-c", f"{line} -o whole.zst"], cwd=tmp_path, env=env)
-        assert whole.returncode == 0
-        paid = len(endpoint.requests)
-        kills, status = 0, None
-        while status is None:
-            process = subprocess.Popen(
-                ["bash", "-c", f"{line} -o cut.zst --resume"],
-                cwd=tmp_path,
-                env=env,
-                stderr=subprocess.DEVNULL,
-            )
-            try:
-                status = process.wait(moments.uniform(0.1, 0.9) if kills < 10 else 60)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                kills += 1
-        assert status == 0
-        again = len(endpoint.requests) - paid
-    assert kills >= 3
-    rows = [list(jsonl.read(str(tmp_path / name))) for name in ("whole.zst", "cut.zst")]
-    assert rows[0] == rows[1]
-    # What is in flight at a kill is lost: at most so many requests, one a connection.
-    assert paid == 120 and again <= 120 + 4 * kills
 
 
 def test_flags_of_a_judge_without_one_are_refused(tmp_path):
