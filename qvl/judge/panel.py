@@ -59,6 +59,6 @@ class Tolerance:
         asked = self.verdicts + self.errors
         if errors and self.errors >= FEWEST_ERRORS and self.errors > self.most * asked:
             raise EndpointError(
-                f"the judge gave no verdict {self.errors:,} times of {asked:,}, as here: {example}; "
+                f"a model gave no verdict {self.errors:,} times of {asked:,}, as here: {example}; "
                 "what was done is kept; --max-error-rate allows more"
             )

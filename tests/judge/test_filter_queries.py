@@ -128,7 +128,7 @@ def test_a_judge_that_cannot_be_understood_stops_the_run(run):
     with FakeEndpoint(lambda body, attempt: completion("no idea")) as endpoint:
         done, kept, _ = run([f"What is the capital of land {n}?" for n in range(40)], endpoint)
     assert done.returncode == 4 and kept == []
-    assert "the judge gave no verdict" in done.stderr and "Traceback" not in done.stderr
+    assert "a model gave no verdict" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_an_endpoint_without_schemas_is_asked_in_words(run):
