@@ -6,7 +6,7 @@ that cannot be told of an answer is left out, so a threshold on it drops nothing
 
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from statistics import mean, median
+from statistics import fmean, median
 from typing import Any
 
 from qvl.curate import answers, completeness, form, outcome, repetition, scripts
@@ -21,7 +21,7 @@ STAGE = "score-responses"
 MODEL = "reward_model"  # what a reward model gives, without bounds
 WINS = "judge_wins"  # the share of its comparisons that a response wins
 AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
-    "mean": mean,
+    "mean": fmean,  # mean is exact, in fractions, and costs as much as the rules do
     "median": median,
     "min": min,
 }
