@@ -180,6 +180,13 @@ class Client:
         """
         return self.start(self.scored(self.model, messages))
 
+    def post(self, path: str, body: dict[str, Any], *, once: bool = False) -> "Future[Any]":
+        """What a route of an engine's own answers, to come; neither cached nor counted.
+
+        once: where it fails it is not asked again, as where it changes the engine.
+        """
+        return self.start(self._posted(path, orjson.dumps(body), 0 if once else self.retries))
+
     def map(
         self, items: Iterable[Item], request: Callable[[Item], Request]
     ) -> Generator[tuple[Item, "dict | Refused"], None, None]:
@@ -278,6 +285,10 @@ class Client:
             answer = await self._paid(route.path, body, check, tokens, key=key)
             return scoring.score(route, answer).value
 
+    async def _posted(self, path: str, body: bytes, retries: int) -> Any:
+        async with self._slots:
+            return await self._retried("POST", path, body, lambda said: said, retries)
+
     async def _route(self) -> scoring.Route:
         """Of the endpoints' reward model; the first request finds out for all."""
         async with self._finding:
@@ -351,10 +362,16 @@ class Client:
         return names[0]
 
     async def _retried(
-        self, method: str, path: str, body: bytes | None, check: Callable[[dict], dict]
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        check: Callable[[dict], dict],
+        retries: int | None = None,
     ) -> dict:
         started = time.monotonic()
-        for attempt in range(self.retries + 1):
+        retries = self.retries if retries is None else retries
+        for attempt in range(retries + 1):
             endpoint = least_busy(self.endpoints)
             try:
                 return check(await self._once(endpoint, method, path, body))
@@ -367,10 +384,10 @@ class Client:
             if self._ending:
                 raise asyncio.CancelledError
             # Another endpoint that is well takes over at once.
-            if attempt < self.retries and all(each.resting() for each in self.endpoints):
+            if attempt < retries and all(each.resting() for each in self.endpoints):
                 await asyncio.sleep(wait)
         seconds = time.monotonic() - started
-        tries = "1 attempt" if self.retries == 0 else f"{self.retries + 1} attempts"
+        tries = "1 attempt" if retries == 0 else f"{retries + 1} attempts"
         raise EndpointError(f"no answer after {tries} in {seconds:.0f} s; the last: {reason}")
 
     async def _once(self, endpoint: Endpoint, method: str, path: str, body: bytes | None) -> dict:

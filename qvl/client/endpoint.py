@@ -76,7 +76,7 @@ def read_answer(status: int, headers: Any, body: bytes, *, name: str, secret: st
     """The JSON of a good answer. Failure: try again. Refused: the request. UserError: the set-up."""
     if status == 200:
         try:
-            answer = orjson.loads(body)
+            answer = orjson.loads(body or b"{}")  # engines answer some commands with nothing
         except orjson.JSONDecodeError:
             raise Failure("answered 200 with something that is not JSON") from None
         if not isinstance(answer, dict):

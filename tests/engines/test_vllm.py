@@ -12,6 +12,14 @@ import numpy as np
 import pytest
 import videos
 from PIL import Image
+from policies import (
+    a_conversation_goes_on_without_tokenising_again,
+    a_folder_that_cannot_be_loaded_changes_nothing,
+    a_wrong_prompt_is_refused_before_it_is_sent,
+    samples_and_scores_are_those_of_transformers,
+    updates_under_load_leave_every_answer_to_one_version,
+    what_is_asked_while_it_is_paused_is_answered_after,
+)
 from running import (
     CASES,
     KEY,
@@ -29,6 +37,7 @@ from transformers import AutoTokenizer
 
 from qvl.client import media
 from qvl.engines import environments
+from qvl.engines.protocol import connect
 from qvl.io import video, video_patches
 from qvl.tiny import model
 
@@ -215,6 +224,40 @@ def test_new_weights_are_those_of_the_other_folder_and_back(server, folder, refe
         short, inputs = known.prompt(text, images)
         ids, said, _ = ask(server, short, images)
         assert max(difference(known, inputs, ids, said)) <= TOLERANCE
+
+
+@pytest.fixture(scope="module")
+def policy(server, folder):
+    os.environ["QVL_API_KEY"] = KEY
+    with connect(server.url, folder / "twin") as engine:
+        yield engine
+    del os.environ["QVL_API_KEY"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_as_a_policy_it_samples_and_scores_as_transformers_does(policy, reference, case):
+    samples_and_scores_are_those_of_transformers(policy, reference, case)
+
+
+def test_a_conversation_goes_on_without_tokenising_again(policy, reference):
+    a_conversation_goes_on_without_tokenising_again(policy, reference)
+
+
+def test_a_wrong_prompt_is_refused_before_it_is_sent(policy, reference):
+    a_wrong_prompt_is_refused_before_it_is_sent(policy, reference)
+
+
+def test_updates_under_load_leave_every_answer_to_one_version(policy, folder):
+    folders = {"twin": folder / "twin", "other": folder / "other"}
+    updates_under_load_leave_every_answer_to_one_version(policy, folders)
+
+
+def test_a_folder_that_cannot_be_loaded_changes_nothing(policy, folder, tmp_path):
+    a_folder_that_cannot_be_loaded_changes_nothing(policy, {"twin": folder / "twin"}, tmp_path)
+
+
+def test_what_is_asked_while_it_is_paused_is_answered_after(policy):
+    what_is_asked_while_it_is_paused_is_answered_after(policy)
 
 
 def test_every_route_needs_the_key_and_updates_are_for_this_machine(server):

@@ -59,21 +59,21 @@ def read(body: Any) -> Order:
     stops = [stops] if isinstance(stops, str) else stops
     if not isinstance(stops, list) or not all(isinstance(s, str) and s for s in stops):
         raise BadRequest("stop: expected a string or a list of strings that are not empty")
-    top = _integer(fields, "top_logprobs", 0, MAX_TOP_LOGPROBS, None)
+    top = integer(fields, "top_logprobs", 0, MAX_TOP_LOGPROBS, None)
     wants_logprobs = _flag(fields, "logprobs")
     if top is not None and not wants_logprobs:
         raise BadRequest("top_logprobs needs logprobs: true")
-    max_tokens = _integer(fields, "max_completion_tokens", 1, None, None)
-    max_tokens = _integer(fields, "max_tokens", 1, None, max_tokens)
+    max_tokens = integer(fields, "max_completion_tokens", 1, None, None)
+    max_tokens = integer(fields, "max_tokens", 1, None, max_tokens)
     tools = fields.pop("tools", None)
     if tools is not None and not isinstance(tools, list):
         raise BadRequest("tools: expected a list")
     sampling = Sampling(
-        temperature=_number(fields, "temperature", 0, None, 1.0),
-        top_p=_number(fields, "top_p", 0, 1, 1.0),
-        top_k=max(_integer(fields, "top_k", -1, None, 0) or 0, 0),
-        presence_penalty=_number(fields, "presence_penalty", -2, 2, 0.0),
-        frequency_penalty=_number(fields, "frequency_penalty", -2, 2, 0.0),
+        temperature=number(fields, "temperature", 0, None, 1.0),
+        top_p=number(fields, "top_p", 0, 1, 1.0),
+        top_k=max(integer(fields, "top_k", -1, None, 0) or 0, 0),
+        presence_penalty=number(fields, "presence_penalty", -2, 2, 0.0),
+        frequency_penalty=number(fields, "frequency_penalty", -2, 2, 0.0),
         seed=_seed(fields),
     )
     try:
@@ -85,7 +85,7 @@ def read(body: Any) -> Order:
         tools=tools or None,
         sampling=sampling,
         max_tokens=max_tokens,
-        choices=_integer(fields, "n", 1, MAX_CHOICES, 1) or 1,
+        choices=integer(fields, "n", 1, MAX_CHOICES, 1) or 1,
         stops=stops,
         top_logprobs=(top or 0) if wants_logprobs else None,
         stream=_flag(fields, "stream"),
@@ -137,7 +137,7 @@ def _part(part: Any, where: str) -> dict:
     raise BadRequest(f"{where}: expected parts of type text, image_url or video_url")
 
 
-def _number(fields: dict, name: str, low: float, high: float | None, default: float) -> float:
+def number(fields: dict, name: str, low: float, high: float | None, default: float) -> float:
     value = fields.pop(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < 1e9:
         raise BadRequest(f"{name}: expected a number from {low}" + (f" to {high}" if high else ""))
@@ -146,9 +146,7 @@ def _number(fields: dict, name: str, low: float, high: float | None, default: fl
     return float(value)
 
 
-def _integer(
-    fields: dict, name: str, low: int, high: int | None, default: int | None
-) -> int | None:
+def integer(fields: dict, name: str, low: int, high: int | None, default: int | None) -> int | None:
     value = fields.pop(name, default)
     if value is None:
         return None
@@ -186,6 +184,7 @@ def completion(
         "model": name,
         "choices": [_choice(checkpoint, order, row, i) for i, row in enumerate(rows)],
         "usage": usage(rows),
+        "weight_version": rows[0].version,
         **({"prompt_token_ids": rows[0].prompt.ids} if order.token_ids else {}),
     }
 

@@ -46,6 +46,7 @@ class Row:
         self.tokens: list[int] = []
         self.logprobs: list[tuple[float, list[tuple[int, float]]]] = []
         self.finish_reason: str | None = None
+        self.version = ""  # of the weights that answer, all of it: known when it begins
         self.cancelled = False
 
     @property
@@ -69,6 +70,14 @@ class Row:
             self.progress(self)
         if self.finish_reason and not self.cancelled:
             self.finished(self)
+
+    def abort(self) -> None:
+        self.finish_reason = "abort"
+        if self.text:
+            self.text.finish()
+        if self.progress:
+            self.progress(self)
+        self.finished(self)
 
 
 class Batch:

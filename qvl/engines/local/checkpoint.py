@@ -18,6 +18,7 @@ from qvl.errors import UserError
 from qvl.io import video, video_patches
 
 MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
+SCORED = 512  # tokens whose logits are in memory at a time
 NEVER_SAMPLED = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
 
 
@@ -40,6 +41,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.version = "default"  # of the weights, as vLLM and SGLang name the first
         _refuse_other_folders(folder)
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
@@ -86,6 +88,17 @@ class Checkpoint:
         )
         rendered, video_pixels, video_grids = self._with_clips(rendered, clips)
         ids = self.tokenizer(rendered, add_special_tokens=False)["input_ids"]
+        return self.placed(ids, pictures, video_pixels, video_grids)
+
+    def placed(
+        self,
+        ids: list[int],
+        pictures: list[Any],
+        video_pixels: torch.Tensor | None = None,
+        video_grids: torch.Tensor | None = None,
+    ) -> Prompt:
+        """The prompt of token ids that hold one <|image_pad|> for each picture, and the tokens of
+        videos as they are."""
         pixels, grids = self._patches(pictures)
         ids = self._expand(ids, grids)
         tokens = torch.tensor([ids])
@@ -135,6 +148,37 @@ class Checkpoint:
         )
         pixels = torch.cat([torch.from_numpy(patches) for patches, _ in cut])
         return rendered, pixels, torch.tensor([grid for _, grid in cut])
+
+    def read_weights(self, folder: Path) -> Any:
+        """The model of another folder of the same shapes, to be handed to `use`."""
+        return _load_model(folder, self.device)
+
+    def use(self, model: Any, folder: Path, version: str) -> None:
+        """Answer with the weights of `model` from now on; for when no row decodes."""
+        self.model, self.folder, self.version = model, folder, version
+
+    @torch.inference_mode()
+    def score(self, prompt: Prompt, top: int) -> list[tuple[float, list[tuple[int, float]]]]:
+        """The log-probability of each token but the first, and the likeliest `top` in its place."""
+        seen: dict[str, Any] = {}
+        if prompt.pixels is not None and prompt.grids is not None:
+            seen["pixel_values"] = prompt.pixels.to(self.device)
+            seen["image_grid_thw"] = prompt.grids.to(self.device)
+        ids = torch.tensor([prompt.ids], device=self.device)
+        positions = prompt.positions[:, None].to(self.device)
+        out = self.model.model(input_ids=ids, position_ids=positions, use_cache=False, **seen)
+        found = []
+        for begin in range(0, len(prompt.ids) - 1, SCORED):  # the logits of all would fill a memory
+            end = min(begin + SCORED, len(prompt.ids) - 1)
+            logits = self.model.lm_head(out.last_hidden_state[0, begin:end])
+            rows = logits.float().log_softmax(-1)  # (tokens, V)
+            said = rows.gather(-1, ids[0, begin + 1 : end + 1, None])[:, 0].tolist()
+            values, tokens = rows.topk(top, dim=-1)
+            tops = zip(tokens.tolist(), values.tolist(), strict=True)
+            found += [
+                (one, list(zip(*each, strict=True))) for one, each in zip(said, tops, strict=True)
+            ]
+        return found
 
     def _patches(self, pictures: list[Any]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         if not pictures:

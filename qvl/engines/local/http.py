@@ -1,4 +1,4 @@
-"""The routes: /health, /v1/models, /v1/chat/completions.
+"""The routes: /health, /v1/models, /v1/chat/completions; those of control.py beside them.
 
 aiohttp, because the client needs it anyway, a handler is cancelled when its client goes away, and
 thousands of waiting requests cost no threads.
@@ -16,7 +16,7 @@ import orjson
 from aiohttp import web
 
 from qvl.engines import serving
-from qvl.engines.local import api
+from qvl.engines.local import api, control
 from qvl.engines.local.batch import Row
 from qvl.engines.local.checkpoint import Checkpoint, Prompt
 from qvl.engines.local.engine import Engine, EngineFailed
@@ -65,7 +65,7 @@ class Server:
         self.engine = Engine(checkpoint, options.max_batch, self._row_failed)
         vocabulary = checkpoint.model.config.text_config.vocab_size
         self.grammars = Grammars(checkpoint.tokenizer, vocabulary, checkpoint.ends)
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="prompts")
+        self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="prompts")
         self._pending: dict[Row, asyncio.Future[Row]] = {}
 
     def app(self) -> web.Application:
@@ -73,6 +73,7 @@ class Server:
         app.router.add_get("/health", self._health)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._complete)
+        control.Control(self).add_to(app)
         app.on_startup.append(self._start)
         app.on_shutdown.append(self._stop)
         return app
@@ -83,7 +84,7 @@ class Server:
 
     async def _stop(self, app: web.Application) -> None:
         await asyncio.to_thread(self.engine.close)
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        self.readers.shutdown(wait=False, cancel_futures=True)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
@@ -92,6 +93,7 @@ class Server:
         if request.path != "/health" and not serving.holds_key(given, self.options.key):
             return _error(401, "the key is missing or wrong", "authentication_error")
         try:
+            control.check_near(request)
             return await handler(request)
         except api.BadRequest as error:
             return _error(400, str(error), "invalid_request_error")
@@ -125,13 +127,13 @@ class Server:
                 404, f"no model {name!r}; this server has {self.options.name!r}", "not_found_error"
             )
         order = api.read(body)
-        prompt = await self._loop.run_in_executor(self._readers, self._prompt, order)
+        prompt = await self._loop.run_in_executor(self.readers, self._prompt, order)
         limit = self._limit(order, prompt)
         identity = f"chatcmpl-{uuid.uuid4().hex}"
         if order.stream:
             return await self._stream(request, order, prompt, limit, identity)
         rows = [self._row(order, prompt, limit, i, None) for i in range(order.choices)]
-        await self._decode(rows)
+        await self.decode(rows)
         return _json(200, api.completion(self.checkpoint, self.options.name, order, rows, identity))
 
     def _prompt(self, order: api.Order) -> Prompt:
@@ -141,7 +143,7 @@ class Server:
         try:
             if order.form is not None:
                 self.grammars.check(order.form)
-            return self.checkpoint.prompt(order.messages, order.tools, self._image, self._video)
+            return self.checkpoint.prompt(order.messages, order.tools, self.image, self._video)
         except UserError as error:
             raise api.BadRequest(str(error)) from None
         except (jinja2.TemplateError, TypeError, KeyError) as error:
@@ -149,7 +151,7 @@ class Server:
                 f"the chat template does not take these messages: {error}"
             ) from None
 
-    def _image(self, reference: str) -> Any:
+    def image(self, reference: str) -> Any:
         root = self.options.media_root
         if root is None and not reference.startswith("data:"):
             raise UserError(
@@ -196,11 +198,11 @@ class Server:
             text,
             order.top_logprobs,
             progress,
-            self._row_finished,
+            self.row_finished,
             self.grammars.follow(order.form) if order.form is not None else None,
         )
 
-    async def _decode(self, rows: list[Row]) -> None:
+    async def decode(self, rows: list[Row]) -> None:
         """Wait until all rows are over; where the client goes away first, stop them."""
         futures = []
         for row in rows:
@@ -235,7 +237,7 @@ class Server:
         await response.prepare(request)
         for index in range(order.choices):
             send(api.chunk(name, identity, index, {"role": "assistant", "content": ""}, None))
-        decoding = asyncio.ensure_future(self._decode(rows))
+        decoding = asyncio.ensure_future(self.decode(rows))
         decoding.add_done_callback(lambda _: events.put_nowait(None))
         try:
             while (event := await events.get()) is not None:
@@ -253,7 +255,7 @@ class Server:
         )
         return response
 
-    def _row_finished(self, row: Row) -> None:
+    def row_finished(self, row: Row) -> None:
         """In the engine's thread."""
         self._loop.call_soon_threadsafe(self._settle, row, None)
 

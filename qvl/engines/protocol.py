@@ -1,0 +1,310 @@
+"""What training and distillation ask of an engine, the same of all three: tokens in, tokens out.
+
+    with connect("http://127.0.0.1:8000", folder) as engine:
+        sample = engine.sample(Prompt(ids, images), Sampling(max_tokens=64, seed=3)).result()
+        teacher = engine.score(Prompt([*ids, *sample.token_ids], images), top=64).result()
+        engine.load(Path("step-100"), "step-100")
+
+A prompt is token ids with one <|image_pad|> for each image, which is how the engines want it: they
+expand it to the image's patches themselves, and expand one that is expanded already again, in silence.
+So pads and images are counted before a request is sent, and the ids that come back are compared with
+our own expansion. Of a conversation that goes on, the next prompt is the ids of this one, the sampled
+ones and those of the next turn; nothing is rendered or tokenised a second time.
+
+Log-probabilities are those of softmax(logits), before temperature, top-p and top-k; Sample.of_policy says
+whether the tokens were drawn from just that. Weights are known by a version, a word of the caller's.
+"""
+
+import importlib
+import itertools
+import json
+import types
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, NoReturn, Self
+
+from qvl.client import Client
+from qvl.client.endpoint import Refused
+from qvl.engines import probe, weights
+from qvl.errors import EndpointError, UserError
+from qvl.io import images, patches
+
+FIRST_VERSION = "default"  # as the engines name what they start with
+PROBE = (1, 2, 3, 5, 8, 13, 21, 34)  # tokens that are scored before and after new weights
+
+
+class Prompt(NamedTuple):
+    """Token ids with one <|image_pad|> an image, and the images as data: URIs, in their order."""
+
+    token_ids: Sequence[int]
+    images: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How an answer is drawn."""
+
+    max_tokens: int = 16
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 is all"""
+    seed: int | None = None
+    top_logprobs: int = 0
+    """so many of the likeliest tokens in each token's place"""
+
+    @property
+    def is_plain(self) -> bool:
+        return self.temperature == 1.0 and self.top_p == 1.0 and self.top_k == 0
+
+
+Top = list[list[tuple[int, float]]]  # a place's likeliest tokens and their log-probs, downwards
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """An answer of N tokens."""
+
+    prompt_ids: list[int]
+    """expanded: an image has as many pads as tokens"""
+    token_ids: list[int]
+    """(N), the end token included"""
+    logprobs: list[float]
+    """(N)"""
+    top: Top
+    """(N, top_logprobs), empty where none were asked for"""
+    finish_reason: str
+    """stop, length or abort"""
+    versions: list[tuple[str, int, int]]
+    """the weights that gave tokens begin to end"""
+    of_policy: bool
+    """the tokens were drawn from just these log-probs: temperature 1, no top-p, no top-k"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """What an engine thinks of T given tokens, images expanded."""
+
+    prompt_ids: list[int]
+    """(T)"""
+    logprobs: list[float | None]
+    """(T); None of the first, and of an image's tokens"""
+    top: Top
+    """(T - 1, top): of the places that follow a token"""
+    version: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a checkpoint's folder says of tokens and images."""
+
+    vocabulary: int
+    image_token: int
+    patches: patches.ImageRules | None
+
+    @classmethod
+    def of(cls, folder: Path) -> "Rules":
+        try:
+            config = json.loads((folder / "config.json").read_bytes())
+        except (OSError, ValueError) as error:
+            raise UserError(f"{folder}: cannot read its config.json: {error}") from None
+        has_images = (folder / "preprocessor_config.json").exists()
+        return cls(
+            config["text_config"]["vocab_size"],
+            config["image_token_id"],
+            patches.load_rules(folder) if has_images else None,
+        )
+
+    def expanded(self, prompt: Prompt) -> list[int]:
+        """The ids with each image's pad as often as it has tokens. UserError for a prompt that an
+        engine would answer wrongly, or die of."""
+        wrong = next((i for i in prompt.token_ids if not 0 <= i < self.vocabulary), None)
+        if wrong is not None:
+            raise UserError(f"token id {wrong}: the vocabulary has {self.vocabulary:,}")
+        pads = sum(token == self.image_token for token in prompt.token_ids)
+        if pads != len(prompt.images):
+            raise UserError(
+                f"{pads} image tokens for {len(prompt.images)} images: a prompt holds one for each, "
+                "not the expanded ones"
+            )
+        if not pads:
+            return list(prompt.token_ids)
+        if self.patches is None:
+            raise UserError("this checkpoint takes no images: no preprocessor_config.json")
+        counts = iter([self._tokens(image) for image in prompt.images])
+        runs = (
+            [token] * (next(counts) if token == self.image_token else 1)
+            for token in prompt.token_ids
+        )
+        return list(itertools.chain.from_iterable(runs))
+
+    def _tokens(self, image: str) -> int:
+        assert self.patches
+        picture = images.load(image, Path())
+        return self.patches.num_tokens(self.patches.grid(*picture.size))
+
+
+class Engine(ABC):
+    """A running engine behind an address; to be entered. What each does its own way is abstract."""
+
+    PAUSE: ClassVar[tuple[str, dict]]
+    RESUME: ClassVar[tuple[str, dict]]
+    SLEEP: ClassVar[tuple[str, dict]]
+    WAKE: ClassVar[tuple[str, dict]]
+    """routes and bodies"""
+
+    def __init__(self, folder: Path, rules: Rules, client: Client, facts: dict[str, Any]) -> None:
+        """folder: of the weights that are served. facts: as qvl.engines.probe has them."""
+        self.folder, self.rules, self.client = folder, rules, client
+        self.endpoint: str = facts["endpoint"]
+        self.version: str = facts["weight_version"] or FIRST_VERSION
+        self.takes_weights = "weights" in facts["capabilities"]
+
+    def __enter__(self) -> Self:
+        self.client.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None:
+        self.client.__exit__(kind, error, trace)
+
+    def sample(self, prompt: Prompt, sampling: Sampling) -> "Future[Sample]":
+        """An answer to come. UserError for a wrong prompt; other errors are those of qvl.client."""
+        expanded = self.rules.expanded(prompt)
+        asked = self.client.post(*self.sampling_request(prompt, sampling))
+        return _then(asked, lambda said: self.read_sample(said, expanded, sampling))
+
+    def score(self, prompt: Prompt, top: int = 0) -> "Future[Score]":
+        """What the engine thinks of given tokens, and the likeliest `top` in their places."""
+        expanded = self.rules.expanded(prompt)
+        asked = self.client.post(*self.score_request(prompt, top))
+        return _then(asked, lambda said: self.read_score(said, expanded, top))
+
+    def load(self, folder: Path, version: str) -> None:
+        """Answer with the weights of another folder from now on, known as `version`.
+
+        The folder's tensors are compared with those that are served first, by name and shape: UserError.
+        While weights change nothing is answered, and what is in flight is finished on the old ones.
+        An engine that could not take them, or answers as before, gets the last good ones back; where
+        that fails too it stays paused, to be started anew: EndpointError says which.
+        """
+        if not self.takes_weights:
+            raise UserError(
+                f"{self.endpoint}: takes no new weights; replicas do, each at its own address"
+            )
+        weights.check_alike(self.folder, folder)
+        before = self._thoughts()
+        self.pause()
+        try:
+            self._load(folder, version)
+        except (Refused, EndpointError) as error:
+            self._repair(f"{folder}: {error}")
+        self.resume()
+        if not weights.differ(before, self._thoughts()) and not weights.are_equal(
+            self.folder, folder
+        ):
+            self.pause()
+            self._repair(f"{folder}: the engine answers as before")
+        self.folder, self.version = folder, version
+
+    def pause(self) -> None:
+        """Finish what is in flight, and let wait what is asked from now on."""
+        self._order(*self.PAUSE)
+
+    def resume(self) -> None:
+        self._order(*self.RESUME)
+
+    def sleep(self) -> None:
+        """Pause, and give the accelerator's memory back; on a CPU there is none."""
+        self.pause()
+        self._order(*self.SLEEP)
+
+    def wake(self) -> None:
+        self._order(*self.WAKE)
+        self.resume()
+
+    @abstractmethod
+    def sampling_request(self, prompt: Prompt, sampling: Sampling) -> tuple[str, dict]:
+        """The route and the body of it."""
+
+    @abstractmethod
+    def score_request(self, prompt: Prompt, top: int) -> tuple[str, dict]:
+        """The route and the body of it."""
+
+    @abstractmethod
+    def read_sample(self, said: Any, expanded: list[int], sampling: Sampling) -> Sample:
+        """An answer in the engine's own shape. EndpointError where its prompt is not `expanded`."""
+
+    @abstractmethod
+    def read_score(self, said: Any, expanded: list[int], top: int) -> Score:
+        """A score in the engine's own shape. EndpointError where its prompt is not `expanded`."""
+
+    @abstractmethod
+    def _load(self, folder: Path, version: str) -> None:
+        """New weights for a paused engine, all its caches emptied, its version told."""
+
+    def _repair(self, reason: str) -> NoReturn:
+        """The last good weights again, and the reason raised."""
+        try:
+            self._load(self.folder, self.version)
+        except (Refused, EndpointError) as error:
+            raise EndpointError(
+                f"{reason}; the last good weights did not come back either ({error}): "
+                f"{self.endpoint} is paused, start it anew"
+            ) from None
+        self.resume()
+        raise EndpointError(f"{reason}; {self.endpoint} has those of {self.version!r} again")
+
+    def _thoughts(self) -> list[float]:
+        return [each for each in self.score(Prompt(PROBE)).result().logprobs if each is not None]
+
+    def _order(self, path: str, body: dict) -> dict:
+        """Have the engine change itself."""
+        return self.client.post(path, body, once=True).result()
+
+
+def _then(asked: "Future[Any]", read: Callable[[Any], Any]) -> "Future[Any]":
+    """The result to come, as `read` makes it."""
+    found: Future[Any] = Future()
+
+    def settle(answered: "Future[Any]") -> None:
+        try:
+            found.set_result(read(answered.result()))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            found.set_exception(error)
+
+    asked.add_done_callback(settle)
+    return found
+
+
+def connect(endpoint: str, folder: Path, *, concurrency: int = 64) -> Engine:
+    """The engine at an address, which serves the weights of `folder`. To be entered with `with`."""
+    facts = probe.probe(endpoint)
+    backend = facts["backend"]
+    if backend is None or "token_ids" not in facts["capabilities"]:
+        raise UserError(f"{endpoint}: takes no token ids; qvl serve, vLLM and SGLang do")
+    kind = importlib.import_module(f"qvl.engines.{backend}.policy").Policy
+    rules = Rules.of(folder)
+    client = Client([endpoint], facts["models"][0], concurrency=concurrency)
+    return kind(folder, rules, client, facts)
+
+
+def check_expansion(expanded: list[int], said: list[int]) -> None:
+    """EndpointError where the engine saw other tokens than we mean."""
+    if expanded == said:
+        return
+    pairs = itertools.zip_longest(expanded, said)
+    place = next(i for i, (ours, theirs) in enumerate(pairs) if ours != theirs)
+    ours = expanded[place] if place < len(expanded) else None
+    theirs = said[place] if place < len(said) else None
+    raise EndpointError(
+        f"the engine read another prompt: {len(said)} tokens where there are {len(expanded)}; at "
+        f"{place} it has {theirs}, and we {ours}"
+    )

@@ -1,0 +1,160 @@
+"""What every engine must do as a policy: the same checks for the local one, vLLM and SGLang."""
+
+import itertools
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+import torch
+from running import CASES, TOLERANCE, Reference, data_uri, difference
+
+from qvl.engines.protocol import Engine, Prompt, Sample, Sampling
+from qvl.errors import EndpointError, UserError
+
+UPDATES = 20
+
+
+def prompt_of(reference: Reference, case: str) -> tuple[Prompt, dict]:
+    text, images = CASES[case]
+    short, inputs = reference.prompt(text, images)
+    return Prompt(short, [data_uri(each) for each in images]), inputs
+
+
+def samples_and_scores_are_those_of_transformers(engine: Engine, reference: Reference, case: str):
+    prompt, inputs = prompt_of(reference, case)
+    full = inputs["input_ids"][0].tolist()
+    sampling = Sampling(max_tokens=12, seed=3, top_logprobs=5)
+    sample = engine.sample(prompt, sampling).result()
+    assert sample.prompt_ids == full and sample.of_policy
+    assert len(sample.token_ids) == len(sample.logprobs) == len(sample.top)
+    assert difference(reference, inputs, sample.token_ids, sample.logprobs)[0] <= TOLERANCE
+    again = engine.sample(prompt, sampling).result()
+    assert (again.token_ids, again.finish_reason) == (sample.token_ids, sample.finish_reason)
+
+    whole = Prompt([*prompt.token_ids, *sample.token_ids], prompt.images)
+    score = engine.score(whole, top=8).result()
+    table = reference.logprobs(inputs, sample.token_ids)[:-1]
+    ids = [*full, *sample.token_ids]
+    assert score.prompt_ids == ids
+    image = engine.rules.image_token
+    for place in range(1, len(ids)):
+        said = score.logprobs[place]
+        assert (said is None) == (ids[place] == image)
+        if said is not None:
+            assert abs(said - table[place - 1, ids[place]].item()) <= TOLERANCE
+        likeliest = table[place - 1].topk(8)
+        values = torch.tensor([value for _, value in score.top[place - 1]])
+        assert (values - likeliest.values).abs().max() <= TOLERANCE
+    # What is sampled and what is scored is one policy.
+    both = zip(sample.logprobs, score.logprobs[len(full) :], strict=True)
+    assert all(abs(one - (other or 0)) <= TOLERANCE for one, other in both)
+
+
+def a_conversation_goes_on_without_tokenising_again(engine: Engine, reference: Reference) -> None:
+    """The next turn brings an image; the ids before it are those that were sampled."""
+    first, _ = prompt_of(reference, "one image")
+    said = engine.sample(first, Sampling(max_tokens=6, seed=1)).result()
+    more, _ = prompt_of(reference, "three images")
+    turn = Prompt(
+        [*first.token_ids, *said.token_ids, *more.token_ids], [*first.images, *more.images]
+    )
+    answer = engine.sample(turn, Sampling(max_tokens=6, seed=1)).result()
+    pictures = [*CASES["one image"][1], *CASES["three images"][1]]
+    cut = reference.image_processor(pictures, return_tensors="pt")
+    inputs = {**cut, "input_ids": torch.tensor([answer.prompt_ids])}
+    assert difference(reference, inputs, answer.token_ids, answer.logprobs)[0] <= TOLERANCE
+
+
+def a_wrong_prompt_is_refused_before_it_is_sent(engine: Engine, reference: Reference) -> None:
+    prompt, inputs = prompt_of(reference, "one image")
+    expanded = inputs["input_ids"][0].tolist()
+    for wrong, told in (
+        (Prompt(expanded, prompt.images), "1 images"),
+        (Prompt(prompt.token_ids), "0 images"),
+        (Prompt([1, engine.rules.vocabulary]), "the vocabulary has"),
+        (Prompt([-1]), "token id -1"),
+    ):
+        with pytest.raises(UserError, match=told):
+            engine.sample(wrong, Sampling())
+    assert engine.score(Prompt([1, 2])).result().logprobs[0] is None  # and the engine lives
+
+
+def updates_under_load_leave_every_answer_to_one_version(
+    engine: Engine, folders: dict[str, Path]
+) -> None:
+    """Text and an image are asked for again and again while weights change 20 times."""
+    references = {name: Reference(folder) for name, folder in folders.items()}
+    some = next(iter(references.values()))
+    prompts = [prompt_of(some, case) for case in ("text", "one image")]
+    found: list[tuple[dict, Future[Sample]]] = []
+    over = threading.Event()
+
+    def load() -> None:
+        for seed in itertools.count():
+            if over.is_set():
+                return
+            prompt, inputs = prompts[seed % 2]
+            asked = engine.sample(prompt, Sampling(max_tokens=10, seed=seed))
+            found.append((inputs, asked))
+            asked.exception()  # waits
+
+    workers = [threading.Thread(target=load) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    names = list(folders)
+    versions = {}
+    try:
+        for number in range(UPDATES):
+            name = names[(number + 1) % len(names)]
+            versions[f"{name}-{number}"] = name
+            engine.load(folders[name], f"{name}-{number}")
+            assert engine.version == f"{name}-{number}"
+    finally:
+        over.set()
+        for worker in workers:
+            worker.join()
+    seen = set()
+    for inputs, asked in found:
+        sample = asked.result()
+        assert len(sample.versions) == 1
+        (version, begin, end) = sample.versions[0]
+        assert (begin, end) == (0, len(sample.token_ids))
+        reference = references[versions.get(version, names[0])]
+        assert difference(reference, inputs, sample.token_ids, sample.logprobs)[0] <= TOLERANCE
+        seen.add(version)
+    assert len(seen) > UPDATES / 2
+    engine.load(folders[names[0]], "default")
+
+
+def a_folder_that_cannot_be_loaded_changes_nothing(
+    engine: Engine, folders: dict[str, Path], parent: Path
+) -> None:
+    before = engine.score(Prompt([1, 2, 3, 4])).result()
+    served = next(iter(folders.values()))
+    spoilt = parent / "spoilt"
+    spoilt.mkdir()
+    for path in served.iterdir():
+        (spoilt / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(UserError, match="no checkpoint"):
+        engine.load(parent / "nowhere", "x")
+    content = (spoilt / "model.safetensors").read_bytes()
+    (spoilt / "model.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises((UserError, EndpointError), match="spoilt"):
+        engine.load(spoilt, "x")
+    assert engine.version == before.version
+    assert engine.score(Prompt([1, 2, 3, 4])).result() == before
+
+
+def what_is_asked_while_it_is_paused_is_answered_after(engine: Engine) -> None:
+    engine.pause()
+    asked = engine.sample(Prompt([1, 2, 3]), Sampling(max_tokens=2, seed=1))
+    with pytest.raises(TimeoutError):
+        asked.result(timeout=0.5)
+    engine.resume()
+    assert asked.result(timeout=30).finish_reason in ("stop", "length")
+    engine.sleep()
+    engine.wake()
+    assert (
+        engine.sample(Prompt([1, 2, 3]), Sampling(max_tokens=2, seed=1)).result() == asked.result()
+    )

@@ -1,0 +1,78 @@
+"""The local engine as a policy, dense and a mixture of experts: see policies.py."""
+
+import pytest
+from policies import (
+    a_conversation_goes_on_without_tokenising_again,
+    a_folder_that_cannot_be_loaded_changes_nothing,
+    a_wrong_prompt_is_refused_before_it_is_sent,
+    samples_and_scores_are_those_of_transformers,
+    updates_under_load_leave_every_answer_to_one_version,
+    what_is_asked_while_it_is_paused_is_answered_after,
+)
+from running import CASES, Reference
+from served import Served
+
+from qvl.engines.protocol import connect
+from qvl.errors import UserError
+from qvl.tiny import model
+
+
+@pytest.fixture(scope="module", params=["dense", "moe"])
+def folders(request, tmp_path_factory):
+    parent = tmp_path_factory.mktemp(request.param)
+    found = {}
+    for seed, name in enumerate(("one", "other")):
+        found[name] = parent / name
+        found[name].mkdir()
+        model.write(found[name], "xs", moe=request.param == "moe", thinking=False, seed=seed)
+    return found
+
+
+@pytest.fixture(scope="module")
+def engine(folders):
+    server = Served(folders["one"], "--port", 0)
+    try:
+        with connect(server.url, folders["one"]) as engine:
+            yield engine
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def reference(folders):
+    return Reference(folders["one"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_samples_and_scores_are_those_of_transformers(engine, reference, case):
+    samples_and_scores_are_those_of_transformers(engine, reference, case)
+
+
+def test_a_conversation_goes_on_without_tokenising_again(engine, reference):
+    a_conversation_goes_on_without_tokenising_again(engine, reference)
+
+
+def test_a_wrong_prompt_is_refused_before_it_is_sent(engine, reference):
+    a_wrong_prompt_is_refused_before_it_is_sent(engine, reference)
+
+
+def test_updates_under_load_leave_every_answer_to_one_version(engine, folders):
+    updates_under_load_leave_every_answer_to_one_version(engine, folders)
+
+
+def test_a_folder_that_cannot_be_loaded_changes_nothing(engine, folders, tmp_path):
+    a_folder_that_cannot_be_loaded_changes_nothing(engine, folders, tmp_path)
+
+
+def test_what_is_asked_while_it_is_paused_is_answered_after(engine):
+    what_is_asked_while_it_is_paused_is_answered_after(engine)
+
+
+def test_a_server_that_takes_no_token_ids_is_refused(folders):
+    from fake_endpoint import FakeEndpoint, completion
+
+    with (
+        FakeEndpoint(lambda body, attempt: completion("x")) as endpoint,
+        pytest.raises(UserError, match="takes no token ids"),
+    ):
+        connect(endpoint.url, folders["one"])
