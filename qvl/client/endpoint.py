@@ -76,9 +76,11 @@ def read_answer(status: int, headers: Any, body: bytes, *, name: str, secret: st
     """The JSON of a good answer. Failure: try again. Refused: the request. UserError: the set-up."""
     if status == 200:
         try:
-            answer = orjson.loads(body or b"{}")  # engines answer some commands with nothing
+            answer = orjson.loads(body or b"null")
         except orjson.JSONDecodeError:
             raise Failure("answered 200 with something that is not JSON") from None
+        if answer is None:  # as engines answer some commands
+            return {}
         if not isinstance(answer, dict):
             raise Failure("answered 200 with JSON that is no object")
         return answer

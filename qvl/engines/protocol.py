@@ -201,16 +201,16 @@ class Engine(ABC):
             )
         weights.check_alike(self.folder, folder)
         before = self._thoughts()
-        self.pause()
+        self._hold()
         try:
             self._load(folder, version)
         except (Refused, EndpointError) as error:
             self._repair(f"{folder}: {error}")
-        self.resume()
+        self._release()
         if not weights.differ(before, self._thoughts()) and not weights.are_equal(
             self.folder, folder
         ):
-            self.pause()
+            self._hold()
             self._repair(f"{folder}: the engine answers as before")
         self.folder, self.version = folder, version
 
@@ -250,6 +250,13 @@ class Engine(ABC):
     def _load(self, folder: Path, version: str) -> None:
         """New weights for a paused engine, all its caches emptied, its version told."""
 
+    def _hold(self) -> None:
+        """Pause for new weights."""
+        self.pause()
+
+    def _release(self) -> None:
+        self.resume()
+
     def _repair(self, reason: str) -> NoReturn:
         """The last good weights again, and the reason raised."""
         try:
@@ -259,7 +266,7 @@ class Engine(ABC):
                 f"{reason}; the last good weights did not come back either ({error}): "
                 f"{self.endpoint} is paused, start it anew"
             ) from None
-        self.resume()
+        self._release()
         raise EndpointError(f"{reason}; {self.endpoint} has those of {self.version!r} again")
 
     def _thoughts(self) -> list[float]:

@@ -1,5 +1,7 @@
 """The local engine as a policy, dense and a mixture of experts: see policies.py."""
 
+import shutil
+
 import pytest
 from policies import (
     a_conversation_goes_on_without_tokenising_again,
@@ -12,8 +14,9 @@ from policies import (
 from running import CASES, Reference
 from served import Served
 
-from qvl.engines.protocol import connect
-from qvl.errors import UserError
+from qvl.engines import probe
+from qvl.engines.protocol import Prompt, connect
+from qvl.errors import EndpointError, UserError
 from qvl.tiny import model
 
 
@@ -76,3 +79,29 @@ def test_a_server_that_takes_no_token_ids_is_refused(folders):
         pytest.raises(UserError, match="takes no token ids"),
     ):
         connect(endpoint.url, folders["one"])
+
+
+def test_a_load_that_fails_on_the_way_gets_the_last_good_weights_back(engine, folders, tmp_path):
+    class Vanishing(type(engine)):
+        def _load(self, folder, version):
+            if folder == tmp_path / "gone":
+                shutil.rmtree(folder)
+            super()._load(folder, version)
+
+    class Stale(type(engine)):
+        def _load(self, folder, version):
+            super()._load(folders["one"], version)
+
+    shutil.copytree(folders["other"], tmp_path / "gone")
+    before = engine.score(Prompt([1, 2, 3, 4])).result()
+    facts = probe.probe(engine.endpoint)
+    for kind, folder, told in (
+        (Vanishing, tmp_path / "gone", "cannot load its weights.* has those of 'default' again"),
+        (Stale, folders["other"], "answers as before; .* has those of 'default' again"),
+    ):
+        other = kind(engine.folder, engine.rules, engine.client, facts)
+        with pytest.raises(EndpointError, match=told):
+            other.load(folder, "new")
+        assert other.version == "default"
+        assert probe.probe(engine.endpoint)["weight_version"] == "default"
+        assert engine.score(Prompt([1, 2, 3, 4])).result() == before

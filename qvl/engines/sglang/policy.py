@@ -70,6 +70,13 @@ class Policy(Engine):
             version=told.get("weight_version", self.version),
         )
 
+    def _hold(self) -> None:
+        """An update waits by itself for what is in flight. A pause would let that go on after it: half
+        of an answer by the old weights, half by the new ones."""
+
+    def _release(self) -> None:
+        """See _hold."""
+
     def _load(self, folder: Path, version: str) -> None:
         body = {"model_path": str(folder.resolve()), "weight_version": version}
         said = self._order("/update_weights_from_disk", body)
