@@ -1,3 +1,4 @@
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,10 @@ def command(
         str | None,
         typer.Option(metavar="DIR", help="What Megatron reads, in place of the same folder"),
     ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Compare with this engine, in place of Megatron"),
+    ] = None,
     tolerance: Annotated[
         float, typer.Option(metavar="X", help="Largest difference, in nats (our choice)")
     ] = compare.TOLERANCE,
@@ -37,7 +42,7 @@ def command(
     plain: Plain = False,
     report: Report = None,
 ) -> None:
-    """Compare the log-probabilities of records in transformers and in Megatron.
+    """Compare the log-probabilities of records in transformers and in Megatron, or in an engine.
 
     Every token but the first is compared, whoever says it, in fp32: first the ids, then what each
     side gives them. transformers renders, tokenises and cuts images with its own code; Megatron
@@ -46,33 +51,57 @@ def command(
     image, of special tokens and of tool calls and answers. Status 3 where the ids differ or a
     difference is over --tolerance; the summary names the first.
 
+    With --endpoint the other side is a running qvl serve, vLLM or SGLang: first the ids that it makes
+    of a chat, up to the last answer, and which token it says next, then what it thinks of every token
+    of the record but those of images. So a template, a processor, a rope or a tensor that is not DIR's is found, and old weights
+    or caches after an update. Records with videos go to --rejects.
+
     \b
     Examples:
         $ qvl parity twin test.jsonl.zst | zstdcat
         $ qvl parity twin --layout tp=2 test.jsonl.zst -o compared.jsonl.zst
+        $ qvl serve twin --port 0 -- qvl parity twin --endpoint {endpoint} test.jsonl.zst -o same.jsonl.zst
     """
     other = against or model
+    if endpoint and (layout or against):
+        raise UserError("--endpoint: --layout and --against are for Megatron")
     shape, wanted = load_shape(Path(other)), parse_layout(layout)
     wanted.check(shape, wanted.fewest_ranks)
     if tolerance < 0:
         raise UserError(f"--tolerance {tolerance}: at least 0")
     root = images.root_of(files, media_root)
     totals = compare.Totals(tolerance)
-    with session(
-        "parity",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        plain=plain,
-        report=report,
-        config={"model": model, "against": other, "layout": layout, "tolerance": tolerance},
-        sound=True,
-        conserves=True,
-    ) as run:
+    with contextlib.ExitStack() as stack:
+        served = None
+        if endpoint:
+            from qvl.parity.engine import Served
+
+            served = stack.enter_context(
+                Served(endpoint, Path(model), root, allow_remote=allow_remote)
+            )
+        run = stack.enter_context(
+            session(
+                "parity",
+                files,
+                output,
+                rejects=rejects,
+                on_error=on_error,
+                plain=plain,
+                report=report,
+                config={"model": model, "against": endpoint or other}
+                | {"layout": layout, "tolerance": tolerance},
+                sound=True,
+                conserves=True,
+            )
+        )
         theirs = HuggingFace(Path(model), root, allow_remote=allow_remote)
-        ours = Megatron(model=other, layout=layout, media_root=str(root), allow_remote=allow_remote)
-        render = Renderer(Path(other), media_root=root, allow_remote=allow_remote)
-        run.write(records.compared(run, theirs, ours, render, totals))
+        if served:
+            run.write(records.served(run, theirs, served, totals))
+        else:
+            ours = Megatron(
+                model=other, layout=layout, media_root=str(root), allow_remote=allow_remote
+            )
+            render = Renderer(Path(other), media_root=root, allow_remote=allow_remote)
+            run.write(records.compared(run, theirs, ours, render, totals))
         run.note(**totals.facts())
     totals.check()

@@ -7,7 +7,8 @@ from typing import Any
 from qvl.errors import CheckFailed
 
 TOLERANCE = 1e-4  # in fp32, in nats: our choice; implementations differ by some 1e-6
-CLASSES = ("text", "after-image", "special", "tool")
+SAID = "said"  # what an engine says next, from its caches
+CLASSES = ("text", "after-image", "special", "tool", SAID)
 
 
 @dataclass

@@ -33,11 +33,24 @@ class HuggingFace:
     def __call__(self, record: dict[str, Any]) -> tuple[list[int], Any]:
         """The ids of the record's tokens (T,), and the log-probabilities (T - 1,) of all but the
         first. ValueError where the template or the processor refuses it."""
+        ids, seen = self.inputs(record["messages"], record.get("tools"))
+        with self.torch.no_grad():
+            logits = self.model(input_ids=ids, use_cache=False, **seen).logits[0, :-1]
+        spoken = logits.float().log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
+        return ids[0].tolist(), spoken
+
+    def next_logprobs(self, ids: Any, seen: dict[str, Any]) -> Any:
+        """(V,): of the token after `inputs`."""
+        with self.torch.no_grad():
+            out = self.model(input_ids=ids, use_cache=False, logits_to_keep=1, **seen)
+        return out.logits[0, -1].float().log_softmax(-1)
+
+    def inputs(self, messages: list[dict], tools: list | None) -> tuple[Any, dict[str, Any]]:
+        """The ids (1, T) of some turns, and the model's other inputs."""
         torch = self.torch
-        messages = record["messages"]
         text = self.tokenizer.apply_chat_template(
             messages,
-            tools=record.get("tools") or None,
+            tools=tools or None,
             tokenize=False,
             add_generation_prompt=messages[-1]["role"] != "assistant",
         )
@@ -60,7 +73,4 @@ class HuggingFace:
         ids = torch.tensor([self.tokenizer(text, add_special_tokens=False)["input_ids"]])
         if references:
             seen["mm_token_type_ids"] = (ids == self.tokenizer.convert_tokens_to_ids(PAD)).int()
-        with torch.no_grad():
-            logits = self.model(input_ids=ids, use_cache=False, **seen).logits[0, :-1]
-        spoken = logits.float().log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
-        return ids[0].tolist(), spoken
+        return ids, seen

@@ -1,11 +1,13 @@
 """The stream of `qvl parity`: records in, records with the differences of two sides out."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from qvl.io.packed import Sample
 from qvl.pack.render import Renderer
 from qvl.parity import compare
 from qvl.parity.compare import Totals
+from qvl.parity.engine import Served, asked
 from qvl.parity.huggingface import HuggingFace
 from qvl.parity.megatron import Megatron
 from qvl.stage import Drop, Run
@@ -33,6 +35,30 @@ def compared(
                 )
             scores = {**(record.get("scores") or {}), "parity": row}
             yield {**record, "scores": scores}
+
+
+def served(run: Run, theirs: HuggingFace, engine: Served, totals: Totals) -> Iterator[dict]:
+    """The records with scores["parity"], against a running engine."""
+    special = theirs.special
+    for record in run:
+        said = engine.chat(record)
+        if isinstance(said, Drop):
+            run.reject(record, said.reason, said.detail)
+            continue
+        prompt, seen = theirs.inputs(asked(record), record.get("tools"))
+        parted = compare.first_difference(said.prompt_ids, prompt[0].tolist())
+        if parted:
+            totals.differ(record["id"], parted)
+            row: dict[str, Any] = {"ids": parted}
+        else:
+            ids, expected = theirs(record)
+            kinds = [*compare.kinds(ids, special), compare.SAID]
+            ours = [*engine.spoken(record, ids), said.logprob]
+            next_one = theirs.next_logprobs(prompt, seen)[said.token].item()
+            both = zip(kinds, ours, [*expected.tolist(), next_one], strict=True)
+            told = [each for each in both if each[1] is not None]  # an image's own tokens are not
+            row = totals.add(record["id"], *map(list, zip(*told, strict=True)))
+        yield {**record, "scores": {**(record.get("scores") or {}), "parity": row}}
 
 
 def _batches(run: Run, render: Renderer) -> Iterator[list[tuple[dict, Sample]]]:

@@ -99,6 +99,30 @@ def answers_of_a_form(server: Running, folder: Path) -> None:
             assert {len(place) for place in response["top_logprobs"]} <= {2, 3}
 
 
+def records_of_parity(folder: Path) -> list[str]:
+    """Lines of records.jsonl: a text and an image, each with an answer, longer than a cache's block."""
+    image = {"type": "image", "image": data_uri(CASES["one image"][1][0])}
+    lines = []
+    for number, parts in enumerate(([], [image])):
+        words = {"type": "text", "text": f"What is it? Think of {number} and of " + "more, " * 20}
+        turns: list[dict] = [{"role": "user", "content": [*parts, words]}]
+        turns.append({"role": "assistant", "content": "It is a seven."})
+        lines.append(json.dumps({"id": str(number), "messages": turns}) + "\n")
+    (folder / "records.jsonl").write_text("".join(lines))
+    return lines
+
+
+def parity(server: Running, model: Path, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """`qvl parity` of the folder's records against a server."""
+    words = ["--endpoint", server.url, folder / "records.jsonl", "-o", folder / "out.zst"]
+    return subprocess.run(
+        [BIN / "qvl", "parity", model, *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "QVL_API_KEY": KEY},
+    )
+
+
 def own_address() -> str:
     """This machine's address that is not loopback, as another machine would be seen."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

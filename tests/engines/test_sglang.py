@@ -24,6 +24,8 @@ from running import (
     difference,
     messages,
     own_address,
+    parity,
+    records_of_parity,
 )
 
 from qvl.engines import environments
@@ -159,6 +161,15 @@ def test_a_folder_that_cannot_be_loaded_changes_nothing(policy, folder, tmp_path
 
 def test_what_is_asked_while_it_is_paused_is_answered_after(policy):
     what_is_asked_while_it_is_paused_is_answered_after(policy)
+
+
+def test_parity_is_0_before_and_after_an_update(server, policy, folder, tmp_path):
+    records_of_parity(tmp_path)
+    for name in ("twin", "other", "twin"):
+        policy.load(folder / name, name)
+        done = parity(server, folder / name, tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert parity(server, folder / "other", tmp_path).returncode == 3
 
 
 def test_every_route_needs_the_key_and_updates_are_for_this_machine(server):

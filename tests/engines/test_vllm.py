@@ -31,6 +31,8 @@ from running import (
     difference,
     messages,
     own_address,
+    parity,
+    records_of_parity,
 )
 from served import Served
 from transformers import AutoTokenizer
@@ -258,6 +260,19 @@ def test_a_folder_that_cannot_be_loaded_changes_nothing(policy, folder, tmp_path
 
 def test_what_is_asked_while_it_is_paused_is_answered_after(policy):
     what_is_asked_while_it_is_paused_is_answered_after(policy)
+
+
+def test_parity_is_0_and_a_stale_cache_after_an_update_is_3(server, policy, folder, tmp_path):
+    lines = records_of_parity(tmp_path)
+    done = parity(server, folder / "twin", tmp_path)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "records.jsonl").write_text(lines[0])  # a stale image would end the engine
+    rpc = {"method": "qvl_reload", "kwargs": {"folder": str(folder / "other")}}
+    assert server.post("/collective_rpc", rpc)
+    done = parity(server, folder / "other", tmp_path)
+    assert done.returncode == 3 and "said" in done.stderr, done.stderr
+    policy.load(folder / "twin", "default")
+    assert parity(server, folder / "twin", tmp_path).returncode == 0
 
 
 def test_every_route_needs_the_key_and_updates_are_for_this_machine(server):

@@ -1,0 +1,99 @@
+"""`qvl parity --endpoint`: a local engine of the same folder is equal, and of a spoilt one is told."""
+
+import shutil
+
+import pytest
+from qvl.cli.session import session
+from served import Served
+from shells import shell
+from test_parity import (
+    folder,  # noqa: F401 - a fixture
+    spoil_image_sizes,
+    spoil_one_tensor,
+    spoil_preprocessing,
+    spoil_rope,
+    spoil_template,
+)
+
+from qvl.errors import CheckFailed, EndpointError
+from qvl.io import jsonl
+from qvl.parity import compare, engine, records
+from qvl.parity.huggingface import HuggingFace
+from qvl.tiny import model
+
+
+@pytest.fixture(scope="module")
+def theirs(folder):  # noqa: F811
+    return HuggingFace(folder / "twin", folder)
+
+
+@pytest.mark.parametrize("name", ["twin", "moe"])
+def test_text_images_several_images_and_tool_calls_are_equal(folder, name):  # noqa: F811
+    line = f"qvl parity {name} --endpoint {{endpoint}} records.jsonl.zst -o same.zst"
+    done = shell(folder)(f"qvl serve {name} --port 0 --media-root . -- {line}", OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    rows = {each["id"]: each["scores"]["parity"] for each in jsonl.read(str(folder / "same.zst"))}
+    assert {kind for row in rows.values() for kind in row} == set(compare.CLASSES)
+    assert all(each["largest"] < 1e-5 for row in rows.values() for each in row.values())
+    many = rows["several"]["after-image"]["tokens"] + rows["several"]["text"]["tokens"]
+    assert many < 100  # an image's own tokens are not compared
+
+
+def stale(other):
+    """What a server has that missed an update."""
+    shutil.rmtree(other)
+    other.mkdir()
+    model.write(other, "s", moe=False, thinking=False, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (spoil_template, "token "),
+        (spoil_preprocessing, "after-image"),
+        (spoil_image_sizes, "token|read another prompt"),
+        (spoil_rope, "at token"),
+        (spoil_one_tensor, "at token"),
+        (stale, "at token"),
+    ],
+)
+def test_what_is_wrong_with_an_engine_is_found(folder, theirs, tmp_path, spoil, told):  # noqa: F811
+    shutil.copytree(folder / "twin", tmp_path / "other")
+    spoil(tmp_path / "other")
+    server = Served(tmp_path / "other", "--port", 0)
+    totals = compare.Totals(compare.TOLERANCE)
+    try:
+        with (
+            pytest.raises((CheckFailed, EndpointError), match=told),
+            engine.Served(server.url, folder / "twin", folder) as served,
+        ):
+            with session(
+                "parity", [str(folder / "records.jsonl.zst")], str(tmp_path / "out")
+            ) as run:
+                run.write(records.served(run, theirs, served, totals))
+            totals.check()
+    finally:
+        server.stop()
+
+
+def test_flags_of_megatron_are_refused_beside_an_endpoint(folder, served):  # noqa: F811
+    done = shell(folder)(f"qvl parity twin --layout tp=2 --endpoint {served.url} records.jsonl.zst")
+    assert done.returncode == 2 and "--layout and --against are for Megatron" in done.stderr
+
+
+def test_records_with_videos_go_to_the_rejects(folder, theirs, served, twin, tmp_path):  # noqa: F811
+    parts = [{"type": "video", "video": ["a.png", "b.png"]}, {"type": "text", "text": "What?"}]
+    asked = {"id": "v", "messages": [{"role": "user", "content": parts}]}
+    jsonl.write([asked], str(tmp_path / "in.zst"))
+    with (
+        engine.Served(served.url, twin, tmp_path) as side,
+        session(
+            "parity",
+            [str(tmp_path / "in.zst")],
+            str(tmp_path / "out"),
+            rejects=str(tmp_path / "bad"),
+        ) as run,
+    ):
+        run.write(records.served(run, theirs, side, compare.Totals(1.0)))
+    (bad,) = jsonl.read(str(tmp_path / "bad"))
+    assert bad["reject"]["reason"] == "video"
