@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+TEST_JOBS ?= 2
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -11,8 +12,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 demo: setup  ## the recipe once through, from raw data to a scored model
 	examples/recipe.sh demo
 
-test: setup lint  ## every test
-	$(BIN)/python -m pytest
+test: setup lint  ## every test, files side by side
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
 test-engines: setup  ## installs vLLM and SGLang in environments of their own, and tests them
 	$(BIN)/qvl doctor --install vllm --cpu

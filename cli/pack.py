@@ -64,8 +64,9 @@ def command(
 ) -> None:
     """Render, tokenise and pack SFT records to a context length.
 
-    Renders each record with the checkpoint's own chat template, expands every image to its number
-    of tokens, and puts several records in one line by best fit. Assistant turns and the
+    Renders each record with the checkpoint's own chat template, expands every image and every pair of
+    a video's frames to its number of tokens, and puts several records in one line by best fit. Frames
+    are chosen as by qvl serve, 2 a second, and stand behind their times. Assistant turns and the
     <|im_end|> after them are learnt, nothing else is. A record that does not fit is rejected with
     its reason, unless --too-long says how to cut it. Reports packs, tokens and efficiency. Shuffle
     the records first.

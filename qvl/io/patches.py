@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qvl.errors import UserError, need
-from qvl.io import images
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -61,23 +60,6 @@ class ImageRules:
         flat = blocks.reshape(frames * rows * columns, 3, 1, size * size)
         still = numpy.repeat(flat, self.temporal_patch_size, axis=2)
         return still.reshape(rows * columns, -1), grid
-
-
-@dataclass(frozen=True)
-class ImageLoader:
-    """Reads the images of a packed line and cuts them into patches; can be pickled."""
-
-    rules: ImageRules
-    root: Path
-    allow_remote: bool = False
-
-    def __call__(self, line: dict[str, Any]) -> "dict[str, tuple[ndarray, Grid]]":
-        """Reference -> ((patches, values of a patch) float32, grid)."""
-        return {reference: self.load(reference) for reference in set(line["images"])}
-
-    def load(self, reference: str) -> "tuple[ndarray, Grid]":
-        image = images.load(reference, self.root, allow_remote=self.allow_remote)
-        return self.rules.patches(image)
 
 
 def load_rules(model: Path) -> ImageRules:

@@ -113,7 +113,21 @@ def load_rules(model: Path) -> VideoRules:
         raise UserError(f"{model}: its video processor lacks {error}; is it a Qwen3-VL?") from None
 
 
+def has_rules(model: Path) -> bool:
+    """Whether a Hugging Face folder takes videos."""
+    return _found(model) is not None
+
+
 def _processor(model: Path) -> dict[str, Any]:
+    found = _found(model)
+    if found is None:
+        raise UserError(
+            f"{model}: this checkpoint takes no videos: no video_preprocessor_config.json"
+        )
+    return found
+
+
+def _found(model: Path) -> dict[str, Any] | None:
     """The video processor's settings; transformers 5 nests them in processor_config.json."""
     for name in ("video_preprocessor_config.json", "processor_config.json"):
         path = model / name
@@ -122,4 +136,4 @@ def _processor(model: Path) -> dict[str, Any]:
             config = config.get("video_processor", config)
             if "patch_size" in config:
                 return config
-    raise UserError(f"{model}: this checkpoint takes no videos: no video_preprocessor_config.json")
+    return None

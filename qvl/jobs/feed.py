@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
+from qvl.io.loader import Loader
 from qvl.io.packed import PackedFile
-from qvl.io.patches import ImageLoader
 from qvl.jobs.order import Order, deal
 from qvl.model.batch import Batch, make_batch
 from qvl.model.shape import Shape
@@ -24,7 +24,7 @@ class Feed:
         packs: PackedFile,
         order: Order,
         shape: Shape,
-        images: ImageLoader | None,
+        images: Loader | None,
         *,
         cost: Callable[[int], float],
         place: tuple[int, int],

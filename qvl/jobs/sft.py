@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from qvl.errors import CheckFailed, UserError
+from qvl.io.loader import Loader, loader
 from qvl.io.packed import PackedFile
-from qvl.io.patches import ImageLoader, load_rules
 from qvl.jobs.export import SKELETON
 from qvl.jobs.guard import NAMED, Guard, worst
 from qvl.jobs.metrics import Log, Metrics
@@ -281,11 +281,9 @@ def _optimization(settings: Settings, steps: int) -> Any:
     )
 
 
-def _images(settings: Settings) -> ImageLoader:
-    return ImageLoader(
-        load_rules(Path(settings.model)),
-        Path(settings.media_root),
-        allow_remote=settings.allow_remote,
+def _images(settings: Settings) -> Loader:
+    return loader(
+        Path(settings.model), Path(settings.media_root), allow_remote=settings.allow_remote
     )
 
 

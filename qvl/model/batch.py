@@ -55,21 +55,20 @@ def make_batch(line: dict[str, Any], shape: Shape, load: Load | None) -> Batch:
     """
     ids = np.asarray(line["input_ids"], dtype=np.int64)
     grids = [tuple(grid) for grid in line["grids"]]
+    seen = np.isin(ids, (shape.image_id, shape.video_id))
     merge = shape.vision.merge
     rows, weights = _learnt(line["loss_weights"])
     batch = Batch(
         ids=torch.from_numpy(ids),
         lengths=line["lengths"],
-        positions=torch.from_numpy(
-            rope.positions(ids, line["lengths"], grids, shape.image_id, merge)
-        ),
+        positions=torch.from_numpy(rope.positions(seen, line["lengths"], grids, merge)),
         rows=torch.from_numpy(rows),
         labels=torch.from_numpy(ids[rows + 1]),
         weights=torch.from_numpy(weights),
         records=line["records"],
     )
     if grids and load:
-        _add_images(batch, ids == shape.image_id, line["images"], grids, merge, load)
+        _add_images(batch, seen, line["images"], grids, merge, load)
     return batch
 
 

@@ -13,19 +13,20 @@ from qvl.io.patches import Grid
 
 
 def positions(
-    ids: np.ndarray, lengths: Sequence[int], grids: Sequence[Grid], image_id: int, merge: int
+    seen: np.ndarray, lengths: Sequence[int], grids: Sequence[Grid], merge: int
 ) -> np.ndarray:
-    """(3, T): each record of `lengths` starts at 0; `grids` of the images in the tokens' order."""
-    out = np.empty((3, len(ids)), dtype=np.int64)
+    """(3, T): each record of `lengths` starts at 0. seen: (T,) which tokens stand for images or frames
+    of a video; `grids` of these in the tokens' order."""
+    out = np.empty((3, len(seen)), dtype=np.int64)
     left = iter(grids)
     start = 0
     for length in lengths:
         end = start + length
-        seen = ids[start:end] == image_id
-        if not seen.any():
+        own = seen[start:end]
+        if not own.any():
             out[:, start:end] = np.arange(length)
         else:
-            _with_images(out[:, start:end], seen, left, merge)
+            _with_images(out[:, start:end], own, left, merge)
         start = end
     return out
 

@@ -1,5 +1,6 @@
 """What becomes of a sample that is longer than a pack."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import accumulate
 from typing import Any
@@ -15,10 +16,10 @@ def whole_turns(messages: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
     return messages[: answers[-2] + 1] if len(answers) > 1 else None
 
 
-def end(sample: Sample, room: int, image_id: int, tokens: list[int]) -> Sample:
+def end(sample: Sample, room: int, pads: Collection[int], tokens: list[int]) -> Sample:
     """The sample's first `room` tokens, or fewer: an image that would be cut goes as a whole, and so
-    does all behind it. tokens: those of each image."""
-    for place, (first, last) in enumerate(_spans_of_images(sample.ids, image_id, tokens)):
+    does all behind it. pads: the ids that stand for images and frames. tokens: those of each."""
+    for place, (first, last) in enumerate(_spans_of_images(sample.ids, pads, tokens)):
         if last > room:
             room = min(room, first - 1)  # and the mark before the image
             sample = replace(sample, images=sample.images[:place], grids=sample.grids[:place])
@@ -29,8 +30,8 @@ def end(sample: Sample, room: int, image_id: int, tokens: list[int]) -> Sample:
     return replace(sample, ids=sample.ids[:room], spans=spans)
 
 
-def _spans_of_images(ids: Any, image_id: int, tokens: list[int]) -> list[tuple[int, int]]:
-    places = [place for place, token in enumerate(ids) if token == image_id] if tokens else []
+def _spans_of_images(ids: Any, pads: Collection[int], tokens: list[int]) -> list[tuple[int, int]]:
+    places = [place for place, token in enumerate(ids) if token in pads] if tokens else []
     ends = list(accumulate(tokens))
     return [
         (places[last - count], places[last - 1] + 1)

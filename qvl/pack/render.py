@@ -5,6 +5,7 @@ prompt that asks for the turn up to and with <|im_end|>. Prompts and answers are
 they meet in sampling, so no token straddles the edge.
 """
 
+import functools
 import io
 import math
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qvl.errors import UserError, need
-from qvl.io import images, patches
+from qvl.io import images, loader, patches, video, video_patches
 from qvl.io.packed import Sample
 from qvl.pack.template import Template, load_template, load_tokenizer
 from qvl.record import text as text_of
@@ -24,6 +25,8 @@ TURN = "<|im_start|>assistant\n"
 END = "<|im_end|>"
 IMAGE = "<|image_pad|>"
 MARKS = re.compile(r"<\|(im_start|im_end|image_pad|video_pad|vision_start|vision_end|endoftext)\|>")
+
+_PADS = re.compile(f"(?:{re.escape(video_patches.PAD)})+")
 
 WEIGHTS = {  # name -> the loss weight of each token of an answer of n tokens
     "token": lambda n: 1.0,
@@ -50,8 +53,10 @@ class Renderer:
         self.template: Template = load_template(model)
         self.tokenizer = load_tokenizer(model)
         self.rules = patches.load_rules(model)
-        self.image_id = self.tokenizer.token_to_id(IMAGE)
-        if self.image_id is None or self.tokenizer.token_to_id(END) is None:
+        self.model = model
+        found = (self.tokenizer.token_to_id(each) for each in (IMAGE, video_patches.PAD))
+        self.pads = {token for token in found if token is not None}
+        if self.tokenizer.token_to_id(IMAGE) is None or self.tokenizer.token_to_id(END) is None:
             raise UserError(f"{model}: its tokenizer has no {IMAGE} or {END}; is it a Qwen3-VL?")
         self.media_root, self.allow_remote = media_root, allow_remote
         self.weigh, self.last_only = WEIGHTS[weight], last_only
@@ -86,16 +91,15 @@ class Renderer:
         found = _marks(messages)
         if found:
             return Drop("special-token", f"the text holds {found}")
-        if any(part.get("type") == "video" for part in _parts(messages)):
-            return Drop("video", "videos are not packed yet")
         try:
             cut = pieces()
         except ValueError as error:
             return Drop("template", str(error))
         try:
-            references, grids = self._media(messages)
+            references, grids, marks = self._media(messages)
+            cut = _with_marks(cut, marks)
         except ValueError as error:
-            return Drop("image", str(error))
+            return Drop("media", str(error))
         return self._sample(str(record.get("id", "")), cut, references, grids)
 
     def _pieces(self, messages: list[dict], tools: Any) -> list[tuple[str, bool]]:
@@ -123,9 +127,29 @@ class Renderer:
         asked = self.template(context, tools, prompt=True)
         return asked[asked.rindex(TURN) :]
 
-    def _media(self, messages: list[dict]) -> tuple[list[str], list[patches.Grid]]:
-        references = [part["image"] for part in _parts(messages) if part.get("type") == "image"]
-        return references, [self.rules.grid(*self._size(reference)) for reference in references]
+    def _media(self, messages: list[dict]) -> tuple[list[str], list[patches.Grid], list[str]]:
+        """References and grids of images and of the pairs of frames of videos, in the order of the
+        text; and what each video's mark becomes, with one pad a pair."""
+        references: list[str] = []
+        grids: list[patches.Grid] = []
+        marks: list[str] = []
+        for part in _parts(messages):
+            if part.get("type") == "image":
+                references.append(part["image"])
+                grids.append(self.rules.grid(*self._size(part["image"])))
+            elif part.get("type") == "video":
+                clip = video.read(part["video"], self.media_root, allow_remote=self.allow_remote)
+                frames, height, width, _ = clip.frames.shape
+                grid = self._videos.grid(frames, width, height)
+                pairs, rows, columns = grid
+                marks.append(_PADS.sub(video_patches.PAD, self._videos.marks(clip, grid)))
+                references += [loader.pair(part["video"], index) for index in range(pairs)]
+                grids += [(1, rows, columns)] * pairs
+        return references, grids, marks
+
+    @functools.cached_property
+    def _videos(self) -> video_patches.VideoRules:
+        return video_patches.load_rules(self.model)
 
     def _size(self, reference: str) -> tuple[int, int]:
         pillow = need("PIL.Image", extra="train")
@@ -150,7 +174,7 @@ class Renderer:
             start = len(ids)
             # Not encode_batch: its threads cost more than a short text does.
             for token in self.tokenizer.encode(text, add_special_tokens=False).ids:
-                if token == self.image_id:
+                if token in self.pads:
                     grid = next(left, None)
                     if grid is None:
                         return Drop("template", "it renders more images than the record has")
@@ -162,6 +186,20 @@ class Renderer:
         if next(left, None) is not None:
             return Drop("template", "it renders fewer images than the record has")
         return Sample(name, ids, spans, references, grids)
+
+
+def _with_marks(pieces: list[tuple[str, bool]], marks: list[str]) -> list[tuple[str, bool]]:
+    """The pieces of text with each video's marks in place of its one pad."""
+    left = iter(marks)
+    told = [
+        (_PADS.sub(lambda _: next(left, ""), text), learnt)
+        if video_patches.PAD in text
+        else (text, learnt)
+        for text, learnt in pieces
+    ]
+    if next(left, None) is not None:
+        raise ValueError("the template renders fewer videos than the record has")
+    return told
 
 
 def _parts(messages: list[dict]) -> Iterator[dict]:

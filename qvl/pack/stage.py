@@ -64,7 +64,7 @@ class Rendering:
         if self.too_long == "end":
             render = self.render
             tokens = [render.rules.num_tokens(grid) for grid in sample.grids]
-            return cut.end(sample, self.context, render.image_id, tokens)
+            return cut.end(sample, self.context, render.pads, tokens)
         return Drop("too-long", f"{len(sample.ids)} tokens, --context {self.context}")
 
     def __getstate__(self) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from qvl.client import media
 from qvl.client.endpoint import Refused
 from qvl.client.samples import Asking, kept_tokens
 from qvl.engines.protocol import Prompt, connect
-from qvl.record import videos
 from qvl.stage import Drop
 
 
@@ -45,8 +44,6 @@ class Served:
 
     def chat(self, record: dict[str, Any]) -> Said | Drop:
         """What the engine makes of the record up to its last answer, and how it goes on."""
-        if videos(record):
-            return Drop("video", "videos are compared by the tests of the engines alone")
         asking = Asking(token_ids=True, logprobs=True)
         try:
             said = self.engine.client.complete(

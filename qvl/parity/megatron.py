@@ -14,8 +14,8 @@ import orjson
 
 from qvl.errors import UserError
 from qvl.io import jsonl, packed
+from qvl.io.loader import loader
 from qvl.io.packed import Sample
-from qvl.io.patches import ImageLoader, load_rules
 from qvl.jobs import launch
 from qvl.model.layout import parse_layout
 
@@ -60,7 +60,7 @@ def found(job: Megatron, lines: Iterable[dict]) -> Iterator[dict]:
     from qvl.model.shape import load_shape
 
     model, layout = Path(job.model), parse_layout(job.layout)
-    images = ImageLoader(load_rules(model), Path(job.media_root), job.allow_remote)
+    images = loader(model, Path(job.media_root), allow_remote=job.allow_remote)
     parallel.start(layout)
     try:
         shape = load_shape(model)

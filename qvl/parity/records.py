@@ -10,8 +10,10 @@ from qvl.parity.compare import Totals
 from qvl.parity.engine import Served, asked
 from qvl.parity.huggingface import HuggingFace
 from qvl.parity.megatron import Megatron
+from qvl.record import videos
 from qvl.stage import Drop, Run
 
+NO_VIDEOS = "transformers' side takes none here"
 BATCH = 1024  # records that wait for the ranks at once, which start anew for each such batch
 
 
@@ -41,7 +43,7 @@ def served(run: Run, theirs: HuggingFace, engine: Served, totals: Totals) -> Ite
     """The records with scores["parity"], against a running engine."""
     special = theirs.special
     for record in run:
-        said = engine.chat(record)
+        said = Drop("video", NO_VIDEOS) if videos(record) else engine.chat(record)
         if isinstance(said, Drop):
             run.reject(record, said.reason, said.detail)
             continue
@@ -64,7 +66,7 @@ def served(run: Run, theirs: HuggingFace, engine: Served, totals: Totals) -> Ite
 def _batches(run: Run, render: Renderer) -> Iterator[list[tuple[dict, Sample]]]:
     batch: list[tuple[dict, Sample]] = []
     for record in run:
-        sample = render.whole(record)
+        sample = Drop("video", NO_VIDEOS) if videos(record) else render.whole(record)
         if isinstance(sample, Drop):
             run.reject(record, sample.reason, sample.detail)
             continue

@@ -40,7 +40,8 @@ def test_positions_and_angles_equal_transformers(folder):
     theirs, _ = model.get_rope_index(
         tensor, mm_token_type_ids=(tensor == IMAGE).int(), image_grid_thw=torch.tensor(grids)
     )
-    ours = rope.positions(np.array([*ids, 1, 2, 3]), [len(ids), 3], grids, IMAGE, 2)
+    seen = np.array([*ids, 1, 2, 3]) == IMAGE
+    ours = rope.positions(seen, [len(ids), 3], grids, 2)
     assert ours[:, : len(ids)].tolist() == theirs[:, 0].tolist()
     assert ours[:, len(ids) :].tolist() == [[0, 1, 2]] * 3
     turned = rope.angles(
