@@ -1,9 +1,9 @@
 """`qvl parity --endpoint`: a local engine of the same folder is equal, and of a spoilt one is told."""
 
 import shutil
+from importlib import import_module
 
 import pytest
-from qvl.cli.session import session
 from served import Served
 from shells import shell
 from test_parity import (
@@ -20,6 +20,8 @@ from qvl.io import jsonl
 from qvl.parity import compare, engine, records
 from qvl.parity.huggingface import HuggingFace
 from qvl.tiny import model
+
+session = import_module("qvl.cli.session").session
 
 
 @pytest.fixture(scope="module")
