@@ -74,8 +74,8 @@ def command(
     {endpoint} in its words replaced, and ends with its exit status; the JSON line is left out.
     Where QVL_API_KEY is set, requests must hold it; beyond loopback it must be set.
 
-    With --replicas a request goes to the least busy of N engines. One that dies is started again,
-    and what it was asked is asked of another; a stream that it had begun is cut, for its client to
+    With --replicas a request goes to the least busy of N engines. One that dies, or answers nothing
+    for a minute, is started again, and what it was asked is asked of another; a stream that it had begun is cut, for its client to
     ask again. What changes an engine, its weights above all, is done at each replica's own
     endpoint, in the JSON line; one that is started again has the folder's weights.
 

@@ -1,7 +1,7 @@
 """Several engines behind one endpoint: each a `qvl serve` of its own on loopback, kept alive.
 
 A replica that ends is started again, later each time while it keeps failing; what it was asked is
-asked of another (see qvl.engines.forward).
+asked of another (see qvl.engines.forward). One that runs and answers nothing any more is killed first.
 """
 
 import asyncio
@@ -29,6 +29,8 @@ MAX_BACKOFF_SECONDS = 60.0
 STEADY_SECONDS = 10.0  # a replica that was up so long may fail anew from the first back-off
 GIVE_UP = 5  # starts in a row that came to nothing, of every replica
 GRACE_SECONDS = 20.0  # between SIGTERM and SIGKILL: vLLM's own 10, and its start
+HEALTH_SECONDS = 10.0  # between two looks at whether a replica answers: our choice
+WEDGED_SECONDS = 60.0  # without an answer to GET /health until it is given up: our choice
 LAST_WORDS_SECONDS = 0.5
 PREFIX = "qvl: error: "
 NOT_FORWARDED = ("weights", "pause", "sleep")  # capabilities of one engine, not of the whole
@@ -238,6 +240,7 @@ class Fleet:
             replica.start()
         except OSError as error:  # no memory for a process, above all
             return f"it could not be started: {error.strerror}"
+        health = asyncio.create_task(self._kill_once_wedged(replica))
         while replica.status() is None:
             if replica.look() and self._begun:
                 try:
@@ -245,7 +248,18 @@ class Fleet:
                 except UserError as error:  # of the ready file, say: no reason to lose a replica
                     self.tell(str(error))
             await asyncio.sleep(POLL_SECONDS)
+        if health.done():
+            return f"it answered nothing for {WEDGED_SECONDS:g} s and was killed"
+        health.cancel()
         return await asyncio.to_thread(replica.why)
+
+    async def _kill_once_wedged(self, replica: Replica) -> None:
+        answered = time.monotonic()
+        while time.monotonic() - answered < WEDGED_SECONDS:
+            await asyncio.sleep(HEALTH_SECONDS)
+            if replica.facts is None or await _answers(replica.endpoint):
+                answered = time.monotonic()
+        replica.signal(signal.SIGKILL)
 
     def pick(self, tried: Collection[int]) -> Replica | None:
         """The one to ask next: not tried yet if possible, then idle, then asked least."""
@@ -278,3 +292,20 @@ class Fleet:
             replica.signal(signal.SIGKILL)
         while any(each.status() is None for each in self.replicas):
             await asyncio.sleep(POLL_SECONDS)
+
+
+async def _answers(endpoint: str) -> bool:
+    """Whether a server says anything to GET /health in time; what, its process tells by itself."""
+    host, _, port = endpoint.removeprefix("http://").rpartition(":")
+    try:
+        async with asyncio.timeout(HEALTH_SECONDS):
+            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            try:
+                writer.write(
+                    f"GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+                )
+                return bool(await reader.read(1))
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False

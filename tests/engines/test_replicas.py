@@ -1,10 +1,12 @@
 """`qvl serve --replicas`: one endpoint, several engines, and what it does when they are killed."""
 
+import asyncio
 import http.client
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -198,6 +200,26 @@ def test_an_engine_that_is_killed_behind_its_replica_is_started_again(twin, tmp_
     wait_for(lambda: json.loads(path.read_text()) != running.facts, seconds=120)
     assert running.stop() == 143
     assert "replica 0: vllm died: it was killed" in running.log.read_text()
+
+
+LISTENS_AND_SAYS_NOTHING = """
+import json, socket, sys, time
+listener = socket.create_server(("127.0.0.1", 0))
+facts = {"endpoint": "http://127.0.0.1:%d" % listener.getsockname()[1], "pid": 1}
+open(sys.argv[sys.argv.index("--ready-file") + 1], "w").write(json.dumps(facts))
+time.sleep(600)
+"""
+
+
+def test_a_replica_that_runs_and_answers_nothing_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(replicas, "HEALTH_SECONDS", 0.2)
+    monkeypatch.setattr(replicas, "WEDGED_SECONDS", 1.0)
+    command = [sys.executable, "-c", LISTENS_AND_SAYS_NOTHING]
+    told = []
+    fleet = replicas.Fleet(command, [{}], tmp_path, told.append, lambda: None)
+    (replica,) = fleet.replicas
+    assert asyncio.run(fleet._live(replica)) == "it answered nothing for 1 s and was killed"
+    assert replica.status() == -signal.SIGKILL
 
 
 def test_gpus_are_shared_out_evenly_and_cores_where_there_are_none(monkeypatch):
