@@ -1,4 +1,5 @@
-"""What every engine must do as a policy: the same checks for the local one, vLLM and SGLang."""
+"""What every engine must do as a policy: tests that run in a file of each, with its own `engine`,
+`reference` (of the first folder) and `folders` (name -> checkpoint, the first is served)."""
 
 import itertools
 import threading
@@ -21,7 +22,10 @@ def prompt_of(reference: Reference, case: str) -> tuple[Prompt, dict]:
     return Prompt(short, [data_uri(each) for each in images]), inputs
 
 
-def samples_and_scores_are_those_of_transformers(engine: Engine, reference: Reference, case: str):
+@pytest.mark.parametrize("case", CASES)
+def test_samples_and_scores_are_those_of_transformers(
+    engine: Engine, reference: Reference, case: str
+):
     prompt, inputs = prompt_of(reference, case)
     full = inputs["input_ids"][0].tolist()
     sampling = Sampling(max_tokens=12, seed=3, top_logprobs=5)
@@ -51,7 +55,9 @@ def samples_and_scores_are_those_of_transformers(engine: Engine, reference: Refe
     assert all(abs(one - (other or 0)) <= TOLERANCE for one, other in both)
 
 
-def a_conversation_goes_on_without_tokenising_again(engine: Engine, reference: Reference) -> None:
+def test_a_conversation_goes_on_without_tokenising_again(
+    engine: Engine, reference: Reference
+) -> None:
     """The next turn brings an image; the ids before it are those that were sampled."""
     first, _ = prompt_of(reference, "one image")
     said = engine.sample(first, Sampling(max_tokens=6, seed=1)).result()
@@ -66,7 +72,7 @@ def a_conversation_goes_on_without_tokenising_again(engine: Engine, reference: R
     assert difference(reference, inputs, answer.token_ids, answer.logprobs)[0] <= TOLERANCE
 
 
-def a_wrong_prompt_is_refused_before_it_is_sent(engine: Engine, reference: Reference) -> None:
+def test_a_wrong_prompt_is_refused_before_it_is_sent(engine: Engine, reference: Reference) -> None:
     prompt, inputs = prompt_of(reference, "one image")
     expanded = inputs["input_ids"][0].tolist()
     for wrong, told in (
@@ -80,7 +86,7 @@ def a_wrong_prompt_is_refused_before_it_is_sent(engine: Engine, reference: Refer
     assert engine.score(Prompt([1, 2])).result().logprobs[0] is None  # and the engine lives
 
 
-def updates_under_load_leave_every_answer_to_one_version(
+def test_updates_under_load_leave_every_answer_to_one_version(
     engine: Engine, folders: dict[str, Path]
 ) -> None:
     """Text and an image are asked for again and again while weights change 20 times."""
@@ -127,17 +133,17 @@ def updates_under_load_leave_every_answer_to_one_version(
     engine.load(folders[names[0]], "default")
 
 
-def a_folder_that_cannot_be_loaded_changes_nothing(
-    engine: Engine, folders: dict[str, Path], parent: Path
+def test_a_folder_that_cannot_be_loaded_changes_nothing(
+    engine: Engine, folders: dict[str, Path], tmp_path: Path
 ) -> None:
     before = engine.score(Prompt([1, 2, 3, 4])).result()
     served = next(iter(folders.values()))
-    spoilt = parent / "spoilt"
+    spoilt = tmp_path / "spoilt"
     spoilt.mkdir()
     for path in served.iterdir():
         (spoilt / path.name).write_bytes(path.read_bytes())
     with pytest.raises(UserError, match="no checkpoint"):
-        engine.load(parent / "nowhere", "x")
+        engine.load(tmp_path / "nowhere", "x")
     content = (spoilt / "model.safetensors").read_bytes()
     (spoilt / "model.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises((UserError, EndpointError), match="spoilt"):
@@ -146,7 +152,7 @@ def a_folder_that_cannot_be_loaded_changes_nothing(
     assert engine.score(Prompt([1, 2, 3, 4])).result() == before
 
 
-def what_is_asked_while_it_is_paused_is_answered_after(engine: Engine) -> None:
+def test_what_is_asked_while_it_is_paused_is_answered_after(engine: Engine) -> None:
     engine.pause()
     asked = engine.sample(Prompt([1, 2, 3]), Sampling(max_tokens=2, seed=1))
     with pytest.raises(TimeoutError):

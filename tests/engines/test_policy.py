@@ -3,15 +3,15 @@
 import shutil
 
 import pytest
-from policies import (
-    a_conversation_goes_on_without_tokenising_again,
-    a_folder_that_cannot_be_loaded_changes_nothing,
-    a_wrong_prompt_is_refused_before_it_is_sent,
-    samples_and_scores_are_those_of_transformers,
-    updates_under_load_leave_every_answer_to_one_version,
-    what_is_asked_while_it_is_paused_is_answered_after,
+from policies import (  # noqa: F401 - tests, with the fixtures of this file
+    test_a_conversation_goes_on_without_tokenising_again,
+    test_a_folder_that_cannot_be_loaded_changes_nothing,
+    test_a_wrong_prompt_is_refused_before_it_is_sent,
+    test_samples_and_scores_are_those_of_transformers,
+    test_updates_under_load_leave_every_answer_to_one_version,
+    test_what_is_asked_while_it_is_paused_is_answered_after,
 )
-from running import CASES, Reference
+from running import Reference
 from served import Served
 
 from qvl.engines import probe
@@ -44,31 +44,6 @@ def engine(folders):
 @pytest.fixture(scope="module")
 def reference(folders):
     return Reference(folders["one"])
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_samples_and_scores_are_those_of_transformers(engine, reference, case):
-    samples_and_scores_are_those_of_transformers(engine, reference, case)
-
-
-def test_a_conversation_goes_on_without_tokenising_again(engine, reference):
-    a_conversation_goes_on_without_tokenising_again(engine, reference)
-
-
-def test_a_wrong_prompt_is_refused_before_it_is_sent(engine, reference):
-    a_wrong_prompt_is_refused_before_it_is_sent(engine, reference)
-
-
-def test_updates_under_load_leave_every_answer_to_one_version(engine, folders):
-    updates_under_load_leave_every_answer_to_one_version(engine, folders)
-
-
-def test_a_folder_that_cannot_be_loaded_changes_nothing(engine, folders, tmp_path):
-    a_folder_that_cannot_be_loaded_changes_nothing(engine, folders, tmp_path)
-
-
-def test_what_is_asked_while_it_is_paused_is_answered_after(engine):
-    what_is_asked_while_it_is_paused_is_answered_after(engine)
 
 
 def test_a_server_that_takes_no_token_ids_is_refused(folders):

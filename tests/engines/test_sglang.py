@@ -5,13 +5,13 @@ import signal
 import time
 
 import pytest
-from policies import (
-    a_conversation_goes_on_without_tokenising_again,
-    a_folder_that_cannot_be_loaded_changes_nothing,
-    a_wrong_prompt_is_refused_before_it_is_sent,
-    samples_and_scores_are_those_of_transformers,
-    updates_under_load_leave_every_answer_to_one_version,
-    what_is_asked_while_it_is_paused_is_answered_after,
+from policies import (  # noqa: F401 - tests, with the fixtures of this file
+    test_a_conversation_goes_on_without_tokenising_again,
+    test_a_folder_that_cannot_be_loaded_changes_nothing,
+    test_a_wrong_prompt_is_refused_before_it_is_sent,
+    test_samples_and_scores_are_those_of_transformers,
+    test_updates_under_load_leave_every_answer_to_one_version,
+    test_what_is_asked_while_it_is_paused_is_answered_after,
 )
 from running import (
     CASES,
@@ -130,43 +130,23 @@ def test_new_weights_are_those_of_the_other_folder_and_back(server, folder, refe
 
 
 @pytest.fixture(scope="module")
-def policy(server, folder):
+def folders(folder):
+    return {name: folder / name for name in ("twin", "other")}
+
+
+@pytest.fixture(scope="module")
+def engine(server, folder):
+    """It as a policy."""
     os.environ["QVL_API_KEY"] = KEY
     with connect(server.url, folder / "twin") as engine:
         yield engine
     del os.environ["QVL_API_KEY"]
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_as_a_policy_it_samples_and_scores_as_transformers_does(policy, reference, case):
-    samples_and_scores_are_those_of_transformers(policy, reference, case)
-
-
-def test_a_conversation_goes_on_without_tokenising_again(policy, reference):
-    a_conversation_goes_on_without_tokenising_again(policy, reference)
-
-
-def test_a_wrong_prompt_is_refused_before_it_is_sent(policy, reference):
-    a_wrong_prompt_is_refused_before_it_is_sent(policy, reference)
-
-
-def test_updates_under_load_leave_every_answer_to_one_version(policy, folder):
-    folders = {"twin": folder / "twin", "other": folder / "other"}
-    updates_under_load_leave_every_answer_to_one_version(policy, folders)
-
-
-def test_a_folder_that_cannot_be_loaded_changes_nothing(policy, folder, tmp_path):
-    a_folder_that_cannot_be_loaded_changes_nothing(policy, {"twin": folder / "twin"}, tmp_path)
-
-
-def test_what_is_asked_while_it_is_paused_is_answered_after(policy):
-    what_is_asked_while_it_is_paused_is_answered_after(policy)
-
-
-def test_parity_is_0_before_and_after_an_update(server, policy, folder, tmp_path):
+def test_parity_is_0_before_and_after_an_update(server, engine, folder, tmp_path):
     records_of_parity(tmp_path)
     for name in ("twin", "other", "twin"):
-        policy.load(folder / name, name)
+        engine.load(folder / name, name)
         done = parity(server, folder / name, tmp_path)
         assert done.returncode == 0, done.stderr
     assert parity(server, folder / "other", tmp_path).returncode == 3
