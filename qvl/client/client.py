@@ -183,9 +183,11 @@ class Client:
     def post(self, path: str, body: dict[str, Any], *, once: bool = False) -> "Future[Any]":
         """What a route of an engine's own answers, to come; neither cached nor counted.
 
-        once: where it fails it is not asked again, as where it changes the engine.
+        once: an order that changes the engine. Where it fails it is not given again, and it waits for
+        no slot: those in flight may be waiting for it.
         """
-        return self.start(self._posted(path, orjson.dumps(body), 0 if once else self.retries))
+        data = orjson.dumps(body)
+        return self.start(self._ordered(path, data) if once else self._posted(path, data))
 
     def map(
         self, items: Iterable[Item], request: Callable[[Item], Request]
@@ -285,9 +287,12 @@ class Client:
             answer = await self._paid(route.path, body, check, tokens, key=key)
             return scoring.score(route, answer).value
 
-    async def _posted(self, path: str, body: bytes, retries: int) -> Any:
+    async def _posted(self, path: str, body: bytes) -> Any:
         async with self._slots:
-            return await self._retried("POST", path, body, lambda said: said, retries)
+            return await self._retried("POST", path, body, lambda said: said)
+
+    async def _ordered(self, path: str, body: bytes) -> Any:
+        return await self._retried("POST", path, body, lambda said: said, retries=0)
 
     async def _route(self) -> scoring.Route:
         """Of the endpoints' reward model; the first request finds out for all."""

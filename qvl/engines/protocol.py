@@ -204,7 +204,7 @@ class Engine(ABC):
         self._hold()
         try:
             self._load(folder, version)
-        except (Refused, EndpointError) as error:
+        except (Refused, UserError) as error:
             self._repair(f"{folder}: {error}")
         self._release()
         if not weights.differ(before, self._thoughts()) and not weights.are_equal(
@@ -261,7 +261,7 @@ class Engine(ABC):
         """The last good weights again, and the reason raised."""
         try:
             self._load(self.folder, self.version)
-        except (Refused, EndpointError) as error:
+        except (Refused, UserError) as error:
             raise EndpointError(
                 f"{reason}; the last good weights did not come back either ({error}): "
                 f"{self.endpoint} is paused, start it anew"
@@ -282,11 +282,14 @@ def _then(asked: "Future[Any]", read: Callable[[Any], Any]) -> "Future[Any]":
     found: Future[Any] = Future()
 
     def settle(answered: "Future[Any]") -> None:
+        if not found.set_running_or_notify_cancel():
+            return
         try:
             found.set_result(read(answered.result()))
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
             found.set_exception(error)
 
+    found.add_done_callback(lambda _: asked.cancel())  # which does nothing where it is over
     asked.add_done_callback(settle)
     return found
 

@@ -133,6 +133,22 @@ def test_updates_under_load_leave_every_answer_to_one_version(
     engine.load(folders[names[0]], "default")
 
 
+def test_an_order_waits_for_no_slot_of_those_that_wait_for_it(engine: Engine) -> None:
+    """More is asked than may be in flight: all slots wait for the engine to go on."""
+    engine.pause()
+    wanted = 2 * engine.client.concurrency
+    asked = [
+        engine.sample(Prompt([1, 2, 3]), Sampling(max_tokens=4, seed=seed))
+        for seed in range(wanted)
+    ]
+    assert asked.pop().cancel()
+    resumed = threading.Thread(target=engine.resume, daemon=True)
+    resumed.start()
+    resumed.join(timeout=10)
+    assert not resumed.is_alive()
+    assert {each.result(timeout=60).finish_reason for each in asked} <= {"stop", "length"}
+
+
 def test_a_folder_that_cannot_be_loaded_changes_nothing(
     engine: Engine, folders: dict[str, Path], tmp_path: Path
 ) -> None:
