@@ -7,7 +7,7 @@ import orjson
 import typer
 
 from qvl.engines import environments, external, replicas, serving
-from qvl.engines.launch import Options
+from qvl.engines.launch import DTYPES, Options
 from qvl.errors import UserError
 
 
@@ -55,6 +55,13 @@ def command(
             "keys and values for --max-batch times as many must fit in memory",
         ),
     ] = None,
+    dtype: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(DTYPES),
+            help="Type of the arithmetic; auto is fp32 on a CPU, the checkpoint's own on a GPU",
+        ),
+    ] = "auto",
     media_root: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Requests may name files of images and videos below it"),
@@ -66,8 +73,9 @@ def command(
 ) -> None:
     """Serve a checkpoint behind an OpenAI-compatible endpoint.
 
-    The local engine runs transformers in this process, in fp32 on a CPU, and decodes requests
-    together as they come: text, images and videos. vLLM and SGLang run in the environment that qvl-doctor(1) made, or that
+    The local engine runs transformers in this process and decodes requests together as they come:
+    text, images and videos. Logits depend, in their last digits, on what is computed beside them, and so may
+    a seeded answer; with --dtype float64, which the local engine alone has, it is the same whatever else is asked. vLLM and SGLang run in the environment that qvl-doctor(1) made, or that
     is on PATH, with the flags that the recipe needs; their log goes to standard error. When it is ready, one JSON line on standard output (and in --ready-file,
     which goes away with the server) holds the endpoint and the model's name. Ctrl-C and SIGTERM
     stop it, and status 4 says that the engine died. With a COMMAND it serves as long as that runs, with QVL_ENDPOINT in its environment and
@@ -97,6 +105,8 @@ def command(
         )
     if backend == "local" and (engine_args or engine_env):
         raise UserError("--engine-args and --engine-env go with --backend vllm or sglang")
+    if dtype not in DTYPES:
+        raise UserError(f"--dtype {dtype}: there are {', '.join(DTYPES)}")
     name = served_model_name or model.resolve().name
     if num_replicas > 1:
         given = {
@@ -105,6 +115,7 @@ def command(
             "--served-model-name": name,
             "--max-batch": max_batch,
             "--max-model-len": max_model_len,
+            "--dtype": dtype,
             "--media-root": media_root,
         }
         words = [f"{flag}={value}" for flag, value in given.items() if value is not None]
@@ -127,6 +138,7 @@ def command(
             name=name,
             max_batch=max_batch,
             max_model_len=max_model_len,
+            dtype=dtype,
             media_root=media_root,
             extra=tuple(word for each in engine_args or () for word in shlex.split(each)),
         )
@@ -150,6 +162,7 @@ def command(
         name=name,
         max_batch=max_batch,
         max_model_len=max_model_len,
+        dtype=dtype,
         media_root=media_root,
     )
     raise typer.Exit(status)

@@ -11,6 +11,7 @@ from qvl.engines.environments import INJECT, Environment
 from qvl.errors import UserError
 
 DEFAULT_MODEL_LEN = 8192  # tokens of prompt and answer, where the model has as many: our choice
+DTYPES = ("auto", "float32", "bfloat16", "float64")
 CPU_CACHE_TOKENS = 65536  # keys and values held on a CPU: our choice
 HIDDEN = ("QVL_API_KEY", "OPENAI_API_KEY", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
@@ -27,6 +28,8 @@ class Options:
     """requests decoded together"""
     max_model_len: int | None = None
     """tokens of prompt and answer; None is 8,192 or the checkpoint's own limit, if lower"""
+    dtype: str = "auto"
+    """one of DTYPES: of weights and arithmetic; auto is fp32 on a CPU, the checkpoint's own on a GPU"""
     media_root: Path | None = None
     """requests may name files below it as file:// addresses"""
     key: str | None = None
@@ -69,6 +72,21 @@ def model_len(config: dict[str, Any], wanted: int | None) -> int:
     if wanted is not None and wanted > limit:
         raise UserError(f"--max-model-len {wanted}: the checkpoint ends at {limit}")
     return wanted or min(DEFAULT_MODEL_LEN, limit)
+
+
+def never_sampled(config: dict[str, Any]) -> list[int]:
+    """The tokens of images and videos that a config.json names: an answer that holds one could not
+    be read again, by an engine or in training."""
+    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    return [config[name] for name in names if name in config]
+
+
+def dtype_flags(options: Options, device: str) -> list[str]:
+    """UserError for a type that no kernels of theirs have."""
+    if options.dtype == "float64":
+        raise UserError("--dtype float64: vLLM and SGLang have none; --backend local has")
+    dtype = "float32" if options.dtype == "auto" and device == "cpu" else options.dtype
+    return [] if dtype == "auto" else ["--dtype", dtype]
 
 
 def cache_tokens(length: int, max_batch: int) -> int:

@@ -12,7 +12,8 @@ our own expansion. Of a conversation that goes on, the next prompt is the ids of
 ones and those of the next turn; nothing is rendered or tokenised a second time.
 
 Log-probabilities are those of softmax(logits), before temperature, top-p and top-k; Sample.of_policy says
-whether the tokens were drawn from just that. Weights are known by a version, a word of the caller's.
+whether the tokens were drawn from just that. But those of images and videos are never drawn, whatever
+their log-prob: the next turn's prompt would be short of an image. Weights are known by a version, a word of the caller's.
 """
 
 import importlib
@@ -28,7 +29,7 @@ from typing import Any, ClassVar, NamedTuple, NoReturn, Self
 
 from qvl.client import Client
 from qvl.client.endpoint import Refused
-from qvl.engines import probe, weights
+from qvl.engines import launch, probe, weights
 from qvl.errors import EndpointError, UserError
 from qvl.io import images, patches
 
@@ -104,6 +105,8 @@ class Rules:
     vocabulary: int
     image_token: int
     patches: patches.ImageRules | None
+    never_sampled: tuple[int, ...] = ()
+    """tokens that an answer must not hold"""
 
     @classmethod
     def of(cls, folder: Path) -> "Rules":
@@ -116,6 +119,7 @@ class Rules:
             config["text_config"]["vocab_size"],
             config["image_token_id"],
             patches.load_rules(folder) if has_images else None,
+            tuple(launch.never_sampled(config)),
         )
 
     def expanded(self, prompt: Prompt) -> list[int]:

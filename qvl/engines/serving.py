@@ -33,9 +33,11 @@ def serve_local(
     command: Sequence[str] = (),
     ready_file: Path | None = None,
     name: str | None = None,
+    dtype: str = "auto",
     **options: Any,
 ) -> int:
-    """Serve `folder` with the local engine; `options` are those of qvl.engines.local.http.Options.
+    """Serve `folder` with the local engine; `options` are those of qvl.engines.local.http.Options,
+    `dtype` that of qvl.engines.local.checkpoint.Checkpoint.
 
     `ready` is told of the endpoint once it answers. With a `command` the server lives as long as
     it, and its exit status is returned; QVL_ENDPOINT is in its environment and {endpoint} in its
@@ -50,7 +52,7 @@ def serve_local(
 
     with listener:
         served = name or folder.resolve().name
-        server = Server(Checkpoint(folder), Options(name=served, key=key, **options))
+        server = Server(Checkpoint(folder, dtype), Options(name=served, key=key, **options))
         facts = {
             "endpoint": address(listener),
             "model": served,

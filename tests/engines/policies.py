@@ -86,6 +86,18 @@ def test_a_wrong_prompt_is_refused_before_it_is_sent(engine: Engine, reference: 
     assert engine.score(Prompt([1, 2])).result().logprobs[0] is None  # and the engine lives
 
 
+def test_the_tokens_of_images_are_never_drawn(engine: Engine) -> None:
+    """Flat logits, of which each would be drawn in one of 512 places."""
+    prompt = Prompt([1, 2, 3])
+    asked = [
+        engine.sample(prompt, Sampling(max_tokens=100, temperature=100.0, seed=seed))
+        for seed in range(40)
+    ]
+    drawn = {token for each in asked for token in each.result().token_ids}
+    assert len(drawn) > 400
+    assert not drawn & {*engine.rules.never_sampled}
+
+
 def test_updates_under_load_leave_every_answer_to_one_version(
     engine: Engine, folders: dict[str, Path]
 ) -> None:

@@ -8,12 +8,15 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import pytest
 from safetensors.torch import load_file, save_file
 from served import Served
 from shells import shell
 
+from qvl.engines import launch
+from qvl.engines.launch import Options
 from qvl.engines.local.checkpoint import Checkpoint
 from qvl.errors import UserError
 
@@ -98,6 +101,16 @@ def test_a_folder_that_is_no_checkpoint_is_refused_in_one_line(run):
     done = run("qvl serve . --port 0")
     assert done.returncode == 2
     assert done.stderr == "qvl: error: .: no checkpoint: there is no config.json in it\n"
+
+
+def test_a_type_that_there_is_not_is_refused(run):
+    done = run("qvl serve . --port 0 --dtype fp8")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    options = Options(host="", port=0, name="", max_batch=1, dtype="float64")
+    with pytest.raises(UserError, match="--backend local has"):
+        launch.dtype_flags(options, "cpu")
+    assert launch.dtype_flags(replace(options, dtype="auto"), "cpu") == ["--dtype", "float32"]
+    assert launch.dtype_flags(replace(options, dtype="auto"), "cuda") == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ from typing import Any
 
 RUNNER = "sglang.srt.model_executor.model_runner.ModelRunner.maybe_enable_batch_invariant_mode"
 SENDER = "sglang.srt.managers.tokenizer_manager.TokenizerManager._send_one_request"
+INTAKE = "sglang.srt.managers.scheduler.Scheduler.process_input_requests"
+SAMPLER = "sglang.srt.layers.sampler.Sampler._sample_from_probs"
+NEVER_SAMPLED = [int(each) for each in os.environ.get("QVL_NEVER_SAMPLED", "").split(",") if each]
 BATCH_SENDER = "sglang.srt.managers.tokenizer_manager.TokenizerManager._send_batch_request"
 
 
@@ -25,6 +28,8 @@ def register_hooks() -> None:
         # Triton and stops: "No supported accelerator (CUDA/XPU) available".
         HookRegistry.register(RUNNER, lambda self: None, HookType.REPLACE)
     HookRegistry.register(SENDER, send_with_seed, HookType.AROUND)
+    HookRegistry.register(INTAKE, update_when_idle, HookType.AROUND)
+    HookRegistry.register(SAMPLER, sample_no_media, HookType.AROUND)
     HookRegistry.register(BATCH_SENDER, send_batch_with_seeds, HookType.AROUND)
 
 
@@ -45,6 +50,32 @@ def send_batch_with_seeds(send: Any, manager: Any, requests: Any) -> Any:
     for request in requests:
         seeded(request)
     return send(manager, requests)
+
+
+def update_when_idle(process: Any, scheduler: Any, requests: list[Any]) -> Any:
+    """An update of the weights comes once all that was asked is answered, but the scheduler may have
+    yet to put the answered requests away. It then cannot flush its cache: an assertion, and the
+    engine dies. So the update waits for the next turn of its loop.
+    """
+    requests = [*getattr(scheduler, "qvl_deferred", ()), *requests]
+    scheduler.qvl_deferred = []
+    ready = []
+    for request in requests:
+        flushes = type(request).__name__.startswith("UpdateWeight") and request.flush_cache
+        # Paused, the loop would not go on; and then whoever paused it answers for what is running.
+        if flushes and not scheduler._engine_paused and not scheduler.is_fully_idle():
+            scheduler.qvl_deferred.append(request)
+        else:
+            ready.append(request)
+    return process(scheduler, ready)
+
+
+def sample_no_media(sample: Any, sampler: Any, probs: Any, *rest: Any, **named: Any) -> Any:
+    """Without the tokens that stand for images and videos, of which an answer has none: the next turn
+    would be short of an image. Log-probs are those of before; a logit_bias would change them.
+    """
+    probs[:, NEVER_SAMPLED] = 0
+    return sample(sampler, probs, *rest, **named)
 
 
 def seeded(request: Any) -> Any:

@@ -163,7 +163,7 @@ class Batch:
         return out.logits[:, -1], cache, left, width
 
     def _sample(self, logits: torch.Tensor, rows: list[Row]) -> None:
-        logits = logits.float()
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if not logits.amax(-1).isfinite().all():
             raise FloatingPointError("the model's logits are not finite")
         raw = logits.log_softmax(-1) if any(r.top_logprobs is not None for r in rows) else None
@@ -297,7 +297,9 @@ def _layers(cache: Cache) -> list[Any]:
 
 
 def _logprobs(raw: torch.Tensor, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
-    """Of the model itself, before temperature and masks, as vLLM gives them; raw (V,)"""
+    """Of the model itself, before temperature and masks, as vLLM gives them; raw (V,). In fp32, which
+    drops the digits that depend on the rows beside where the model is in fp64."""
+    raw = raw.float()
     values, ids = raw.topk(top) if top else (raw[:0], torch.empty(0, dtype=torch.long))
     return float(raw[token]), list(zip(ids.tolist(), values.tolist(), strict=True))
 

@@ -37,16 +37,20 @@ class Prompt:
 
 
 class Checkpoint:
-    """A folder, loaded. UserError where it is no checkpoint that can be served."""
+    """A folder, loaded. UserError where it is no checkpoint that can be served.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    dtype: of the arithmetic. "auto" is fp32 on a CPU, where bf16 is slower, and the checkpoint's own
+    on a GPU.
+    """
+
+    def __init__(self, folder: Path, dtype: str = "auto") -> None:
+        self.folder, self.dtype = folder, dtype
         self.version = "default"  # of the weights, as vLLM and SGLang name the first
         _refuse_other_folders(folder)
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = _load_model(folder, self.device)
+        self.model = _load_model(folder, self.device, dtype)
         self.tokenizer: Any = _load(folder, "tokenizer", transformers.AutoTokenizer)
         if not self.tokenizer.chat_template:
             raise UserError(f"{folder}: no chat template; add the model's chat_template.jinja")
@@ -151,7 +155,7 @@ class Checkpoint:
 
     def read_weights(self, folder: Path) -> Any:
         """The model of another folder of the same shapes, to be handed to `use`."""
-        return _load_model(folder, self.device)
+        return _load_model(folder, self.device, self.dtype)
 
     def use(self, model: Any, folder: Path, version: str) -> None:
         """Answer with the weights of `model` from now on; for when no row decodes."""
@@ -171,7 +175,8 @@ class Checkpoint:
         for begin in range(0, len(prompt.ids) - 1, SCORED):  # the logits of all would fill a memory
             end = min(begin + SCORED, len(prompt.ids) - 1)
             logits = self.model.lm_head(out.last_hidden_state[0, begin:end])
-            rows = logits.float().log_softmax(-1)  # (tokens, V)
+            precise = torch.promote_types(logits.dtype, torch.float32)
+            rows = logits.log_softmax(-1, dtype=precise).float()  # (tokens, V)
             said = rows.gather(-1, ids[0, begin + 1 : end + 1, None])[:, 0].tolist()
             values, tokens = rows.topk(top, dim=-1)
             tops = zip(tokens.tolist(), values.tolist(), strict=True)
@@ -229,14 +234,17 @@ def _refuse_other_folders(folder: Path) -> None:
         raise UserError(f"{path}: model_type {kind!r} is none of {', '.join(MODEL_TYPES)}")
 
 
-def _load_model(folder: Path, device: torch.device) -> Any:
-    """fp32 on a CPU, where bf16 is slower; the checkpoint's own type on a GPU."""
+def _load_model(folder: Path, device: torch.device, dtype: str) -> Any:
+    if dtype == "auto" and device.type == "cpu":
+        dtype = "float32"
     model, info = _load(
         folder,
         "weights",
         transformers.AutoModelForImageTextToText,
-        dtype="auto" if device.type == "cuda" else torch.float32,
+        dtype=dtype if dtype == "auto" else getattr(torch, dtype),
         attn_implementation="sdpa",
+        # The kernel for groups of experts knows no fp64.
+        experts_implementation="eager" if dtype == "float64" else None,
         output_loading_info=True,
     )
     missing = sorted(info["missing_keys"])  # transformers would fill them with random numbers

@@ -2,8 +2,8 @@
 
 transformers' own forward reads prompts. For one token a row, most of its time goes into what
 surrounds the arithmetic, so here the weights of its modules are called in its own order. They are
-read anew at each step: no copy can be left behind when they change. A mixture of experts, and what
-is not fp32, goes through the modules themselves.
+read anew at each step: no copy can be left behind when they change. A mixture of experts, and the
+norms of a half-precision model, go through the modules themselves.
 
 Shapes: B rows, E embedding, K key-value heads, G query heads for each, D head dimension, W columns of
 the cache, the new one included.
@@ -55,12 +55,13 @@ def _attend(
     keys, values = cache.update(key, value)  # (B, K, W, D)
     grouped = query.view(len(hidden), keys.shape[1], -1, attention.head_dim)  # (B, K, G, D)
     scores = grouped @ keys.transpose(-1, -2) * attention.scaling + mask  # (B, K, G, W)
-    seen = scores.softmax(-1, dtype=torch.float32).to(values.dtype) @ values  # (B, K, G, D)
+    precise = torch.promote_types(scores.dtype, torch.float32)
+    seen = scores.softmax(-1, dtype=precise).to(values.dtype) @ values  # (B, K, G, D)
     return _project(attention.o_proj, seen.reshape(len(hidden), 1, -1))
 
 
 def _norm(norm: Any, hidden: torch.Tensor) -> torch.Tensor:
-    if hidden.dtype == torch.float32:
+    if hidden.dtype in (torch.float32, torch.float64):
         return rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
     return norm(hidden)
 

@@ -11,6 +11,7 @@ class Policy(policy.Policy):
 
     PAUSE: ClassVar = ("/pause", {})
     SLEEP: ClassVar = ("/sleep", {})
+    BIAS: ClassVar = 0.0  # it never draws them
 
     def _load(self, folder: Path, version: str) -> None:
         body = {"model_path": str(folder.resolve()), "weight_version": version}

@@ -20,6 +20,7 @@ def start(environment: Environment, model: Path, options: Options) -> Launch:
     command += ["--model-path", str(model), "--served-model-name", options.name]
     command += ["--host", options.host, "--port", str(options.port)]
     command += ["--context-length", str(length), "--max-running-requests", str(options.max_batch)]
+    command += launch.dtype_flags(options, environment.device)
     command += ["--tool-call-parser", "qwen25"]
     command += ["--grammar-backend", "xgrammar"]
     command += ["--constrained-json-disable-any-whitespace"]  # else a model may pad JSON forever
@@ -29,10 +30,11 @@ def start(environment: Environment, model: Path, options: Options) -> Launch:
         "SGLANG_VLM_CACHE_SIZE_MB": "0",
         # Log-probs of the model, not of its logits over the temperature.
         "SGLANG_RETURN_ORIGINAL_LOGPROB": "1",
+        "QVL_NEVER_SAMPLED": ",".join(map(str, launch.never_sampled(config))),
     }
     if environment.device == "cpu":
         tokens = launch.cache_tokens(length, options.max_batch)
-        command += ["--device", "cpu", "--attention-backend", "torch_native", "--dtype", "float32"]
+        command += ["--device", "cpu", "--attention-backend", "torch_native"]
         command += ["--max-total-tokens", str(tokens)]  # else 0.72 of the memory
         command += ["--enable-deterministic-inference"]  # without it seeds do not count
         own |= {

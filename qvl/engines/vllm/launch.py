@@ -28,6 +28,7 @@ def start(environment: Environment, model: Path, options: Options) -> Launch:
     command += ["--model", str(model), "--served-model-name", options.name]
     command += ["--host", options.host, "--port", str(options.port)]
     command += ["--max-model-len", str(length), "--max-num-seqs", str(options.max_batch)]
+    command += launch.dtype_flags(options, environment.device)
     command += ["--generation-config", "vllm"]  # else the checkpoint's file changes defaults
     command += ["--max-logprobs", str(MAX_LOGPROBS)]
     command += ["--enable-scale-out"]  # /inference/v1/generate: token ids in, token ids out
@@ -45,7 +46,7 @@ def start(environment: Environment, model: Path, options: Options) -> Launch:
     own = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     if cpu:
         tokens = launch.cache_tokens(length, options.max_batch)
-        command += ["--dtype", "float32", "--enforce-eager"]
+        command += ["--enforce-eager"]
         # A request with a seed that is prefilled in pieces kills the engine on a CPU:
         # "CPU Generator does not use offset". So prompts are prefilled whole.
         command += [

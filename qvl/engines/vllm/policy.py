@@ -15,6 +15,7 @@ class Policy(Engine):
     RESUME: ClassVar = ("/resume", {})
     SLEEP: ClassVar = ("/sleep?level=1", {})
     WAKE: ClassVar = ("/wake_up", {})
+    BIAS: ClassVar = -100.0  # of what is never to be drawn; log-probs are without it
 
     def sampling_request(self, prompt: Prompt, sampling: Sampling) -> tuple[str, dict]:
         drawn = {
@@ -24,6 +25,8 @@ class Policy(Engine):
             "top_k": sampling.top_k,
             "logprobs": sampling.top_logprobs,
         }
+        if self.BIAS:
+            drawn["logit_bias"] = dict.fromkeys(map(str, self.rules.never_sampled), self.BIAS)
         if sampling.seed is not None:
             drawn["seed"] = sampling.seed
         return GENERATE, _body(prompt, drawn)
