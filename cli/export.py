@@ -5,10 +5,7 @@ from typing import Annotated
 import typer
 
 from qvl.errors import UserError
-from qvl.jobs import export, launch
-from qvl.model.layout import parse_layout
-
-from .options import Layout
+from qvl.jobs import export
 
 
 def command(
@@ -17,12 +14,11 @@ def command(
         typer.Argument(metavar="CHECKPOINT", help="Of qvl import, or one in OUT/checkpoints/"),
     ],
     output: Annotated[str, typer.Argument(metavar="DIR", help="Hugging Face folder to write")],
-    layout: Layout = "",
 ) -> None:
     """Turn a Megatron checkpoint into a Hugging Face folder.
 
-    Whatever layout the checkpoint was written at, it is read at --layout, by as many processes as
-    that needs. A file of tensors at a time is put together, written and read back; their names,
+    One process reads what ranks of any layout have written, without Megatron. A file of tensors at
+    a time is put together, written and read back, and no more than that is in memory. Their names,
     types and files are those of the folder that it all began with, and so are configuration,
     tokenizer, template and processor.
 
@@ -32,12 +28,5 @@ def command(
     """
     if Path(output).exists() and any(Path(output).iterdir()):
         raise UserError(f"{output}: is there already")
-    export.skeleton_of(Path(checkpoint))
-    wanted = parse_layout(layout)
-    ended = launch.as_ranks(wanted.fewest_ranks)
-    if ended is not None:
-        raise typer.Exit(ended)
-    with launch.ranks_told_by_one():
-        step = export.from_megatron(Path(checkpoint), Path(output), wanted)
-    if launch.is_first():
-        print(f"qvl export: step {step} -> {output}", file=sys.stderr)
+    count = export.from_megatron(Path(checkpoint), Path(output))
+    print(f"qvl export: {count} tensors -> {output}", file=sys.stderr)

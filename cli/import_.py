@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from qvl.jobs import export, launch
+from qvl.jobs import export
 from qvl.model.layout import parse_layout
 from qvl.model.shape import load_shape
 
@@ -20,21 +20,17 @@ def command(
 ) -> None:
     """Turn a Hugging Face folder into a Megatron checkpoint.
 
-    Written by as many processes as --layout shares a model among, each with its own part. Then the
-    checkpoint is read back and every tensor compared, bit for bit: status 3 where one differs.
-    qvl sft begins from the folder itself and needs none of this.
+    A tensor at a time is read and written, by one process without Megatron. What comes of it is read
+    at any layout; --layout says for which one it is meant, and is refused where that does not fit
+    the model. Then the checkpoint is read back and every tensor compared, bit for bit: status 3
+    where one differs. qvl sft begins from the folder itself and needs none of this.
 
     \b
     Examples:
         $ qvl import twin checkpoint --layout tp=2,pp=2
-        $ qvl export checkpoint twin2 --layout tp=2
+        $ qvl export checkpoint twin2
     """
     wanted = parse_layout(layout)
     wanted.check(load_shape(Path(folder)), wanted.fewest_ranks)
-    ended = launch.as_ranks(wanted.fewest_ranks)
-    if ended is not None:
-        raise typer.Exit(ended)
-    with launch.ranks_told_by_one():
-        count = export.to_megatron(Path(folder), Path(checkpoint), wanted)
-    if launch.is_first():
-        print(f"qvl import: {count} tensors, each the same bits -> {checkpoint}", file=sys.stderr)
+    count = export.to_megatron(Path(folder), Path(checkpoint))
+    print(f"qvl import: {count} tensors, each the same bits -> {checkpoint}", file=sys.stderr)

@@ -91,7 +91,7 @@ NEEDS_A_MODEL = [  # run by tests/engines/test_examples.py and tests/{jobs,parit
     "qvl parity twin --layout tp=2 test.jsonl.zst -o compared.jsonl.zst",
     "qvl serve twin --port 0 -- qvl parity twin --endpoint {endpoint} test.jsonl.zst -o same.jsonl.zst",
     "qvl import twin checkpoint --layout tp=2,pp=2",
-    "qvl export checkpoint twin2 --layout tp=2",
+    "qvl export checkpoint twin2",
     "qvl export tuned/checkpoints/step-0000002 early",
     "qvl serve twin --port 0 -- qvl eval --max-tokens 4 test.jsonl.zst -o scored.jsonl.zst",
     "qvl serve twin --port 0 -- qvl generate -n 2 --max-tokens 4 test.jsonl.zst | zstdcat",

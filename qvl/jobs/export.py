@@ -1,77 +1,70 @@
-"""Between Hugging Face folders and Megatron's distributed checkpoints; every rank runs these.
+"""Between Hugging Face folders and Megatron's distributed checkpoints, a file of tensors at a time.
 
 A checkpoint can be read at any layout. Beside it, or inside of it, lies the skeleton of the Hugging
 Face folder that it came from: configuration, tokenizer, template, and the names and types of tensors.
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from qvl.errors import CheckFailed, UserError
-from qvl.model.layout import Layout
 
 SKELETON = "huggingface"
+MEGATRON = "megatron"
 
 
-def from_megatron(checkpoint: Path, output: Path, layout: Layout) -> int:
-    """Write the Hugging Face folder `output`; return the checkpoint's step, 0 for an imported one."""
-    from qvl.megatron import checkpoint as checkpoints
-    from qvl.megatron import parallel, training, weights
+def from_megatron(checkpoint: Path, output: Path) -> int:
+    """Write the Hugging Face folder `output`; return how many tensors it has."""
     from qvl.model.folder import Skeleton
     from qvl.model.shape import load_shape
+    from qvl.model.stored import Stored
 
     source = Skeleton(skeleton_of(checkpoint))
-    shape = load_shape(source.path)
-    parallel.start(layout)
-    try:
-        layout.check(shape, parallel.world())
-        model = training.build_model(shape, layout, source.dtype(source.names[0]))
-        state = checkpoints.load_weights(model, checkpoint)
-        weights.write(model, source, output)
-    finally:
-        parallel.finish()
-    return state["step"]
+    stored = Stored(checkpoint / MEGATRON, source, load_shape(source.path))
+    with _told(output):
+        source.write_like(output, stored.tensor)
+    return len(source.names)
 
 
-def to_megatron(folder: Path, checkpoint: Path, layout: Layout) -> int:
+def to_megatron(folder: Path, checkpoint: Path) -> int:
     """Write the weights of a Hugging Face folder as a checkpoint; return how many tensors it has.
 
     It is read back, and every tensor compared with the folder's: CheckFailed where one differs.
     """
-    import torch
-
-    from qvl.megatron import checkpoint as checkpoints
-    from qvl.megatron import parallel, training, weights
-    from qvl.model.folder import Folder
+    from qvl.model import stored
+    from qvl.model.folder import Folder, same_bits
     from qvl.model.shape import load_shape
 
     if checkpoint.exists():
-        raise UserError(f"{checkpoint}: exists")
+        raise UserError(f"{checkpoint}: is there already")
     shape, source = load_shape(folder), Folder(folder)
-    parallel.start(layout)
+    partial = checkpoint.with_name(f"{checkpoint.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
     try:
-        layout.check(shape, parallel.world())
-        model = training.build_model(shape, layout, source.dtype(source.names[0]))
-        weights.load(model, source)
-        if parallel.rank() == 0:
-            partial = checkpoint.with_name(f"{checkpoint.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
+        with _told(partial):
             source.write_skeleton(partial / SKELETON)
-        checkpoints.save_weights(model, checkpoint, {"step": 0})
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.zero_()
-        checkpoints.load_weights(model, checkpoint)
-        whole, wrong = weights.Whole(model, source), []
+            stored.write(source, shape, partial / MEGATRON)
+        read = stored.Stored(partial / MEGATRON, source, shape)
         for name in source.names:
-            tensor = whole.tensor(name)
-            if parallel.rank() == 0 and not torch.equal(tensor.cpu(), source.get(name)):
-                wrong.append(name)
-        if parallel.anywhere(bool(wrong)):
-            raise CheckFailed(f"{checkpoint}: differs from {folder} in {', '.join(wrong) or '?'}")
+            if not same_bits(read.tensor(name), source.get(name)):
+                raise CheckFailed(f"{checkpoint}: {name} does not read as it is in {folder}")
+        partial.replace(checkpoint)
     finally:
-        parallel.finish()
+        shutil.rmtree(partial, ignore_errors=True)
     return len(source.names)
+
+
+@contextmanager
+def _told(place: Path) -> Iterator[None]:
+    """A disk that is full, or not to be written to, as one line."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{place}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def skeleton_of(checkpoint: Path) -> Path:

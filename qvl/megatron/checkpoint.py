@@ -82,11 +82,6 @@ def begin(trainer: Trainer, folder: Path, state: dict[str, Any], *, keep: int) -
         return Saving({**_sharded(trainer), "state": state}, place, keep=keep)
 
 
-def save_weights(model: Part, place: Path, state: dict[str, Any]) -> None:
-    """Write a model's weights alone. Every rank calls."""
-    Saving({"model": _sharded_weights(model), "state": state}, place).finish()
-
-
 def saved(folder: Path) -> list[Path]:
     """The whole checkpoints in a folder, the oldest first."""
     return sorted(path for path in folder.glob("step-*") if NAME.fullmatch(path.name))
@@ -101,13 +96,6 @@ def load(trainer: Trainer, path: Path) -> dict[str, Any]:
         _restore(trainer.model, found["model"])
         trainer.optimizer.load_state_dict(found["optimizer"])
     trainer.scheduler.load_state_dict(found["scheduler"])
-    return found["state"]
-
-
-def load_weights(model: Part, path: Path) -> dict[str, Any]:
-    """Restore a model's weights alone; return the state that was saved with them."""
-    found = _load({"model": _sharded_weights(model)}, path)
-    _restore(model, found["model"])
     return found["state"]
 
 

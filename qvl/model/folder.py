@@ -5,6 +5,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,19 +36,17 @@ class Folder:
     def names(self) -> list[str]:
         return list(self._files)
 
-    def get(self, name: str) -> Tensor:
-        """One tensor, as it is stored. UserError where the folder lacks it."""
-        if name not in self._files:
-            raise UserError(f"{self.path}: lacks the tensor {name}")
-        with safe_open(self.path / self._files[name], "pt") as file:
-            return file.get_tensor(name)
+    def get(self, name: str, at: int | None = None) -> Tensor:
+        """One tensor, or its slice `at`, as it is stored. UserError where the folder lacks it."""
+        with self._open(name) as file:
+            return file.get_tensor(name) if at is None else file.get_slice(name)[at]
 
     def dims(self, name: str) -> list[int]:
-        with safe_open(self.path / self._files[name], "pt") as file:
+        with self._open(name) as file:
             return list(file.get_slice(name).get_shape())
 
     def dtype(self, name: str) -> torch.dtype:
-        with safe_open(self.path / self._files[name], "pt") as file:
+        with self._open(name) as file:
             return DTYPES[file.get_slice(name).get_dtype()]
 
     def write_like(self, target: Path, new: Callable[[str], Tensor], *, keep: bool = True) -> None:
@@ -82,6 +81,14 @@ class Folder:
         whole.write(target / SKELETON, json.dumps(told, indent=1).encode())
         self._travel(target)
 
+    def _open(self, name: str) -> Any:
+        if name not in self._files:
+            raise UserError(f"{self.path}: lacks the tensor {name}")
+        try:
+            return safe_open(self.path / self._files[name], "pt")
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{self.path / self._files[name]}: {error}") from None
+
     def _shards(self) -> dict[str, list[str]]:
         """File name -> the tensors in it."""
         shards = defaultdict(list)
@@ -114,7 +121,7 @@ class Folder:
 class Skeleton(Folder):
     """A Hugging Face folder without its weights, as `write_skeleton` leaves one."""
 
-    def get(self, name: str) -> Tensor:
+    def get(self, name: str, at: int | None = None) -> Tensor:
         raise UserError(f"{self.path}: has no weights, only their names; {name} was asked for")
 
     def dims(self, name: str) -> list[int]:
@@ -137,14 +144,18 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> None:
     save_file(tensors, partial, metadata={"format": "pt"})
     with safe_open(partial, "pt") as file:
         for name, tensor in tensors.items():
-            if not _same_bits(file.get_tensor(name), tensor):
+            if not same_bits(file.get_tensor(name), tensor):
                 raise OSError(f"{partial}: {name} does not read as it was written")
     partial.replace(path)
 
 
-def _same_bits(one: Tensor, other: Tensor) -> bool:
-    # As bytes: not-a-number is not equal to itself.
-    return torch.equal(one.view(torch.uint8), other.view(torch.uint8))
+def same_bits(one: Tensor, other: Tensor) -> bool:
+    """As bytes: not-a-number is not equal to itself."""
+    return (
+        one.dtype == other.dtype
+        and one.shape == other.shape
+        and torch.equal(one.view(torch.uint8), other.view(torch.uint8))
+    )
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -5,7 +5,7 @@ or rank holds them. `language_model.` is Megatron's decoder, `vision.` the tower
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +16,11 @@ from qvl.model.shape import Shape
 LAYER = re.compile(r"language_model\.decoder\.layers\.(\d+)\.(.+)")
 EXPERT = re.compile(r"mlp\.experts\.local_experts\.(\d+)\.(linear_fc[12])\.weight")
 
+EMBEDDING = "language_model.embedding.word_embeddings.weight"
+HEAD = "language_model.output_layer.weight"
 TOP = {
-    "language_model.embedding.word_embeddings.weight": "model.language_model.embed_tokens.weight",
-    "language_model.output_layer.weight": "lm_head.weight",
+    EMBEDDING: "model.language_model.embed_tokens.weight",
+    HEAD: "lm_head.weight",
     "language_model.decoder.final_layernorm.weight": "model.language_model.norm.weight",
 }
 IN_LAYER = {
@@ -29,6 +31,11 @@ IN_LAYER = {
     "self_attention.linear_proj.weight": "self_attn.o_proj.weight",
     "mlp.linear_fc2.weight": "mlp.down_proj.weight",
     "mlp.router.weight": "mlp.gate.weight",
+}
+EXPERTS_ON_DISK = "language_model.decoder.layers.mlp.experts.experts."
+NORMS_ON_DISK = {  # in layers whose spec is that of Transformer Engine, a norm is part of what follows
+    "input_layernorm.weight": "self_attention.linear_qkv.layer_norm_weight",
+    "pre_mlp_layernorm.weight": "mlp.linear_fc1.layer_norm_weight",
 }
 SPLIT_ROWS = ("word_embeddings.weight", "output_layer.weight", "linear_qkv.weight")
 SPLIT_COLUMNS = ("linear_proj.weight", "linear_fc2.weight")
@@ -43,9 +50,63 @@ class Source:
     """copy, qkv, gate_up; or expert_up and expert_down, a slice of one tensor of all experts."""
     expert: int = 0
 
+    @property
+    def is_expert(self) -> bool:
+        return self.kind.startswith("expert")
 
-def source(name: str) -> Source:
+
+def language_names(shape: Shape) -> Iterator[str]:
+    """The decoder's parameters, by their global names."""
+    yield EMBEDDING
+    linear = ("linear_fc1.weight", "linear_fc2.weight")
+    mlp = [f"mlp.{each}" for each in linear]
+    if shape.num_experts:
+        mlp = ["mlp.router.weight"]
+        for expert in range(shape.num_experts):
+            mlp += [f"mlp.experts.local_experts.{expert}.{each}" for each in linear]
+    everywhere = [name for name in IN_LAYER if not name.startswith("mlp.")]
+    for layer in range(shape.layers):
+        for name in (*everywhere, "self_attention.linear_qkv.weight", *mlp):
+            yield f"language_model.decoder.layers.{layer}.{name}"
+    yield "language_model.decoder.final_layernorm.weight"
+    if not shape.tied:
+        yield HEAD
+
+
+def dims(name: str, shape: Shape) -> tuple[int, ...]:
+    """Of a parameter of the decoder, whole."""
+    queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    ffn = shape.expert_ffn if ".local_experts." in name else shape.ffn
+    known = {
+        "word_embeddings": (shape.vocab, shape.hidden),
+        "output_layer": (shape.vocab, shape.hidden),
+        "linear_qkv": (queries + 2 * keys, shape.hidden),
+        "linear_proj": (shape.hidden, queries),
+        "q_layernorm": (shape.head_dim,),
+        "k_layernorm": (shape.head_dim,),
+        "linear_fc1": (2 * ffn, shape.hidden),
+        "linear_fc2": (shape.hidden, ffn),
+        "router": (shape.num_experts, shape.hidden),
+    }
+    return known.get(name.split(".")[-2], (shape.hidden,))
+
+
+def on_disk(name: str) -> tuple[str, tuple[int, ...]]:
+    """The tensor that has a parameter in Megatron's distributed checkpoints, and where: layers are
+    stacked there, and so are experts."""
+    match = LAYER.fullmatch(name)
+    if not match:
+        return name, ()
+    layer, rest = int(match[1]), match[2]
+    if expert := EXPERT.fullmatch(rest):
+        return f"{EXPERTS_ON_DISK}{expert[2]}.weight", (layer, int(expert[1]))
+    return f"language_model.decoder.layers.{NORMS_ON_DISK.get(rest, rest)}", (layer,)
+
+
+def source(name: str, shape: Shape) -> Source:
     """The source of a global Megatron name. KeyError for a name that is none."""
+    if name == HEAD and shape.tied:
+        name = EMBEDDING
     if name in TOP:
         return Source((TOP[name],), "copy")
     if name.startswith("vision."):
@@ -69,15 +130,14 @@ def source(name: str) -> Source:
 
 
 def join(found: Source, tensors: Sequence[Tensor], shape: Shape) -> Tensor:
-    """The whole Megatron tensor of its Hugging Face tensors."""
+    """The whole Megatron tensor of its Hugging Face tensors; of experts', of the one's own slice."""
     if found.kind == "qkv":
         groups = [x.view(shape.kv_heads, -1, shape.head_dim, x.shape[1]) for x in tensors]
         return torch.cat(groups, 1).reshape(-1, shape.hidden)  # per kv head: its queries, k, v
     if found.kind == "gate_up":
         return torch.cat(list(tensors))
-    if found.kind.startswith("expert"):
-        expert = tensors[0][found.expert]
-        return expert.T if _transposed(found, expert.shape, shape) else expert
+    if found.is_expert:
+        return tensors[0].T if _transposed(found, tensors[0].shape, shape) else tensors[0]
     return tensors[0]
 
 
@@ -122,7 +182,7 @@ def unshard(name: str, parts: Sequence[Tensor]) -> Tensor:
 
 def stored_transposed(found: Source, stored: Sequence[int], shape: Shape) -> bool:
     """Whether a checkpoint stores experts as (E, in, out), as those of Qwen3-VL-MoE do."""
-    return found.kind.startswith("expert") and _transposed(found, stored[1:], shape)
+    return found.is_expert and _transposed(found, stored[1:], shape)
 
 
 def _transposed(found: Source, stored: Sequence[int], shape: Shape) -> bool:

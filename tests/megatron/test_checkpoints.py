@@ -2,11 +2,17 @@
 
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import checkpoints
 import pytest
 import torch
 from test_equals_transformers import STEP, build
+
+from qvl.jobs import export
+from qvl.model.folder import Folder, same_bits
+from qvl.model.shape import load_shape
+from qvl.model.stored import Stored
 
 
 def train(folder, place, stops):
@@ -81,23 +87,46 @@ def saved_behind_a_step(folder, place):
 
 def test_training_that_goes_on_does_not_change_what_is_being_saved(ranks, dense, tmp_path):
     (before,) = ranks(1, saved_behind_a_step, dense, tmp_path)
-    (tensors,) = ranks(1, weights_of, dense, tmp_path / "step-0000001")
-    for name, tensor in tensors.items():
-        assert torch.equal(tensor, before[name]), name
+    check_stored(dense, tmp_path / "step-0000001", before)
 
 
-def weights_of(folder, path):
-    from qvl.megatron import checkpoint, parallel, training, weights
-    from qvl.model.folder import Folder
-    from qvl.model.shape import load_shape
+def check_stored(folder, place, expected):
+    """What is read without Megatron."""
+    stored = Stored(place / "megatron", Folder(folder), load_shape(folder))
+    for name, tensor in expected.items():
+        assert same_bits(stored.tensor(name), tensor), name
 
-    model = training.build_model(load_shape(folder), parallel.Layout(), torch.float32)
-    checkpoint.load_weights(model, path)
+
+def test_one_process_reads_the_weights_that_two_have_saved(ranks, dense, tmp_path):
+    (_, expected), _ = ranks(2, train, dense, tmp_path, (4,))
+    check_stored(dense, tmp_path / "step-0000004", expected)
+
+
+def read_by_megatron(folder, place, layout):
+    from megatron.core import dist_checkpointing
+
+    from qvl.megatron import weights
+
+    model = build(folder, layout)
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    plan = {str(i): chunk.sharded_state_dict() for i, chunk in enumerate(model.chunks)}
+    found: Any = dist_checkpointing.load({"model": plan}, str(place / "megatron"))
+    for index, chunk in enumerate(model.chunks):
+        chunk.load_state_dict(found["model"][str(index)])
+    assert found["state"] == {"step": 0}
     return weights.export(model, Folder(folder))
 
 
-def test_one_rank_reads_the_weights_that_two_have_saved(ranks, dense, tmp_path):
-    (_, expected), _ = ranks(2, train, dense, tmp_path, (4,))
-    (tensors,) = ranks(1, weights_of, dense, tmp_path / "step-0000004")
-    for name, tensor in tensors.items():
-        assert torch.equal(tensor, expected[name]), name
+@pytest.mark.parametrize(
+    ("kind", "count", "layout"),
+    [("dense", 1, ""), ("dense", 4, "tp=2,pp=2"), ("moe", 4, "tp=2,ep=2,pp=2")],
+)
+def test_megatron_itself_reads_what_qvl_import_writes(
+    ranks, request, tmp_path, kind, count, layout
+):
+    folder = request.getfixturevalue(kind)
+    export.to_megatron(folder, tmp_path / "imported")
+    for tensors in ranks(count, read_by_megatron, folder, tmp_path / "imported", layout):
+        for name, tensor in tensors.items():
+            assert same_bits(tensor, Folder(folder).get(name)), name

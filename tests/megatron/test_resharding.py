@@ -5,6 +5,10 @@ import pytest
 from test_equals_transformers import STEP, build
 from test_layouts import folders  # noqa: F401
 
+from qvl.model.folder import Folder, same_bits
+from qvl.model.shape import load_shape
+from qvl.model.stored import Stored
+
 
 def train(folder, place, layout, steps, *, resume=False, save=False):
     """Steps `steps` of a run; what the losses were, and the weights behind the last."""
@@ -54,3 +58,23 @@ def saved_half(folder, place, layout):
 
 def resumed_half(folder, place, layout):
     return train(folder, place, layout, (3, 4), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "layout"),
+    [("tied", 4, "tp=2,pp=2"), ("untied", 2, "pp=2,vp=2"), ("moe", 4, "tp=2,ep=2,pp=2")],
+)
+def test_what_any_layout_saved_is_read_without_megatron(
+    ranks,
+    folders,  # noqa: F811
+    tmp_path,
+    kind,
+    count,
+    layout,
+):
+    folder = folders[kind]
+    (_, expected), *_ = ranks(count, saved_half, folder, tmp_path, layout)
+    place = tmp_path / "step-0000002" / "megatron"
+    stored = Stored(place, Folder(folder), load_shape(folder))
+    for name, tensor in expected.items():
+        assert same_bits(stored.tensor(name), tensor), name
