@@ -1,8 +1,9 @@
 """Core attention on torch's own kernels: packed records, each causal and alone.
 
-Shapes: T tokens of a pack, H heads, G key-value heads, D head dimension. A pack holds many short
-records, so those of like length are laid side by side, (B, L), and attend in one call: behind a
-record's last token comes padding that, being causal, none of its tokens sees.
+Shapes: T tokens of a pack, H heads, G key-value heads, D head dimension. On a GPU in half precision
+FlashAttention takes a whole pack in one call, by its records' bounds. Elsewhere records of like
+length are laid side by side, (B, L), and attend in one call: behind a record's last token comes
+padding that, being causal, none of its tokens sees.
 
 Under context parallelism a rank has a share of the pack's queries and gathers all keys and values,
 as Llama 3 does (section 3.3.2): one exchange, whatever the records' bounds are. At 256K with 2 key-
@@ -22,6 +23,11 @@ from torch import Tensor
 from torch.nn.attention.bias import causal_lower_right
 
 from qvl.megatron import share
+
+try:
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:  # before torch 2.10
+    varlen_attn: Any = None
 
 FILL = 0.75  # records down to this share of the longest join its call: our choice, by measurement
 SMALL = 32  # and any record where the longest has no more tokens than this
@@ -48,9 +54,30 @@ class Part:
 
 
 @dataclass
+class Bounds:
+    """Where each of N records begins and the last ends, and the longest."""
+
+    queries: Tensor
+    """(N + 1,)"""
+    keys: Tensor
+    """(N + 1,)"""
+    longest: tuple[int, int]
+
+    @classmethod
+    def of(cls, queries: list[int], keys: list[int], device: torch.device) -> "Bounds":
+        both = [
+            torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
+            for lengths in (queries, keys)
+        ]
+        return cls(*both, (max(queries), max(keys)))
+
+
+@dataclass
 class Segments(PackedSeqParams):
     """What Megatron passes to every layer of one pack: the records and how they attend."""
 
+    bounds: Bounds | None = None
+    """Of the records, or of the parts and of their keys one behind the other."""
     rectangles: list[Rectangle] = field(default_factory=list)
     places: Tensor | None = None
     """(T,) where each token of the pack lies among those of all rectangles."""
@@ -71,12 +98,14 @@ def segments(lengths: list[int], device: torch.device, rank: int = 0, size: int 
         "max_seqlen_q": max(lengths),
         "max_seqlen_kv": max(lengths),
     }
-    bounds = torch.tensor(starts, dtype=torch.int32, device=device)
-    facts |= {"cu_seqlens_q": bounds, "cu_seqlens_kv": bounds}
+    bounds = Bounds.of(lengths, lengths, device)
+    facts |= {"cu_seqlens_q": bounds.queries, "cu_seqlens_kv": bounds.keys}
     if size > 1:
         order = torch.cat([share.tokens(starts[-1], each, size) for each in range(size)])
         parts = _parts(starts, share.spans(starts[-1], rank, size))
-        return Segments(**facts, parts=parts, gathered=order.argsort().to(device))
+        counts = [[s.stop - s.start for s in (part.queries, part.keys)] for part in parts]
+        bounds = Bounds.of(*map(list, zip(*counts, strict=True)), device)
+        return Segments(**facts, parts=parts, bounds=bounds, gathered=order.argsort().to(device))
     groups: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         longest = lengths[groups[-1][0]] if groups else 0
@@ -95,7 +124,8 @@ def segments(lengths: list[int], device: torch.device, rank: int = 0, size: int 
         places[tokens[column < own]] = slots[column < own]
         rectangles.append(Rectangle(len(group), longest, tokens.flatten().to(device)))
         offset += tokens.numel()
-    return Segments(**facts, rectangles=rectangles, places=places.to(device))
+    places = places.to(device)
+    return Segments(**facts, bounds=bounds, rectangles=rectangles, places=places)
 
 
 def _parts(starts: list[int], spans: list[share.Span]) -> list[Part]:
@@ -109,6 +139,12 @@ def _parts(starts: list[int], spans: list[share.Span]) -> list[Part]:
                 parts.append(Part(slice(at, at + stop - begin), slice(start, stop)))
         offset += last - first
     return parts
+
+
+def _has_varlen(query: Tensor) -> bool:
+    """Whether FlashAttention takes it: there is none for fp32, nor on a CPU."""
+    half = query.dtype in (torch.bfloat16, torch.float16)
+    return query.is_cuda and half and varlen_attn is not None
 
 
 class PackedAttention(torch.nn.Module):
@@ -140,6 +176,9 @@ class PackedAttention(torch.nn.Module):
         assert packed_seq_params is not None
         if packed_seq_params.gathered is not None:
             return self._attend_to_all(query, key, value, packed_seq_params)
+        if _has_varlen(query):
+            bounds = packed_seq_params.bounds
+            return self._attend_packed(query[:, 0], key[:, 0], value[:, 0], bounds)[:, None]
         assert packed_seq_params.places is not None
         heads, groups = query.shape[2], key.shape[2]
         if len(packed_seq_params.rectangles) == 1 and len(packed_seq_params.cu_seqlens_q) == 2:
@@ -160,6 +199,25 @@ class PackedAttention(torch.nn.Module):
             query, key, value, is_causal=True, scale=self.scale, enable_gqa=True
         )
 
+    def _attend_packed(
+        self, query: Tensor, key: Tensor, value: Tensor, bounds: Bounds | None
+    ) -> Tensor:
+        """query (T, H, D), key and value (S, G, D) -> (T, H * D). Where a record has fewer queries
+        than keys, they are the last ones."""
+        assert bounds is not None
+        seen: Any = varlen_attn(
+            query,
+            key,
+            value,
+            bounds.queries,
+            bounds.keys,
+            *bounds.longest,
+            scale=self.scale,
+            window_size=(-1, 0),  # causal
+            enable_gqa=True,
+        )
+        return seen.flatten(1)
+
     def _attend_to_all(self, query: Tensor, key: Tensor, value: Tensor, plan: Segments) -> Tensor:
         """This rank's queries, each record's on all of its keys; see `forward`."""
         mine = torch.cat([key, value], dim=-1)[:, 0].contiguous()  # (T / C, G, 2 D)
@@ -170,6 +228,10 @@ class PackedAttention(torch.nn.Module):
             group=parallel_state.get_context_parallel_group(),
         )
         keys, values = every.index_select(0, plan.gathered).chunk(2, dim=-1)
+        if _has_varlen(query):
+            keys = torch.cat([keys[part.keys] for part in plan.parts])
+            values = torch.cat([values[part.keys] for part in plan.parts])
+            return self._attend_packed(query[:, 0], keys, values, plan.bounds)[:, None]
         out = []
         for part in plan.parts:
             one = [x.transpose(0, 1)[None] for x in (query[part.queries, 0],)]
