@@ -65,11 +65,11 @@ class Bounds:
 
     @classmethod
     def of(cls, queries: list[int], keys: list[int], device: torch.device) -> "Bounds":
-        both = [
+        first, other = (
             torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
             for lengths in (queries, keys)
-        ]
-        return cls(*both, (max(queries), max(keys)))
+        )
+        return cls(first, other, (max(queries), max(keys)))
 
 
 @dataclass
@@ -103,8 +103,11 @@ def segments(lengths: list[int], device: torch.device, rank: int = 0, size: int 
     if size > 1:
         order = torch.cat([share.tokens(starts[-1], each, size) for each in range(size)])
         parts = _parts(starts, share.spans(starts[-1], rank, size))
-        counts = [[s.stop - s.start for s in (part.queries, part.keys)] for part in parts]
-        bounds = Bounds.of(*map(list, zip(*counts, strict=True)), device)
+        queries, keys = (
+            [span.stop - span.start for span in spans]
+            for spans in zip(*((part.queries, part.keys) for part in parts), strict=True)
+        )
+        bounds = Bounds.of(queries, keys, device)
         return Segments(**facts, parts=parts, bounds=bounds, gathered=order.argsort().to(device))
     groups: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
