@@ -63,7 +63,8 @@ class Settings:
     layout: str = ""
     """How ranks share the model: tp=, pp=, vp=, cp=, ep=, sp=; the rest is data parallel."""
     recompute: bool = False
-    """Keep only the inputs of the decoder's layers and compute the rest again on the way back."""
+    """Keep only the inputs of the decoder's layers, and the tokens of images, and compute the rest
+    again on the way back."""
     overlap: bool | None = None
     """Send gradients and parameters while a step is computed; none said: on GPUs."""
     balance: float | None = None

@@ -22,7 +22,7 @@ from megatron.core.tensor_parallel import gather_from_sequence_parallel_region
 from torch import Tensor
 from torch.nn.attention.bias import causal_lower_right
 
-from qvl.megatron import share
+from qvl.megatron import last_queries, share
 
 try:
     from torch.nn.attention.varlen import varlen_attn
@@ -237,22 +237,21 @@ class PackedAttention(torch.nn.Module):
             return self._attend_packed(query[:, 0], keys, values, plan.bounds)[:, None]
         out = []
         for part in plan.parts:
-            one = [x.transpose(0, 1)[None] for x in (query[part.queries, 0],)]
-            one += [x[part.keys].transpose(0, 1)[None] for x in (keys, values)]
-            out.append(self._attend_last(*one)[0].transpose(0, 1).flatten(1))
+            one = [query[part.queries, 0], keys[part.keys], values[part.keys]]
+            seen = self._attend_last(*(x.transpose(0, 1) for x in one))  # (H, Q, D)
+            out.append(seen.transpose(0, 1).flatten(1))
         return torch.cat(out)[:, None]
 
     def _attend_last(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Queries (1, H, Q, D) that are the last ones of the keys (1, G, K, D)."""
+        """Queries (H, Q, D) that are the last ones of the keys (G, K, D)."""
+        if not query.is_cuda:
+            return last_queries.attend(query, key, value, self.scale)
+        query, key, value = query[None], key[None], value[None]
         queries, keys = query.shape[2], key.shape[2]
         if queries == keys:
-            return self._attend(query, key, value)
-        if query.is_cuda:  # a kernel that knows the mask by its name, where all heads are there
-            times = query.shape[1] // key.shape[1]
-            key, value = (x.repeat_interleave(times, dim=1) for x in (key, value))
-            mask: Any = causal_lower_right(queries, keys)
-            return F.scaled_dot_product_attention(query, key, value, mask, scale=self.scale)
-        seen = torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries)
-        return F.scaled_dot_product_attention(
-            query, key, value, seen, scale=self.scale, enable_gqa=True
-        )
+            return self._attend(query, key, value)[0]
+        # A kernel that knows the mask by its name, where all heads are there.
+        times = query.shape[1] // key.shape[1]
+        key, value = (x.repeat_interleave(times, dim=1) for x in (key, value))
+        mask: Any = causal_lower_right(queries, keys)
+        return F.scaled_dot_product_attention(query, key, value, mask, scale=self.scale)[0]

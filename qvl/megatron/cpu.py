@@ -7,6 +7,7 @@ here is active where CUDA is available.
 """
 
 import contextlib
+import ctypes
 import importlib
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,11 @@ LITERALS = (
     "megatron.core.utils",
 )
 MAKERS = ("zeros", "ones", "tensor", "empty")
+# Memory of blocks of this many bytes or more goes back as they are freed. glibc would raise the bound
+# to 32 MiB and be left with holes: half of a process whose packs have 64K tokens. Our choice, by
+# measurement: 1 MiB takes a quarter more of processor time, 8 MiB none.
+GIVEN_BACK = 8 << 20
+M_MMAP_THRESHOLD = -3  # glibc's malloc.h
 
 _installed = False
 
@@ -39,6 +45,7 @@ def install() -> None:
     if _installed or not needed():
         return
     _installed = True
+    _give_back()
     _answer_for_cuda()
     for name in LITERALS:
         module: Any = importlib.import_module(name)
@@ -71,6 +78,13 @@ class _AsCuda(TorchFunctionMode):
             if "megatron/core/optimizer/" in asked_by:
                 return answer.replace("torch.", "torch.cuda.", 1)
         return answer
+
+
+def _give_back() -> None:
+    if sys.platform == "linux":
+        mallopt: Any = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+        if mallopt is not None:
+            mallopt(M_MMAP_THRESHOLD, GIVEN_BACK)
 
 
 def _answer_for_cuda() -> None:

@@ -17,7 +17,7 @@ from qvl.megatron.attention import segments
 from qvl.model import names, rope
 from qvl.model.batch import Batch
 from qvl.model.shape import Shape
-from qvl.model.vision import VisionTower
+from qvl.model.vision import VisionTower, see_again
 
 
 class Part(torch.nn.ModuleList):
@@ -122,7 +122,10 @@ class Qwen3VL(MegatronModule):
         deep = rows = None
         if batch.patches is not None:
             assert self.vision is not None and batch.image_rows is not None
-            tokens, deep = self.vision(batch.patches, batch.grids)
+            if self.config.recompute_granularity == "full":
+                tokens, deep = see_again(self.vision, batch.patches, batch.grids)
+            else:
+                tokens, deep = self.vision(batch.patches, batch.grids)
             hidden = hidden.index_copy(0, batch.image_rows, tokens.to(hidden.dtype)[:, None])
             deep, rows = self._own_features(deep, batch, own)
         elif self.vision is not None and self.reports_every_gradient:

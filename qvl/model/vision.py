@@ -6,15 +6,20 @@ follow each other attend in one call, so sort a batch's images by their grid.
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from qvl.io.patches import Grid
 from qvl.model.shape import VISION_ROPE_THETA, VisionShape
 
 EPS = 1e-6  # of every layer norm of the tower
+# Patches whose activations exist at once where they are computed again: an image of 1,024 tokens. Our
+# choice; the activations of an 8B model's tower take 1.0 MB a patch.
+AT_ONCE = 4096
 Run = tuple[int, int, int]  # images or frames, rows, columns of patches
 
 
@@ -129,6 +134,31 @@ class VisionTower(nn.Module):
             vectors = (self.pos_embed(corners) * weights[..., None]).sum(1)
             out.append(vectors.to(self.pos_embed.weight.dtype).repeat(images, 1))
         return torch.cat(out)
+
+
+def see_again(
+    tower: VisionTower, patches: Tensor, grids: Sequence[Grid], at_once: int = AT_ONCE
+) -> tuple[Tensor, Tensor]:
+    """As `tower` itself, but only patches and tokens are kept: the rest is computed once more on the
+    way back, for as many images at a time as have `at_once` patches, or for one that has more."""
+    parts, first, start = [], 0, 0
+    sizes = [frames * rows * columns for frames, rows, columns in grids]
+    while first < len(grids):
+        last, end = first + 1, start + sizes[first]
+        while last < len(grids) and end + sizes[last] - start <= at_once:
+            end += sizes[last]
+            last += 1
+        part: Any = checkpoint(
+            tower,
+            patches[start:end],
+            grids[first:last],
+            use_reentrant=False,
+            preserve_rng_state=False,  # there is no dropout
+        )
+        parts.append(part)
+        first, start = last, end
+    tokens, deep = zip(*parts, strict=True)
+    return torch.cat(tokens), torch.cat(deep, dim=1)
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ STEP: dict = {
 }
 
 
-def build(folder, layout=""):
+def build(folder, layout="", again=False):
+    from qvl.jobs.sft import RECOMPUTE
     from qvl.megatron import parallel, training, weights
     from qvl.model.folder import Folder
     from qvl.model.layout import parse_layout
@@ -24,7 +25,7 @@ def build(folder, layout=""):
     if layout:  # the ranks have started each for themselves
         wanted.check(shape, parallel.world())
         parallel.share(wanted)
-    model = training.build_model(shape, wanted, torch.float32)
+    model = training.build_model(shape, wanted, torch.float32, RECOMPUTE if again else None)
     weights.load(model, Folder(folder))
     return model
 
@@ -49,12 +50,12 @@ def test_logits_of_a_pack_equal_those_of_each_record_alone(ranks, request, kind)
     torch.testing.assert_close(losses, expected, rtol=1e-5, atol=1e-5)
 
 
-def one_step(folder, lines, freeze=(), layout="", overlap=False):
-    """One optimizer step, the lines shared among the ranks."""
+def one_step(folder, lines, freeze=(), layout="", overlap=False, again=False):
+    """One optimizer step, the lines shared among the ranks. again: activations are recomputed."""
     from qvl.megatron import parallel, training, weights
     from qvl.model.folder import Folder
 
-    model = build(folder, layout)
+    model = build(folder, layout, again)
     wanted = training.Optimization(
         min_lr=1e-2, warmup_steps=0, steps=10, schedule="constant", **STEP
     )

@@ -25,8 +25,8 @@ def expected(folders, kind):
     return EXPECTED[kind]
 
 
-def check_step(ranks, folders, kind, count, layout, overlap=False):
-    results = ranks(count, one_step, folders[kind], LINES, (), layout, overlap)
+def check_step(ranks, folders, kind, count, layout, overlap=False, again=False):
+    results = ranks(count, one_step, folders[kind], LINES, (), layout, overlap, again)
     loss, norm, after = expected(folders, kind)
     for ours, grad_norm, tensors in results:
         assert ours == pytest.approx(loss, rel=1e-6)
@@ -79,6 +79,14 @@ def test_a_step_in_interleaved_stages_equals_transformers(ranks, folders, kind):
 )
 def test_messages_that_overlap_change_nothing(ranks, folders, count, kind, layout):
     check_step(ranks, folders, kind, count, layout, overlap=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "layout", "overlap"),
+    [("tied", "", True), ("moe", "cp=2", False), ("tied", "pp=2", False)],
+)
+def test_activations_that_are_computed_again_are_the_same(ranks, folders, kind, layout, overlap):
+    check_step(ranks, folders, kind, 2, layout, overlap=overlap, again=True)
 
 
 @pytest.mark.parametrize("layout", ["pp=2", "pp=3"])

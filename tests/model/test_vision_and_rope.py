@@ -11,7 +11,7 @@ from PIL import Image
 from qvl.io.patches import ImageRules, smart_resize
 from qvl.model import rope
 from qvl.model.shape import VisionShape, load_shape
-from qvl.model.vision import VisionTower
+from qvl.model.vision import VisionTower, see_again
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,30 @@ def test_the_tower_equals_transformers(folder):
         theirs = reference(patches, grid_thw=torch.tensor(grids))
     torch.testing.assert_close(tokens, theirs.pooler_output, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(deep, torch.stack(theirs.deepstack_features), rtol=1e-4, atol=1e-5)
+
+
+def test_what_the_tower_computes_again_is_the_same_and_is_not_kept(folder):
+    torch.manual_seed(0)
+    tower = VisionTower(load_shape(folder).vision)
+    grids = [(1, 4, 4), (1, 4, 4), (1, 4, 4), (1, 6, 4), (1, 20, 18), (2, 4, 6)]
+    patches = torch.randn(sum(t * h * w for t, h, w in grids), 6 * PATCH**2)
+    found, kept = [], []
+    for see in (tower, lambda *given: see_again(tower, *given, at_once=40)):
+        tower.zero_grad()
+        sizes = {}
+
+        def note(tensor, sizes=sizes):
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            tokens, deep = see(patches, grids)
+        kept.append(sum(sizes.values()))
+        (tokens.square().sum() + deep.square().sum()).backward()
+        found.append([tokens, deep, *(each.grad for each in tower.parameters())])
+    for expected, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+    assert kept[1] < kept[0] / 4
 
 
 def test_positions_and_angles_equal_transformers(folder):
