@@ -172,8 +172,8 @@ VIDEOS = ("a.mp4", "frames")
 
 
 def write_videos(folder: Path) -> list[str]:
-    """VIDEOS in a folder, and as data: URIs. The file has no round times; the frames are resized."""
-    videos.write(folder / "a.mp4", 30)
+    """VIDEOS in a folder, and as data: URIs: not of 2 frames a second, and of sizes that are resized."""
+    videos.write(folder / "a.mp4", 30, width=100, height=70)
     (folder / "frames").mkdir(exist_ok=True)
     for i in range(5):
         Image.fromarray(videos.frame(i, 100, 70, seed=i)).save(folder / f"frames/{i}.png")

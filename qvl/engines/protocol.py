@@ -36,6 +36,7 @@ from qvl.io import images, patches, video, video_patches
 from qvl.pack.template import load_tokenizer
 
 FIRST_VERSION = "default"  # as the engines name what they start with
+NO_VIDEOS = "{endpoint}: its videos are not qvl's; SGLang's are where qvl serve started it"
 PROBE = (1, 2, 3, 5, 8, 13, 21, 34)  # tokens that are scored before and after new weights
 
 
@@ -193,6 +194,7 @@ class Engine(ABC):
         self.endpoint: str = facts["endpoint"]
         self.version: str = facts["weight_version"] or FIRST_VERSION
         self.takes_weights = "weights" in facts["capabilities"]
+        self.takes_videos = "videos" in facts["capabilities"]
 
     def __enter__(self) -> Self:
         self.client.__enter__()
@@ -208,13 +210,13 @@ class Engine(ABC):
 
     def sample(self, prompt: Prompt, sampling: Sampling) -> "Future[Sample]":
         """An answer to come. UserError for a wrong prompt; other errors are those of qvl.client."""
-        expanded = self.rules.expanded(prompt)
+        expanded = self._expanded(prompt)
         asked = self.client.post(*self.sampling_request(prompt, sampling))
         return _then(asked, lambda said: self.read_sample(said, expanded, sampling))
 
     def score(self, prompt: Prompt, top: int = 0) -> "Future[Score]":
         """What the engine thinks of given tokens, and the likeliest `top` in their places."""
-        expanded = self.rules.expanded(prompt)
+        expanded = self._expanded(prompt)
         asked = self.client.post(*self.score_request(prompt, top))
         return _then(asked, lambda said: self.read_score(said, expanded, top))
 
@@ -280,6 +282,11 @@ class Engine(ABC):
     @abstractmethod
     def _load(self, folder: Path, version: str) -> None:
         """New weights for a paused engine, all its caches emptied, its version told."""
+
+    def _expanded(self, prompt: Prompt) -> list[int]:
+        if prompt.videos and not self.takes_videos:
+            raise UserError(NO_VIDEOS.format(endpoint=self.endpoint))
+        return self.rules.expanded(prompt)
 
     def _hold(self) -> None:
         """Pause for new weights."""

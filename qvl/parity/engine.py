@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from qvl.client import media
 from qvl.client.endpoint import Refused
 from qvl.client.samples import Asking, kept_tokens
-from qvl.engines.protocol import Prompt, Score, connect
+from qvl.engines.protocol import NO_VIDEOS, Prompt, Score, connect
+from qvl.record import videos
 from qvl.stage import Drop
 
 
@@ -43,6 +44,8 @@ class Served:
 
     def chat(self, record: dict[str, Any]) -> Said | Drop:
         """What the engine makes of the record up to its last answer, and how it goes on."""
+        if videos(record) and not self.engine.takes_videos:
+            return Drop("video", NO_VIDEOS.format(endpoint=self.engine.endpoint))
         asking = Asking(token_ids=True, logprobs=True)
         try:
             said = self.engine.client.complete(

@@ -4,6 +4,7 @@ import shutil
 from importlib import import_module
 
 import pytest
+from fake_endpoint import FakeEndpoint, completion
 from served import Served
 from shells import shell
 from test_parity import (
@@ -107,3 +108,23 @@ def test_frames_that_are_taken_otherwise_are_found(folder, theirs, tmp_path, spo
             totals.check()
     finally:
         server.stop()
+
+
+def test_records_with_videos_go_to_the_rejects_of_an_engine_that_takes_other_frames(
+    folder,  # noqa: F811
+    theirs,
+    tmp_path,
+):
+    """A SGLang that qvl serve did not start."""
+    paths = ("/v1/chat/completions", "/generate", "/update_weights_from_disk")
+    described = {"openapi": "3.1.0", "paths": {path: {} for path in paths}}
+    files = [str(folder / "videos.jsonl.zst")], str(tmp_path / "out")
+    with (
+        FakeEndpoint(lambda body, attempt: completion("x"), described) as fake,
+        engine.Served(fake.url, folder / "twin", folder) as served,
+        session("parity", *files, rejects=str(tmp_path / "bad")) as run,
+    ):
+        run.write(records.served(run, theirs, served, compare.Totals(1.0)))
+    rejects = [each["reject"] for each in jsonl.read(str(tmp_path / "bad"))]
+    assert [each["reason"] for each in rejects] == ["video"] * 3
+    assert "where qvl serve started it" in rejects[0]["detail"] and fake.requests == []

@@ -1,4 +1,5 @@
-"""SGLang's own server: the arguments of `sglang serve`, behind qvl's guard, with seeds that count.
+"""SGLang's own server: the arguments of `sglang serve`, behind qvl's guard, with seeds that count and
+videos as the other engines see them.
 
 multiprocessing's spawn imports the main script again in every child, so what stands at module level
 here is there in the scheduler and the detokenizer too.
@@ -6,6 +7,7 @@ here is there in the scheduler and the detokenizer too.
 
 # pyright: reportMissingImports=false
 
+import asyncio
 import copy
 import os
 import secrets
@@ -15,6 +17,8 @@ from typing import Any
 RUNNER = "sglang.srt.model_executor.model_runner.ModelRunner.maybe_enable_batch_invariant_mode"
 SENDER = "sglang.srt.managers.tokenizer_manager.TokenizerManager._send_one_request"
 BATCH_SENDER = "sglang.srt.managers.tokenizer_manager.TokenizerManager._send_batch_request"
+UPDATER = "sglang.srt.managers.tokenizer_manager.TokenizerManager._wait_for_model_update_from_disk"
+IDLE_SECONDS = 0.02  # between two looks
 
 
 def register_hooks() -> None:
@@ -26,6 +30,7 @@ def register_hooks() -> None:
         HookRegistry.register(RUNNER, lambda self: None, HookType.REPLACE)
     HookRegistry.register(SENDER, send_with_seed, HookType.AROUND)
     HookRegistry.register(BATCH_SENDER, send_batch_with_seeds, HookType.AROUND)
+    HookRegistry.register(UPDATER, update_when_idle, HookType.AROUND)
 
 
 def send_with_seed(send: Any, manager: Any, request: Any) -> Any:
@@ -47,6 +52,14 @@ def send_batch_with_seeds(send: Any, manager: Any, requests: Any) -> Any:
     return send(manager, requests)
 
 
+async def update_when_idle(update: Any, manager: Any, request: Any) -> Any:
+    """An update holds back new requests and waits for the answers of all others. The scheduler may
+    count one for a moment longer that was answered, and dies where it cannot empty its cache then."""
+    while not (manager.is_pause or (await manager.flush_cache()).success):
+        await asyncio.sleep(IDLE_SECONDS)
+    return await update(manager, request)
+
+
 def seeded(request: Any) -> Any:
     """The request's sampling parameters, with a seed; None where it samples nothing."""
     parameters = getattr(request, "sampling_params", None)
@@ -58,6 +71,7 @@ def seeded(request: Any) -> Any:
 
 
 def main() -> None:
+    import qvl_sglang_videos
     from qvl_engine_guard import Guard
     from sglang.launch_server import run_server
     from sglang.srt.arg_groups import choices
@@ -66,7 +80,10 @@ def main() -> None:
     from sglang.srt.server_args import prepare_server_args
     from sglang.srt.utils import kill_process_tree
 
+    qvl_sglang_videos.register()
     load_plugins()
+    if qvl_sglang_videos.are_registered():
+        app.add_api_route(qvl_sglang_videos.ROUTE, qvl_sglang_videos.described, methods=["GET"])
     choices.add_deterministic_attention_backend_choices(["torch_native"])
     arguments = prepare_server_args(sys.argv[1:])
     app.add_middleware(Guard)

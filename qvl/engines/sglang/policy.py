@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from qvl.engines.protocol import Engine, Prompt, Sample, Sampling, Score
-from qvl.errors import EndpointError, UserError
+from qvl.errors import EndpointError
 
 GENERATE = "/generate"
 
@@ -84,11 +84,10 @@ class Policy(Engine):
 
 
 def _body(prompt: Prompt, sampling: dict[str, Any]) -> dict[str, Any]:
-    if prompt.videos:
-        raise UserError("SGLang cuts videos otherwise: send them to vLLM or the local engine")
     return {
         "input_ids": list(prompt.token_ids),
         "image_data": list(prompt.images) or None,
+        "video_data": list(prompt.videos) or None,
         "sampling_params": sampling,
         "return_logprob": True,
     }
