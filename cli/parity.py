@@ -45,16 +45,17 @@ def command(
     """Compare the log-probabilities of records in transformers and in Megatron, or in an engine.
 
     Every token but the first is compared, whoever says it, in fp32: first the ids, then what each
-    side gives them. transformers renders, tokenises and cuts images with its own code; Megatron
-    gets what qvl pack makes of the record, shared among the processes of --layout. Writes the
+    side gives them. transformers renders, tokenises and cuts images with its own code (videos with
+    qvl's: its own needs torchvision); Megatron gets what qvl pack makes of the record, shared among
+    the processes of --layout. Writes the
     records with scores["parity"]: tokens, largest and mean difference of text, of text after an
     image, of special tokens and of tool calls and answers. Status 3 where the ids differ or a
     difference is over --tolerance; the summary names the first.
 
     With --endpoint the other side is a running qvl serve, vLLM or SGLang: first the ids that it makes
     of a chat, up to the last answer, and which token it says next, then what it thinks of every token
-    of the record but those of images. So a template, a processor, a rope or a tensor that is not DIR's is found, and old weights
-    or caches after an update. Records with videos go to --rejects.
+    of the record but those of images and videos. So a template, a processor, a rope, a tensor or a choice of
+    frames that is not DIR's is found, and old weights or caches after an update.
 
     \b
     Examples:

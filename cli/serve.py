@@ -75,8 +75,11 @@ def command(
 
     The local engine runs transformers in this process and decodes requests together as they come:
     text, images and videos. Logits depend, in their last digits, on what is computed beside them, and so may
-    a seeded answer; with --dtype float64, which the local engine alone has, it is the same whatever else is asked. vLLM and SGLang run in the environment that qvl-doctor(1) made, or that
-    is on PATH, with the flags that the recipe needs; their log goes to standard error. When it is ready, one JSON line on standard output (and in --ready-file,
+    a seeded answer; with --dtype float64, which the local engine alone has, it is the same whatever else is
+    asked. vLLM and SGLang run in the environment that qvl-doctor(1) made, or that
+    is on PATH, with the flags that the recipe needs; their log goes to standard error. All three see the same of a video:
+    2 frames a second, 4 to 768 of them, or all the frames that are sent; SGLang by a loader of qvl's, as its own takes
+    other frames and resizes them twice. When it is ready, one JSON line on standard output (and in --ready-file,
     which goes away with the server) holds the endpoint and the model's name. Ctrl-C and SIGTERM
     stop it, and status 4 says that the engine died. With a COMMAND it serves as long as that runs, with QVL_ENDPOINT in its environment and
     {endpoint} in its words replaced, and ends with its exit status; the JSON line is left out.

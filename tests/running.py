@@ -11,11 +11,16 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import videos
 from PIL import Image
+
+from qvl.client import media
+from qvl.io import video, video_patches
 
 BIN = Path(sys.executable).parent
 KEY = "k-secret"
@@ -112,9 +117,22 @@ def records_of_parity(folder: Path) -> list[str]:
     return lines
 
 
-def parity(server: Running, model: Path, folder: Path) -> "subprocess.CompletedProcess[str]":
+def records_of_videos(folder: Path) -> None:
+    """videos.jsonl: a file and a folder of frames, each with an answer."""
+    write_videos(folder)
+    with (folder / "videos.jsonl").open("w") as file:
+        for reference in VIDEOS:
+            parts = [{"type": "video", "video": reference}, {"type": "text", "text": "What?"}]
+            turns: list[dict] = [{"role": "user", "content": parts}]
+            turns.append({"role": "assistant", "content": "It moves."})
+            file.write(json.dumps({"id": reference, "messages": turns}) + "\n")
+
+
+def parity(
+    server: Running, model: Path, folder: Path, name: str = "records.jsonl"
+) -> "subprocess.CompletedProcess[str]":
     """`qvl parity` of the folder's records against a server."""
-    words = ["--endpoint", server.url, folder / "records.jsonl", "-o", folder / "out.zst"]
+    words = ["--endpoint", server.url, folder / name, "-o", folder / "out.zst"]
     return subprocess.run(
         [BIN / "qvl", "parity", model, *words],
         capture_output=True,
@@ -150,6 +168,20 @@ CASES = {  # text, images
 }
 
 
+VIDEOS = ("a.mp4", "frames")
+
+
+def write_videos(folder: Path) -> list[str]:
+    """VIDEOS in a folder, and as data: URIs: not of 2 frames a second, and of sizes that are resized."""
+    videos.write(folder / "a.mp4", 30, width=100, height=70)
+    (folder / "frames").mkdir(exist_ok=True)
+    for i in range(5):
+        Image.fromarray(videos.frame(i, 100, 70, seed=i)).save(folder / f"frames/{i}.png")
+    parts = [{"type": "video", "video": reference} for reference in VIDEOS]
+    (message,) = media.to_openai([{"role": "user", "content": parts}], folder)
+    return [part["video_url"]["url"] for part in message["content"]]
+
+
 def messages(text: str, images: list[Image.Image]) -> list[dict]:
     """A question for the chat endpoint."""
     parts: list[dict] = [{"type": "image_url", "image_url": {"url": data_uri(i)}} for i in images]
@@ -162,14 +194,18 @@ class Reference:
     def __init__(self, folder: Path) -> None:
         from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
+        self.folder = folder
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self.image_processor: Any = AutoImageProcessor.from_pretrained(folder, backend="pil")
         self.model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
         self.model.eval()
 
-    def prompt(self, text: str, images: list[Image.Image]) -> tuple[list[int], dict]:
-        """Token ids with one pad an image, and the model's inputs, with all of them."""
+    def prompt(
+        self, text: str, images: list[Image.Image], clips: Sequence[video.Clip] = ()
+    ) -> tuple[list[int], dict]:
+        """Token ids with one pad an image and a video, and the model's inputs, with all of them."""
         parts: list[dict] = [{"type": "image"} for _ in images]
+        parts += [{"type": "video"} for _ in clips]
         words = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}],
             tokenize=False,
@@ -178,22 +214,34 @@ class Reference:
         short = self.tokenizer(words, add_special_tokens=False)["input_ids"]
         cut = self.image_processor(images, return_tensors="pt") if images else {}
         sizes = iter(cut["image_grid_thw"].prod(-1) // 4 if images else ())
+        marks = iter(())
+        if clips:
+            rules = video_patches.load_rules(self.folder)
+            patches, grids = zip(*map(rules.patches, clips), strict=True)
+            marks = iter(map(rules.marks, clips, grids))
+            cut["pixel_values_videos"] = torch.cat([torch.from_numpy(each) for each in patches])
+            cut["video_grid_thw"] = torch.tensor(grids)
         full = []
         for token in short:
-            pad = token == self.model.config.image_token_id
-            full += [token] * (int(next(sizes)) if pad else 1)
+            if token == self.model.config.image_token_id:
+                full += [token] * int(next(sizes))
+            elif token == self.model.config.video_token_id:
+                full += self.tokenizer(next(marks), add_special_tokens=False)["input_ids"]
+            else:
+                full.append(token)
         return short, {**cut, "input_ids": torch.tensor([full])}
 
     @torch.no_grad()
     def logprobs(self, inputs: dict, answer: list[int]) -> torch.Tensor:
         """(tokens of prompt and answer, vocabulary): what comes after each."""
         ids = torch.cat([inputs["input_ids"][0], torch.tensor(answer, dtype=torch.long)])[None]
-        image = self.model.config.image_token_id
-        pictures = {k: v for k, v in inputs.items() if k in ("pixel_values", "image_grid_thw")}
+        config = self.model.config
+        kinds = (ids == config.image_token_id).long() + 2 * (ids == config.video_token_id).long()
+        pictures = {k: v for k, v in inputs.items() if k.startswith("pixel_") or "_grid_" in k}
         logits = self.model(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
-            mm_token_type_ids=(ids == image).long(),
+            mm_token_type_ids=kinds,
             **pictures,
         ).logits
         return logits[0].log_softmax(-1)

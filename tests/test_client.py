@@ -209,6 +209,7 @@ def test_a_video_goes_as_a_file_or_as_its_frames(tmp_path):
         ("x.mp4", "data:video/mp4;base64,AAAAIGZ0eXBpc29t"),
         ("clip", "data:video/jpeg;base64," + ",".join(frames)),
         (["clip/b.png", "clip/a.png"], "data:video/jpeg;base64," + ",".join(frames[::-1])),
+        (["clip/a.png"], "data:video/jpeg;base64," + ",".join(frames[:1] * 2)),
     ):
         parts = [{"type": "video", "video": reference}]
         (message,) = to_openai([{"role": "user", "content": parts}], tmp_path)

@@ -59,9 +59,11 @@ def _part(part: dict, root: Path, allow_remote: bool) -> dict:
 def frames_uri(references: Sequence[str], root: Path, *, allow_remote: bool = False) -> str:
     """The frames of a video as one data: URI, as vLLM and the local engine take them.
 
-    They are taken as 2 a second; of vLLM that is `qvl serve`'s doing, which tells it so.
+    They are taken as 2 a second; of vLLM that is `qvl serve`'s doing, which tells it so. Of an odd
+    number the last goes twice, as video.of_images takes it: vLLM would reckon its time otherwise.
     """
     contents = [images.read(each, root, allow_remote=allow_remote) for each in references]
+    contents += contents[-1:] * (-len(contents) % video.FRAME_FACTOR)
     return video.FRAMES_URI + ",".join(base64.b64encode(each).decode() for each in contents)
 
 

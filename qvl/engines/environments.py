@@ -199,7 +199,7 @@ def _proof(engine: str) -> list[str]:
     """Statements that fail where the parts of the environment do not fit together."""
     if engine == "vllm":
         return ["import torch, torchvision, vllm", "from transformers import Qwen3VLProcessor"]
-    return ["import torch, torchvision, sglang", "from transformers import Qwen3VLProcessor"]
+    return ["import av, torch, torchvision, sglang", "from transformers import Qwen3VLProcessor"]
 
 
 def shell_lines(commands: Sequence[Sequence[str]]) -> list[str]:

@@ -19,6 +19,8 @@ ROUTES = {  # what a client may want -> any of these routes gives it
     "sleep": ("/sleep", "/release_memory_occupation"),
     "tokenize": ("/tokenize", "/v1/tokenize"),
     "classify": ("/classify", "/v1/classify"),
+    # SGLang's own frames are not those of others: it takes videos where qvl serve started it.
+    "videos": ("/inference/v1/generate", "/video_frames"),
 }
 MARKS = {"vllm": "/inference/v1/generate", "sglang": "/update_weights_from_disk"}
 TIMEOUT_SECONDS = 10.0

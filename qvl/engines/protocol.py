@@ -5,10 +5,11 @@
         teacher = engine.score(Prompt([*ids, *sample.token_ids], images), top=64).result()
         engine.load(Path("step-100"), "step-100")
 
-A prompt is token ids with one <|image_pad|> for each image, which is how the engines want it: they
-expand it to the image's patches themselves, and expand one that is expanded already again, in silence.
-So pads and images are counted before a request is sent, and the ids that come back are compared with
-our own expansion. Of a conversation that goes on, the next prompt is the ids of this one, the sampled
+A prompt is token ids with one <|image_pad|> for each image and one <|video_pad|> for each video, which is
+how the engines want it: they expand an image to its patches, a video to its pairs of frames, each behind
+its time, themselves, and expand one that is expanded already again, in silence. So pads, images and
+videos are counted before a request is sent, and the ids that come back are compared with our own
+expansion. Of a conversation that goes on, the next prompt is the ids of this one, the sampled
 ones and those of the next turn; nothing is rendered or tokenised a second time.
 
 Log-probabilities are those of softmax(logits), before temperature, top-p and top-k; Sample.of_policy says
@@ -16,6 +17,7 @@ whether the tokens were drawn from just that. But those of images and videos are
 their log-prob: the next turn's prompt would be short of an image. Weights are known by a version, a word of the caller's.
 """
 
+import functools
 import importlib
 import itertools
 import json
@@ -31,17 +33,22 @@ from qvl.client import Client
 from qvl.client.endpoint import Refused
 from qvl.engines import launch, probe, weights
 from qvl.errors import EndpointError, UserError
-from qvl.io import images, patches
+from qvl.io import images, patches, video, video_patches
+from qvl.pack.template import load_tokenizer
 
 FIRST_VERSION = "default"  # as the engines name what they start with
+NO_VIDEOS = "{endpoint}: its videos are not qvl's; SGLang's are where qvl serve started it"
 PROBE = (1, 2, 3, 5, 8, 13, 21, 34)  # tokens that are scored before and after new weights
 
 
 class Prompt(NamedTuple):
-    """Token ids with one <|image_pad|> an image, and the images as data: URIs, in their order."""
+    """Token ids with one <|image_pad|> an image and one <|video_pad|> a video, and these as data: URIs,
+    either kind in its order."""
 
     token_ids: Sequence[int]
     images: Sequence[str] = ()
+    videos: Sequence[str] = ()
+    """files, or frames as qvl.client.media.frames_uri joins them"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +77,7 @@ class Sample:
     """An answer of N tokens."""
 
     prompt_ids: list[int]
-    """expanded: an image has as many pads as tokens"""
+    """expanded: an image has as many pads as tokens, a video its frames' times and pads"""
     token_ids: list[int]
     """(N), the end token included"""
     logprobs: list[float]
@@ -87,12 +94,12 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What an engine thinks of T given tokens, images expanded."""
+    """What an engine thinks of T given tokens, images and videos expanded."""
 
     prompt_ids: list[int]
     """(T)"""
     logprobs: list[float | None]
-    """(T); None of the first, and of an image's tokens"""
+    """(T); None of the first, and of the pads of images and videos"""
     top: Top
     """(T - 1, top): of the places that follow a token"""
     version: str
@@ -100,12 +107,15 @@ class Score:
 
 @dataclass(frozen=True)
 class Rules:
-    """What a checkpoint's folder says of tokens and images."""
+    """What a checkpoint's folder says of tokens, images and videos."""
 
+    folder: Path
     vocabulary: int
     image_token: int
+    video_token: int
     patches: patches.ImageRules | None
-    never_sampled: tuple[int, ...] = ()
+    videos: video_patches.VideoRules | None
+    never_sampled: tuple[int, ...]
     """tokens that an answer must not hold"""
 
     @classmethod
@@ -116,39 +126,61 @@ class Rules:
             raise UserError(f"{folder}: cannot read its config.json: {error}") from None
         has_images = (folder / "preprocessor_config.json").exists()
         return cls(
-            config["text_config"]["vocab_size"],
-            config["image_token_id"],
-            patches.load_rules(folder) if has_images else None,
-            tuple(launch.never_sampled(config)),
+            folder=folder,
+            vocabulary=config["text_config"]["vocab_size"],
+            image_token=config["image_token_id"],
+            video_token=config["video_token_id"],
+            patches=patches.load_rules(folder) if has_images else None,
+            videos=video_patches.load_rules(folder) if video_patches.has_rules(folder) else None,
+            never_sampled=tuple(launch.never_sampled(config)),
         )
 
+    @property
+    def pads(self) -> tuple[int, int]:
+        """The tokens that stand for patches, whose log-probabilities mean nothing."""
+        return self.image_token, self.video_token
+
     def expanded(self, prompt: Prompt) -> list[int]:
-        """The ids with each image's pad as often as it has tokens. UserError for a prompt that an
-        engine would answer wrongly, or die of."""
+        """The ids with each image's pad as often as it has tokens, and for each video's what it becomes.
+        UserError for a prompt that an engine would answer wrongly, or die of."""
         wrong = next((i for i in prompt.token_ids if not 0 <= i < self.vocabulary), None)
         if wrong is not None:
             raise UserError(f"token id {wrong}: the vocabulary has {self.vocabulary:,}")
-        pads = sum(token == self.image_token for token in prompt.token_ids)
-        if pads != len(prompt.images):
-            raise UserError(
-                f"{pads} image tokens for {len(prompt.images)} images: a prompt holds one for each, "
-                "not the expanded ones"
-            )
-        if not pads:
-            return list(prompt.token_ids)
+        runs = {}
+        for token, name, given, expand in (
+            (self.image_token, "image", prompt.images, self._of_image),
+            (self.video_token, "video", prompt.videos, self._of_video),
+        ):
+            pads = sum(each == token for each in prompt.token_ids)
+            if pads != len(given):
+                raise UserError(
+                    f"{pads} {name} tokens for {len(given)} {name}s: a prompt holds one for each, "
+                    "not the expanded ones"
+                )
+            runs[token] = iter([expand(each) for each in given])
+        found = (next(runs[token]) if token in runs else [token] for token in prompt.token_ids)
+        return list(itertools.chain.from_iterable(found))
+
+    def _of_image(self, image: str) -> list[int]:
         if self.patches is None:
             raise UserError("this checkpoint takes no images: no preprocessor_config.json")
-        counts = iter([self._tokens(image) for image in prompt.images])
-        runs = (
-            [token] * (next(counts) if token == self.image_token else 1)
-            for token in prompt.token_ids
-        )
-        return list(itertools.chain.from_iterable(runs))
-
-    def _tokens(self, image: str) -> int:
-        assert self.patches
         picture = images.load(image, Path())
-        return self.patches.num_tokens(self.patches.grid(*picture.size))
+        return [self.image_token] * self.patches.num_tokens(self.patches.grid(*picture.size))
+
+    def _of_video(self, reference: str) -> list[int]:
+        if self.videos is None:
+            raise UserError("this checkpoint takes no videos: no video_preprocessor_config.json")
+        clip = video.read(reference, Path())
+        frames, height, width, _ = clip.frames.shape
+        try:
+            marks = self.videos.marks(clip, self.videos.grid(frames, width, height))
+        except ValueError as error:
+            raise UserError(f"video {images.brief(reference)}: {error}") from None
+        return self._tokenizer.encode(marks, add_special_tokens=False).ids
+
+    @functools.cached_property
+    def _tokenizer(self) -> Any:
+        return load_tokenizer(self.folder)
 
 
 class Engine(ABC):
@@ -166,6 +198,7 @@ class Engine(ABC):
         self.endpoint: str = facts["endpoint"]
         self.version: str = facts["weight_version"] or FIRST_VERSION
         self.takes_weights = "weights" in facts["capabilities"]
+        self.takes_videos = "videos" in facts["capabilities"]
 
     def __enter__(self) -> Self:
         self.client.__enter__()
@@ -181,13 +214,13 @@ class Engine(ABC):
 
     def sample(self, prompt: Prompt, sampling: Sampling) -> "Future[Sample]":
         """An answer to come. UserError for a wrong prompt; other errors are those of qvl.client."""
-        expanded = self.rules.expanded(prompt)
+        expanded = self._expanded(prompt)
         asked = self.client.post(*self.sampling_request(prompt, sampling))
         return _then(asked, lambda said: self.read_sample(said, expanded, sampling))
 
     def score(self, prompt: Prompt, top: int = 0) -> "Future[Score]":
         """What the engine thinks of given tokens, and the likeliest `top` in their places."""
-        expanded = self.rules.expanded(prompt)
+        expanded = self._expanded(prompt)
         asked = self.client.post(*self.score_request(prompt, top))
         return _then(asked, lambda said: self.read_score(said, expanded, top))
 
@@ -253,6 +286,11 @@ class Engine(ABC):
     @abstractmethod
     def _load(self, folder: Path, version: str) -> None:
         """New weights for a paused engine, all its caches emptied, its version told."""
+
+    def _expanded(self, prompt: Prompt) -> list[int]:
+        if prompt.videos and not self.takes_videos:
+            raise UserError(NO_VIDEOS.format(endpoint=self.endpoint))
+        return self.rules.expanded(prompt)
 
     def _hold(self) -> None:
         """Pause for new weights."""

@@ -1,18 +1,18 @@
 """A running engine's side: its own template, tokenizer and image cutting, and its model.
 
 Of each record two things are asked: as a chat, up to the last answer, which ids the engine makes of it
-and which token it says next; and as tokens, with the images, what it thinks of all of them. The first
+and which token it says next; and as tokens, with images and videos, what it thinks of all of them. The first
 may come out of the engine's caches, the second is computed anew.
 """
 
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from qvl.client import media
 from qvl.client.endpoint import Refused
 from qvl.client.samples import Asking, kept_tokens
-from qvl.engines.protocol import Prompt, connect
+from qvl.engines.protocol import NO_VIDEOS, Prompt, Score, connect
+from qvl.record import videos
 from qvl.stage import Drop
 
 
@@ -20,7 +20,7 @@ class Said(NamedTuple):
     """How an engine answers a chat."""
 
     prompt_ids: list[int]
-    """(T,), images expanded"""
+    """(T,), images and videos expanded"""
     token: int
     """the likeliest next one"""
     logprob: float
@@ -44,6 +44,8 @@ class Served:
 
     def chat(self, record: dict[str, Any]) -> Said | Drop:
         """What the engine makes of the record up to its last answer, and how it goes on."""
+        if videos(record) and not self.engine.takes_videos:
+            return Drop("video", NO_VIDEOS.format(endpoint=self.engine.endpoint))
         asking = Asking(token_ids=True, logprobs=True)
         try:
             said = self.engine.client.complete(
@@ -59,27 +61,23 @@ class Served:
         kept = kept_tokens(said, said["choices"][0], asking)
         return Said(kept["prompt_token_ids"], kept["token_ids"][0], kept["logprobs"][0])
 
-    def spoken(self, record: dict[str, Any], ids: list[int]) -> list[float | None]:
-        """What the engine thinks of `ids` (T,), images expanded: (T - 1,), None for an image's."""
-        image = self.engine.rules.image_token
-        one_each: list[int] = []
-        for token, run in groupby(ids):
-            one_each += [token] if token == image else run
-        prompt = Prompt(one_each, self._pictures(record))
-        return self.engine.score(prompt).result().logprobs[1:]
+    def score(self, record: dict[str, Any], prompt: list[int]) -> Score:
+        """What the engine thinks of the record's tokens, given with one pad an image and a video."""
+        pictures, clips = self._sent(record, "image_url"), self._sent(record, "video_url")
+        return self.engine.score(Prompt(prompt, pictures, clips)).result()
 
     def _messages(self, record: dict[str, Any]) -> list[dict]:
         turns = asked(record)
         return media.to_openai(turns, self.media_root, allow_remote=self.allow_remote)
 
-    def _pictures(self, record: dict[str, Any]) -> list[str]:
+    def _sent(self, record: dict[str, Any], kind: str) -> list[str]:
         sent = media.to_openai(record["messages"], self.media_root, allow_remote=self.allow_remote)
         return [
-            part["image_url"]["url"]
+            part[kind]["url"]
             for turn in sent
             if isinstance(turn.get("content"), list)
             for part in turn["content"]
-            if part.get("type") == "image_url"
+            if part.get("type") == kind
         ]
 
 

@@ -1,11 +1,17 @@
-"""transformers' side: its template, its tokenizer, its image processor, its model, in fp32."""
+"""transformers' side: its template, its tokenizer, its image processor, its model, in fp32.
 
+A video's frames are chosen, cut and told the times of by qvl.io: transformers' own video processor needs
+torchvision, whose build for a CPU no registry has. tests/engines hold the two beside each other.
+"""
+
+import functools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from qvl.errors import need
-from qvl.io import images
+from qvl.io import images, video, video_patches
 
 PAD = "<|image_pad|>"
 
@@ -17,7 +23,7 @@ class HuggingFace:
         self.torch: Any = need("torch", extra="train")
         transformers: Any = need("transformers", extra="train")
         transformers.utils.logging.disable_progress_bar()
-        self.media_root, self.allow_remote = media_root, allow_remote
+        self.folder, self.media_root, self.allow_remote = model, media_root, allow_remote
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(model)
         # The other backend needs torchvision, and rounds its resizing otherwise.
         self.processor = transformers.AutoImageProcessor.from_pretrained(model, backend="pil")
@@ -45,32 +51,56 @@ class HuggingFace:
             out = self.model(input_ids=ids, use_cache=False, logits_to_keep=1, **seen)
         return out.logits[0, -1].float().log_softmax(-1)
 
+    def prompt(self, messages: list[dict], tools: list | None) -> list[int]:
+        """The ids of some turns with one pad for each image and each video."""
+        text = self._rendered(messages, tools)
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
     def inputs(self, messages: list[dict], tools: list | None) -> tuple[Any, dict[str, Any]]:
         """The ids (1, T) of some turns, and the model's other inputs."""
         torch = self.torch
-        text = self.tokenizer.apply_chat_template(
+        text = self._rendered(messages, tools)
+        pictures = [
+            images.load(reference, self.media_root, allow_remote=self.allow_remote)
+            for reference in _references(messages, "image")
+        ]
+        clips = [
+            video.read(reference, self.media_root, allow_remote=self.allow_remote)
+            for reference in _references(messages, "video")
+        ]
+        seen: dict[str, Any] = {}
+        if pictures:
+            seen = dict(self.processor(images=pictures, return_tensors="pt"))
+            counts = iter((seen["image_grid_thw"].prod(1) // self.processor.merge_size**2).tolist())
+            text = re.sub(re.escape(PAD), lambda _: PAD * next(counts), text)
+        if clips:
+            cut = [self._videos.patches(clip) for clip in clips]
+            seen["pixel_values_videos"] = torch.cat([torch.from_numpy(each) for each, _ in cut])
+            seen["video_grid_thw"] = torch.tensor([grid for _, grid in cut])
+            marks = (
+                self._videos.marks(clip, grid) for clip, (_, grid) in zip(clips, cut, strict=True)
+            )
+            text = re.sub(re.escape(video_patches.PAD), lambda _: next(marks), text)
+        ids = torch.tensor([self.tokenizer(text, add_special_tokens=False)["input_ids"]])
+        if seen:
+            image, clip = self.tokenizer.convert_tokens_to_ids([PAD, video_patches.PAD])
+            seen["mm_token_type_ids"] = (ids == image).int() + 2 * (ids == clip).int()
+        return ids, seen
+
+    def _rendered(self, messages: list[dict], tools: list | None) -> str:
+        return self.tokenizer.apply_chat_template(
             messages,
             tools=tools or None,
             tokenize=False,
             add_generation_prompt=messages[-1]["role"] != "assistant",
         )
-        seen: dict[str, Any] = {}
-        references = [
-            part["image"]
-            for message in messages
-            if isinstance(message.get("content"), list)
-            for part in message["content"]
-            if part.get("type") == "image"
-        ]
-        if references:
-            pictures = [
-                images.load(reference, self.media_root, allow_remote=self.allow_remote)
-                for reference in references
-            ]
-            seen = dict(self.processor(images=pictures, return_tensors="pt"))
-            counts = iter((seen["image_grid_thw"].prod(1) // self.processor.merge_size**2).tolist())
-            text = re.sub(re.escape(PAD), lambda _: PAD * next(counts), text)
-        ids = torch.tensor([self.tokenizer(text, add_special_tokens=False)["input_ids"]])
-        if references:
-            seen["mm_token_type_ids"] = (ids == self.tokenizer.convert_tokens_to_ids(PAD)).int()
-        return ids, seen
+
+    @functools.cached_property
+    def _videos(self) -> video_patches.VideoRules:
+        return video_patches.load_rules(self.folder)
+
+
+def _references(messages: list[dict], kind: str) -> Iterator[Any]:
+    for message in messages:
+        if isinstance(message.get("content"), list):
+            yield from (part[kind] for part in message["content"] if part.get("type") == kind)

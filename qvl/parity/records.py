@@ -10,10 +10,8 @@ from qvl.parity.compare import Totals
 from qvl.parity.engine import Served, asked
 from qvl.parity.huggingface import HuggingFace
 from qvl.parity.megatron import Megatron
-from qvl.record import videos
 from qvl.stage import Drop, Run
 
-NO_VIDEOS = "transformers' side takes none here"
 BATCH = 1024  # records that wait for the ranks at once, which start anew for each such batch
 
 
@@ -43,22 +41,27 @@ def served(run: Run, theirs: HuggingFace, engine: Served, totals: Totals) -> Ite
     """The records with scores["parity"], against a running engine."""
     special = theirs.special
     for record in run:
-        said = Drop("video", NO_VIDEOS) if videos(record) else engine.chat(record)
+        said = engine.chat(record)
         if isinstance(said, Drop):
             run.reject(record, said.reason, said.detail)
             continue
-        prompt, seen = theirs.inputs(asked(record), record.get("tools"))
+        tools = record.get("tools")
+        prompt, seen = theirs.inputs(asked(record), tools)
         parted = compare.first_difference(said.prompt_ids, prompt[0].tolist())
+        if not parted:
+            ids, expected = theirs(record)
+            score = engine.score(record, theirs.prompt(record["messages"], tools))
+            parted = compare.first_difference(score.prompt_ids, ids)
         if parted:
             totals.differ(record["id"], parted)
             row: dict[str, Any] = {"ids": parted}
         else:
-            ids, expected = theirs(record)
             kinds = [*compare.kinds(ids, special), compare.SAID]
-            ours = [*engine.spoken(record, ids), said.logprob]
+            ours = [*score.logprobs[1:], said.logprob]
             next_one = theirs.next_logprobs(prompt, seen)[said.token].item()
             both = zip(kinds, ours, [*expected.tolist(), next_one], strict=True)
-            told = [each for each in both if each[1] is not None]  # an image's own tokens are not
+            # Of the tokens of images and videos an engine says nothing.
+            told = [each for each in both if each[1] is not None]
             row = totals.add(record["id"], *map(list, zip(*told, strict=True)))
         yield {**record, "scores": {**(record.get("scores") or {}), "parity": row}}
 
@@ -66,7 +69,7 @@ def served(run: Run, theirs: HuggingFace, engine: Served, totals: Totals) -> Ite
 def _batches(run: Run, render: Renderer) -> Iterator[list[tuple[dict, Sample]]]:
     batch: list[tuple[dict, Sample]] = []
     for record in run:
-        sample = Drop("video", NO_VIDEOS) if videos(record) else render.whole(record)
+        sample = render.whole(record)
         if isinstance(sample, Drop):
             run.reject(record, sample.reason, sample.detail)
             continue

@@ -9,6 +9,7 @@ from policies import (  # noqa: F401 - tests, with the fixtures of this file
     test_a_wrong_prompt_is_refused_before_it_is_sent,
     test_an_order_waits_for_no_slot_of_those_that_wait_for_it,
     test_samples_and_scores_are_those_of_transformers,
+    test_samples_and_scores_of_videos_are_those_of_transformers,
     test_updates_under_load_leave_every_answer_to_one_version,
     test_what_is_asked_while_it_is_paused_is_answered_after,
 )

@@ -11,6 +11,7 @@ from policies import (  # noqa: F401 - tests, with the fixtures of this file
     test_a_wrong_prompt_is_refused_before_it_is_sent,
     test_an_order_waits_for_no_slot_of_those_that_wait_for_it,
     test_samples_and_scores_are_those_of_transformers,
+    test_samples_and_scores_of_videos_are_those_of_transformers,
     test_updates_under_load_leave_every_answer_to_one_version,
     test_what_is_asked_while_it_is_paused_is_answered_after,
 )
@@ -27,10 +28,11 @@ from running import (
     own_address,
     parity,
     records_of_parity,
+    records_of_videos,
 )
 
 from qvl.engines import environments
-from qvl.engines.protocol import connect
+from qvl.engines.protocol import Prompt, connect
 from qvl.tiny import model
 
 pytestmark = pytest.mark.engines
@@ -78,7 +80,7 @@ def test_the_line_says_what_the_server_is(server):
     version = environments.find("sglang").version
     facts = server.facts
     assert (facts["backend"], facts["version"], facts["model"]) == ("sglang", version, "twin")
-    assert {"chat", "token_ids", "weights", "pause"} <= set(facts["capabilities"])
+    assert {"chat", "token_ids", "videos", "weights", "pause"} <= set(facts["capabilities"])
     assert facts["weight_version"] == "default"
     assert facts["pid"] == server.process.pid
 
@@ -151,6 +153,20 @@ def test_parity_is_0_before_and_after_an_update(server, engine, folder, tmp_path
         done = parity(server, folder / name, tmp_path)
         assert done.returncode == 0, done.stderr
     assert parity(server, folder / "other", tmp_path).returncode == 3
+
+
+def test_parity_of_videos_is_0(server, engine, folder, tmp_path):
+    records_of_videos(tmp_path)
+    done = parity(server, folder / "twin", tmp_path, "videos.jsonl")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_video_that_cannot_be_read_is_refused_and_the_server_lives(server, engine):
+    for uri in ("data:video/mp4;base64,AAAA", "data:video/jpeg;base64,AAAA,AAAA"):
+        part = {"type": "video_url", "video_url": {"url": uri}}
+        chat = {"model": "twin", "messages": [{"role": "user", "content": [part]}]}
+        assert server.post("/v1/chat/completions", chat | {"max_tokens": 2}) == 400
+    assert engine.score(Prompt([1, 2])).result().logprobs[0] is None
 
 
 def test_every_route_needs_the_key_and_updates_are_for_this_machine(server):

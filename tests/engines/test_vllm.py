@@ -18,6 +18,7 @@ from policies import (  # noqa: F401 - tests, with the fixtures of this file
     test_a_wrong_prompt_is_refused_before_it_is_sent,
     test_an_order_waits_for_no_slot_of_those_that_wait_for_it,
     test_samples_and_scores_are_those_of_transformers,
+    test_samples_and_scores_of_videos_are_those_of_transformers,
     test_updates_under_load_leave_every_answer_to_one_version,
     test_what_is_asked_while_it_is_paused_is_answered_after,
 )
@@ -34,6 +35,7 @@ from running import (
     own_address,
     parity,
     records_of_parity,
+    records_of_videos,
 )
 from served import Served
 from transformers import AutoTokenizer
@@ -256,6 +258,12 @@ def test_parity_is_0_and_a_stale_cache_after_an_update_is_3(server, engine, fold
     assert parity(server, folder / "twin", tmp_path).returncode == 0
 
 
+def test_parity_of_videos_is_0(server, engine, folder, tmp_path):
+    records_of_videos(tmp_path)
+    done = parity(server, folder / "twin", tmp_path, "videos.jsonl")
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_route_needs_the_key_and_updates_are_for_this_machine(server):
     chat = {"model": "twin", "messages": messages("x", []), "max_tokens": 2}
     for path in ("/v1/chat/completions", "/invocations", "/collective_rpc", "/tokenize"):
@@ -266,6 +274,18 @@ def test_every_route_needs_the_key_and_updates_are_for_this_machine(server):
     assert server.post("/collective_rpc", {"method": "x"}, host=far) == 403
     assert server.post("/pause", {}, host=far) == 403
     assert KEY not in server.log.read_text()
+
+
+def test_parity_of_frames_that_are_taken_at_another_rate_is_3(tmp_path, twin):
+    records_of_videos(tmp_path)
+    media = """--media-io-kwargs '{"video":{"num_frames":-1,"fps":1.0}}'"""
+    words = ("--backend", "vllm", "--port", 0, f"--engine-args={media}")
+    running = Running(tmp_path / "log", twin, *words)
+    try:
+        done = parity(running, twin, tmp_path, "videos.jsonl")
+        assert done.returncode == 3 and "record 'a.mp4': token " in done.stderr, done.stderr
+    finally:
+        running.stop()
 
 
 def test_an_engine_that_is_killed_is_told_in_one_line(tmp_path, twin):

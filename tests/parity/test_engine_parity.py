@@ -4,10 +4,15 @@ import shutil
 from importlib import import_module
 
 import pytest
+from fake_endpoint import FakeEndpoint, completion
 from served import Served
 from shells import shell
 from test_parity import (
+    OTHERWISE,
+    copy_media,
     folder,  # noqa: F401 - a fixture
+    spoil_frame_sizes,
+    spoil_frames,
     spoil_image_sizes,
     spoil_one_tensor,
     spoil_preprocessing,
@@ -30,13 +35,14 @@ def theirs(folder):  # noqa: F811
 
 
 @pytest.mark.parametrize("name", ["twin", "moe"])
-def test_text_images_several_images_and_tool_calls_are_equal(folder, name):  # noqa: F811
+def test_text_images_videos_and_tool_calls_are_equal(folder, name):  # noqa: F811
     line = f"qvl parity {name} --endpoint {{endpoint}} records.jsonl.zst -o same.zst"
     done = shell(folder)(f"qvl serve {name} --port 0 --media-root . -- {line}", OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
     rows = {each["id"]: each["scores"]["parity"] for each in jsonl.read(str(folder / "same.zst"))}
     assert {kind for row in rows.values() for kind in row} == set(compare.CLASSES)
     assert all(each["largest"] < 1e-5 for row in rows.values() for each in row.values())
+    assert {"file", "frames", "mixed"} <= set(rows)
     many = rows["several"]["after-image"]["tokens"] + rows["several"]["text"]["tokens"]
     assert many < 100  # an image's own tokens are not compared
 
@@ -54,6 +60,8 @@ def stale(other):
         (spoil_template, "token "),
         (spoil_preprocessing, "after-image"),
         (spoil_image_sizes, "token|read another prompt"),
+        (spoil_frames, "'file': .*at token"),
+        (spoil_frame_sizes, "'file': token "),
         (spoil_rope, "at token"),
         (spoil_one_tensor, "at token"),
         (stale, "at token"),
@@ -83,19 +91,40 @@ def test_flags_of_megatron_are_refused_beside_an_endpoint(folder, served):  # no
     assert done.returncode == 2 and "--layout and --against are for Megatron" in done.stderr
 
 
-def test_records_with_videos_go_to_the_rejects(folder, theirs, served, twin, tmp_path):  # noqa: F811
-    parts = [{"type": "video", "video": ["a.png", "b.png"]}, {"type": "text", "text": "What?"}]
-    asked = {"id": "v", "messages": [{"role": "user", "content": parts}]}
-    jsonl.write([asked], str(tmp_path / "in.zst"))
+@pytest.mark.parametrize(("spoil", "told"), OTHERWISE)
+def test_frames_that_are_taken_otherwise_are_found(folder, theirs, tmp_path, spoil, told):  # noqa: F811
+    """The engine is sent the same records with other media."""
+    copy_media(folder, tmp_path)
+    spoil(tmp_path)
+    server = Served(folder / "twin", "--port", 0)
+    totals = compare.Totals(compare.TOLERANCE)
+    try:
+        with (
+            engine.Served(server.url, folder / "twin", tmp_path) as served,
+            session("parity", [str(folder / "videos.jsonl.zst")], str(tmp_path / "out")) as run,
+        ):
+            run.write(records.served(run, theirs, served, totals))
+        with pytest.raises(CheckFailed, match=told):
+            totals.check()
+    finally:
+        server.stop()
+
+
+def test_records_with_videos_go_to_the_rejects_of_an_engine_that_takes_other_frames(
+    folder,  # noqa: F811
+    theirs,
+    tmp_path,
+):
+    """A SGLang that qvl serve did not start."""
+    paths = ("/v1/chat/completions", "/generate", "/update_weights_from_disk")
+    described = {"openapi": "3.1.0", "paths": {path: {} for path in paths}}
+    files = [str(folder / "videos.jsonl.zst")], str(tmp_path / "out")
     with (
-        engine.Served(served.url, twin, tmp_path) as side,
-        session(
-            "parity",
-            [str(tmp_path / "in.zst")],
-            str(tmp_path / "out"),
-            rejects=str(tmp_path / "bad"),
-        ) as run,
+        FakeEndpoint(lambda body, attempt: completion("x"), described) as fake,
+        engine.Served(fake.url, folder / "twin", folder) as served,
+        session("parity", *files, rejects=str(tmp_path / "bad")) as run,
     ):
-        run.write(records.served(run, theirs, side, compare.Totals(1.0)))
-    (bad,) = jsonl.read(str(tmp_path / "bad"))
-    assert bad["reject"]["reason"] == "video"
+        run.write(records.served(run, theirs, served, compare.Totals(1.0)))
+    rejects = [each["reject"] for each in jsonl.read(str(tmp_path / "bad"))]
+    assert [each["reason"] for each in rejects] == ["video"] * 3
+    assert "where qvl serve started it" in rejects[0]["detail"] and fake.requests == []

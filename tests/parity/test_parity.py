@@ -3,15 +3,24 @@
 import json
 import re
 import shutil
+from importlib import import_module
 
 import pytest
 import torch
+import videos
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from shells import shell
 
+from qvl.errors import CheckFailed
 from qvl.io import jsonl
-from qvl.parity import compare
+from qvl.pack.render import Renderer
+from qvl.parity import compare, records
+from qvl.parity.huggingface import HuggingFace
+from qvl.parity.megatron import Megatron
 from qvl.tiny import data, model
+
+session = import_module("qvl.cli.session").session
 
 TOOL = {"type": "function", "function": {"name": "zoom", "parameters": {"type": "object"}}}
 CALL = {"type": "function", "function": {"name": "zoom", "arguments": {"x": 1}}}
@@ -38,8 +47,36 @@ def folder(tmp_path_factory):
         {"id": "several", "messages": [{"role": "user", "content": several}]},
         {"id": "tool", "messages": turns, "tools": [TOOL]},
     ]
-    jsonl.write(records, str(made / "records.jsonl.zst"))
+    videos.write(made / "a.mp4", 40)  # 4 seconds
+    write_frames(made, 0)
+    watched = [
+        {"id": "file", "messages": about({"type": "video", "video": "a.mp4"})},
+        {"id": "frames", "messages": about({"type": "video", "video": "frames"})},
+        {
+            "id": "mixed",
+            "messages": about(
+                {"type": "video", "video": [f"frames/{i}.png" for i in (3, 1, 2)]},
+                pictures[0],
+                {"type": "video", "video": "a.mp4"},
+            ),
+        },
+    ]
+    jsonl.write(watched, str(made / "videos.jsonl.zst"))
+    jsonl.write([*records, *watched], str(made / "records.jsonl.zst"))
     return made
+
+
+def about(*parts):
+    question = {"role": "user", "content": [*parts, {"type": "text", "text": "What happens?"}]}
+    return [question, {"role": "assistant", "content": "A square moves."}]
+
+
+def write_frames(made, first):
+    """A folder of five frames, from the `first` on."""
+    (made / "frames").mkdir(exist_ok=True)
+    for i in range(5):
+        shown = videos.frame(i + first, 100, 70, seed=i + first)
+        Image.fromarray(shown).save(made / "frames" / f"{i}.png")
 
 
 def data_parts(record):
@@ -54,13 +91,14 @@ def test_the_examples_run(folder, command_module):
 
 
 @pytest.mark.parametrize(("name", "layout"), [("twin", "tp=2,pp=2,cp=2"), ("moe", "ep=2")])
-def test_text_images_several_images_and_tool_calls_are_equal(folder, name, layout):
+def test_text_images_videos_and_tool_calls_are_equal(folder, name, layout):
     words = f"--layout {layout}" if layout else ""
     done = shell(folder)(
         f"qvl parity {name} {words} records.jsonl.zst -o out.zst", OMP_NUM_THREADS="1"
     )
     assert done.returncode == 0, done.stderr
     rows = {each["id"]: each["scores"]["parity"] for each in jsonl.read(str(folder / "out.zst"))}
+    assert {"several", "tool", "file", "frames", "mixed"} <= set(rows)
     assert {kind for row in rows.values() for kind in row} == {*compare.CLASSES} - {compare.SAID}
     assert all(each["largest"] < 1e-5 for row in rows.values() for each in row.values())
 
@@ -81,6 +119,20 @@ def spoil_image_sizes(other):
     path = other / "preprocessor_config.json"
     config = json.loads(path.read_text())
     config["size"]["shortest_edge"] *= 16
+    path.write_text(json.dumps(config))
+
+
+def spoil_frames(other):
+    path = other / "video_preprocessor_config.json"
+    config = json.loads(path.read_text())
+    config["image_mean"] = [0.4, 0.5, 0.5]
+    path.write_text(json.dumps(config))
+
+
+def spoil_frame_sizes(other):
+    path = other / "video_preprocessor_config.json"
+    config = json.loads(path.read_text())
+    config["size"]["shortest_edge"] *= 64
     path.write_text(json.dumps(config))
 
 
@@ -108,6 +160,8 @@ def spoil_one_tensor(other):
         (spoil_template, "token "),
         (spoil_preprocessing, "after-image"),
         (spoil_image_sizes, "token "),
+        (spoil_frames, "'file': .*at token"),
+        (spoil_frame_sizes, "'file': token "),
         (spoil_rope, "at token"),
         (spoil_one_tensor, "at token"),
     ],
@@ -119,7 +173,42 @@ def test_what_is_wrong_is_found(folder, tmp_path, spoil, told):
     done = shell(folder)(line, OMP_NUM_THREADS="1")
     assert done.returncode == 3, done.stderr
     last = done.stderr.splitlines()[-1]
-    assert "records differ by more than 0.0001; the first: record" in last and told in last
+    assert "records differ by more than 0.0001; the first: record" in last
+    assert re.search(told, last)
+
+
+def at_another_rate(root):
+    videos.write(root / "a.mp4", 40, fps=5)
+
+
+def from_a_later_frame_on(root):
+    write_frames(root, 1)
+
+
+OTHERWISE = [  # how a side may see a video, and what is told of it
+    (at_another_rate, "'file': token "),
+    (from_a_later_frame_on, "'frames': .*at token"),
+]
+
+
+def copy_media(folder, root):
+    shutil.copy(folder / "a.mp4", root)
+    for name in ("frames", "images"):
+        shutil.copytree(folder / name, root / name)
+
+
+@pytest.mark.parametrize(("spoil", "told"), OTHERWISE)
+def test_frames_that_are_taken_otherwise_are_found(folder, tmp_path, spoil, told):
+    copy_media(folder, tmp_path)
+    spoil(tmp_path)
+    totals = compare.Totals(compare.TOLERANCE)
+    theirs = HuggingFace(folder / "twin", folder)
+    ours = Megatron(model=str(folder / "twin"), layout="", media_root=str(tmp_path))
+    render = Renderer(folder / "twin", media_root=tmp_path)
+    with session("parity", [str(folder / "videos.jsonl.zst")], str(tmp_path / "out")) as run:
+        run.write(records.compared(run, theirs, ours, render, totals))
+    with pytest.raises(CheckFailed, match=told):
+        totals.check()
 
 
 def test_the_class_of_each_token_but_the_first():

@@ -1,4 +1,5 @@
-"""SGLang's own server: the arguments of `sglang serve`, behind qvl's guard, with seeds that count.
+"""SGLang's own server: the arguments of `sglang serve`, behind qvl's guard, with seeds that count and
+videos as the other engines see them.
 
 multiprocessing's spawn imports the main script again in every child, so what stands at module level
 here is there in the scheduler and the detokenizer too.
@@ -6,6 +7,7 @@ here is there in the scheduler and the detokenizer too.
 
 # pyright: reportMissingImports=false
 
+import asyncio
 import copy
 import os
 import secrets
@@ -14,10 +16,11 @@ from typing import Any
 
 RUNNER = "sglang.srt.model_executor.model_runner.ModelRunner.maybe_enable_batch_invariant_mode"
 SENDER = "sglang.srt.managers.tokenizer_manager.TokenizerManager._send_one_request"
-INTAKE = "sglang.srt.managers.scheduler.Scheduler.process_input_requests"
 SAMPLER = "sglang.srt.layers.sampler.Sampler._sample_from_probs"
 NEVER_SAMPLED = [int(each) for each in os.environ.get("QVL_NEVER_SAMPLED", "").split(",") if each]
 BATCH_SENDER = "sglang.srt.managers.tokenizer_manager.TokenizerManager._send_batch_request"
+UPDATER = "sglang.srt.managers.tokenizer_manager.TokenizerManager._wait_for_model_update_from_disk"
+IDLE_SECONDS = 0.02  # between two looks
 
 
 def register_hooks() -> None:
@@ -28,9 +31,9 @@ def register_hooks() -> None:
         # Triton and stops: "No supported accelerator (CUDA/XPU) available".
         HookRegistry.register(RUNNER, lambda self: None, HookType.REPLACE)
     HookRegistry.register(SENDER, send_with_seed, HookType.AROUND)
-    HookRegistry.register(INTAKE, update_when_idle, HookType.AROUND)
     HookRegistry.register(SAMPLER, sample_no_media, HookType.AROUND)
     HookRegistry.register(BATCH_SENDER, send_batch_with_seeds, HookType.AROUND)
+    HookRegistry.register(UPDATER, update_when_idle, HookType.AROUND)
 
 
 def send_with_seed(send: Any, manager: Any, request: Any) -> Any:
@@ -52,30 +55,20 @@ def send_batch_with_seeds(send: Any, manager: Any, requests: Any) -> Any:
     return send(manager, requests)
 
 
-def update_when_idle(process: Any, scheduler: Any, requests: list[Any]) -> Any:
-    """An update of the weights comes once all that was asked is answered, but the scheduler may have
-    yet to put the answered requests away. It then cannot flush its cache: an assertion, and the
-    engine dies. So the update waits for the next turn of its loop.
-    """
-    requests = [*getattr(scheduler, "qvl_deferred", ()), *requests]
-    scheduler.qvl_deferred = []
-    ready = []
-    for request in requests:
-        flushes = type(request).__name__.startswith("UpdateWeight") and request.flush_cache
-        # Paused, the loop would not go on; and then whoever paused it answers for what is running.
-        if flushes and not scheduler._engine_paused and not scheduler.is_fully_idle():
-            scheduler.qvl_deferred.append(request)
-        else:
-            ready.append(request)
-    return process(scheduler, ready)
-
-
 def sample_no_media(sample: Any, sampler: Any, probs: Any, *rest: Any, **named: Any) -> Any:
     """Without the tokens that stand for images and videos, of which an answer has none: the next turn
     would be short of an image. Log-probs are those of before; a logit_bias would change them.
     """
     probs[:, NEVER_SAMPLED] = 0
     return sample(sampler, probs, *rest, **named)
+
+
+async def update_when_idle(update: Any, manager: Any, request: Any) -> Any:
+    """An update holds back new requests and waits for the answers of all others. The scheduler may
+    count one for a moment longer that was answered, and dies where it cannot empty its cache then."""
+    while not (manager.is_pause or (await manager.flush_cache()).success):
+        await asyncio.sleep(IDLE_SECONDS)
+    return await update(manager, request)
 
 
 def seeded(request: Any) -> Any:
@@ -89,6 +82,7 @@ def seeded(request: Any) -> Any:
 
 
 def main() -> None:
+    import qvl_sglang_videos
     from qvl_engine_guard import Guard
     from sglang.launch_server import run_server
     from sglang.srt.arg_groups import choices
@@ -97,7 +91,10 @@ def main() -> None:
     from sglang.srt.server_args import prepare_server_args
     from sglang.srt.utils import kill_process_tree
 
+    qvl_sglang_videos.register()
     load_plugins()
+    if qvl_sglang_videos.are_registered():
+        app.add_api_route(qvl_sglang_videos.ROUTE, qvl_sglang_videos.described, methods=["GET"])
     choices.add_deterministic_attention_backend_choices(["torch_native"])
     arguments = prepare_server_args(sys.argv[1:])
     app.add_middleware(Guard)

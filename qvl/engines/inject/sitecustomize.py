@@ -1,7 +1,8 @@
 """What an engine's interpreter imports before anything else, in every process that it starts.
 
 This folder is put on PYTHONPATH of an engine, so no installed file is edited. Nothing here is
-imported by qvl, and nothing here may import qvl: the engine lives in an environment of its own.
+imported by qvl, and nothing here imports qvl, whose environment is another, but for the one module
+that qvl_sglang_videos.py names.
 """
 
 import importlib.util

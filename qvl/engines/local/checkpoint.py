@@ -90,21 +90,16 @@ class Checkpoint:
         rendered = self.tokenizer.apply_chat_template(
             messages, tools=tools, tokenize=False, add_generation_prompt=True
         )
-        rendered, video_pixels, video_grids = self._with_clips(rendered, clips)
-        ids = self.tokenizer(rendered, add_special_tokens=False)["input_ids"]
-        return self.placed(ids, pictures, video_pixels, video_grids)
+        return self.placed(
+            self.tokenizer(rendered, add_special_tokens=False)["input_ids"], pictures, clips
+        )
 
-    def placed(
-        self,
-        ids: list[int],
-        pictures: list[Any],
-        video_pixels: torch.Tensor | None = None,
-        video_grids: torch.Tensor | None = None,
-    ) -> Prompt:
-        """The prompt of token ids that hold one <|image_pad|> for each picture, and the tokens of
-        videos as they are."""
+    def placed(self, ids: list[int], pictures: list[Any], clips: list[video.Clip]) -> Prompt:
+        """The prompt of token ids that hold one <|image_pad|> for each picture and one <|video_pad|>
+        for each clip."""
         pixels, grids = self._patches(pictures)
         ids = self._expand(ids, grids)
+        ids, video_pixels, video_grids = self._with_clips(ids, clips)
         tokens = torch.tensor([ids])
         if grids is None and video_grids is None:  # of text alone all three rows count up
             positions = torch.arange(len(ids)).expand(3, -1)
@@ -130,28 +125,29 @@ class Checkpoint:
         )
 
     def _with_clips(
-        self, rendered: str, clips: list[video.Clip]
-    ) -> tuple[str, torch.Tensor | None, torch.Tensor | None]:
-        """The prompt with the marks of each clip, their patches and grids."""
-        pieces = rendered.split(video_patches.PAD)
-        if len(pieces) - 1 != len(clips):
+        self, ids: list[int], clips: list[video.Clip]
+    ) -> tuple[list[int], torch.Tensor | None, torch.Tensor | None]:
+        """The ids with the marks of each clip, their patches and grids."""
+        if ids.count(self.video_token) != len(clips):
             raise UserError(
-                f"{len(pieces) - 1} video tokens for {len(clips)} videos: "
+                f"{ids.count(self.video_token)} video tokens for {len(clips)} videos: "
                 "a message's text must not hold <|video_pad|>"
             )
         if not clips:
-            return rendered, None, None
+            return ids, None, None
         rules = video_patches.load_rules(self.folder)
         try:
             cut = [rules.patches(clip) for clip in clips]
         except ValueError as error:
             raise UserError(f"video: {error}") from None
-        marks = [rules.marks(clip, grid) for clip, (_, grid) in zip(clips, cut, strict=True)]
-        rendered = pieces[0] + "".join(
-            mark + piece for mark, piece in zip(marks, pieces[1:], strict=True)
+        # Special tokens on either side of a video's pad keep its text apart from all other.
+        marks = iter(
+            self.tokenizer(rules.marks(clip, grid), add_special_tokens=False)["input_ids"]
+            for clip, (_, grid) in zip(clips, cut, strict=True)
         )
+        ids = [token for i in ids for token in (next(marks) if i == self.video_token else [i])]
         pixels = torch.cat([torch.from_numpy(patches) for patches, _ in cut])
-        return rendered, pixels, torch.tensor([grid for _, grid in cut])
+        return ids, pixels, torch.tensor([grid for _, grid in cut])
 
     def read_weights(self, folder: Path) -> Any:
         """The model of another folder of the same shapes, to be handed to `use`."""
@@ -168,6 +164,9 @@ class Checkpoint:
         if prompt.pixels is not None and prompt.grids is not None:
             seen["pixel_values"] = prompt.pixels.to(self.device)
             seen["image_grid_thw"] = prompt.grids.to(self.device)
+        if prompt.video_pixels is not None and prompt.video_grids is not None:
+            seen["pixel_values_videos"] = prompt.video_pixels.to(self.device)
+            seen["video_grid_thw"] = prompt.video_grids.to(self.device)
         ids = torch.tensor([prompt.ids], device=self.device)
         positions = prompt.positions[:, None].to(self.device)
         out = self.model.model(input_ids=ids, position_ids=positions, use_cache=False, **seen)

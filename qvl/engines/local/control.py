@@ -124,7 +124,7 @@ class Control:
         return _json({"success": True, "weight_version": version})
 
     async def generate(self, request: web.Request) -> web.Response:
-        """vLLM's route: token ids with one <|image_pad|> an image, and the images."""
+        """vLLM's route: token ids with one pad an image and a video, and these."""
         body = await _body(request)
         parameters = body.get("sampling_params") or {}
         if not isinstance(parameters, dict) or not parameters.keys() <= PARAMETERS:
@@ -163,10 +163,17 @@ class Control:
             raise api.BadRequest(f"token_ids: expected whole numbers below {size}, at least one")
         if not isinstance(parts, list):
             raise api.BadRequest("content_parts: expected a list")
-        references = [part.get("url") if isinstance(part, dict) else None for part in parts]
+        seen: dict[str, list[str]] = {"image_url": [], "video_url": []}
+        for part in parts:
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind not in seen or not isinstance(part.get("url"), str):
+                raise api.BadRequest("content_parts: expected image_url and video_url, with a url")
+            seen[kind].append(part["url"])
         try:
             return self.checkpoint.placed(
-                ids, [self.server.image(str(each)) for each in references]
+                ids,
+                [self.server.image(each) for each in seen["image_url"]],
+                [self.server.video(each) for each in seen["video_url"]],
             )
         except UserError as error:
             raise api.BadRequest(str(error)) from None

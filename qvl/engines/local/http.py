@@ -143,7 +143,7 @@ class Server:
         try:
             if order.form is not None:
                 self.grammars.check(order.form)
-            return self.checkpoint.prompt(order.messages, order.tools, self.image, self._video)
+            return self.checkpoint.prompt(order.messages, order.tools, self.image, self.video)
         except UserError as error:
             raise api.BadRequest(str(error)) from None
         except (jinja2.TemplateError, TypeError, KeyError) as error:
@@ -159,7 +159,7 @@ class Server:
             )
         return images.load(reference, root or Path())
 
-    def _video(self, reference: str | list[str]) -> video.Clip:
+    def video(self, reference: str | list[str]) -> video.Clip:
         root = self.options.media_root
         references = [reference] if isinstance(reference, str) else reference
         for each in references:

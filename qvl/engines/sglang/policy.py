@@ -54,17 +54,16 @@ class Policy(Engine):
         told = said["meta_info"]
         rows = told["input_token_logprobs"]
         _check_length(expanded, len(rows))
-        image = self.rules.image_token
+        pads = self.rules.pads
         for place, (ours, row) in enumerate(zip(expanded, rows, strict=True)):
-            if ours not in (row[1], image):  # an image's tokens are told as hashes
+            if ours != row[1] and ours not in pads:  # which are told as hashes
                 raise EndpointError(
                     f"the engine read another prompt: at {place} it has {row[1]}, and we {ours}"
                 )
         return Score(
             prompt_ids=expanded,
             logprobs=[
-                None if token == image else row[0]
-                for token, row in zip(expanded, rows, strict=True)
+                None if token in pads else row[0] for token, row in zip(expanded, rows, strict=True)
             ],
             top=[_pairs(row) for row in told["input_top_logprobs"][1:]] if top else [],
             version=told.get("weight_version", self.version),
@@ -88,6 +87,7 @@ def _body(prompt: Prompt, sampling: dict[str, Any]) -> dict[str, Any]:
     return {
         "input_ids": list(prompt.token_ids),
         "image_data": list(prompt.images) or None,
+        "video_data": list(prompt.videos) or None,
         "sampling_params": sampling,
         "return_logprob": True,
     }

@@ -62,7 +62,7 @@ class Policy(Engine):
         check_expansion(expanded, said["prompt_token_ids"])
         rows = said["prompt_logprobs"][1:]
         found = [
-            None if token == self.rules.image_token else row[str(token)]["logprob"]
+            None if token in self.rules.pads else row[str(token)]["logprob"]
             for token, row in zip(expanded[1:], rows, strict=True)
         ]
         likeliest = [
@@ -91,7 +91,8 @@ class Policy(Engine):
 
 
 def _body(prompt: Prompt, sampling: dict[str, Any]) -> dict[str, Any]:
-    parts = [{"type": "image_url", "url": image} for image in prompt.images]
+    parts = [{"type": "image_url", "url": each} for each in prompt.images]
+    parts += [{"type": "video_url", "url": each} for each in prompt.videos]
     return {
         "token_ids": list(prompt.token_ids),
         "content_parts": parts or None,
