@@ -18,7 +18,7 @@ test: setup lint  ## every test, files side by side
 test-engines: setup  ## installs vLLM and SGLang in environments of their own, and tests them
 	$(BIN)/qvl doctor --install vllm --cpu
 	$(BIN)/qvl doctor --install sglang --cpu
-	$(BIN)/python -m pytest -m engines tests/engines
+	$(BIN)/python -m pytest -m engines tests/engines -n $(TEST_JOBS) --dist loadfile
 
 # Its wheel is for Python 3.12, but apart from one helper, not used here, it runs on 3.11 as well.
 NEWEST := build/megatron-core-0.19.2

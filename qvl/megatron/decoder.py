@@ -6,6 +6,7 @@ Shapes are Megatron's: T tokens first, then batch, which is 1 for a pack.
 import dataclasses
 import difflib
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -27,6 +28,8 @@ from qvl.megatron.attention import PackedAttention
 from qvl.megatron.parallel import Layout
 from qvl.model.shape import Shape
 
+TRANSFORMER_ENGINE = "transformer_engine"
+
 
 def transformer_config(
     shape: Shape,
@@ -46,8 +49,11 @@ def transformer_config(
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UserError(f"--set {name}: no field of Megatron's TransformerConfig{hint}")
+    fields |= overrides or {}
+    if fields["transformer_impl"] == TRANSFORMER_ENGINE and not find_spec(TRANSFORMER_ENGINE):
+        raise UserError("--set transformer_impl=transformer_engine: it is not installed")
     try:
-        return TransformerConfig(**{**fields, **(overrides or {})})
+        return TransformerConfig(**fields)
     except (AssertionError, TypeError, ValueError) as error:
         if not overrides:
             raise
@@ -99,6 +105,7 @@ def _fields(shape: Shape, layout: Layout, dtype: torch.dtype, balance: float) ->
         calculate_per_token_loss=True,
         use_cpu_initialization=cpu.needed(),
         perform_initialization=False,  # every weight comes from the checkpoint
+        transformer_impl="local",
         # These compile or fuse with libraries that are not required here.
         bias_dropout_fusion=False,
         bias_activation_fusion=False,
@@ -197,4 +204,22 @@ def _layer_spec(config: TransformerConfig) -> ModuleSpec:
     attention = parts.self_attention.submodules
     attention.q_layernorm = attention.k_layernorm = RmsNorm
     attention.core_attention = PackedAttention
+    if config.transformer_impl == TRANSFORMER_ENGINE:
+        _take_transformer_engine(parts)
     return spec
+
+
+def _take_transformer_engine(parts: Any) -> None:
+    """Transformer Engine's matrix products, for fp8 and its kernels. Norms and attention stay ours:
+    so do the names of parameters, and how a pack is cut under context parallelism. It needs CUDA,
+    and has not run yet: tests/gpu has its test."""
+    from megatron.core.extensions import transformer_engine
+
+    columns: Any = transformer_engine.TEColumnParallelLinear
+    rows: Any = transformer_engine.TERowParallelLinear
+    attention = parts.self_attention.submodules
+    attention.linear_qkv, attention.linear_proj = columns, rows
+    mlp = parts.mlp.submodules
+    experts = getattr(mlp, "experts", None)
+    dense = experts.submodules if experts else mlp
+    dense.linear_fc1, dense.linear_fc2 = columns, rows

@@ -50,6 +50,44 @@ def test_bf16_begins_at_transformers_loss_and_falls(ranks, request, kind, overla
     assert losses[2] < losses[1] < losses[0]
 
 
+def test_transformer_engine_begins_at_the_same_loss_and_falls(ranks, dense):
+    pytest.importorskip("transformer_engine")
+    lines = [checkpoints.pack(seed) for seed in range(1, 5)]
+    ((losses, _),) = ranks(1, trained, dense, lines, {}, False)
+    overrides = {"transformer_impl": "transformer_engine"}
+    ((again, _),) = ranks(1, trained, dense, lines, overrides, False)
+    assert again == pytest.approx(losses, rel=2e-2)
+
+
+def by_varlen_and_without():
+    """Packed attention of random records in bf16, forwards and backwards, both ways, on the GPU."""
+    from types import SimpleNamespace
+
+    from qvl.megatron import attention
+
+    lengths = [300, 5, 1, 700, 64]
+    device = torch.device("cuda")
+    plan = attention.segments(lengths, device)
+    layer = attention.PackedAttention(SimpleNamespace(kv_channels=64), 1, None, "self")
+    generator = torch.Generator().manual_seed(0)
+    whole = [torch.randn(sum(lengths), 1, n, 64, generator=generator) for n in (8, 2, 2)]
+    known, found = attention._has_varlen, []
+    for kernel in (known, lambda query: False):
+        attention._has_varlen = kernel
+        mine = [each.to(device, torch.bfloat16).requires_grad_() for each in whole]
+        out = layer(*mine, packed_seq_params=plan)
+        out.float().square().sum().backward()
+        found.append([each.float().cpu() for each in (out.detach(), *(x.grad for x in mine))])
+    return found
+
+
+@pytest.mark.skipif(CPU, reason="there is no such kernel on a CPU; see tests/megatron")
+def test_varlen_attention_equals_that_of_the_rectangles(ranks):
+    ((varlen, plain),) = ranks(1, by_varlen_and_without)
+    for one, other in zip(varlen, plain, strict=True):
+        assert (one - other).abs().max() <= 2e-2 * other.abs().max()
+
+
 def long_line(tokens):
     """One record of so many tokens, of which the last quarter is learnt."""
     ids = torch.randint(0, 110, (tokens,), generator=torch.Generator().manual_seed(0)).tolist()
