@@ -149,8 +149,10 @@ def command(
     --resume goes on from, at this layout or another; after a kill it goes on from the last one.
 
     The report trains an epoch at 32K and one at 256K, with 32K data between: --interleave. It gives
-    no share, learning rate or batch. A step that is not taken, because its loss jumped or is not
-    finite, is status 3 with the ids of its worst records; the weights are those before it.
+    no share, learning rate or batch. What memory a long context takes is in qvl(7).
+
+    A step that is not taken, because its loss jumped or is not finite, is status 3 with the ids of
+    its worst records; the weights are those before it.
 
     \b
     Examples:

@@ -20,6 +20,12 @@ def command(
             help="0.5, 1.1, 2.7 or 4.8 million parameters, where dense (our choice)",
         ),
     ] = "xs",
+    layers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Of the language model, 3 or more; by default the size's, 3 or 4"
+        ),
+    ] = None,
     moe: Annotated[
         bool, typer.Option("--moe", help="8 experts in each layer, 2 of them for a token")
     ] = False,
@@ -45,6 +51,6 @@ def command(
     if size not in model.SIZES:
         raise UserError(f"--size {size}: there are {', '.join(model.SIZES)}")
     with whole(out, force=force, mark="config.json") as folder:
-        number = model.write(folder, size, moe=moe, thinking=thinking, seed=seed)
+        number = model.write(folder, size, moe=moe, thinking=thinking, seed=seed, layers=layers)
     kind = "MoE" if moe else "dense"
     print(f"qvl tiny model: {out}: {kind}, {number / 1e6:.2f} million parameters", file=sys.stderr)

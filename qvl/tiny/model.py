@@ -7,12 +7,12 @@ as many layers, experts that are not square, in the order of Qwen's own reposito
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from qvl.errors import need
+from qvl.errors import UserError, need
 from qvl.tiny import tokenizer
 
 HEAD_DIM = 32
@@ -76,10 +76,18 @@ SAMPLING = {
 }
 
 
-def write(folder: Path, size: str, *, moe: bool, thinking: bool, seed: int) -> int:
-    """Write the Hugging Face folder; the number of parameters."""
+def write(
+    folder: Path, size: str, *, moe: bool, thinking: bool, seed: int, layers: int | None = None
+) -> int:
+    """Write the Hugging Face folder; the number of parameters. layers: of the language model, None
+    for as many as the size has; UserError for fewer than DeepStack feeds."""
     kind = "thinking" if thinking else "instruct"
-    model = build(SIZES[size], moe=moe, seed=seed)
+    wanted = SIZES[size]
+    if layers is not None:
+        wanted = replace(wanted, layers=layers)
+        if layers < len(wanted.deepstack):
+            raise UserError(f"--layers {layers}: DeepStack feeds {len(wanted.deepstack)} layers")
+    model = build(wanted, moe=moe, seed=seed)
     model.save_pretrained(folder)
     _release_config(folder / "config.json")
     if moe:

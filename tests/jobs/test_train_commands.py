@@ -152,6 +152,31 @@ def test_a_run_goes_on_at_another_layout(run, folder):
     assert moved == pytest.approx(alone, rel=1e-4)
 
 
+def test_interleaved_stages_train_as_one_process_does(run, folder):
+    run("qvl tiny model deep --size xxs --layers 6")  # stages of 3, 1, 1 and 1 of them
+    line = "qvl sft --model deep --steps 3 --batch 2 --lr 1e-3 --log-every 1 packed.jsonl.zst"
+    run(f"{line} -o plain")
+    run(f"{line} -o interleaved --nproc 2 --layout pp=2,vp=2")
+    plain, interleaved = (
+        [
+            (row["loss"], row["grad_norm"])
+            for row in jsonl.read(str(folder / name / "log.jsonl"))
+            if "loss" in row
+        ]
+        for name in ("plain", "interleaved")
+    )
+    for ours, expected in zip(interleaved, plain, strict=True):
+        assert ours == pytest.approx(expected, rel=1e-4)
+    whole, cut = (
+        load_file(folder / name / "model.safetensors") for name in ("plain", "interleaved")
+    )
+    assert list(whole) == list(cut)
+    before = load_file(folder / "deep/model.safetensors")
+    for name, tensor in whole.items():
+        assert (tensor - cut[name]).abs().max() < 1e-4, name
+        assert "layers." not in name or not tensor.equal(before[name]), name
+
+
 def test_experts_are_balanced_by_the_coefficient_of_their_checkpoint(run, folder):
     run("qvl tiny model --moe experts")
     line = "qvl sft --model experts --steps 2 --batch 2 --log-every 1 packed.jsonl.zst"

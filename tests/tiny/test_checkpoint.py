@@ -253,3 +253,13 @@ def test_the_command_writes_replaces_and_reports(tmp_path):
 def test_an_unknown_size_is_named(tmp_path):
     done = shell(tmp_path)("qvl tiny model x --size xl")
     assert (done.returncode, "there are xxs, xs, s, m" in done.stderr) == (2, True)
+
+
+def test_a_deeper_twin_has_the_layers_that_are_asked_for(tmp_path):
+    model.write(tmp_path, "xxs", moe=False, thinking=False, seed=0, layers=6)
+    with safe_open(tmp_path / "model.safetensors", "pt") as file:
+        names = [name for name in file.keys() if "language_model.layers." in name]  # noqa: SIM118
+    assert {int(name.split(".")[3]) for name in names} == set(range(6))
+    done = shell(tmp_path)("qvl tiny model shallow --layers 2")
+    assert (done.returncode, "DeepStack feeds 3 layers" in done.stderr) == (2, True)
+    assert not (tmp_path / "shallow").exists()
