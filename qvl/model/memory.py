@@ -13,12 +13,11 @@ holds there is, number by number,
               SiLU, the other half moved by an offset of 0, and three gradients. For 7 f a mixture of t
               experts a token, g wide, has t (4 h + 6 g): tokens dealt and sorted, answers apart and together,
               and what is between; 5 h under ep, whose ranks also receive them
-    gathered  n 2 k C e           keys and values of the whole pack, on every rank of cp; on a GPU 2 q, as the
-                                  kernel for a record's last queries wants them for every head
+    gathered  n 2 k C e           keys and values of the whole pack, on every rank of cp
               n 2 h tp e          under tp the hidden vectors of the other ranks' tokens, and their gradient
 
 and of every parameter its weight e, a gradient 4, and AdamW's mean and square, in bf16 with a master weight:
-8 or 12, shared among the ranks of data and context parallelism. tests/model/test_memory.py counts the
+8 or 12, shared among the ranks of data and context parallelism. tests/megatron/test_memory.py counts the
 tensors of a step. Left out are the buffers of messages, what a kernel needs for itself, and Python.
 """
 
@@ -57,7 +56,6 @@ def recomputing(
     ranks: int,
     element: int = 2,
     image_tokens: int = 0,
-    gpu: bool = True,
 ) -> Memory:
     """With `image_tokens` of a pack's `tokens` those of images; see above. The activations of the
     tower, of as many images as it computes at once, come and go before."""
@@ -70,7 +68,7 @@ def recomputing(
         wide += shape.experts_per_token * (dealt * shape.hidden + 6 * shape.expert_ffn)
     else:
         wide += 7 * shape.ffn
-    gathered = 2 * (query if gpu and layout.context > 1 else key) * layout.context
+    gathered = 2 * key * layout.context
     if layout.tensor > 1:
         gathered += 2 * shape.hidden * layout.tensor
     held, shared = _parameters(shape, layout, layers, ranks // layout.pipeline)

@@ -63,7 +63,7 @@ def step(folder, twin, context):
 
 def reckoned(twin, tokens):
     shape, layout = load_shape(twin), parse_layout(LAYOUT)
-    return memory.recomputing(shape, layout, tokens, ranks=2, element=4, gpu=False).total
+    return memory.recomputing(shape, layout, tokens, ranks=2, element=4).total
 
 
 def test_memory_by_length(tmp_path, twin):

@@ -71,7 +71,7 @@ def test_the_tensors_of_a_step_are_those_that_are_reckoned(ranks, tmp_path, layo
     model.write(tmp_path, "xs", moe=moe, thinking=False, seed=0)
     shape, wanted = load_shape(tmp_path), parse_layout(layout)
     found = ranks(2, most_of_a_step, tmp_path, layout)
-    told = memory.recomputing(shape, wanted, TOKENS, ranks=2, element=4, gpu=False)
+    told = memory.recomputing(shape, wanted, TOKENS, ranks=2, element=4)
     step = told.total - told.optimizer  # whose state comes with the step's last part
     assert max(found) == pytest.approx(step, rel=0.05)
 
