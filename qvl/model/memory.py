@@ -18,7 +18,7 @@ holds there is, number by number,
               n 2 h tp e          under tp the hidden vectors of the other ranks' tokens, and their gradient
 
 and of every parameter its weight e, a gradient 4, and AdamW's mean and square, in bf16 with a master weight:
-8 or 12, shared among the ranks of data and context parallelism. tests/model/test_memory.py counts the
+8 or 12, shared among the ranks of data and context parallelism. tests/megatron/test_memory.py counts the
 tensors of a step. Left out are the buffers of messages, what a kernel needs for itself, and Python.
 """
 
