@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from contextlib import contextmanager
 from importlib import import_module
 
 import pytest
@@ -108,42 +109,40 @@ def spoil_template(other):
     path.write_text(path.read_text().replace("<|im_start|>", "<|im_start|> "))
 
 
-def spoil_preprocessing(other):
-    path = other / "preprocessor_config.json"
+@contextmanager
+def edited(path):
+    """The JSON of a file, written back as it was changed."""
     config = json.loads(path.read_text())
-    config["image_mean"] = [0.4, 0.5, 0.5]
+    yield config
     path.write_text(json.dumps(config))
+
+
+def spoil_preprocessing(other):
+    with edited(other / "preprocessor_config.json") as config:
+        config["image_mean"] = [0.4, 0.5, 0.5]
 
 
 def spoil_image_sizes(other):
-    path = other / "preprocessor_config.json"
-    config = json.loads(path.read_text())
-    config["size"]["shortest_edge"] *= 16
-    path.write_text(json.dumps(config))
+    with edited(other / "preprocessor_config.json") as config:
+        config["size"]["shortest_edge"] *= 16
 
 
 def spoil_frames(other):
-    path = other / "video_preprocessor_config.json"
-    config = json.loads(path.read_text())
-    config["image_mean"] = [0.4, 0.5, 0.5]
-    path.write_text(json.dumps(config))
+    with edited(other / "video_preprocessor_config.json") as config:
+        config["image_mean"] = [0.4, 0.5, 0.5]
 
 
 def spoil_frame_sizes(other):
-    path = other / "video_preprocessor_config.json"
-    config = json.loads(path.read_text())
-    config["size"]["shortest_edge"] *= 64
-    path.write_text(json.dumps(config))
+    with edited(other / "video_preprocessor_config.json") as config:
+        config["size"]["shortest_edge"] *= 64
 
 
 def spoil_rope(other):
-    path = other / "config.json"
-    config = json.loads(path.read_text())
-    text = config["text_config"]
-    rope = text.get("rope_parameters") or text["rope_scaling"]
-    # The last frequencies of a section turn too slowly for small images to show them.
-    rope["mrope_section"] = [sum(rope["mrope_section"]) - 2, 1, 1]
-    path.write_text(json.dumps(config))
+    with edited(other / "config.json") as config:
+        text = config["text_config"]
+        rope = text.get("rope_parameters") or text["rope_scaling"]
+        # The last frequencies of a section turn too slowly for small images to show them.
+        rope["mrope_section"] = [sum(rope["mrope_section"]) - 2, 1, 1]
 
 
 def spoil_one_tensor(other):
