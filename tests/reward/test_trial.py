@@ -97,7 +97,7 @@ def test_a_bomb_may_run_out_of_time_and_nothing_else_may():
 
 
 def test_what_no_alarm_interrupts_and_what_ends_its_process_are_told(own):
-    on_trial = trial.Trial("ownreward:endless", seconds=0.2, grace=0.5)
+    on_trial = trial.Trial("ownreward:endless", seconds=0.2)  # an alarm ends it
     found = next(on_trial(given("gold", "x"), "here:1"))["scores"]["reward-test"]
     assert (found["status"], found["found"]) == ("timeout", None)
     assert found["problem"] == "timeout: no verdict within 0.2 s"
