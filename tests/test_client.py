@@ -295,3 +295,29 @@ def test_the_library_is_imported_without_aiohttp():
 
     code = "import sys, qvl.client; sys.exit('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent).returncode == 0
+
+
+def test_a_connection_that_has_been_idle_is_not_used_again(monkeypatch):
+    """Its other end may be closing it, and an order is sent only once."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+    def serve_one_request_a_connection(listener):
+        for _ in range(2):
+            connection, _ = listener.accept()
+            threading.Thread(target=answer_once, args=(connection,), daemon=True).start()
+
+    def answer_once(connection):
+        with connection:
+            connection.recv(1 << 16)
+            connection.sendall(answer)
+            connection.recv(1 << 16)  # a second request is never answered
+
+    monkeypatch.setattr("qvl.client.client.KEPT_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve_one_request_a_connection, args=(listener,))
+        serving.start()
+        with Client([f"http://127.0.0.1:{listener.getsockname()[1]}"], "m") as client:
+            for _ in range(2):
+                assert client.post("/pause", {}, once=True).result(timeout=10) == {}
+                time.sleep(0.2)
+        serving.join()

@@ -38,6 +38,7 @@ from qvl.errors import CheckFailed, EndpointError, UserError, need
 
 CHAT = "/v1/chat/completions"
 CONNECT_SECONDS = 10.0
+KEPT_SECONDS = 2.0  # of an idle connection: vLLM and SGLang close theirs after 5, whatever comes
 DRAIN_SECONDS = 0.02  # between two looks at whether the last answer has come
 WINDOW = 4  # requests read ahead for each in flight, so that one slow answer does not idle the rest
 
@@ -237,10 +238,9 @@ class Client:
         headers = {"Content-Type": "application/json"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        timeout = self._aiohttp.ClientTimeout(
-            total=self.timeout_seconds, sock_connect=CONNECT_SECONDS
-        )
-        connector = self._aiohttp.TCPConnector(limit=0)  # the semaphore is the limit
+        limits = {"total": self.timeout_seconds, "sock_connect": CONNECT_SECONDS}
+        timeout = self._aiohttp.ClientTimeout(**limits)
+        connector = self._aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_SECONDS)
         self._session = self._aiohttp.ClientSession(
             connector=connector, headers=headers, timeout=timeout
         )
@@ -391,9 +391,9 @@ class Client:
             # Another endpoint that is well takes over at once.
             if attempt < retries and all(each.resting() for each in self.endpoints):
                 await asyncio.sleep(wait)
-        seconds = time.monotonic() - started
         tries = "1 attempt" if retries == 0 else f"{retries + 1} attempts"
-        raise EndpointError(f"no answer after {tries} in {seconds:.0f} s; the last: {reason}")
+        took = f"{tries} in {time.monotonic() - started:.0f} s"
+        raise EndpointError(f"no answer after {took}; the last: {reason}")
 
     async def _once(self, endpoint: Endpoint, method: str, path: str, body: bytes | None) -> dict:
         endpoint.busy += 1
