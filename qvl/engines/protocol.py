@@ -14,7 +14,8 @@ ones and those of the next turn; nothing is rendered or tokenised a second time.
 
 Log-probabilities are those of softmax(logits), before temperature, top-p and top-k; Sample.of_policy says
 whether the tokens were drawn from just that. But those of images and videos are never drawn, whatever
-their log-prob: the next turn's prompt would be short of an image. Weights are known by a version, a word of the caller's.
+their log-prob: the next turn's prompt would be short of an image. SGLang at temperature 0 takes the
+likeliest token all the same. Weights are known by a version, a word of the caller's.
 """
 
 import functools

@@ -57,7 +57,8 @@ def send_batch_with_seeds(send: Any, manager: Any, requests: Any) -> Any:
 
 def sample_no_media(sample: Any, sampler: Any, probs: Any, *rest: Any, **named: Any) -> Any:
     """Without the tokens that stand for images and videos, of which an answer has none: the next turn
-    would be short of an image. Log-probs are those of before; a logit_bias would change them.
+    would be short of an image. Log-probs are those of before; a logit_bias would change them. A batch
+    of temperature 0 alone is not sampled, and does not come here.
     """
     probs[:, NEVER_SAMPLED] = 0
     return sample(sampler, probs, *rest, **named)

@@ -2,7 +2,7 @@
 
 A row's draw depends on its seed and the number of its step alone, never on the rows beside it, so
 that a seeded request gives the same answer alone and in a batch. Up to the rounding of logits: in fp32
-about one token in a hundred thousand falls otherwise, in fp64 none was seen to.
+now and then a token falls otherwise, in fp64 none was seen to (tests/engines/test_engine_kills.py).
 
 Shapes: B rows, V vocabulary.
 """
