@@ -54,14 +54,15 @@ class Whole(assembly.Whole):
         self._size = parallel_state.get_tensor_model_parallel_world_size()
         self._owner: dict[str, int] = {}
         self._lacking: set[str] = set()  # what not every rank has a part of
-        self._dims: dict[str, torch.Size] = {}
-        held = parallel.gather([(name, self._whole_dims(name)) for name in self._mine])
-        for rank, parts in enumerate(held):
-            for name, dims in parts:
+        self._dims = dict(assembly.parameters(model.shape))
+        # The last stage of a tied model has a copy of the embedding by this name.
+        self._dims[names.HEAD] = names.dims(names.HEAD, model.shape)
+        held = parallel.gather(list(self._mine))
+        for rank, known in enumerate(held):
+            for name in known:
                 self._owner.setdefault(name, rank)
-                self._dims[name] = dims
-        for parts in held:
-            self._lacking |= self._owner.keys() - {name for name, _ in parts}
+        for known in held:
+            self._lacking |= self._owner.keys() - set(known)
         super().__init__(self._owner, folder, model.shape)
 
     def put_together(self, name: str) -> Tensor:
@@ -84,11 +85,6 @@ class Whole(assembly.Whole):
         parts = [torch.empty_like(part) for _ in range(self._size)]
         dist.all_gather(parts, part, group=parallel_state.get_tensor_model_parallel_group())
         return names.unshard(name, parts)
-
-    def _whole_dims(self, name: str) -> torch.Size:
-        part = torch.empty(self._mine[name].shape, device="meta")
-        size = 1 if _is_expert(name) else self._size
-        return names.unshard(name, [part] * size).shape
 
 
 def _is_expert(name: str) -> bool:
