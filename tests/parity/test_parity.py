@@ -23,6 +23,7 @@ from qvl.tiny import data, model
 
 session = import_module("qvl.cli.session").session
 
+IMAGES, VIDEOS = "preprocessor_config.json", "video_preprocessor_config.json"
 TOOL = {"type": "function", "function": {"name": "zoom", "parameters": {"type": "object"}}}
 CALL = {"type": "function", "function": {"name": "zoom", "arguments": {"x": 1}}}
 
@@ -117,24 +118,20 @@ def edited(path):
     path.write_text(json.dumps(config))
 
 
-def spoil_preprocessing(other):
-    with edited(other / "preprocessor_config.json") as config:
-        config["image_mean"] = [0.4, 0.5, 0.5]
+def spoil_means(name):
+    def spoil(other):
+        with edited(other / name) as config:
+            config["image_mean"] = [0.4, 0.5, 0.5]
+
+    return spoil
 
 
-def spoil_image_sizes(other):
-    with edited(other / "preprocessor_config.json") as config:
-        config["size"]["shortest_edge"] *= 16
+def spoil_sizes(name, times):
+    def spoil(other):
+        with edited(other / name) as config:
+            config["size"]["shortest_edge"] *= times
 
-
-def spoil_frames(other):
-    with edited(other / "video_preprocessor_config.json") as config:
-        config["image_mean"] = [0.4, 0.5, 0.5]
-
-
-def spoil_frame_sizes(other):
-    with edited(other / "video_preprocessor_config.json") as config:
-        config["size"]["shortest_edge"] *= 64
+    return spoil
 
 
 def spoil_rope(other):
@@ -157,10 +154,10 @@ def spoil_one_tensor(other):
     ("spoil", "told"),
     [
         (spoil_template, "token "),
-        (spoil_preprocessing, "after-image"),
-        (spoil_image_sizes, "token "),
-        (spoil_frames, "'file': .*at token"),
-        (spoil_frame_sizes, "'file': token "),
+        (spoil_means(IMAGES), "after-image"),
+        (spoil_sizes(IMAGES, 16), "token "),
+        (spoil_means(VIDEOS), "'file': .*at token"),
+        (spoil_sizes(VIDEOS, 64), "'file': token "),
         (spoil_rope, "at token"),
         (spoil_one_tensor, "at token"),
     ],
