@@ -8,15 +8,15 @@ from fake_endpoint import FakeEndpoint, completion
 from served import Served
 from shells import shell
 from test_parity import (
+    IMAGES,
     OTHERWISE,
+    VIDEOS,
     copy_media,
     folder,  # noqa: F401 - a fixture
-    spoil_frame_sizes,
-    spoil_frames,
-    spoil_image_sizes,
+    spoil_means,
     spoil_one_tensor,
-    spoil_preprocessing,
     spoil_rope,
+    spoil_sizes,
     spoil_template,
 )
 
@@ -58,10 +58,10 @@ def stale(other):
     ("spoil", "told"),
     [
         (spoil_template, "token "),
-        (spoil_preprocessing, "after-image"),
-        (spoil_image_sizes, "token|read another prompt"),
-        (spoil_frames, "'file': .*at token"),
-        (spoil_frame_sizes, "'file': token "),
+        (spoil_means(IMAGES), "after-image"),
+        (spoil_sizes(IMAGES, 16), "token|read another prompt"),
+        (spoil_means(VIDEOS), "'file': .*at token"),
+        (spoil_sizes(VIDEOS, 64), "'file': token "),
         (spoil_rope, "at token"),
         (spoil_one_tensor, "at token"),
         (stale, "at token"),
