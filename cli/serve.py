@@ -80,15 +80,15 @@ def command(
     is on PATH, with the flags that the recipe needs; their log goes to standard error. All three see the same of a video:
     2 frames a second, 4 to 768 of them, or all the frames that are sent; SGLang by a loader of qvl's, as its own takes
     other frames and resizes them twice. When it is ready, one JSON line on standard output (and in --ready-file,
-    which goes away with the server) holds the endpoint and the model's name. Ctrl-C and SIGTERM
+    which goes away with the server) holds the endpoint, the model's name, the version of its weights and what the server can do. Ctrl-C and SIGTERM
     stop it, and status 4 says that the engine died. With a COMMAND it serves as long as that runs, with QVL_ENDPOINT in its environment and
     {endpoint} in its words replaced, and ends with its exit status; the JSON line is left out.
     Where QVL_API_KEY is set, requests must hold it; beyond loopback it must be set.
 
     With --replicas a request goes to the least busy of N engines. One that dies, or answers nothing
     for a minute, is started again, and what it was asked is asked of another; a stream that it had begun is cut, for its client to
-    ask again. What changes an engine, its weights above all, is done at each replica's own
-    endpoint, in the JSON line; one that is started again has the folder's weights.
+    ask again. New weights, pauses and sleep are told to all by the one endpoint; one that is started again
+    gets the present weights before it is asked anything.
 
     \b
     Examples:
@@ -125,6 +125,7 @@ def command(
         words += [f"--engine-args={flags}" for flags in engine_args or ()]
         status = replicas.serve(
             [sys.executable, sys.argv[0], "serve", str(model), *words],
+            model,
             num_replicas,
             host=host,
             port=port,

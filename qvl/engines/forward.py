@@ -2,13 +2,15 @@
 
 What came back whole is passed on; what did not, because its replica ended, is asked of another. A
 stream is passed on as it comes, so one that has begun is cut with an error, for its client to ask
-again. Only routes that ask pass: what changes an engine is done at each replica's own endpoint.
+again. Only routes that ask pass: what changes an engine is told to all by routes of our own, which
+answer this machine alone (see qvl.engines.orders) and have the shapes of the local engine.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -24,7 +26,9 @@ from aiohttp import (
 from yarl import URL
 
 from qvl.engines import serving
-from qvl.engines.inject.qvl_engine_guard import may_be_asked_from_afar
+from qvl.engines.inject.qvl_engine_guard import is_near, may_be_asked_from_afar
+from qvl.engines.weights import UPDATE
+from qvl.errors import UserError
 
 if TYPE_CHECKING:
     from qvl.engines.replicas import Fleet, Replica
@@ -35,8 +39,11 @@ CONNECT_SECONDS = 10.0
 WAIT_SECONDS = 300.0  # for a replica to come back, where all are gone
 WAIT_STEP_SECONDS = 0.05
 OF_ONE_REPLICA = ("/metrics", "/server_info")
+NEEDS = {UPDATE: "weights", "/sleep": "sleep", "/wake_up": "sleep"}  # of the engines
 PASSED_ON = ("Authorization", "Content-Type", "X-Request-Id")
 PASSED_BACK = ("Retry-After", "X-Request-Id")
+JSON = "application/json"
+REFUSED = "invalid_request_error"
 
 
 class _TryAnother(Exception):
@@ -52,7 +59,19 @@ class Front:
 
     def __init__(self, fleet: "Fleet", key: str | None) -> None:
         self.fleet, self.key = fleet, key
+        self.orders = orders = fleet.orders
         self._ending = False
+        self._given: set[asyncio.Task[None]] = set()  # orders under way
+        self._own: dict[tuple[str, str], Callable[[bytes], Awaitable[Any]]] = {
+            ("GET", "/replicas"): self._tell,
+            ("GET", "/weight_info"): self._weights,
+            ("POST", "/pause"): lambda _: orders.pause(),
+            ("POST", "/resume"): lambda _: orders.resume(),
+            ("POST", "/sleep"): lambda _: orders.sleep(),
+            ("POST", "/wake_up"): lambda _: orders.wake(),
+            ("POST", UPDATE): self._update,
+        }
+        self._routes = {path for _, path in self._own}
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY)
@@ -84,13 +103,16 @@ class Front:
         if not serving.holds_key(request.headers.get("Authorization", ""), self.key):
             return _error(401, "the key is missing or wrong", "authentication_error")
         asked = URL("http://replica").with_path(request.path).with_query(request.query)
+        if asked.path in self._routes and asked.path in self._own_routes():
+            if not is_near((request.remote,)):
+                return _error(403, f"{asked.path} answers this machine alone", REFUSED)
+            return await self._obey(request.method, asked.path, await request.read())
         if not may_be_asked_from_afar(asked.path) or asked.path in OF_ONE_REPLICA:
-            return _error(403, f"{asked.path}: ask each replica itself", "invalid_request_error")
+            return _error(403, f"{asked.path}: ask each replica itself", REFUSED)
         body = await request.read()
         tried: list[int] = []
-        deadline = time.monotonic() + WAIT_SECONDS
         while len(tried) < TRIES:
-            replica = await self._wait_for_replica(tried, deadline)
+            replica = await self._wait_for_replica(tried, request.method)
             if replica is None:
                 break
             try:
@@ -103,10 +125,45 @@ class Front:
                     return failed.answer
         return _error(503, "the server is stopping" if self._ending else "no replica answers")
 
-    async def _wait_for_replica(self, tried: list[int], deadline: float) -> "Replica | None":
+    def _own_routes(self) -> set[str]:
+        """Those of our own, as far as the engines can do what they say."""
+        can = self.fleet.facts()["capabilities"]
+        return {path for path in self._routes if path not in NEEDS or NEEDS[path] in can}
+
+    async def _obey(self, method: str, path: str, body: bytes) -> web.Response:
+        """The answer once an order is carried out, as it is also where its client has gone."""
+        if (method, path) not in self._own:
+            return _error(405, f"{path}: no {method}", REFUSED)
+        order = asyncio.ensure_future(self._own[method, path](body))
+        self._given.add(order)
+        order.add_done_callback(self._given.discard)
+        try:
+            said = await asyncio.shield(order)
+        except UserError as error:
+            return _error(400, str(error), REFUSED)
+        return web.Response(body=orjson.dumps(said or {"success": True}), content_type=JSON)
+
+    async def _tell(self, _: bytes) -> dict:
+        return self.fleet.facts()
+
+    async def _weights(self, _: bytes) -> dict:
+        orders = self.orders
+        return {"weight_version": orders.version, "model_path": str(orders.folder.resolve())}
+
+    async def _update(self, body: bytes) -> None:
+        try:
+            said = orjson.loads(body)
+            folder, version = Path(said["model_path"]), str(said["weight_version"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            raise UserError("expected model_path and weight_version, both strings") from None
+        await self.orders.load(folder, version)
+
+    async def _wait_for_replica(self, tried: list[int], method: str) -> "Replica | None":
+        deadline = time.monotonic() + WAIT_SECONDS
         while not self._ending and time.monotonic() < deadline:
-            replica = self.fleet.pick(tried)
-            if replica:
+            if self.orders.paused and method == "POST":
+                deadline = time.monotonic() + WAIT_SECONDS
+            elif replica := self.fleet.pick(tried):
                 return replica
             await asyncio.sleep(WAIT_STEP_SECONDS)
         return None
@@ -135,7 +192,7 @@ class Front:
         finally:
             replica.busy -= 1
         if asked.path == "/openapi.json":
-            content = _forwarded_routes(content)
+            content = _described(content, self._own_routes())
         passed = web.Response(
             body=content,
             status=answer.status,
@@ -178,21 +235,22 @@ def _some(headers: Any, names: tuple[str, ...]) -> dict[str, str]:
     return {name: headers[name] for name in names if name in headers}
 
 
-def _forwarded_routes(content: bytes) -> bytes:
-    """A replica's openapi.json without the routes that are not forwarded."""
+def _described(content: bytes, own: set[str]) -> bytes:
+    """A replica's openapi.json with the routes that are forwarded, and our own."""
     try:
         described = orjson.loads(content)
         paths = described["paths"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return content
-    described["paths"] = {
+    passed = {
         path: said
         for path, said in paths.items()
         if may_be_asked_from_afar(path) and path not in OF_ONE_REPLICA
     }
+    described["paths"] = passed | {path: paths.get(path, {}) for path in sorted(own)}
     return orjson.dumps(described)
 
 
 def _error(status: int, message: str, kind: str = "server_error") -> web.Response:
     body = orjson.dumps(serving.error_body(message, kind))
-    return web.Response(body=body, status=status, content_type="application/json")
+    return web.Response(body=body, status=status, content_type=JSON)

@@ -3,7 +3,7 @@
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ ROUTES = {  # what a client may want -> any of these routes gives it
     "pause": ("/pause", "/pause_generation"),
     "sleep": ("/sleep", "/release_memory_occupation"),
     "tokenize": ("/tokenize", "/v1/tokenize"),
+    "replicas": ("/replicas",),
     "classify": ("/classify", "/v1/classify"),
     # SGLang's own frames are not those of others: it takes videos where qvl serve started it.
     "videos": ("/inference/v1/generate", "/video_frames"),
@@ -43,7 +44,6 @@ def probe(
     models = [model for model in listed["data"] if isinstance(model, dict)]
     described = ask(base + "/openapi.json", needed=False)
     paths = described.get("paths", {}) if isinstance(described, dict) else {}
-    capabilities = [name for name, routes in ROUTES.items() if any(r in paths for r in routes)]
     return {
         "endpoint": base,
         "backend": _backend(paths, models),
@@ -51,8 +51,13 @@ def probe(
         "models": [model.get("id") for model in models],
         "max_model_len": models[0].get("max_model_len") if models else None,
         "weight_version": _weight_version(base, paths, ask),
-        "capabilities": capabilities or ["chat"],
+        "capabilities": capabilities(paths) or ["chat"],
     }
+
+
+def capabilities(paths: Collection[str]) -> list[str]:
+    """What a server with these routes can do, by the names of ROUTES."""
+    return [name for name, routes in ROUTES.items() if any(each in paths for each in routes)]
 
 
 def check_parameter(

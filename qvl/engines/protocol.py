@@ -37,7 +37,6 @@ from qvl.errors import EndpointError, UserError
 from qvl.io import images, patches, video, video_patches
 from qvl.pack.template import load_tokenizer
 
-FIRST_VERSION = "default"  # as the engines name what they start with
 NO_VIDEOS = "{endpoint}: its videos are not qvl's; SGLang's are where qvl serve started it"
 PROBE = (1, 2, 3, 5, 8, 13, 21, 34)  # tokens that are scored before and after new weights
 
@@ -184,6 +183,10 @@ class Rules:
         return load_tokenizer(self.folder)
 
 
+class Kept(EndpointError):
+    """An engine did not take new weights, and answers with the last good ones as before."""
+
+
 class Engine(ABC):
     """A running engine behind an address; to be entered. What each does its own way is abstract."""
 
@@ -197,7 +200,7 @@ class Engine(ABC):
         """folder: of the weights that are served. facts: as qvl.engines.probe has them."""
         self.folder, self.rules, self.client = folder, rules, client
         self.endpoint: str = facts["endpoint"]
-        self.version: str = facts["weight_version"] or FIRST_VERSION
+        self.version: str = facts["weight_version"] or weights.FIRST_VERSION
         self.takes_weights = "weights" in facts["capabilities"]
         self.takes_videos = "videos" in facts["capabilities"]
 
@@ -230,14 +233,10 @@ class Engine(ABC):
 
         The folder's tensors are compared with those that are served first, by name and shape: UserError.
         While weights change nothing is answered, and what is in flight is finished on the old ones.
-        An engine that could not take them, or answers as before, gets the last good ones back; where
-        that fails too it stays paused, to be started anew: EndpointError says which.
+        An engine that could not take them, or answers as before, gets the last good ones back: Kept.
+        Where that fails too it stays paused, to be started anew: EndpointError.
         """
-        if not self.takes_weights:
-            raise UserError(
-                f"{self.endpoint}: takes no new weights; replicas do, each at its own address"
-            )
-        weights.check_alike(self.folder, folder)
+        self._check(folder)
         before = self._thoughts()
         self._hold()
         try:
@@ -293,6 +292,11 @@ class Engine(ABC):
             raise UserError(NO_VIDEOS.format(endpoint=self.endpoint))
         return self.rules.expanded(prompt)
 
+    def _check(self, folder: Path) -> None:
+        if not self.takes_weights:
+            raise UserError(f"{self.endpoint}: takes no new weights")
+        weights.check_alike(self.folder, folder)
+
     def _hold(self) -> None:
         """Pause for new weights."""
         self.pause()
@@ -310,7 +314,7 @@ class Engine(ABC):
                 f"{self.endpoint} is paused, start it anew"
             ) from None
         self._release()
-        raise EndpointError(f"{reason}; {self.endpoint} has those of {self.version!r} again")
+        raise Kept(f"{reason}; {self.endpoint} has those of {self.version!r} again")
 
     def _thoughts(self) -> list[float]:
         return [each for each in self.score(Prompt(PROBE)).result().logprobs if each is not None]
@@ -318,6 +322,29 @@ class Engine(ABC):
     def _order(self, path: str, body: dict) -> dict:
         """Have the engine change itself."""
         return self.client.post(path, body, once=True).result()
+
+
+class Replicas(Engine):
+    """Several engines behind one address, which carry out orders as one: see qvl.engines.orders.
+
+    To be mixed with the class of their kind. While weights change some answer with the old ones.
+    """
+
+    PAUSE: ClassVar = ("/pause", {})
+    RESUME: ClassVar = ("/resume", {})
+    SLEEP: ClassVar = ("/sleep", {})
+    WAKE: ClassVar = ("/wake_up", {})
+
+    def load(self, folder: Path, version: str) -> None:
+        self._check(folder)
+        try:
+            self._load(folder, version)
+        except Refused as refused:
+            raise Kept(str(refused)) from None
+        self.folder, self.version = folder, version
+
+    def _load(self, folder: Path, version: str) -> None:
+        self._order(weights.UPDATE, weights.update_body(folder, version))
 
 
 def _then(asked: "Future[Any]", read: Callable[[Any], Any]) -> "Future[Any]":
@@ -344,6 +371,8 @@ def connect(endpoint: str, folder: Path, *, concurrency: int = 64) -> Engine:
     if backend is None or "token_ids" not in facts["capabilities"]:
         raise UserError(f"{endpoint}: takes no token ids; qvl serve, vLLM and SGLang do")
     kind = importlib.import_module(f"qvl.engines.{backend}.policy").Policy
+    if "replicas" in facts["capabilities"]:
+        kind = type("Replicas", (Replicas, kind), {})
     rules = Rules.of(folder)
     client = Client([endpoint], facts["models"][0], concurrency=concurrency)
     return kind(folder, rules, client, facts)

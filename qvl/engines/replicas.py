@@ -2,6 +2,7 @@
 
 A replica that ends is started again, later each time while it keeps failing; what it was asked is
 asked of another (see qvl.engines.forward). One that runs and answers nothing any more is killed first.
+Before it is asked anything, it gets the weights that the others have (see qvl.engines.orders).
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from typing import Any
 import orjson
 
 from qvl.engines import environments, serving
+from qvl.engines.orders import Orders
 from qvl.errors import EndpointError, Terminated, UserError, need
 from qvl.processes import end_with_parent
 
@@ -33,11 +35,12 @@ HEALTH_SECONDS = 10.0  # between two looks at whether a replica answers: our cho
 WEDGED_SECONDS = 60.0  # without an answer to GET /health until it is given up: our choice
 LAST_WORDS_SECONDS = 0.5
 PREFIX = "qvl: error: "
-NOT_FORWARDED = ("weights", "pause", "sleep")  # capabilities of one engine, not of the whole
+OWN = ("pause", "replicas")  # capabilities of the whole, whatever the engines have
 
 
 def serve(
     command: Sequence[str],
+    folder: Path,
     count: int,
     *,
     host: str,
@@ -49,7 +52,7 @@ def serve(
 ) -> int:
     """Serve `count` replicas of `command` (a `qvl serve` without address) as serving.serve_local does.
 
-    tell: is told of replicas that end and are started again. The ready file follows their pids.
+    folder: the checkpoint that `command` names. tell: is told of replicas that end and are started again. The ready file follows their pids.
     EndpointError, status 4, where all of them keep failing; a first start that fails is told with
     the replica's own words and status.
     """
@@ -58,7 +61,7 @@ def serve(
     need("aiohttp", extra="client")
     from qvl.engines.forward import Front
 
-    with listener, tempfile.TemporaryDirectory(prefix="qvl-") as folder:
+    with listener, tempfile.TemporaryDirectory(prefix="qvl-") as ready_files:
         endpoint = serving.address(listener)
 
         def facts() -> dict[str, Any]:
@@ -72,7 +75,7 @@ def serve(
             write()
             ready(facts())
 
-        fleet = Fleet(command, shares(count), Path(folder), tell, write)
+        fleet = Fleet(command, folder, shares(count), Path(ready_files), tell, write)
         app = Front(fleet, key).app()
         try:
             return asyncio.run(
@@ -115,12 +118,13 @@ class Replica:
         self.ends = 0  # in a row, soon after it was up or before
         self.stillborn = 0  # of these, the last ones before it was up
         self.facts: dict[str, Any] | None = None  # once it is ready
+        self.prepared = False  # it is as the others are, and may be asked
         self.ready_since = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self.last_words: deque[str] = deque(maxlen=8)
 
     def start(self) -> None:
-        self.facts = None
+        self.facts, self.prepared = None, False
         self.last_words.clear()
         self.ready_file.unlink(missing_ok=True)
         self._process = subprocess.Popen(
@@ -139,7 +143,7 @@ class Replica:
 
     @property
     def up(self) -> bool:
-        return self.facts is not None and self.status() is None
+        return self.prepared and self.status() is None
 
     @property
     def endpoint(self) -> str:
@@ -194,14 +198,16 @@ class Fleet:
     def __init__(
         self,
         command: Sequence[str],
-        own: Sequence[dict[str, str]],
         folder: Path,
+        own: Sequence[dict[str, str]],
+        ready_files: Path,
         tell: Callable[[str], None],
         back: Callable[[], None],
     ) -> None:
         self.replicas = [
-            Replica(i, command, each, folder / f"{i}.json") for i, each in enumerate(own)
+            Replica(i, command, each, ready_files / f"{i}.json") for i, each in enumerate(own)
         ]
+        self.orders = Orders(folder, self.replicas, tell)
         self.tell, self.back = tell, back
         self.failure: UserError | None = None
         self._begun = False
@@ -241,23 +247,37 @@ class Fleet:
         except OSError as error:  # no memory for a process, above all
             return f"it could not be started: {error.strerror}"
         health = asyncio.create_task(self._kill_once_wedged(replica))
+        failed = None
         while replica.status() is None:
-            if replica.look() and self._begun:
-                try:
-                    self.back()
-                except UserError as error:  # of the ready file, say: no reason to lose a replica
-                    self.tell(str(error))
+            if replica.look() and not (failed := await self._prepare(replica)) and self._begun:
+                self._tell_back()
             await asyncio.sleep(POLL_SECONDS)
         if health.done():
             return f"it answered nothing for {WEDGED_SECONDS:g} s and was killed"
         health.cancel()
-        return await asyncio.to_thread(replica.why)
+        return failed or await asyncio.to_thread(replica.why)
+
+    async def _prepare(self, replica: Replica) -> str | None:
+        """Have it as the others are; why it could not be, and was killed."""
+        try:
+            await self.orders.prepare(replica)
+        except UserError as error:
+            replica.signal(signal.SIGKILL)
+            return str(error)
+        return None
+
+    def _tell_back(self) -> None:
+        try:
+            self.back()
+        except UserError as error:  # of the ready file, say: no reason to lose a replica
+            self.tell(str(error))
 
     async def _kill_once_wedged(self, replica: Replica) -> None:
         answered = time.monotonic()
         while time.monotonic() - answered < WEDGED_SECONDS:
             await asyncio.sleep(HEALTH_SECONDS)
-            if replica.facts is None or await _answers(replica.endpoint):
+            silent = self.orders.silent or replica.facts is None
+            if silent or await _answers(replica.endpoint):
                 answered = time.monotonic()
         replica.signal(signal.SIGKILL)
 
@@ -271,9 +291,8 @@ class Fleet:
         known = [each.facts for each in self.replicas if each.facts and each.up]
         known = known or [each.facts for each in self.replicas if each.facts]
         shared = {name: said for name, said in known[0].items() if name != "engine_pid"}
-        if "capabilities" in shared:
-            can = [name for name in shared["capabilities"] if name not in NOT_FORWARDED]
-            shared["capabilities"] = can
+        can = dict.fromkeys((*shared["capabilities"], *OWN))
+        shared |= {"weight_version": self.orders.version, "capabilities": list(can)}
         named = ("endpoint", "pid", "engine_pid")
         replicas = [{name: each[name] for name in named if name in each} for each in known]
         return {**shared, "replicas": replicas}

@@ -48,17 +48,22 @@ def serve_local(
     for module in ("aiohttp", "torch", "transformers", "jinja2", "PIL"):
         need(module, extra="serve")
     from qvl.engines.local.checkpoint import Checkpoint
+    from qvl.engines.local.control import routes
     from qvl.engines.local.http import Options, Server
+    from qvl.engines.probe import capabilities
 
     with listener:
         served = name or folder.resolve().name
         server = Server(Checkpoint(folder, dtype), Options(name=served, key=key, **options))
+        app = server.app()
         facts = {
             "endpoint": address(listener),
             "model": served,
             "backend": "local",
             "version": qvl.__version__,
+            "weight_version": server.checkpoint.version,
             "max_model_len": server.max_model_len,
+            "capabilities": capabilities(routes(app)),
             "pid": os.getpid(),
         }
 
@@ -68,9 +73,7 @@ def serve_local(
             ready(facts)
 
         try:
-            return asyncio.run(
-                run_app(server.app(), listener, announce, command, facts["endpoint"])
-            )
+            return asyncio.run(run_app(app, listener, announce, command, facts["endpoint"]))
         finally:
             if ready_file:
                 ready_file.unlink(missing_ok=True)

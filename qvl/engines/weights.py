@@ -5,6 +5,8 @@ from pathlib import Path
 
 from qvl.errors import UserError
 
+UPDATE = "/update_weights_from_disk"  # the route of SGLang, of the local engine and of replicas
+FIRST_VERSION = "default"  # as the engines name what they start with
 DIFFERENT = 1e-3  # of log-probs: other weights change them more; the same ones, in fp32, 1e-5
 
 
@@ -31,6 +33,11 @@ def are_equal(one: Path, other: Path) -> bool:
 
     ours, theirs = Folder(one), Folder(other)
     return all(ours.get(name).equal(theirs.get(name)) for name in ours.names)
+
+
+def update_body(folder: Path, version: str) -> dict[str, str]:
+    """What UPDATE takes."""
+    return {"model_path": str(folder.resolve()), "weight_version": version}
 
 
 def differ(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from running import Running, messages
+from running import Running, messages, own_address
 from served import BIN, Served
 from shells import shell
 
@@ -93,9 +93,27 @@ def test_the_line_names_every_replica_and_the_key_guards_all(fleet):
 
 
 def test_what_changes_an_engine_is_not_forwarded(fleet):
-    for path in ("/pause", "/update_weights_from_disk", "/collective_rpc", "/v1/../pause"):
+    for path in ("/collective_rpc", "/metrics", "/v1/../abort_request"):
         status, said = ask(fleet.url, path, {})
         assert (status, "ask each replica itself" in said.decode()) == (403, True), path
+
+
+def test_orders_to_all_are_for_this_machine_and_need_the_key(twin, tmp_path):
+    words = ("--replicas", 2, "--port", 0, "--host", "0.0.0.0")
+    server = Served(twin, *words, QVL_API_KEY=KEY)
+    update = "/update_weights_from_disk"
+    try:
+        far = server.url.replace("127.0.0.1", own_address())
+        for path in ("/pause", "/sleep", update):
+            assert ask(far, path, {})[0] == 403
+            assert ask(server.url, path, {}, key="wrong")[0] == 401
+        assert ask(server.url, "/pause")[0] == 405
+        nowhere = {"model_path": str(tmp_path / "x"), "weight_version": "1"}
+        for body, told in ((nowhere, "x: no checkpoint"), ({"model_path": 1}, "both strings")):
+            status, said = ask(server.url, update, body)
+            assert status == 400 and told in said.decode()
+    finally:
+        server.stop()
 
 
 def test_an_answer_passes_as_it_is_and_so_does_a_refusal(fleet, served):
@@ -183,7 +201,6 @@ def test_an_engine_that_is_killed_behind_its_replica_is_started_again(twin, tmp_
     path = tmp_path / "ready.json"
     words = ("--backend", "vllm", "--replicas", 2, "--port", 0, "--max-batch", 8)
     running = Running(tmp_path / "log", twin, *words, "--ready-file", path)
-    assert "weights" not in running.facts["capabilities"]
     body = {"model": "twin", "messages": messages("x", []), "max_tokens": 200, "temperature": 1}
 
     def answer(seed):
@@ -196,7 +213,6 @@ def test_an_engine_that_is_killed_behind_its_replica_is_started_again(twin, tmp_
         time.sleep(0.3)
         os.kill(running.facts["replicas"][0]["engine_pid"], signal.SIGKILL)
         assert [future.result() for future in futures] == alone
-    assert running.post("/pause", {}) == 403
     wait_for(lambda: json.loads(path.read_text()) != running.facts, seconds=120)
     assert running.stop() == 143
     assert "replica 0: vllm died: it was killed" in running.log.read_text()
@@ -216,7 +232,7 @@ def test_a_replica_that_runs_and_answers_nothing_is_killed(tmp_path, monkeypatch
     monkeypatch.setattr(replicas, "WEDGED_SECONDS", 1.0)
     command = [sys.executable, "-c", LISTENS_AND_SAYS_NOTHING]
     told = []
-    fleet = replicas.Fleet(command, [{}], tmp_path, told.append, lambda: None)
+    fleet = replicas.Fleet(command, tmp_path, [{}], tmp_path, told.append, lambda: None)
     (replica,) = fleet.replicas
     assert asyncio.run(fleet._live(replica)) == "it answered nothing for 1 s and was killed"
     assert replica.status() == -signal.SIGKILL

@@ -37,7 +37,8 @@ def test_when_ready_one_json_line_holds_the_endpoint_and_the_file_goes_with_the_
     words = ("--host", "0.0.0.0", "--port", 0, "--ready-file", ready, "--served-model-name", "tiny")
     server = Served(twin, *words, QVL_API_KEY="k-secret")
     assert json.loads(ready.read_text()) == server.facts
-    assert server.facts["model"] == "tiny"
+    assert (server.facts["model"], server.facts["weight_version"]) == ("tiny", "default")
+    assert {"chat", "token_ids", "weights", "pause"} <= {*server.facts["capabilities"]}
     assert get(server.url + "/health") == 200
     assert get(server.url + "/v1/models") == 401
     assert get(server.url + "/v1/models", Authorization="Bearer wrong") == 401

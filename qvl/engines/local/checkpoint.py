@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import transformers
 
+from qvl.engines.weights import FIRST_VERSION
 from qvl.errors import UserError
 from qvl.io import video, video_patches
 
@@ -45,7 +46,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path, dtype: str = "auto") -> None:
         self.folder, self.dtype = folder, dtype
-        self.version = "default"  # of the weights, as vLLM and SGLang name the first
+        self.version = FIRST_VERSION
         _refuse_other_folders(folder)
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()

@@ -18,13 +18,13 @@ from qvl.engines.local import api
 from qvl.engines.local.batch import Row
 from qvl.engines.local.checkpoint import Prompt
 from qvl.engines.local.sampling import Sampling
+from qvl.engines.weights import UPDATE
 from qvl.errors import UserError
 
 if TYPE_CHECKING:
     from qvl.engines.local.http import Server
 
 GENERATE = "/inference/v1/generate"
-UPDATE = "/update_weights_from_disk"
 NEAR = (UPDATE, "/pause", "/resume", "/sleep", "/wake_up", "/weight_info")
 MAX_LOGPROBS = 128  # of a position; as vLLM is started
 PARAMETERS = {"max_tokens", "temperature", "top_p", "top_k", "seed", "logprobs"}
@@ -40,6 +40,10 @@ def check_near(request: web.Request) -> None:
         raise web.HTTPForbidden(text=f"{request.path} answers this machine alone")
 
 
+def routes(app: web.Application) -> set[str]:
+    return {str(each.resource.canonical) for each in app.router.routes() if each.resource}
+
+
 class Control:
     """The routes of one server."""
 
@@ -48,7 +52,7 @@ class Control:
         self._updating = asyncio.Lock()
 
     def add_to(self, app: web.Application) -> None:
-        routes = {
+        posts = {
             GENERATE: self.generate,
             UPDATE: self.update,
             "/pause": self.pause,
@@ -56,7 +60,7 @@ class Control:
             "/sleep": self.sleep,
             "/wake_up": self.wake,
         }
-        for path, handler in routes.items():
+        for path, handler in posts.items():
             app.router.add_post(path, handler)
         app.router.add_get("/weight_info", self.weights)
         app.router.add_get("/version", self.version)
@@ -64,10 +68,8 @@ class Control:
 
     async def described(self, request: web.Request) -> web.Response:
         """What there is, for qvl.engines.probe."""
-        paths = {
-            str(route.resource.canonical) for route in request.app.router.routes() if route.resource
-        }
-        return _json({"openapi": "3.1.0", "paths": {path: {} for path in sorted(paths)}})
+        paths = sorted(routes(request.app))
+        return _json({"openapi": "3.1.0", "paths": {path: {} for path in paths}})
 
     async def version(self, request: web.Request) -> web.Response:
         return _json({"version": qvl.__version__})

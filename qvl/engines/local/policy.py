@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
+from qvl.engines import weights
 from qvl.engines.vllm import policy
 
 
@@ -14,5 +15,4 @@ class Policy(policy.Policy):
     BIAS: ClassVar = 0.0  # it never draws them
 
     def _load(self, folder: Path, version: str) -> None:
-        body = {"model_path": str(folder.resolve()), "weight_version": version}
-        self._order("/update_weights_from_disk", body)
+        self._order(weights.UPDATE, weights.update_body(folder, version))

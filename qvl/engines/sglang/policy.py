@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
+from qvl.engines import weights
 from qvl.engines.protocol import Engine, Prompt, Sample, Sampling, Score
 from qvl.errors import EndpointError
 
@@ -77,8 +78,7 @@ class Policy(Engine):
         """See _hold."""
 
     def _load(self, folder: Path, version: str) -> None:
-        body = {"model_path": str(folder.resolve()), "weight_version": version}
-        said = self._order("/update_weights_from_disk", body)
+        said = self._order(weights.UPDATE, weights.update_body(folder, version))
         if not said.get("success"):
             raise EndpointError(str(said.get("message")))
 
