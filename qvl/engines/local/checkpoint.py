@@ -14,13 +14,13 @@ from typing import Any
 import torch
 import transformers
 
+from qvl.engines import launch
 from qvl.engines.weights import FIRST_VERSION
 from qvl.errors import UserError
 from qvl.io import video, video_patches
 
 MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
 SCORED = 512  # tokens whose logits are in memory at a time
-NEVER_SAMPLED = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
 
 
 @dataclass(frozen=True)
@@ -216,9 +216,8 @@ class Checkpoint:
 
     def _banned_tokens(self, vocabulary: int) -> torch.Tensor:
         """A sampled vision token breaks the rope positions; an id beyond the tokenizer has no text."""
-        known = self.tokenizer.get_vocab()
-        vision = [known[token] for token in NEVER_SAMPLED if token in known]
-        beyond = range(max(known.values()) + 1, vocabulary)
+        vision = launch.never_sampled(self.model.config.to_dict())
+        beyond = range(max(self.tokenizer.get_vocab().values()) + 1, vocabulary)
         return torch.tensor([*vision, *beyond], dtype=torch.long, device=self.device)
 
 
