@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qvl.client.client import Budget as Budget
+    from qvl.client.budget import Budget as Budget
     from qvl.client.client import Client as Client
     from qvl.client.client import Request as Request
 
@@ -25,8 +25,10 @@ RETRIES = 5  # with FIRST_BACKOFF_SECONDS, a request is given up after 8 to 16 s
 FIRST_BACKOFF_SECONDS = 0.5
 TIMEOUT_SECONDS = 1800.0  # of one answer: 32,768 tokens at 20 a second
 
+OFFERED = {"Budget": "budget", "Client": "client", "Request": "client"}  # and where it is
+
 
 def __getattr__(name: str) -> Any:
-    if name in ("Budget", "Client", "Request"):
-        return getattr(import_module("qvl.client.client"), name)
+    if name in OFFERED:
+        return getattr(import_module(f"qvl.client.{OFFERED[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -23,6 +23,7 @@ from qvl.client import (
     scoring,
 )
 from qvl.client import cache as answers
+from qvl.client.budget import Budget
 from qvl.client.cache import Cache, is_settled
 from qvl.client.endpoint import (
     Endpoint,
@@ -34,7 +35,7 @@ from qvl.client.endpoint import (
     parse,
     read_answer,
 )
-from qvl.errors import CheckFailed, EndpointError, UserError, need
+from qvl.errors import EndpointError, UserError, need
 
 CHAT = "/v1/chat/completions"
 CONNECT_SECONDS = 10.0
@@ -51,31 +52,6 @@ class Request:
 
     messages: list[dict]
     sampling: dict[str, Any] = field(default_factory=dict)
-
-
-class Budget:
-    """The tokens that a run may still spend, at one endpoint or several; None is no limit."""
-
-    def __init__(self, limit: int | None = None) -> None:
-        self.limit, self.tokens = limit, 0
-        self._lock = threading.Lock()
-
-    def add(self, tokens: int) -> None:
-        with self._lock:
-            self.tokens += tokens
-
-    def check(self) -> None:
-        """CheckFailed where they are spent."""
-        check_spent(self.tokens, self.limit)
-
-
-def check_spent(tokens: int, limit: int | None) -> None:
-    """CheckFailed where so many tokens are all that may be spent."""
-    if limit is not None and tokens >= limit:
-        raise CheckFailed(
-            f"--max-total-tokens {limit}: {tokens:,} tokens are spent; what was done is kept: the "
-            "same command (with --resume, for -o FILE) goes on and may spend as many again"
-        )
 
 
 class Client:

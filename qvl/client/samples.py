@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import qvl.record
-from qvl.client.client import Client, check_spent
+from qvl.client.budget import check_spent
+from qvl.client.client import Client
 from qvl.client.endpoint import Refused
 from qvl.client.form import Form
 from qvl.client.media import responses

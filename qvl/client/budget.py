@@ -1,0 +1,30 @@
+"""What a run may spend, in tokens."""
+
+import threading
+
+from qvl.errors import CheckFailed
+
+
+class Budget:
+    """The tokens that a run may still spend, at one endpoint or several; None is no limit."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit, self.tokens = limit, 0
+        self._lock = threading.Lock()
+
+    def add(self, tokens: int) -> None:
+        with self._lock:
+            self.tokens += tokens
+
+    def check(self) -> None:
+        """CheckFailed where they are spent."""
+        check_spent(self.tokens, self.limit)
+
+
+def check_spent(tokens: int, limit: int | None) -> None:
+    """CheckFailed where so many tokens are all that may be spent."""
+    if limit is not None and tokens >= limit:
+        raise CheckFailed(
+            f"--max-total-tokens {limit}: {tokens:,} tokens are spent; what was done is kept: the "
+            "same command (with --resume, for -o FILE) goes on and may spend as many again"
+        )
