@@ -19,14 +19,16 @@ likeliest token all the same. Weights are known by a version, a word of the call
 """
 
 import functools
+import hashlib
 import importlib
 import itertools
 import json
+import threading
 import types
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, NoReturn, Self
 
@@ -38,6 +40,7 @@ from qvl.io import images, patches, video, video_patches
 from qvl.pack.template import load_tokenizer
 
 NO_VIDEOS = "{endpoint}: its videos are not qvl's; SGLang's are where qvl serve started it"
+REMEMBERED = 1024  # images and videos whose tokens are known, a few kB each: our choice
 PROBE = (1, 2, 3, 5, 8, 13, 21, 34)  # tokens that are scored before and after new weights
 
 
@@ -117,6 +120,8 @@ class Rules:
     videos: video_patches.VideoRules | None
     never_sampled: tuple[int, ...]
     """tokens that an answer must not hold"""
+    _expansions: dict[bytes, list[int]] = field(default_factory=dict, repr=False, compare=False)
+    _remembering: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
     def of(cls, folder: Path) -> "Rules":
@@ -157,9 +162,21 @@ class Rules:
                     f"{pads} {name} tokens for {len(given)} {name}s: a prompt holds one for each, "
                     "not the expanded ones"
                 )
-            runs[token] = iter([expand(each) for each in given])
+            runs[token] = iter([self._known(each, expand) for each in given])
         found = (next(runs[token]) if token in runs else [token] for token in prompt.token_ids)
         return list(itertools.chain.from_iterable(found))
+
+    def _known(self, reference: str, expand: Callable[[str], list[int]]) -> list[int]:
+        """What an image or a video becomes, which is told by decoding it: once for a group of samples."""
+        digest = hashlib.sha256(reference.encode()).digest()
+        found = self._expansions.get(digest)
+        if found is None:
+            found = expand(reference)
+            with self._remembering:
+                while len(self._expansions) >= REMEMBERED:
+                    del self._expansions[next(iter(self._expansions))]
+                self._expansions[digest] = found
+        return found
 
     def _of_image(self, image: str) -> list[int]:
         if self.patches is None:

@@ -1,6 +1,7 @@
 """The local engine as a policy, dense and a mixture of experts: see policies.py."""
 
 import shutil
+from unittest.mock import Mock
 
 import pytest
 from policies import (  # noqa: F401 - tests, with the fixtures of this file
@@ -13,12 +14,13 @@ from policies import (  # noqa: F401 - tests, with the fixtures of this file
     test_updates_under_load_leave_every_answer_to_one_version,
     test_what_is_asked_while_it_is_paused_is_answered_after,
 )
-from running import Reference
+from running import Reference, data_uri, picture
 from served import Served
 
-from qvl.engines import probe
-from qvl.engines.protocol import Prompt, connect
+from qvl.engines import probe, protocol
+from qvl.engines.protocol import Prompt, Rules, connect
 from qvl.errors import EndpointError, UserError
+from qvl.io import images
 from qvl.tiny import model
 
 
@@ -56,6 +58,20 @@ def test_a_server_that_takes_no_token_ids_is_refused(folders):
         pytest.raises(UserError, match="takes no token ids"),
     ):
         connect(endpoint.url, folders["one"])
+
+
+def test_an_image_of_a_group_is_decoded_once_and_few_are_remembered(folders, monkeypatch):
+    load = Mock(wraps=images.load)
+    monkeypatch.setattr(images, "load", load)
+    monkeypatch.setattr(protocol, "REMEMBERED", 2)
+    rules = Rules.of(folders["one"])
+    small, wide, tall = (data_uri(picture(*size, 0)) for size in ((64, 64), (96, 64), (64, 96)))
+    lengths = [
+        len(rules.expanded(Prompt([rules.image_token], [each])))
+        for each in (small, wide, small, wide, tall, wide, small)
+    ]
+    assert lengths == [4, 6, 4, 6, 6, 6, 4]
+    assert [call.args[0] for call in load.call_args_list] == [small, wide, tall, small]
 
 
 def test_a_load_that_fails_on_the_way_gets_the_last_good_weights_back(engine, folders, tmp_path):
