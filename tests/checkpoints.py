@@ -166,3 +166,13 @@ def reference_loss(model: Any, lines: list[dict[str, Any]]) -> Tensor:
 
 def loss_weight(lines: list[dict[str, Any]]) -> float:
     return sum((end - start) * w for line in lines for start, end, w in line["loss_weights"])
+
+
+def whole_weights(model: Any, folder: Path) -> dict[str, Tensor]:
+    """The tensors that `folder` has, with a Megatron model's weights, on every rank; all must call."""
+    from qvl.megatron import weights
+    from qvl.model.folder import Folder
+
+    like = Folder(folder)
+    whole = weights.Whole(model, like)
+    return {name: whole.tensor(name).clone() for name in like.names}

@@ -26,15 +26,6 @@ def load(model: Part, folder: Folder) -> None:
             parameter.copy_(whole if _is_expert(name) else names.shard(name, whole, size, rank))
 
 
-def export(model: Part, folder: Folder) -> dict[str, Tensor]:
-    """The tensors that `folder` has, with this model's weights, whole, on every rank.
-
-    Every rank of the world must call. It holds the whole model; `write` does not.
-    """
-    whole = Whole(model, folder)
-    return {name: whole.tensor(name).clone() for name in folder.names}
-
-
 def write(model: Part, folder: Folder, target: Path) -> None:
     """A folder like `folder` at `target` with this model's weights; every rank of the world calls,
     and rank 0 writes. It holds a file's tensors at a time, beside its own part of the model."""

@@ -31,7 +31,7 @@ def step(folder, layout):
     tokens = sum(len(line["input_ids"]) for line in LINES)
     total = checkpoints.loss_weight(LINES)
     done = training.step(trainer, mine, len(mine), total, tokens=tokens)
-    return done.balance, done.grad_norm, weights.export(model, Folder(folder))
+    return done.balance, done.grad_norm, checkpoints.whole_weights(model, folder)
 
 
 def switch_loss(logits, chosen):

@@ -17,8 +17,7 @@ from qvl.model.stored import Stored
 
 def train(folder, place, stops):
     """Four steps; after each of `stops` the trainer is saved, thrown away, and loaded anew."""
-    from qvl.megatron import checkpoint, parallel, training, weights
-    from qvl.model.folder import Folder
+    from qvl.megatron import checkpoint, parallel, training
 
     def fresh():
         wanted = training.Optimization(
@@ -39,7 +38,7 @@ def train(folder, place, stops):
             trainer = fresh()
             state = checkpoint.load(trainer, checkpoint.saved(place)[-1])
             assert state == {"step": number}
-    return losses, weights.export(trainer.model, Folder(folder))
+    return losses, checkpoints.whole_weights(trainer.model, folder)
 
 
 @pytest.mark.parametrize(("kind", "count"), [("dense", 2), ("moe", 1)])
@@ -67,8 +66,7 @@ class Late(threading.Thread):
 
 def saved_behind_a_step(folder, place):
     """The weights when a checkpoint was begun; a step is taken before it is finished."""
-    from qvl.megatron import checkpoint, training, weights
-    from qvl.model.folder import Folder
+    from qvl.megatron import checkpoint, training
 
     wanted = training.Optimization(
         min_lr=1e-3, warmup_steps=0, steps=4, schedule="constant", **STEP
@@ -77,7 +75,7 @@ def saved_behind_a_step(folder, place):
     line = checkpoints.pack(1)
     batch = checkpoints.batch(folder, line)
     training.step(trainer, [batch], 1, checkpoints.loss_weight([line]))
-    before = weights.export(trainer.model, Folder(folder))
+    before = checkpoints.whole_weights(trainer.model, folder)
     checkpoint.threading = SimpleNamespace(Thread=Late)
     saving = checkpoint.begin(trainer, place, {"step": 1}, keep=1)
     training.step(trainer, [batch], 1, checkpoints.loss_weight([line]))
@@ -105,8 +103,6 @@ def test_one_process_reads_the_weights_that_two_have_saved(ranks, dense, tmp_pat
 def read_by_megatron(folder, place, layout):
     from megatron.core import dist_checkpointing
 
-    from qvl.megatron import weights
-
     model = build(folder, layout)
     for parameter in model.parameters():
         parameter.data.zero_()
@@ -115,7 +111,7 @@ def read_by_megatron(folder, place, layout):
     for index, chunk in enumerate(model.chunks):
         chunk.load_state_dict(found["model"][str(index)])
     assert found["state"] == {"step": 0}
-    return weights.export(model, Folder(folder))
+    return checkpoints.whole_weights(model, folder)
 
 
 @pytest.mark.parametrize(

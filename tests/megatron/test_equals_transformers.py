@@ -52,8 +52,7 @@ def test_logits_of_a_pack_equal_those_of_each_record_alone(ranks, request, kind)
 
 def one_step(folder, lines, freeze=(), layout="", overlap=False, again=False):
     """One optimizer step, the lines shared among the ranks. again: activations are recomputed."""
-    from qvl.megatron import parallel, training, weights
-    from qvl.model.folder import Folder
+    from qvl.megatron import parallel, training
 
     model = build(folder, layout, again)
     wanted = training.Optimization(
@@ -64,7 +63,7 @@ def one_step(folder, lines, freeze=(), layout="", overlap=False, again=False):
     mine = [checkpoints.batch(folder, line) for line in lines[rank::ranks]]
     done = training.step(trainer, mine, len(mine), checkpoints.loss_weight(lines))
     trainer.settle()
-    return done.loss, done.grad_norm, weights.export(model, Folder(folder))
+    return done.loss, done.grad_norm, checkpoints.whole_weights(model, folder)
 
 
 def reference_step(folder, lines):

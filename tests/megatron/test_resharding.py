@@ -12,8 +12,7 @@ from qvl.model.stored import Stored
 
 def train(folder, place, layout, steps, *, resume=False, save=False):
     """Steps `steps` of a run; what the losses were, and the weights behind the last."""
-    from qvl.megatron import checkpoint, parallel, training, weights
-    from qvl.model.folder import Folder
+    from qvl.megatron import checkpoint, parallel, training
 
     wanted = training.Optimization(min_lr=1e-3, warmup_steps=2, steps=4, schedule="cosine", **STEP)
     trainer = training.prepare(build(folder, layout), wanted)
@@ -28,7 +27,7 @@ def train(folder, place, layout, steps, *, resume=False, save=False):
         losses.append(done.loss)
     if save:
         checkpoint.begin(trainer, place, {"step": steps[-1]}, keep=1).finish()
-    return losses, weights.export(trainer.model, Folder(folder))
+    return losses, checkpoints.whole_weights(trainer.model, folder)
 
 
 @pytest.mark.parametrize(
