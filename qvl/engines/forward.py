@@ -157,6 +157,7 @@ class Front:
         except (orjson.JSONDecodeError, KeyError, TypeError):
             raise UserError("expected model_path and weight_version, both strings") from None
         await self.orders.load(folder, version)
+        self.fleet.tell_news()
 
     async def _wait_for_replica(self, tried: list[int], method: str) -> "Replica | None":
         deadline = time.monotonic() + WAIT_SECONDS

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qvl.engines.weights import FIRST_VERSION
+from qvl.engines import weights
 from qvl.errors import EndpointError, UserError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qvl.engines.replicas import Replica
 
     Order = Callable[[Engine], None]
+    Outcomes = dict[Replica, UserError | None]  # why one did not follow an order
 
 POLL_SECONDS = 0.05
 
@@ -32,10 +33,10 @@ class Orders:
     def __init__(
         self, folder: Path, replicas: Sequence["Replica"], tell: Callable[[str], None]
     ) -> None:
-        self.folder, self.version = folder, FIRST_VERSION
+        self.folder, self.version = folder, weights.FIRST_VERSION
         self.paused = self.asleep = False
         self.replicas, self.tell = replicas, tell
-        self._first = (folder, FIRST_VERSION)  # what a replica has that starts
+        self._first = (folder, weights.FIRST_VERSION)  # what a replica has that starts
         self._one_at_a_time = asyncio.Lock()
 
     @property
@@ -73,46 +74,48 @@ class Orders:
         await self.pause()
         async with self._one_at_a_time:
             self.asleep = True
-            for replica, why in (await self._failures(lambda engine: engine.sleep())).items():
-                self._start_again(replica, why)
+            self._start_again(await self._all(lambda engine: engine.sleep()))
 
     async def wake(self) -> None:
         async with self._one_at_a_time:
             self.asleep = False
-            for replica, why in (await self._failures(lambda engine: engine.wake())).items():
-                self._start_again(replica, why)
+            self._start_again(await self._all(lambda engine: engine.wake()))
         await self.resume()
 
     async def load(self, folder: Path, version: str) -> None:
         """Have every replica answer with the weights of `folder` from now on, known as `version`.
 
         Where one takes them those that do not are started again, and get them then. Where none does,
-        all keep the last good ones: EndpointError.
+        all keep the last good ones: EndpointError. UserError for a folder that cannot be served.
         """
         from qvl.engines.protocol import Kept
 
         async with self._one_at_a_time:
-            asked = [each for each in self.replicas if each.up]
-            failures = await self._failures(lambda engine: engine.load(folder, version))
-            taken = len(failures) < len(asked)
-            if taken:
+            if self.asleep:
+                raise UserError("the engines sleep; wake them first")
+            await asyncio.to_thread(weights.check_alike, self.folder, folder)
+            outcomes = await self._all(lambda engine: engine.load(folder, version))
+            if None in outcomes.values():
                 self.folder, self.version = folder, version
-            for replica, why in failures.items():
-                if taken or not isinstance(why, Kept):
-                    self._start_again(replica, why)
-            if not taken:
-                raise next(iter(failures.values()), EndpointError("no replica is up"))
+                self._start_again(outcomes)
+                return
+            self._start_again(
+                {each: why for each, why in outcomes.items() if not isinstance(why, Kept)}
+            )
+            raise next(filter(None, outcomes.values()), EndpointError("no replica is up"))
 
-    async def _failures(self, order: "Order") -> "dict[Replica, UserError]":
-        """Have all that are up follow an order, side by side; why those did not that did not."""
+    async def _all(self, order: "Order") -> "Outcomes":
+        """Have all that are up follow an order, side by side."""
         asked = [each for each in self.replicas if each.up]
         tasks = (asyncio.to_thread(_follow, each.endpoint, self.folder, order) for each in asked)
-        outcomes = await asyncio.gather(*tasks)
-        return {each: why for each, why in zip(asked, outcomes, strict=True) if why}
+        return dict(zip(asked, await asyncio.gather(*tasks), strict=True))
 
-    def _start_again(self, replica: "Replica", why: UserError) -> None:
-        self.tell(f"replica {replica.number}: {why}")
-        replica.signal(signal.SIGKILL)
+    def _start_again(self, outcomes: "Outcomes") -> None:
+        """Kill those that did not follow an order: each is then started again, and prepared."""
+        for replica, why in outcomes.items():
+            if why:
+                self.tell(f"replica {replica.number}: {why}")
+                replica.signal(signal.SIGKILL)
 
 
 def _follow(endpoint: str, folder: Path, order: "Order") -> UserError | None:

@@ -120,7 +120,9 @@ class Rules:
     videos: video_patches.VideoRules | None
     never_sampled: tuple[int, ...]
     """tokens that an answer must not hold"""
-    _expansions: dict[bytes, list[int]] = field(default_factory=dict, repr=False, compare=False)
+    _expansions: dict[tuple[int, bytes], list[int]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
     _remembering: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
@@ -162,20 +164,20 @@ class Rules:
                     f"{pads} {name} tokens for {len(given)} {name}s: a prompt holds one for each, "
                     "not the expanded ones"
                 )
-            runs[token] = iter([self._known(each, expand) for each in given])
+            runs[token] = iter([self._known(token, each, expand) for each in given])
         found = (next(runs[token]) if token in runs else [token] for token in prompt.token_ids)
         return list(itertools.chain.from_iterable(found))
 
-    def _known(self, reference: str, expand: Callable[[str], list[int]]) -> list[int]:
+    def _known(self, token: int, reference: str, expand: Callable[[str], list[int]]) -> list[int]:
         """What an image or a video becomes, which is told by decoding it: once for a group of samples."""
-        digest = hashlib.sha256(reference.encode()).digest()
-        found = self._expansions.get(digest)
+        key = token, hashlib.sha256(reference.encode()).digest()
+        found = self._expansions.get(key)
         if found is None:
             found = expand(reference)
             with self._remembering:
                 while len(self._expansions) >= REMEMBERED:
                     del self._expansions[next(iter(self._expansions))]
-                self._expansions[digest] = found
+                self._expansions[key] = found
         return found
 
     def _of_image(self, image: str) -> list[int]:

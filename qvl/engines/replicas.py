@@ -191,7 +191,7 @@ class Replica:
 class Fleet:
     """The replicas, started, watched, and started again.
 
-    own: what the environment of each has of its own. back: called when one is up again.
+    own: what the environment of each has of its own. news: called when the facts are others.
     failure: why they were given up.
     """
 
@@ -202,13 +202,13 @@ class Fleet:
         own: Sequence[dict[str, str]],
         ready_files: Path,
         tell: Callable[[str], None],
-        back: Callable[[], None],
+        news: Callable[[], None],
     ) -> None:
         self.replicas = [
             Replica(i, command, each, ready_files / f"{i}.json") for i, each in enumerate(own)
         ]
         self.orders = Orders(folder, self.replicas, tell)
-        self.tell, self.back = tell, back
+        self.tell, self.news = tell, news
         self.failure: UserError | None = None
         self._begun = False
         self._keepers: list[asyncio.Task[None]] = []
@@ -250,7 +250,7 @@ class Fleet:
         failed = None
         while replica.status() is None:
             if replica.look() and not (failed := await self._prepare(replica)) and self._begun:
-                self._tell_back()
+                self.tell_news()
             await asyncio.sleep(POLL_SECONDS)
         if health.done():
             return f"it answered nothing for {WEDGED_SECONDS:g} s and was killed"
@@ -266,9 +266,10 @@ class Fleet:
             return str(error)
         return None
 
-    def _tell_back(self) -> None:
+    def tell_news(self) -> None:
+        """The facts are others now."""
         try:
-            self.back()
+            self.news()
         except UserError as error:  # of the ready file, say: no reason to lose a replica
             self.tell(str(error))
 

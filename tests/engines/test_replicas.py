@@ -21,6 +21,7 @@ from shells import shell
 from qvl.engines import replicas
 from qvl.errors import UserError
 from qvl.io import jsonl
+from qvl.tiny import model
 
 KEY = "k-secret"
 
@@ -28,10 +29,10 @@ KEY = "k-secret"
 class Fleet(Served):
     """Two replicas."""
 
-    def __init__(self, twin: Path, ready_file: Path) -> None:
+    def __init__(self, twin: Path, ready_file: Path, *words: str) -> None:
         self.ready_file = ready_file
-        words = ("--replicas", 2, "--port", 0, "--ready-file", ready_file)
-        super().__init__(twin, *words, QVL_API_KEY=KEY)
+        all_words = ("--replicas", 2, "--port", 0, "--ready-file", ready_file, *words)
+        super().__init__(twin, *all_words, QVL_API_KEY=KEY)
 
     def now(self) -> dict:
         """What the ready file says, which follows the replicas."""
@@ -99,19 +100,29 @@ def test_what_changes_an_engine_is_not_forwarded(fleet):
 
 
 def test_orders_to_all_are_for_this_machine_and_need_the_key(twin, tmp_path):
-    words = ("--replicas", 2, "--port", 0, "--host", "0.0.0.0")
-    server = Served(twin, *words, QVL_API_KEY=KEY)
+    """One that is refused leaves the replicas as they are."""
+    server = Fleet(twin, tmp_path / "ready.json", "--host", "0.0.0.0")
     update = "/update_weights_from_disk"
+    other = tmp_path / "other"
+    other.mkdir()
+    model.write(other, "s", moe=False, thinking=False, seed=0)
     try:
         far = server.url.replace("127.0.0.1", own_address())
         for path in ("/pause", "/sleep", update):
             assert ask(far, path, {})[0] == 403
             assert ask(server.url, path, {}, key="wrong")[0] == 401
         assert ask(server.url, "/pause")[0] == 405
-        nowhere = {"model_path": str(tmp_path / "x"), "weight_version": "1"}
-        for body, told in ((nowhere, "x: no checkpoint"), ({"model_path": 1}, "both strings")):
+        for folder, told in ((tmp_path / "x", "no checkpoint"), (other, "tensor"), (None, "both")):
+            body = {"model_path": folder and str(folder), "weight_version": "1"}
             status, said = ask(server.url, update, body)
-            assert status == 400 and told in said.decode()
+            assert (status, told in said.decode()) == (400, True)
+        assert server.now() == server.facts
+        body = {"model_path": str(twin), "weight_version": "1"}
+        assert ask(server.url, update, body)[0] == 200
+        assert server.now() == {**server.facts, "weight_version": "1"}
+        for path, status in (("/sleep", 200), (update, 400), ("/wake_up", 200)):
+            assert ask(server.url, path, body)[0] == status
+        assert server.now()["replicas"] == server.facts["replicas"]
     finally:
         server.stop()
 
