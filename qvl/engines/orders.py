@@ -113,7 +113,7 @@ class Orders:
     def _start_again(self, outcomes: "Outcomes") -> None:
         """Kill those that did not follow an order: each is then started again, and prepared."""
         for replica, why in outcomes.items():
-            if why:
+            if why and replica.up:  # else it has ended, and may have been started again meanwhile
                 self.tell(f"replica {replica.number}: {why}")
                 replica.signal(signal.SIGKILL)
 

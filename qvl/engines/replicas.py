@@ -116,7 +116,7 @@ class Replica:
         self.number, self.command, self.own, self.ready_file = number, command, own, ready_file
         self.busy = self.asked = 0
         self.ends = 0  # in a row, soon after it was up or before
-        self.stillborn = 0  # of these, the last ones before it was up
+        self.stillborn = 0  # of these, the last ones before it could be asked
         self.facts: dict[str, Any] | None = None  # once it is ready
         self.prepared = False  # it is as the others are, and may be asked
         self.ready_since = 0.0
@@ -211,6 +211,7 @@ class Fleet:
         self.tell, self.news = tell, news
         self.failure: UserError | None = None
         self._begun = False
+        self._said: dict[str, Any] = {}
         self._keepers: list[asyncio.Task[None]] = []
 
     async def begin(self, stopped: "asyncio.Future[int]") -> None:
@@ -229,7 +230,7 @@ class Fleet:
         while True:
             why = f"replica {replica.number}: {await self._live(replica)}"
             replica.ends = 1 if replica.was_steady() else replica.ends + 1
-            replica.stillborn = 0 if replica.facts else replica.stillborn + 1
+            replica.stillborn = 0 if replica.prepared else replica.stillborn + 1
             lost = all(each.stillborn >= GIVE_UP for each in self.replicas)
             if lost or not self._begun:
                 usage = not self._begun and replica.status() == UserError.status
@@ -288,10 +289,10 @@ class Fleet:
         return min(up, key=lambda r: (r.number in tried, r.busy, r.asked), default=None)
 
     def facts(self) -> dict[str, Any]:
-        """What a replica says of itself, and where each of them is that is up."""
+        """What a replica says of itself, or the last said, and where each of them is that is up."""
         known = [each.facts for each in self.replicas if each.facts and each.up]
-        known = known or [each.facts for each in self.replicas if each.facts]
-        shared = {name: said for name, said in known[0].items() if name != "engine_pid"}
+        self._said = known[0] if known else self._said
+        shared = {name: said for name, said in self._said.items() if name != "engine_pid"}
         can = dict.fromkeys((*shared["capabilities"], *OWN))
         shared |= {"weight_version": self.orders.version, "capabilities": list(can)}
         named = ("endpoint", "pid", "engine_pid")

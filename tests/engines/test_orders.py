@@ -31,7 +31,7 @@ from served import Served
 from qvl.engines import orders, probe
 from qvl.engines.protocol import Prompt, Sampling, connect
 from qvl.engines.replicas import STEADY_SECONDS, Replica
-from qvl.errors import UserError
+from qvl.errors import EndpointError, UserError
 from qvl.tiny import model
 
 KILLS = int(os.environ.get("TEST_KILLS", "2"))
@@ -105,6 +105,18 @@ def test_one_that_is_started_again_has_the_weights_of_the_others(engine, folders
                 assert one.version == "step-1" and one.score(PROMPT).result() == after
     engine.load(folders["one"], "default")
     assert engine.score(PROMPT).result() == before
+
+
+def test_an_order_that_finds_nobody_is_refused(engine, folders):
+    gone = [each["pid"] for each in whole(engine)]
+    for pid in gone:
+        os.kill(pid, signal.SIGKILL)
+    while replicas(engine):
+        time.sleep(0.01)
+    with pytest.raises(EndpointError, match="no replica is up"):
+        engine.load(folders["other"], "nobody")
+    whole(engine, gone)
+    assert engine.score(PROMPT).result().version == engine.version
 
 
 def test_kills_while_weights_change_leave_all_with_the_last_ones(engine, folders):

@@ -14,12 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from fake_endpoint import FakeEndpoint, completion
 from running import Running, messages, own_address
 from served import BIN, Served
 from shells import shell
 
 from qvl.engines import replicas
-from qvl.errors import UserError
+from qvl.errors import EndpointError, UserError
 from qvl.io import jsonl
 from qvl.tiny import model
 
@@ -247,6 +248,32 @@ def test_a_replica_that_runs_and_answers_nothing_is_killed(tmp_path, monkeypatch
     (replica,) = fleet.replicas
     assert asyncio.run(fleet._live(replica)) == "it answered nothing for 1 s and was killed"
     assert replica.status() == -signal.SIGKILL
+
+
+IS_ELSEWHERE = """
+import json, sys, time
+facts = {"endpoint": sys.argv[1], "pid": 1}
+open(sys.argv[sys.argv.index("--ready-file") + 1], "w").write(json.dumps(facts))
+time.sleep(600)
+"""
+
+
+def test_replicas_that_never_get_the_present_weights_are_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(replicas, "FIRST_BACKOFF_SECONDS", 0.01)
+    told = []
+
+    async def keep(url):
+        command = [sys.executable, "-c", IS_ELSEWHERE, url]
+        fleet = replicas.Fleet(command, tmp_path, [{}], tmp_path, told.append, lambda: None)
+        fleet.orders.version, fleet._begun = "new", True
+        fleet._stopped = asyncio.get_running_loop().create_future()
+        await asyncio.wait_for(fleet._keep(fleet.replicas[0]), timeout=60)
+        return fleet.failure
+
+    with FakeEndpoint(lambda body, attempt: completion("x")) as fake:
+        failure = asyncio.run(keep(fake.url))
+    assert isinstance(failure, EndpointError) and "takes no token ids" in str(failure)
+    assert len(told) == replicas.GIVE_UP - 1
 
 
 def test_gpus_are_shared_out_evenly_and_cores_where_there_are_none(monkeypatch):
