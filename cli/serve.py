@@ -86,7 +86,7 @@ def command(
     Where QVL_API_KEY is set, requests must hold it; beyond loopback it must be set.
 
     With --replicas a request goes to the least busy of N engines. One that dies, or answers nothing
-    for a minute, is started again, and what it was asked is asked of another; a stream that it had begun is cut, for its client to
+    for a minute (save while its weights change or sleep, when engines are silent), is started again, and what it was asked is asked of another; a stream that it had begun is cut, for its client to
     ask again. New weights, pauses and sleep are told to all by the one endpoint; one that is started again
     gets the present weights before it is asked anything.
 

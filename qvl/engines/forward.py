@@ -8,7 +8,6 @@ answer this machine alone (see qvl.engines.orders) and have the shapes of the lo
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 MAX_BODY = 1 << 28  # bytes, as the local engine takes
 TRIES = 4  # of one request: one that kills whoever gets it must not do so for ever
 CONNECT_SECONDS = 10.0
-WAIT_SECONDS = 300.0  # for a replica to come back, where all are gone
+WAIT_SECONDS = 300.0  # for a replica to come back, where all are gone; pauses do not count
 WAIT_STEP_SECONDS = 0.05
 OF_ONE_REPLICA = ("/metrics", "/server_info")
 NEEDS = {UPDATE: "weights", "/sleep": "sleep", "/wake_up": "sleep"}  # of the engines
@@ -111,18 +110,22 @@ class Front:
             return _error(403, f"{asked.path}: ask each replica itself", REFUSED)
         body = await request.read()
         tried: list[int] = []
-        while len(tried) < TRIES:
-            replica = await self._wait_for_replica(tried, request.method)
-            if replica is None:
-                break
-            try:
-                return await self._ask(replica, request, asked, body)
-            except ClientConnectorError:  # it is ending, and was not even asked
-                await asyncio.sleep(WAIT_STEP_SECONDS)
-            except _TryAnother as failed:
-                tried.append(replica.number)
-                if failed.answer is not None and (len(tried) == TRIES or self._ending):
-                    return failed.answer
+        patience = WAIT_SECONDS
+        while len(tried) < TRIES and patience > 0 and not self._ending:
+            held = self.orders.paused and request.method == "POST"
+            replica = None if held else self.fleet.pick(tried)
+            if replica:
+                try:
+                    # One that cannot be reached is ending, and was not even asked.
+                    with contextlib.suppress(ClientConnectorError):
+                        return await self._ask(replica, request, asked, body)
+                except _TryAnother as failed:
+                    tried.append(replica.number)
+                    if failed.answer is not None and (len(tried) == TRIES or self._ending):
+                        return failed.answer
+                    continue
+            await asyncio.sleep(WAIT_STEP_SECONDS)
+            patience -= 0 if held else WAIT_STEP_SECONDS
         return _error(503, "the server is stopping" if self._ending else "no replica answers")
 
     def _own_routes(self) -> set[str]:
@@ -158,16 +161,6 @@ class Front:
             raise UserError("expected model_path and weight_version, both strings") from None
         await self.orders.load(folder, version)
         self.fleet.tell_news()
-
-    async def _wait_for_replica(self, tried: list[int], method: str) -> "Replica | None":
-        deadline = time.monotonic() + WAIT_SECONDS
-        while not self._ending and time.monotonic() < deadline:
-            if self.orders.paused and method == "POST":
-                deadline = time.monotonic() + WAIT_SECONDS
-            elif replica := self.fleet.pick(tried):
-                return replica
-            await asyncio.sleep(WAIT_STEP_SECONDS)
-        return None
 
     async def _ask(
         self, replica: "Replica", request: web.Request, asked: URL, body: bytes

@@ -357,13 +357,10 @@ class Replicas(Engine):
     def load(self, folder: Path, version: str) -> None:
         self._check(folder)
         try:
-            self._load(folder, version)
+            self._order(weights.UPDATE, weights.update_body(folder, version))
         except Refused as refused:
             raise Kept(str(refused)) from None
         self.folder, self.version = folder, version
-
-    def _load(self, folder: Path, version: str) -> None:
-        self._order(weights.UPDATE, weights.update_body(folder, version))
 
 
 def _then(asked: "Future[Any]", read: Callable[[Any], Any]) -> "Future[Any]":

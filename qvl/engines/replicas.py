@@ -52,9 +52,9 @@ def serve(
 ) -> int:
     """Serve `count` replicas of `command` (a `qvl serve` without address) as serving.serve_local does.
 
-    folder: the checkpoint that `command` names. tell: is told of replicas that end and are started again. The ready file follows their pids.
-    EndpointError, status 4, where all of them keep failing; a first start that fails is told with
-    the replica's own words and status.
+    folder: the checkpoint that `command` names. tell: is told of replicas that end and are started
+    again. The ready file follows their pids and weights. EndpointError, status 4, where all of them keep
+    failing; a first start that fails is told with the replica's own words and status.
     """
     key = serving.check_access(host, served)
     listener = serving.bind(host, port)

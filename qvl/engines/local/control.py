@@ -5,7 +5,6 @@ change the engine answer this machine alone.
 """
 
 import asyncio
-import ipaddress
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import orjson
 from aiohttp import web
 
 import qvl
+from qvl.engines.inject.qvl_engine_guard import is_near
 from qvl.engines.local import api
 from qvl.engines.local.batch import Row
 from qvl.engines.local.checkpoint import Prompt
@@ -33,10 +33,7 @@ PARAMETERS |= {"prompt_logprobs", "detokenize"}
 
 def check_near(request: web.Request) -> None:
     """403 where another machine asks to change the engine."""
-    if request.path not in NEAR:
-        return
-    address = ipaddress.ip_address((request.remote or "0.0.0.0").partition("%")[0])
-    if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:
+    if request.path in NEAR and not is_near((request.remote,)):
         raise web.HTTPForbidden(text=f"{request.path} answers this machine alone")
 
 
