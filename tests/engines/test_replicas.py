@@ -14,12 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 from fake_endpoint import FakeEndpoint, completion
+from ranks import free_port
 from running import Running, messages, own_address
 from served import BIN, Served
 from shells import shell
 
-from qvl.engines import replicas
+from qvl.engines import forward, replicas
 from qvl.errors import EndpointError, UserError
 from qvl.io import jsonl
 from qvl.tiny import model
@@ -274,6 +276,24 @@ def test_replicas_that_never_get_the_present_weights_are_given_up(tmp_path, monk
         failure = asyncio.run(keep(fake.url))
     assert isinstance(failure, EndpointError) and "takes no token ids" in str(failure)
     assert len(told) == replicas.GIVE_UP - 1
+
+
+def test_a_request_is_given_up_where_the_only_replica_cannot_be_reached(tmp_path, monkeypatch):
+    monkeypatch.setattr(forward, "WAIT_SECONDS", 0.2)
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    command = [sys.executable, "-c", IS_ELSEWHERE, nowhere]
+
+    async def status():
+        fleet = replicas.Fleet(command, tmp_path, [{}], tmp_path, print, lambda: None)
+        (replica,) = fleet.replicas
+        replica.start()
+        replica.facts, replica.prepared = {"endpoint": nowhere}, True
+        async with TestClient(TestServer(forward.Front(fleet, None).app())) as client:
+            answer = await asyncio.wait_for(client.post("/v1/chat/completions"), timeout=60)
+            return answer.status, replica.asked
+
+    code, asked = asyncio.run(status())
+    assert code == 503 and asked > 1
 
 
 def test_gpus_are_shared_out_evenly_and_cores_where_there_are_none(monkeypatch):
