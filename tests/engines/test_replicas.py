@@ -232,12 +232,20 @@ def test_an_engine_that_is_killed_behind_its_replica_is_started_again(twin, tmp_
     assert "replica 0: vllm died: it was killed" in running.log.read_text()
 
 
-LISTENS_AND_SAYS_NOTHING = """
+# Ready as a server is: the file appears whole, so that no look at it sees half of it.
+SAYS_IT_IS_READY = """
 import json, socket, sys, time
+from pathlib import Path
+from qvl.io import whole
+ready_file = Path(sys.argv[sys.argv.index("--ready-file") + 1])
+def ready(endpoint):
+    whole.write(ready_file, json.dumps({"endpoint": endpoint, "pid": 1}).encode())
+    time.sleep(600)
+"""
+
+LISTENS_AND_SAYS_NOTHING = f"""{SAYS_IT_IS_READY}
 listener = socket.create_server(("127.0.0.1", 0))
-facts = {"endpoint": "http://127.0.0.1:%d" % listener.getsockname()[1], "pid": 1}
-open(sys.argv[sys.argv.index("--ready-file") + 1], "w").write(json.dumps(facts))
-time.sleep(600)
+ready("http://127.0.0.1:%d" % listener.getsockname()[1])
 """
 
 
@@ -252,11 +260,8 @@ def test_a_replica_that_runs_and_answers_nothing_is_killed(tmp_path, monkeypatch
     assert replica.status() == -signal.SIGKILL
 
 
-IS_ELSEWHERE = """
-import json, sys, time
-facts = {"endpoint": sys.argv[1], "pid": 1}
-open(sys.argv[sys.argv.index("--ready-file") + 1], "w").write(json.dumps(facts))
-time.sleep(600)
+IS_ELSEWHERE = f"""{SAYS_IT_IS_READY}
+ready(sys.argv[1])
 """
 
 
