@@ -6,6 +6,8 @@ TORCH ?= torch==2.13.0
 TEST_JOBS ?= 2
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Tests and the recipe start thousands of processes; each would compile all it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-engines test-newest test-gpu bench lint man setup clean
 

@@ -24,7 +24,7 @@ LAYERS = [  # imports point down: a package may import its own row and those bel
     {"pending", "processes"},
     {"io"},
     {"record"},
-    {"errors"},
+    {"errors", "imports"},
 ]
 OWNERS = {"megatron": "qvl/megatron", "vllm": "qvl/engines/inject", "sglang": "qvl/engines/inject"}
 

@@ -14,6 +14,7 @@ import orjson
 
 import qvl
 from qvl.errors import Terminated, UserError, need
+from qvl.imports import uncollected
 from qvl.io import whole
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -45,16 +46,19 @@ def serve_local(
     """
     key = check_access(host, command)
     listener = bind(host, port)  # before the long imports: a port that is taken is told at once
-    for module in ("aiohttp", "torch", "transformers", "jinja2", "PIL"):
-        need(module, extra="serve")
-    from qvl.engines.local.checkpoint import Checkpoint
-    from qvl.engines.local.control import routes
-    from qvl.engines.local.http import Options, Server
-    from qvl.engines.probe import capabilities
+    with uncollected():
+        for module in ("aiohttp", "torch", "transformers", "jinja2", "PIL"):
+            need(module, extra="serve")
+        from qvl.engines.local.checkpoint import Checkpoint
+        from qvl.engines.local.control import routes
+        from qvl.engines.local.http import Options, Server
+        from qvl.engines.probe import capabilities
 
     with listener:
         served = name or folder.resolve().name
-        server = Server(Checkpoint(folder, dtype), Options(name=served, key=key, **options))
+        with uncollected():  # transformers imports the model's code as it loads it
+            checkpoint = Checkpoint(folder, dtype)
+        server = Server(checkpoint, Options(name=served, key=key, **options))
         app = server.app()
         facts = {
             "endpoint": address(listener),

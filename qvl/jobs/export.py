@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qvl.errors import CheckFailed, UserError
+from qvl.imports import uncollected
 
 SKELETON = "huggingface"
 MEGATRON = "megatron"
@@ -17,9 +18,10 @@ MEGATRON = "megatron"
 
 def from_megatron(checkpoint: Path, output: Path) -> int:
     """Write the Hugging Face folder `output`; return how many tensors it has."""
+    with uncollected():
+        from qvl.model.stored import Stored
     from qvl.model.folder import Skeleton
     from qvl.model.shape import load_shape
-    from qvl.model.stored import Stored
 
     source = Skeleton(skeleton_of(checkpoint))
     stored = Stored(checkpoint / MEGATRON, source, load_shape(source.path))
@@ -33,7 +35,8 @@ def to_megatron(folder: Path, checkpoint: Path) -> int:
 
     It is read back, and every tensor compared with the folder's: CheckFailed where one differs.
     """
-    from qvl.model import stored
+    with uncollected():
+        from qvl.model import stored
     from qvl.model.folder import Folder, same_bits
     from qvl.model.shape import load_shape
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qvl.errors import CheckFailed, UserError
+from qvl.imports import uncollected
 from qvl.io.loader import Loader, loader
 from qvl.io.packed import PackedFile
 from qvl.jobs.export import SKELETON
@@ -31,7 +32,8 @@ def run(settings: Settings, log: Log, stopping: Callable[[], bool]) -> dict[str,
 
     Returns what the run was: `step`, `steps`, `stopped`. A stopped run has left a checkpoint.
     """
-    from qvl.megatron import parallel
+    with uncollected():
+        from qvl.megatron import parallel
 
     layout = parse_layout(settings.layout)
     parallel.start(layout, seed=settings.seed)
@@ -112,8 +114,9 @@ def _train(
 
 def _prepared(settings: Settings, layout: Layout, log: Log) -> _Job:
     """Everything but the steps: data, model, optimizer, and where an interrupted run had got to."""
+    with uncollected():
+        from qvl.megatron import parallel, training, weights
     from qvl.jobs.feed import Feed
-    from qvl.megatron import parallel, training, weights
     from qvl.model import flops
     from qvl.model.folder import Folder
     from qvl.model.shape import load_shape

@@ -39,6 +39,25 @@ def needed() -> bool:
     return not torch.cuda.is_available()
 
 
+@contextlib.contextmanager
+def uncompiled() -> Iterator[None]:
+    """To import Megatron in. It hands its fusible functions to torch.compile, which has no use here
+    (fusions are off: each would compile C++ for seconds), and whose compiler takes a third of the
+    time of the import. Does nothing with CUDA."""
+    compiler = torch.compile
+    if needed():
+        torch.compile = _as_it_is
+    try:
+        yield
+    finally:
+        torch.compile = compiler
+
+
+def _as_it_is(function: Any = None, **_: Any) -> Any:
+    """torch.compile of nothing, with or without brackets."""
+    return function or _as_it_is
+
+
 def install() -> None:
     """Make megatron-core run on the CPU, for the life of the process. Does nothing with CUDA."""
     global _installed

@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 
 from qvl.errors import UserError, need
+from qvl.imports import uncollected
 from qvl.megatron import cpu, workarounds
 from qvl.model.layout import Layout as Layout
 from qvl.processes import LISTENER
@@ -19,9 +20,11 @@ def rank() -> int:
 
 def start(layout: Layout, *, seed: int = 0) -> None:
     """Join the world and lay out its ranks; a process without RANK is a world of its own."""
-    need("megatron.core", extra="train")
-    cpu.install()
-    workarounds.install()
+    with uncollected():
+        with cpu.uncompiled():
+            need("megatron.core", extra="train")
+        cpu.install()
+        workarounds.install()
     _join()
     share(layout, seed=seed)
 

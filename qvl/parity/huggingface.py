@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qvl.errors import need
+from qvl.imports import uncollected
 from qvl.io import images, video, video_patches
 
 PAD = "<|image_pad|>"
@@ -20,15 +21,19 @@ class HuggingFace:
     """The model of a folder, as transformers has it."""
 
     def __init__(self, model: Path, media_root: Path, *, allow_remote: bool = False) -> None:
+        self.folder, self.media_root, self.allow_remote = model, media_root, allow_remote
+        with uncollected():
+            self._load()
+
+    def _load(self) -> None:
         self.torch: Any = need("torch", extra="train")
         transformers: Any = need("transformers", extra="train")
         transformers.utils.logging.disable_progress_bar()
-        self.folder, self.media_root, self.allow_remote = model, media_root, allow_remote
-        self.tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+        self.tokenizer = transformers.AutoTokenizer.from_pretrained(self.folder)
         # The other backend needs torchvision, and rounds its resizing otherwise.
-        self.processor = transformers.AutoImageProcessor.from_pretrained(model, backend="pil")
+        self.processor = transformers.AutoImageProcessor.from_pretrained(self.folder, backend="pil")
         self.model = transformers.AutoModelForImageTextToText.from_pretrained(
-            model, dtype=self.torch.float32, attn_implementation="sdpa"
+            self.folder, dtype=self.torch.float32, attn_implementation="sdpa"
         ).eval()
 
     @property

@@ -13,11 +13,12 @@ from pathlib import Path
 import orjson
 
 from qvl.errors import UserError
+from qvl.imports import uncollected
 from qvl.io import jsonl, packed
 from qvl.io.loader import loader
 from qvl.io.packed import Sample
 from qvl.jobs import launch
-from qvl.model.layout import parse_layout
+from qvl.model.layout import Layout, parse_layout
 
 JOB, RECORDS, FOUND = "job.json", "records.jsonl.zst", "found.jsonl.zst"
 
@@ -52,27 +53,36 @@ class Megatron:
 
 def found(job: Megatron, lines: Iterable[dict]) -> Iterator[dict]:
     """What this rank finds, the same on every one."""
-    import torch
+    with uncollected():
+        from qvl.megatron import parallel
 
-    from qvl.megatron import parallel, training, weights
+    layout = parse_layout(job.layout)
+    parallel.start(layout)
+    try:
+        yield from _found(job, layout, lines)
+    finally:
+        parallel.finish()
+
+
+def _found(job: Megatron, layout: Layout, lines: Iterable[dict]) -> Iterator[dict]:
+    with uncollected():
+        import torch
+
+        from qvl.megatron import parallel, training, weights
     from qvl.model.batch import make_batch
     from qvl.model.folder import Folder
     from qvl.model.shape import load_shape
 
-    model, layout = Path(job.model), parse_layout(job.layout)
+    model = Path(job.model)
     images = loader(model, Path(job.media_root), allow_remote=job.allow_remote)
-    parallel.start(layout)
-    try:
-        shape = load_shape(model)
-        built = training.build_model(shape, layout, torch.float32).to(parallel.device())
-        weights.load(built, Folder(model))
-        for line in lines:
-            batch = make_batch(line, shape, images(line).__getitem__)
-            losses = training.cross_entropies(built, batch)
-            lists = parallel.gather(None if losses is None else (-losses).tolist())
-            yield {"id": line["id"], "spoken": next(each for each in lists if each is not None)}
-    finally:
-        parallel.finish()
+    shape = load_shape(model)
+    built = training.build_model(shape, layout, torch.float32).to(parallel.device())
+    weights.load(built, Folder(model))
+    for line in lines:
+        batch = make_batch(line, shape, images(line).__getitem__)
+        losses = training.cross_entropies(built, batch)
+        lists = parallel.gather(None if losses is None else (-losses).tolist())
+        yield {"id": line["id"], "spoken": next(each for each in lists if each is not None)}
 
 
 def main(folder: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qvl.errors import UserError, need
+from qvl.imports import uncollected
 from qvl.tiny import tokenizer
 
 HEAD_DIM = 32
@@ -109,11 +110,12 @@ def template(kind: str) -> str:
 
 def build(size: Size, *, moe: bool, seed: int) -> Any:
     """The model in memory, float32, its weights drawn by `seed`."""
-    torch, transformers = need("torch", extra="tiny"), need("transformers", extra="train")
-    transformers.logging.disable_progress_bar()
-    config = _config(transformers, size, moe)
     name = "Qwen3VLMoeForConditionalGeneration" if moe else "Qwen3VLForConditionalGeneration"
-    model = getattr(transformers, name)._from_config(config, dtype=torch.float32)
+    with uncollected():
+        torch, transformers = need("torch", extra="tiny"), need("transformers", extra="train")
+        form = getattr(transformers, name)
+    transformers.logging.disable_progress_bar()
+    model = form._from_config(_config(transformers, size, moe), dtype=torch.float32)
     _initialise(model, size, torch.Generator().manual_seed(seed))
     return model
 

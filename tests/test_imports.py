@@ -1,0 +1,45 @@
+import gc
+
+import pytest
+
+from qvl.imports import uncollected
+
+
+@pytest.fixture(autouse=True)
+def thawed():
+    yield
+    gc.unfreeze()
+
+
+def test_no_garbage_is_sought_inside_and_it_is_again_after():
+    searches = []
+    gc.callbacks.append(lambda phase, info: searches.append(phase))
+    try:
+        with uncollected():
+            made = [[] for _ in range(100_000)]
+            assert not searches
+        made += [[] for _ in range(100_000)]
+        assert searches
+    finally:
+        gc.callbacks.pop()
+
+
+def test_what_is_made_inside_is_not_searched_again():
+    gc.collect()
+    with uncollected():
+        made = [[] for _ in range(1_000)]
+    assert gc.get_freeze_count() > len(made)
+    assert not any(each is made[0] for each in gc.get_objects())
+
+
+def test_who_had_turned_it_off_finds_it_off():
+    gc.disable()
+    try:
+        with uncollected(), uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    with pytest.raises(ValueError), uncollected():
+        raise ValueError
+    assert gc.isenabled()
