@@ -176,4 +176,11 @@ def root(
 
 def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
-    app(prog_name="qvl")
+    try:
+        app(prog_name="qvl")
+    except Terminated:  # after the command's end
+        sys.exit(143)
+    finally:
+        # All is done but the interpreter's end, which would tell of an exception in it at length.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,21 @@
+import signal
+import subprocess
+import sys
+
+import pytest
+
+# Told to end after its command has ended, while the interpreter goes through what it does at the end.
+IS_SIGNALLED_AT_ITS_END = """
+import atexit, importlib, os, sys
+from importlib.metadata import entry_points
+atexit.register(os.kill, os.getpid(), int(sys.argv.pop(1)))
+(script,) = entry_points(group="console_scripts", name="qvl")
+script.load()()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_the_very_end_is_no_traceback(number):
+    command = [sys.executable, "-c", IS_SIGNALLED_AT_ITS_END, str(int(number)), "--version"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == -number and not done.stderr
