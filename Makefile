@@ -28,7 +28,7 @@ test-newest: setup  ## the layouts on the newest megatron-core
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(NEWEST) --only-binary=:all: \
 		--python-version 3.12 --platform manylinux_2_28_x86_64 megatron-core==0.19.2
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(NEWEST) triton
-	PYTHONPATH=$(CURDIR)/$(NEWEST) $(BIN)/python -m pytest tests/megatron
+	PYTHONPATH='$(CURDIR)/$(NEWEST)' $(BIN)/python -m pytest tests/megatron
 
 test-gpu: setup  ## on a machine with a GPU; PIP_EXTRA_INDEX_URL and TORCH may name a build for it
 	$(BIN)/python -m pytest -m gpu tests/gpu
