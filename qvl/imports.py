@@ -11,8 +11,8 @@ def uncollected() -> Iterator[None]:
     """No search for cyclic garbage in here, and none ever after among what was made here.
 
     torch, transformers and Megatron make half a million objects as they are imported, and all of
-    them stay. Searching them again and again takes a sixth of the time of the imports, and as much
-    once more as the process ends, when nothing needs to be given back.
+    them stay. They would be searched again and again, and once more as the process ends, when
+    nothing needs to be given back: for a quarter of a short command's time (tests/bench/bench_start.py).
     """
     was_enabled = gc.isenabled()
     gc.disable()

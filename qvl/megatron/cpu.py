@@ -42,8 +42,8 @@ def needed() -> bool:
 @contextlib.contextmanager
 def uncompiled() -> Iterator[None]:
     """To import Megatron in. It hands its fusible functions to torch.compile, which has no use here
-    (fusions are off: each would compile C++ for seconds), and whose compiler takes a third of the
-    time of the import. Does nothing with CUDA."""
+    (fusions are off: each would compile C++ for seconds), and which imports the compiler at once.
+    Does nothing with CUDA."""
     compiler = torch.compile
     if needed():
         torch.compile = _as_it_is

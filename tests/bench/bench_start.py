@@ -14,7 +14,7 @@ from shells import shell
 TIMES = 5
 # As `qvl` is started, once with the search for garbage that is spared, and Megatron's compiler.
 START = """
-import contextlib, importlib, sys
+import contextlib, sys
 from importlib.metadata import entry_points
 if sys.argv.pop(1) == "plain":
     from qvl import imports

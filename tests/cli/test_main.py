@@ -6,7 +6,7 @@ import pytest
 
 # Told to end after its command has ended, while the interpreter goes through what it does at the end.
 IS_SIGNALLED_AT_ITS_END = """
-import atexit, importlib, os, sys
+import atexit, os, sys
 from importlib.metadata import entry_points
 atexit.register(os.kill, os.getpid(), int(sys.argv.pop(1)))
 (script,) = entry_points(group="console_scripts", name="qvl")
