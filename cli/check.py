@@ -2,9 +2,9 @@ from typing import Annotated
 
 import typer
 
-from qvl.curate import integrity
 from qvl.errors import CheckFailed
-from qvl.io import images
+from qvl.media import images
+from qvl.streams import check
 
 from .options import Files, MediaRoot, OnError, Plain, Rejects, Report, Shard
 from .session import session
@@ -47,7 +47,7 @@ def command(
         conserves=True,
     ) as run:
         root = images.root_of(files, media_root) if media else None
-        run.write(integrity.sound(run, root))
+        run.write(check.sound(run, root))
     if run.reasons:
         first = f"; the first: {run.notes['first']}" if "first" in run.notes else ""
         raise CheckFailed(f"{run.reasons.total()} of {run.read} records are unsound{first}")

@@ -3,8 +3,8 @@ from typing import Annotated
 import typer
 
 from qvl import stage
-from qvl.curate.choose import FORMATS, Choose
-from qvl.curate.expression import option
+from qvl.curate.selection.choose import FORMATS, Choose
+from qvl.streams.expression import option
 
 from .options import Files, OnError, Output, Plain, Rejects, Report, Shard
 from .session import session

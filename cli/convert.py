@@ -57,7 +57,7 @@ def command(
         $ qvl convert --to ms-swift --think-tags records.jsonl.zst -o swift.jsonl.zst
     """
     from qvl.formats.convert import Conversion, media_place
-    from qvl.io.images import root_of
+    from qvl.media.images import root_of
 
     if source == target == "qvl":
         raise UserError("say --from FORMAT or --to FORMAT; 'qvl cat' copies records")

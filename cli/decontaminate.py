@@ -5,8 +5,8 @@ import typer
 
 from qvl import stage
 from qvl.curate import fields
-from qvl.io import images as media_files
 from qvl.io import jsonl
+from qvl.media import images as media_files
 
 from .options import AllowRemote, Files, MediaRoot, OnError, Output, Plain, Rejects, Report, Shard
 from .session import session
@@ -70,7 +70,14 @@ def command(
         $ qvl decontaminate --against sampled.jsonl.zst records.jsonl.zst | zstdcat
         $ qvl decontaminate --against sampled.jsonl.zst --images 4 --rejects seen.zst records.jsonl.zst -o clean.zst
     """
-    from qvl.curate.decontaminate import Contamination, Grams, Images, Match, asked, everything
+    from qvl.curate.duplicates.decontaminate import (
+        Contamination,
+        Grams,
+        Images,
+        Match,
+        asked,
+        everything,
+    )
 
     grams = Grams(ngram, common)
     shown = None

@@ -3,8 +3,8 @@ from typing import Annotated
 import typer
 
 from qvl import stage
-from qvl.curate.expression import option
-from qvl.io import images as media_files
+from qvl.media import images as media_files
+from qvl.streams.expression import option
 
 from .options import AllowRemote, Files, MediaRoot, OnError, Output, Plain, Rejects, Report
 from .session import session
@@ -56,16 +56,20 @@ def command(
         $ qvl dedup --near 0.8 records.jsonl.zst | zstdcat
         $ qvl dedup --images 4 --key 'question()' records.jsonl.zst | zstdcat
     """
-    from qvl.curate.dedup import Dedup, Exact, References  # hashlib alone is 3 ms of start-up
+    from qvl.curate.duplicates.dedup import (  # hashlib alone is 3 ms of start-up
+        Dedup,
+        Exact,
+        References,
+    )
 
     text = option("--key", key)
     index, media = Exact(), References()
     if near is not None:
-        from qvl.curate.near import Near
+        from qvl.curate.duplicates.minhash import Near
 
         index = Near(near)
     if images is not None:
-        from qvl.curate.likeness import Alike
+        from qvl.curate.duplicates.image_hash import Alike
 
         root = media_files.root_of(files, media_root)
         media = Alike(images, root, allow_remote=allow_remote)

@@ -5,7 +5,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from qvl.engines import doctor, environments, probe
+from qvl.engines import doctor, probe
+from qvl.engines.serving import environments
 from qvl.errors import CheckFailed, UserError
 
 

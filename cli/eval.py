@@ -7,7 +7,7 @@ import typer
 from qvl import client, stage
 from qvl.errors import CheckFailed, UserError
 from qvl.evaluate import answers, metrics
-from qvl.io import images
+from qvl.media import images
 
 from .options import (
     AllowRemote,

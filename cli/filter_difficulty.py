@@ -3,7 +3,7 @@ from typing import Annotated
 import typer
 
 from qvl import stage
-from qvl.curate.difficulty import Difficulty
+from qvl.curate.selection.difficulty import Difficulty
 
 from .options import Files, Jobs, OnError, Output, Plain, Rejects, Report, Shard
 from .session import session

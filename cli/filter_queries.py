@@ -4,8 +4,8 @@ from typing import Annotated
 import typer
 
 from qvl import client, stage
-from qvl.curate import revision
-from qvl.curate.queries import QueryRules
+from qvl.curate.rules import revision
+from qvl.curate.rules.queries import QueryRules
 from qvl.errors import UserError
 
 from .options import (
@@ -114,8 +114,8 @@ def command(
     with contextlib.ExitStack() as stack:
         judged, config = None, dict(vars(rules))
         if judge:  # only then is what waits for endpoints imported
-            from qvl.curate import scores
-            from qvl.curate.judged_queries import JudgedQueries
+            from qvl.curate.rules.judged_queries import JudgedQueries
+            from qvl.curate.scores import measured
             from qvl.judge import Judge, Manner
             from qvl.judge.prompt import Prompt
 
@@ -141,7 +141,7 @@ def command(
             judged = JudgedQueries(
                 rules=rules,
                 judge=Judge(asked[0], prompt, Manner(seed=seed, free_text=free_text)),
-                least=scores.thresholds(least or [], of=prompt.scales),
+                least=measured.thresholds(least or [], of=prompt.scales),
                 revise=not no_revision,
                 min_similarity=min_similarity,
             )

@@ -3,9 +3,9 @@ from typing import Annotated
 import typer
 
 from qvl import stage
-from qvl.curate.explain import Explained
-from qvl.curate.responses import ResponseRules
-from qvl.curate.sift import sifted
+from qvl.curate.rules.drop_responses import sifted
+from qvl.curate.rules.explain import Explained
+from qvl.curate.rules.responses import ResponseRules
 
 from .options import Files, Jobs, OnError, Output, Plain, Rejects, Report, Shard
 from .session import session
@@ -117,7 +117,7 @@ def command(
     publish no thresholds: the defaults are our choice.
 
     The rules know English, Chinese, Japanese, Korean, Arabic, Russian, Spanish and some more. Words
-    and patterns are in lists (qvl/curate/words); --words replaces those that it holds, such as
+    and patterns are in lists (qvl/text/words); --words replaces those that it holds, such as
     harmful.txt, blind.txt, refusal.txt, spill.txt, guess.txt, repeat.txt, languages.txt, casual.txt.
 
     --explain adds scores["filter-responses"] to records with a final turn and to the `scores` of

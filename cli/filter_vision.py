@@ -4,10 +4,10 @@ from typing import Annotated
 import typer
 
 from qvl import client, reward, stage
-from qvl.client import presets
 from qvl.client.cache import kept
-from qvl.client.samples import Asking
-from qvl.curate import vision
+from qvl.curate.selection import vision
+from qvl.sampling import presets
+from qvl.sampling.samples import Asking
 
 from .options import (
     Cache,

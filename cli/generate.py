@@ -3,11 +3,11 @@ from typing import Annotated
 import typer
 
 from qvl import client, reward, stage
-from qvl.client import form, presets, samples
 from qvl.client.cache import kept
-from qvl.curate.early_stop import EarlyStop
 from qvl.errors import UserError
-from qvl.io import images
+from qvl.media import images
+from qvl.sampling import presets, samples, structured_output
+from qvl.sampling.early_stop import EarlyStop
 
 from .options import (
     AllowRemote,
@@ -159,7 +159,7 @@ def command(
         token_ids=token_ids,
         logprobs=logprobs,
         top_logprobs=top_logprobs,
-        form=form.read(json_schema, regex),
+        form=structured_output.read(json_schema, regex),
     )
     if asking.form:
         from qvl.engines import probe  # its imports are slow

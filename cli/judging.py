@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from qvl import client, stage
 from qvl.client.cache import kept
-from qvl.io import images
 from qvl.judge import panel
+from qvl.media import images
 from qvl.pending import Pending
 from qvl.stage import Run
 

@@ -2,7 +2,7 @@ from typing import Annotated
 
 import typer
 
-from qvl.curate.expression import option
+from qvl.streams.expression import option
 
 from .options import Files, OnError, Output, Plain, Rejects, Report, Seed
 from .session import session
@@ -61,7 +61,7 @@ def command(
         $ qvl mix --by task --ratio math=1,chat=1 --batch-size 2 records.jsonl.zst | zstdcat
         $ qvl mix --ratio 0.3,0.7 records.jsonl.zst records.jsonl.zst --rejects left.zst | zstdcat
     """
-    from qvl.curate.mix import mix  # fractions and random are 15 ms of start-up
+    from qvl.streams.mix import mix  # fractions and random are 15 ms of start-up
 
     key = option("--by", by)
     with session(

@@ -4,8 +4,8 @@ from typing import Annotated
 import typer
 
 from qvl.errors import UserError
-from qvl.io import images
-from qvl.pack import cut, stage
+from qvl.media import images
+from qvl.pack import stage, truncate
 
 from .options import (
     AllowRemote,
@@ -47,7 +47,7 @@ def command(
     too_long: Annotated[
         str,
         typer.Option(
-            metavar="|".join(cut.RULES),
+            metavar="|".join(truncate.RULES),
             help="A record longer than a pack is rejected, loses its end (an image only whole), or "
             "loses its last turns, question and answer together",
         ),

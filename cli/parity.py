@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from qvl.errors import UserError
-from qvl.io import images
+from qvl.media import images
 from qvl.model.layout import parse_layout
 from qvl.model.shape import load_shape
 from qvl.pack.render import Renderer

@@ -4,7 +4,8 @@ import typer
 
 from qvl import reward
 from qvl.errors import CheckFailed, UserError
-from qvl.reward import trial, verdict
+from qvl.reward import verdict
+from qvl.reward.self_test import trial
 
 from .options import Output, Plain, Report, Seed, VerdictSeconds
 from .session import session
@@ -50,7 +51,7 @@ def command(
     \b
     Examples:
         $ qvl reward-test counting chart -o tried.jsonl.zst
-        $ qvl reward-test --reward qvl.reward.number:score number -o tried.jsonl.zst
+        $ qvl reward-test --reward qvl.reward.verifiers.number:score number -o tried.jsonl.zst
         $ qvl reward-test clock | qvl select 'scores["reward-test"].problem' -o failed.jsonl.zst
     """
     if own and not cases:

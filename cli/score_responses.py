@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from qvl import client, stage
-from qvl.curate import scores
-from qvl.curate.sift import sifted
+from qvl.curate.rules.drop_responses import sifted
+from qvl.curate.scores import measured
 from qvl.errors import UserError
 
 from .options import (
@@ -60,7 +60,9 @@ def command(
     ] = 1,
     aggregate: Annotated[
         str,
-        typer.Option(metavar="|".join(scores.AGGREGATES), help="What is made of several verdicts"),
+        typer.Option(
+            metavar="|".join(measured.AGGREGATES), help="What is made of several verdicts"
+        ),
     ] = "mean",
     free_text: FreeText = False,
     max_total_tokens: MaxTotalTokens = None,
@@ -114,8 +116,8 @@ def command(
         raise UserError("--pairwise and --num-samples go with --judge URL")
     if not (judge or reward_model) and (resume or max_total_tokens):
         raise UserError("--resume and --max-total-tokens go with --judge or --reward-model URL")
-    if aggregate not in scores.AGGREGATES:
-        raise UserError(f"--aggregate {aggregate}: say {', '.join(scores.AGGREGATES)}")
+    if aggregate not in measured.AGGREGATES:
+        raise UserError(f"--aggregate {aggregate}: say {', '.join(measured.AGGREGATES)}")
     with contextlib.ExitStack() as stack:
         asked, judged, config, prompts = [], None, {}, []
         if judge or reward_model:  # only then is what waits for endpoints imported
@@ -135,7 +137,7 @@ def command(
                 timeout_seconds=timeout_seconds,
             )
             if judge:
-                from qvl.curate.judged_scores import JudgedScores, Pairwise
+                from qvl.curate.scores.judged import JudgedScores, Pairwise
                 from qvl.judge import Judge, Manner
 
                 asked = opened(judge, judge_model)
@@ -156,15 +158,15 @@ def command(
                     "aggregate": aggregate,
                 }
             if reward_model:
-                from qvl.curate.modelled_scores import ModelledScores, Rules
+                from qvl.curate.scores.modelled import ModelledScores, Rules
                 from qvl.judge.scalar import RewardModel
 
                 (scorer,) = opened(reward_model, [reward_model_name] if reward_model_name else None)
                 asked = [*asked, scorer]
                 judged = ModelledScores(RewardModel(scorer), judged or Rules())
                 config |= {"reward_model": scorer.model}
-        modelled = [scores.MODEL] if reward_model else []
-        bounds = scores.thresholds(least or [], [*_axes(prompts, pairwise), *modelled])
+        modelled = [measured.MODEL] if reward_model else []
+        bounds = measured.thresholds(least or [], [*_axes(prompts, pairwise), *modelled])
         run = stack.enter_context(
             session(
                 "score-responses",
@@ -185,11 +187,11 @@ def command(
         )
         scored: Iterator[dict]
         if judged is None:
-            scored = stage.annotate(run, scores.annotate, jobs=jobs)
+            scored = stage.annotate(run, measured.annotate, jobs=jobs)
         else:
             scored = judging.watched(run, judged, concurrency, max_error_rate)
         if bounds:
-            verdict = scores.judge(bounds)
+            verdict = measured.judge(bounds)
             scored = sifted(run, ((record, verdict(record)) for record in scored))
         run.write(scored)
         for each in asked:
@@ -210,5 +212,5 @@ def _prompts(path: str | None, pairwise: bool) -> list[Any]:
 def _axes(prompts: list[Any], pairwise: bool) -> list[str]:
     """What the judges add to the axes of the rules."""
     if pairwise:
-        return [scores.WINS]
+        return [measured.WINS]
     return [f"judge_{name}" for name in dict.fromkeys(n for each in prompts for n in each.scales)]

@@ -3,8 +3,8 @@ from typing import Annotated
 import typer
 
 from qvl import stage
-from qvl.curate.choice import Choice
-from qvl.curate.expression import option
+from qvl.streams.expression import option
+from qvl.streams.select import Choice
 
 from .options import Files, OnError, Output, Plain, Rejects, Report, Shard
 from .session import session

@@ -6,8 +6,9 @@ from typing import Annotated
 import orjson
 import typer
 
-from qvl.engines import environments, external, replicas, serving
-from qvl.engines.launch import DTYPES, Options
+from qvl.engines.fleet import replicas
+from qvl.engines.serving import environments, external, server
+from qvl.engines.serving.launch import DTYPES, Options
 from qvl.errors import UserError
 
 
@@ -156,7 +157,7 @@ def command(
             engine=engine_env,
         )
         raise typer.Exit(status)
-    status = serving.serve_local(
+    status = server.serve_local(
         model,
         host=host,
         port=port,

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from qvl.errors import Terminated, UserError
-from qvl.io import whole
+from qvl.io import atomic
 from qvl.stage import Run
 
 CREDENTIALS = re.compile(r"(?<=//)[^/@\s]*@")
@@ -63,7 +63,7 @@ def write_report(account: dict, path: str | None) -> None:
     if path is None:
         return
     try:
-        whole.write(Path(path), orjson.dumps(account, option=orjson.OPT_INDENT_2) + b"\n")
+        atomic.write(Path(path), orjson.dumps(account, option=orjson.OPT_INDENT_2) + b"\n")
     except OSError as error:
         raise UserError(f"--report {path}: {error.strerror}") from None
 

@@ -13,9 +13,10 @@ import orjson
 import typer
 
 from qvl.errors import Terminated, UserError
-from qvl.io import images
-from qvl.jobs import launch, sft
-from qvl.jobs.settings import SCHEDULES, Settings, check, finished
+from qvl.jobs import sft
+from qvl.media import images
+from qvl.train import launch
+from qvl.train.settings import SCHEDULES, Settings, check, finished
 
 from .options import AllowRemote, Layout, MediaRoot, Seed
 

@@ -29,7 +29,7 @@ def command(
         $ qvl shuffle --seed 1 records.jsonl.zst -o shuffled.jsonl.zst
         $ qvl shuffle records.jsonl.zst --plain | head -3
     """
-    from qvl.curate.shuffle import shuffled  # random alone is 5 ms of start-up
+    from qvl.streams.shuffle import shuffled  # random alone is 5 ms of start-up
 
     with session(
         "shuffle",

@@ -2,9 +2,9 @@ from typing import Annotated
 
 import typer
 
-from qvl.curate import ratio as shares
-from qvl.curate.expression import option
 from qvl.errors import UserError
+from qvl.streams import ratio as shares
+from qvl.streams.expression import option
 
 from .options import Files, OnError, Plain, Rejects, Report, Seed
 from .session import session
@@ -56,7 +56,7 @@ def command(
         $ qvl split --records 4 records.jsonl.zst -o 'part-{}.jsonl.zst'
         $ qvl split --by task records.jsonl.zst -o 'task-{}.jsonl.zst'
     """
-    from qvl.curate.split import by_count, by_hash, by_value, split  # hashlib, fractions: 15 ms
+    from qvl.streams.split import by_count, by_hash, by_value, split  # hashlib, fractions: 15 ms
 
     if [ratio, records].count(None) == 0 or (records and by) or not (ratio or records or by):
         raise UserError("say how: --ratio (perhaps with --by), --records alone, or --by alone")

@@ -19,8 +19,8 @@ import torch
 import videos
 from PIL import Image
 
-from qvl.client import media
-from qvl.io import video, video_patches
+from qvl.client import chat
+from qvl.media import video, video_patches
 
 BIN = Path(sys.executable).parent
 KEY = "k-secret"
@@ -178,7 +178,7 @@ def write_videos(folder: Path) -> list[str]:
     for i in range(5):
         Image.fromarray(videos.frame(i, 100, 70, seed=i)).save(folder / f"frames/{i}.png")
     parts = [{"type": "video", "video": reference} for reference in VIDEOS]
-    (message,) = media.to_openai([{"role": "user", "content": parts}], folder)
+    (message,) = chat.to_openai([{"role": "user", "content": parts}], folder)
     return [part["video_url"]["url"] for part in message["content"]]
 
 

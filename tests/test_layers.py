@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,31 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 HEAVY = PYPROJECT["tool"]["ruff"]["lint"]["flake8-tidy-imports"]["banned-module-level-imports"]
 HEAVY = {*HEAVY, "pydantic"}
 
-LAYERS = [  # imports point down: a package may import its own row and those below it
+LAYERS = [  # imports point down: a room may import its own row's files and the rows below
     {"parity"},
-    {"jobs", "evaluate", "report"},
-    {"agent", "megatron", "engines"},
-    {"reward", "losses", "model", "curate", "formats", "pack", "tiny", "sandbox"},
+    {"jobs"},
+    {"train", "evaluate"},
+    {"megatron", "engines.doctor"},
+    {"engines.fleet"},
+    {"engines.local", "engines.vllm", "engines.sglang"},
+    {"engines"},
+    {"engines.serving"},
+    {"engines.inject"},
+    {"curate.scores", "curate.selection"},
+    {"curate.rules", "curate.duplicates", "sampling"},
+    {"reward.self_test"},
+    {"reward.verdict", "reward.hybrid", "reward.judged"},
+    {"reward.penalties", "reward.puzzles", "reward.verifiers"},
+    {"reward.verifiers.constraints"},
+    {"reward.reading"},
+    {"reward"},  # the registry and what a verifier raises; verifiers are imported by name
     {"judge"},
-    {"client", "prompts"},
+    {"plan"},
+    {"pack", "formats", "tiny", "streams", "client", "sandbox", "model"},
+    {"text", "losses"},
     {"stage"},
-    {"pending", "processes"},
+    {"pending", "processes", "prompts"},
+    {"media"},
     {"io"},
     {"record"},
     {"errors", "imports"},
@@ -44,38 +61,61 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def level(part: str) -> int | None:
-    return next((i for i, row in enumerate(LAYERS) if part in row), None)
+def room(module: str) -> str | None:
+    """The room of a module or a name in it, by the longest entry of LAYERS that begins it."""
+    words = module.split(".")[1:]
+    rooms = (".".join(words[:length]) for length in range(len(words), 0, -1))
+    return next((name for name in rooms if any(name in row for row in LAYERS)), None)
 
 
-def rank(part: str) -> int:
-    found = level(part)
-    assert found is not None, f"{part} has no layer"
-    return found
+def rank(name: str) -> int:
+    return next(i for i, row in enumerate(LAYERS) if name in row)
 
 
-def part_of(module: str) -> str | None:
-    words = module.split(".")
-    return words[1] if words[0] == "qvl" and len(words) > 1 else None
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def test_every_part_of_the_library_has_a_layer():
-    parts = {p.name.removesuffix(".py") for p in (ROOT / "qvl").iterdir()} - {
-        "__init__",
-        "__pycache__",
-    }
-    assert {part for part in parts if level(part) is None} == set()
+def test_every_room_of_the_library_has_a_layer_and_every_layer_is_a_room():
+    modules_ = {module_of(path) for path in modules()} - {"qvl"}
+    assert {module for module in modules_ if room(module) is None} == set()
+    named = {f"qvl.{name}" for row in LAYERS for name in row}
+    assert named <= {".".join(m.split(".")[:n]) for m in modules_ for n in range(2, 5)}
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_point_down(path):
-    own = path.relative_to(ROOT / "qvl").parts[0].removesuffix(".py")
-    if own == "__init__":
+    own = room(module_of(path))
+    if own is None:  # qvl itself
         return
     for module in imports(path):
-        part = part_of(module)
-        if part and level(part) is not None:
-            assert rank(part) >= rank(own), f"{own} imports {module}"
+        other = room(module)
+        if other:
+            assert rank(other) >= rank(own), f"{own} imports {module}"
+
+
+def test_no_files_import_each_other_in_a_circle():
+    """Type-only imports and those inside functions count, too."""
+    names = {module_of(path): path for path in modules()}
+    graph = {name: (imports(path) & set(names)) - {name} for name, path in names.items()}
+    for name, found in graph.items():  # `from package import module` names the package as well
+        graph[name] = {m for m in found if not any(o.startswith(f"{m}.") for o in found)}
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> None:
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name not in done:
+            for other in sorted(graph[name]):
+                visit(other, [*path, name])
+            done.add(name)
+
+    for name in graph:
+        visit(name, [])
+
+
+def test_no_folder_is_flat_and_long():
+    counts = Counter(path.parent for path in modules())
+    assert {str(folder): n for folder, n in counts.items() if n > 18} == {}
 
 
 def test_the_library_never_imports_the_cli_and_never_prints_or_exits():

@@ -2,8 +2,8 @@ from typing import Annotated
 
 import typer
 
-from qvl.curate import potential
-from qvl.curate.outcome import RIGHT
+from qvl.curate.rules.outcome import RIGHT
+from qvl.curate.selection import potential
 
 from ..options import Files, Output, Plain, Report
 from ..session import session

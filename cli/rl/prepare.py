@@ -4,12 +4,12 @@ from typing import Annotated
 import typer
 
 from qvl import reward, stage
-from qvl.curate import rl_queries
-from qvl.curate.expression import option
-from qvl.curate.format_prompts import FormatPrompts
-from qvl.curate.rl_queries import QueryChoice
+from qvl.curate.selection import rl_queries
+from qvl.curate.selection.format_prompts import FormatPrompts
+from qvl.curate.selection.rl_queries import QueryChoice
 from qvl.errors import UserError
 from qvl.io import jsonl
+from qvl.streams.expression import option
 
 from ..options import Files, OnError, Output, Plain, Rejects, Report, Seed
 from ..session import session
@@ -118,7 +118,7 @@ def command(
         $ qvl verify sampled.jsonl.zst -o now.zst && qvl rl prepare --policy now.zst now.zst | zstdcat
         $ qvl rl prepare --ratio math=1,ocr=1 --batch-size 2 records.jsonl.zst -o batches.jsonl.zst
     """
-    from qvl.curate.potential import dropped
+    from qvl.curate.selection.potential import dropped
 
     if policy == "-" and "-" in (files or ["-"]):
         raise UserError("--policy -: FILE is read from standard input already")
@@ -171,8 +171,8 @@ def command(
 def _batches(
     run: stage.Run, chosen: Iterator[dict], ratio: str, size: int, repeats: int, seed: int
 ) -> Iterator[dict]:
-    from qvl.curate.mix import mix  # random and fractions are 20 ms of start-up
-    from qvl.curate.shuffle import BUFFER_MIB, shuffled
+    from qvl.streams.mix import mix  # random and fractions are 20 ms of start-up
+    from qvl.streams.shuffle import BUFFER_MIB, shuffled
 
     records = shuffled(chosen, seed, BUFFER_MIB)
     return mix(run, option("--by", "task"), ratio, seed, repeats, batch=size, records=records)

@@ -3,9 +3,9 @@ from typing import Annotated
 import typer
 
 from qvl import stage
-from qvl.curate import triggers
-from qvl.curate.responses import ResponseRules
-from qvl.curate.triggers import Triggers
+from qvl.curate.rules.responses import ResponseRules
+from qvl.curate.selection import triggers
+from qvl.curate.selection.triggers import Triggers
 
 from ..options import Files, Jobs, OnError, Output, Plain, Rejects, Report, Shard
 from ..session import session

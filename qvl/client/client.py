@@ -14,14 +14,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from qvl.client import (
-    CONCURRENCY,
-    FIRST_BACKOFF_SECONDS,
-    RETRIES,
-    TIMEOUT_SECONDS,
-    media,
-    scoring,
-)
+from qvl.client import CONCURRENCY, FIRST_BACKOFF_SECONDS, RETRIES, TIMEOUT_SECONDS, chat, scoring
 from qvl.client import cache as answers
 from qvl.client.budget import Budget
 from qvl.client.cache import Cache, is_settled
@@ -237,7 +230,7 @@ class Client:
     async def answer(self, model: str, messages: list[dict], sampling: dict[str, Any]) -> dict:
         """The endpoint's answer. `model` is asked for outside: the name may have to be fetched."""
         async with self._slots:
-            if media.has_media(messages):  # files and base64 take time: off the event loop
+            if chat.has_media(messages):  # files and base64 take time: off the event loop
                 messages = await self._with_media(messages)
             body = orjson.dumps({"model": model, "messages": messages, **sampling})
             key = body if is_settled(sampling) else None
@@ -247,7 +240,7 @@ class Client:
         """A reward model's raw score. `model` is asked for outside, as of `answer`."""
         async with self._slots:
             route = await self._route()
-            if media.has_media(messages):
+            if chat.has_media(messages):
                 messages = await self._with_media(messages)
             body = scoring.encoded(route, model, messages)
 
@@ -327,7 +320,7 @@ class Client:
     async def _with_media(self, messages: list[dict]) -> list[dict]:
         try:
             return await asyncio.to_thread(
-                media.to_openai, messages, self.root, allow_remote=self.allow_remote
+                chat.to_openai, messages, self.root, allow_remote=self.allow_remote
             )
         except UserError as error:  # the reference is wrong: the record's fault
             raise Refused(str(error)) from None

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from qvl.client.chat import has_media
 from qvl.client.endpoint import Failure, Refused
-from qvl.client.media import has_media
 from qvl.errors import UserError
 from qvl.record import text
 

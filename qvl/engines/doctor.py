@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from qvl import sandbox
-from qvl.engines import environments
+from qvl.engines.serving import environments
 from qvl.errors import UserError
 
 REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?\s*([^;]*?)\s*(?:;\s*(.*))?$")

@@ -34,9 +34,10 @@ from typing import Any, ClassVar, NamedTuple, NoReturn, Self
 
 from qvl.client import Client
 from qvl.client.endpoint import Refused
-from qvl.engines import launch, probe, weights
+from qvl.engines import probe, weights
+from qvl.engines.serving import launch
 from qvl.errors import EndpointError, UserError
-from qvl.io import images, patches, video, video_patches
+from qvl.media import images, patches, video, video_patches
 from qvl.pack.template import load_tokenizer
 
 NO_VIDEOS = "{endpoint}: its videos are not qvl's; SGLang's are where qvl serve started it"
@@ -51,7 +52,7 @@ class Prompt(NamedTuple):
     token_ids: Sequence[int]
     images: Sequence[str] = ()
     videos: Sequence[str] = ()
-    """files, or frames as qvl.client.media.frames_uri joins them"""
+    """files, or frames as qvl.client.chat.frames_uri joins them"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,7 +345,7 @@ class Engine(ABC):
 
 
 class Replicas(Engine):
-    """Several engines behind one address, which carry out orders as one: see qvl.engines.orders.
+    """Several engines behind one address, which carry out orders as one: see qvl.engines.fleet.control.
 
     To be mixed with the class of their kind. While weights change some answer with the old ones.
     """
@@ -386,7 +387,7 @@ def connect(endpoint: str, folder: Path, *, concurrency: int = 64) -> Engine:
     backend = facts["backend"]
     if backend is None or "token_ids" not in facts["capabilities"]:
         raise UserError(f"{endpoint}: takes no token ids; qvl serve, vLLM and SGLang do")
-    kind = importlib.import_module(f"qvl.engines.{backend}.policy").Policy
+    kind = importlib.import_module(f"qvl.engines.{backend}.client").Policy
     if "replicas" in facts["capabilities"]:
         kind = type("Replicas", (Replicas, kind), {})
     rules = Rules.of(folder)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from qvl import reward
-from qvl.client import Client, samples
+from qvl.client import Client
 from qvl.client.endpoint import Refused
+from qvl.sampling import samples
 from qvl.stage import Drop
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from qvl.errors import UserError
 from qvl.formats import get
-from qvl.formats.trade import Lost, Trade
+from qvl.formats.context import Lost, Trade
 from qvl.io import arrays, jsonl, parquet
 from qvl.record import check
 from qvl.stage import Run

@@ -9,7 +9,7 @@ whose values have no one type are kept as JSON in the column qvl. A null of parq
 from typing import Any
 
 from qvl.formats import columns, llama_factory, llava, shapes, tools, trl, verl
-from qvl.formats.trade import Trade, with_id
+from qvl.formats.context import Trade, with_id
 
 CONTAINER = "parquet"
 QUESTIONS = ("question", "problem", "query")

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from qvl.formats import placeholders, shapes, sharegpt, thinking, tools
-from qvl.formats.trade import Trade, with_id
+from qvl.formats.context import Trade, with_id
 
 CONTAINER = "json"
 ROLES = {"human": "user", "gpt": "assistant", "observation": "tool", "system": "system"}

@@ -7,7 +7,7 @@ There is no system turn and there are no tools.
 from typing import Any
 
 from qvl.formats import placeholders, shapes, sharegpt
-from qvl.formats.trade import Trade, with_id
+from qvl.formats.context import Trade, with_id
 
 CONTAINER = "json"
 ROLES = {"human": "user", "gpt": "assistant"}

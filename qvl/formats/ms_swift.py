@@ -8,7 +8,7 @@ and channel go through, and so do loss and loss_scale of a turn.
 from typing import Any
 
 from qvl.formats import placeholders, shapes, sharegpt, thinking, tools
-from qvl.formats.trade import Trade, with_id
+from qvl.formats.context import Trade, with_id
 
 CONTAINER = "jsonl"
 ROLES = {"tool_response": "tool"}

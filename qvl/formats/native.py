@@ -1,6 +1,6 @@
 """qvl's own records: nothing to do."""
 
-from qvl.formats.trade import Trade
+from qvl.formats.context import Trade
 
 CONTAINER = "jsonl"
 

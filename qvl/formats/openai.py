@@ -7,7 +7,7 @@ References stay what they are: the API itself takes addresses and data: URIs.
 from typing import Any
 
 from qvl.formats import shapes
-from qvl.formats.trade import Trade, with_id
+from qvl.formats.context import Trade, with_id
 
 CONTAINER = "jsonl"
 KINDS = ("image", "video")

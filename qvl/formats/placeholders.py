@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from qvl.formats import shapes
-from qvl.formats.trade import Trade
+from qvl.formats.context import Trade
 
 PLACEHOLDER = re.compile(r"<(image|video)>")
 KINDS: tuple[str, ...] = ("image", "video")

@@ -3,7 +3,7 @@
 import datetime
 from typing import Any
 
-from qvl.formats.trade import BYTES, Trade
+from qvl.formats.context import BYTES, Trade
 
 
 def turns(row: dict, field: str, speaker: str, trade: Trade) -> list[dict]:

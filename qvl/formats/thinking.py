@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from qvl.formats import placeholders, shapes
-from qvl.formats.trade import Trade
+from qvl.formats.context import Trade
 
 THINK = re.compile(r"\A<think>\n(.*?)\n</think>\n\n", re.DOTALL)
 END = "</think>"

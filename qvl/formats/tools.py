@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from qvl.formats.trade import Trade
+from qvl.formats.context import Trade
 
 
 def brief(call: Any, trade: Trade) -> dict:

@@ -8,7 +8,7 @@ go through.
 from typing import Any
 
 from qvl.formats import placeholders, shapes
-from qvl.formats.trade import Trade, with_id
+from qvl.formats.context import Trade, with_id
 
 CONTAINER = "jsonl"
 USED = ("prompt", "completion", "images", "image")

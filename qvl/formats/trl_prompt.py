@@ -1,7 +1,7 @@
 """TRL's prompt and completion: what follows the last turn that is not the assistant's, apart."""
 
 from qvl.formats import trl
-from qvl.formats.trade import Trade
+from qvl.formats.context import Trade
 
 CONTAINER = "jsonl"
 to_record = trl.to_record

@@ -10,7 +10,7 @@ JSON in extra_info.qvl, so the way back is exact. A null of parquet is no field.
 from typing import Any
 
 from qvl.formats import columns, placeholders, shapes, tools
-from qvl.formats.trade import Trade, with_id
+from qvl.formats.context import Trade, with_id
 
 CONTAINER = "parquet"
 COLUMNS = ("data_source", "prompt", "images", "videos", "ability", "reward_model", "extra_info")

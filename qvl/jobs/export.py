@@ -19,7 +19,7 @@ MEGATRON = "megatron"
 def from_megatron(checkpoint: Path, output: Path) -> int:
     """Write the Hugging Face folder `output`; return how many tensors it has."""
     with uncollected():
-        from qvl.model.stored import Stored
+        from qvl.model.dist_checkpoint import Stored
     from qvl.model.folder import Skeleton
     from qvl.model.shape import load_shape
 
@@ -36,7 +36,7 @@ def to_megatron(folder: Path, checkpoint: Path) -> int:
     It is read back, and every tensor compared with the folder's: CheckFailed where one differs.
     """
     with uncollected():
-        from qvl.model import stored
+        from qvl.model import dist_checkpoint
     from qvl.model.folder import Folder, same_bits
     from qvl.model.shape import load_shape
 
@@ -48,8 +48,8 @@ def to_megatron(folder: Path, checkpoint: Path) -> int:
     try:
         with _told(partial):
             source.write_skeleton(partial / SKELETON)
-            stored.write(source, shape, partial / MEGATRON)
-        read = stored.Stored(partial / MEGATRON, source, shape)
+            dist_checkpoint.write(source, shape, partial / MEGATRON)
+        read = dist_checkpoint.Stored(partial / MEGATRON, source, shape)
         for name in source.names:
             if not same_bits(read.tensor(name), source.get(name)):
                 raise CheckFailed(f"{checkpoint}: {name} does not read as it is in {folder}")

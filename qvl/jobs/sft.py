@@ -11,14 +11,14 @@ from typing import Any
 
 from qvl.errors import CheckFailed, UserError
 from qvl.imports import uncollected
-from qvl.io.loader import Loader, loader
-from qvl.io.packed import PackedFile
 from qvl.jobs.export import SKELETON
-from qvl.jobs.guard import NAMED, Guard, worst
-from qvl.jobs.metrics import Log, Metrics
-from qvl.jobs.order import Order
-from qvl.jobs.settings import Settings, check_batch
+from qvl.media.loader import Loader, loader
 from qvl.model.layout import Layout, parse_layout
+from qvl.pack.packed import PackedFile
+from qvl.train.log import Log, Metrics
+from qvl.train.loss_guard import NAMED, Guard, worst
+from qvl.train.sampler import Order
+from qvl.train.settings import Settings, check_batch
 
 RECOMPUTE = {
     "recompute_granularity": "full",
@@ -116,10 +116,10 @@ def _prepared(settings: Settings, layout: Layout, log: Log) -> _Job:
     """Everything but the steps: data, model, optimizer, and where an interrupted run had got to."""
     with uncollected():
         from qvl.megatron import parallel, training, weights
-    from qvl.jobs.feed import Feed
-    from qvl.model import flops
     from qvl.model.folder import Folder
     from qvl.model.shape import load_shape
+    from qvl.plan import flops
+    from qvl.train.dataloader import Feed
 
     output = Path(settings.output)
     output.mkdir(parents=True, exist_ok=True)
@@ -308,7 +308,7 @@ def _peak(settings: Settings) -> float | None:
     import torch
 
     from qvl.megatron import parallel
-    from qvl.model import flops
+    from qvl.plan import flops
 
     one = settings.peak_teraflops
     if one is None and torch.cuda.is_available():

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qvl.client import Client
+from qvl.client.chat import responses
 from qvl.client.endpoint import Refused
-from qvl.client.media import responses
-from qvl.client.samples import sample_seed
 from qvl.judge import reply
 from qvl.judge.material import Section
 from qvl.judge.prompt import Prompt
+from qvl.sampling.samples import sample_seed
 
 RETRIES = 2  # further attempts where a reply cannot be read: our choice
 RETRY_TEMPERATURE = 0.7  # at 0 another seed gives the same reply: our choice

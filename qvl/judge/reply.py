@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from qvl.client.media import split_thought
+from qvl.client.chat import split_thought
 from qvl.judge.prompt import Prompt, Wrong
 
 LONGEST = 100_000  # characters; of a longer reply the end is read

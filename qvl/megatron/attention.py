@@ -22,7 +22,7 @@ from megatron.core.tensor_parallel import gather_from_sequence_parallel_region
 from torch import Tensor
 from torch.nn.attention.bias import causal_lower_right
 
-from qvl.megatron import last_queries, share
+from qvl.megatron import context_parallel, last_queries
 
 try:
     from torch.nn.attention.varlen import varlen_attn
@@ -101,8 +101,8 @@ def segments(lengths: list[int], device: torch.device, rank: int = 0, size: int 
     bounds = Bounds.of(lengths, lengths, device)
     facts |= {"cu_seqlens_q": bounds.queries, "cu_seqlens_kv": bounds.keys}
     if size > 1:
-        order = torch.cat([share.tokens(starts[-1], each, size) for each in range(size)])
-        parts = _parts(starts, share.spans(starts[-1], rank, size))
+        order = torch.cat([context_parallel.tokens(starts[-1], each, size) for each in range(size)])
+        parts = _parts(starts, context_parallel.spans(starts[-1], rank, size))
         queries, keys = (
             [span.stop - span.start for span in spans]
             for spans in zip(*((part.queries, part.keys) for part in parts), strict=True)
@@ -131,7 +131,7 @@ def segments(lengths: list[int], device: torch.device, rank: int = 0, size: int 
     return Segments(**facts, bounds=bounds, rectangles=rectangles, places=places)
 
 
-def _parts(starts: list[int], spans: list[share.Span]) -> list[Part]:
+def _parts(starts: list[int], spans: list[context_parallel.Span]) -> list[Part]:
     """Each record's queries in each span of a rank, which lie one behind the other there."""
     parts, offset = [], 0
     for first, last in spans:

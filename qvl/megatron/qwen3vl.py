@@ -12,9 +12,9 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
 
 from qvl.losses.cross_entropy import cross_entropy
-from qvl.megatron import decoder, share
+from qvl.megatron import context_parallel, decoder
 from qvl.megatron.attention import segments
-from qvl.model import names, rope
+from qvl.model import rope, weight_map
 from qvl.model.batch import Batch
 from qvl.model.shape import Shape
 from qvl.model.vision import VisionTower, see_again
@@ -54,7 +54,9 @@ class Qwen3VL(MegatronModule):
             config, shape, chunk, first=self.pre_process, last=self.post_process
         )
         for name, parameter in self.language_model.named_parameters():
-            if name.endswith((*names.SPLIT_ROWS, *names.SPLIT_COLUMNS, "linear_fc1.weight")):
+            if name.endswith(
+                (*weight_map.SPLIT_ROWS, *weight_map.SPLIT_COLUMNS, "linear_fc1.weight")
+            ):
                 # Megatron marks them as it initialises them, which it does not do here; without
                 # the mark the norm of the gradient leaves out all ranks but the first.
                 parameter.tensor_model_parallel = True  # type: ignore[attr-defined]
@@ -81,8 +83,8 @@ class Qwen3VL(MegatronModule):
         With `logits`, those of every token of this rank: (T, V / tensor-parallel size).
         """
         model, shape = self.language_model, self.shape
-        batch = share.padded(batch, sequence_parallel=self.config.sequence_parallel)
-        own = share.own_tokens(len(batch.ids)).to(batch.ids.device)
+        batch = context_parallel.padded(batch, sequence_parallel=self.config.sequence_parallel)
+        own = context_parallel.own_tokens(len(batch.ids)).to(batch.ids.device)
         hidden = deep = deep_rows = None
         if self.pre_process:
             hidden, deep, deep_rows = self._embed(batch, own)
@@ -109,7 +111,7 @@ class Qwen3VL(MegatronModule):
             )
         if logits:
             return self._logits(hidden[:, 0])
-        rows = share.places(own, len(batch.ids))[batch.rows]
+        rows = context_parallel.places(own, len(batch.ids))[batch.rows]
         here = (rows >= 0).nonzero()[:, 0]
         learnt = hidden[:, 0].index_select(0, rows[here])
         losses = self._losses(learnt, batch.labels[here], batch.weights[here])
@@ -144,7 +146,7 @@ class Qwen3VL(MegatronModule):
             deep = tensor_parallel.copy_to_tensor_model_parallel_region(deep)
             rank = parallel_state.get_tensor_model_parallel_rank()
             own = own.chunk(self.config.tensor_model_parallel_size)[rank]
-        rows = share.places(own, len(batch.ids))[batch.image_rows]
+        rows = context_parallel.places(own, len(batch.ids))[batch.image_rows]
         here = (rows >= 0).nonzero()[:, 0]
         return deep[:, here], rows[here]
 

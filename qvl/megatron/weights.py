@@ -11,19 +11,21 @@ from torch import Tensor
 
 from qvl.megatron import parallel
 from qvl.megatron.qwen3vl import Part
-from qvl.model import assembly, names
+from qvl.model import merge, weight_map
 from qvl.model.folder import Folder
 
 
 def load(model: Part, folder: Folder) -> None:
     """Fill this rank's parameters. UserError where the folder lacks one, or has another shape."""
-    assembly.check(folder, model.shape)
+    merge.check(folder, model.shape)
     size = parallel_state.get_tensor_model_parallel_world_size()
     rank = parallel_state.get_tensor_model_parallel_rank()
     with torch.no_grad():
         for name, parameter in parameters(model):
-            whole = assembly.load(folder, name, model.shape)
-            parameter.copy_(whole if _is_expert(name) else names.shard(name, whole, size, rank))
+            whole = merge.load(folder, name, model.shape)
+            parameter.copy_(
+                whole if _is_expert(name) else weight_map.shard(name, whole, size, rank)
+            )
 
 
 def write(model: Part, folder: Folder, target: Path) -> None:
@@ -33,7 +35,7 @@ def write(model: Part, folder: Folder, target: Path) -> None:
     parallel.barrier()
 
 
-class Whole(assembly.Whole):
+class Whole(merge.Whole):
     """Of the ranks that share a model.
 
     Every rank of the world must ask for the same ones, in the same order.
@@ -45,9 +47,9 @@ class Whole(assembly.Whole):
         self._size = parallel_state.get_tensor_model_parallel_world_size()
         self._owner: dict[str, int] = {}
         self._lacking: set[str] = set()  # what not every rank has a part of
-        self._dims = dict(assembly.parameters(model.shape))
+        self._dims = dict(merge.parameters(model.shape))
         # The last stage of a tied model has a copy of the embedding by this name.
-        self._dims[names.HEAD] = names.dims(names.HEAD, model.shape)
+        self._dims[weight_map.HEAD] = weight_map.dims(weight_map.HEAD, model.shape)
         held = parallel.gather(list(self._mine))
         for rank, known in enumerate(held):
             for name in known:
@@ -75,7 +77,7 @@ class Whole(assembly.Whole):
             return part
         parts = [torch.empty_like(part) for _ in range(self._size)]
         dist.all_gather(parts, part, group=parallel_state.get_tensor_model_parallel_group())
-        return names.unshard(name, parts)
+        return weight_map.unshard(name, parts)
 
 
 def _is_expert(name: str) -> bool:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from qvl.errors import UserError
-from qvl.io import images
-from qvl.io.patches import Grid
+from qvl.media import images
+from qvl.media.patches import Grid
 from qvl.model import rope
 from qvl.model.shape import Shape
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from qvl.errors import UserError
-from qvl.io import whole
+from qvl.io import atomic
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -78,7 +78,7 @@ class Folder:
             name: {"file": file, "dtype": str(self.dtype(name)), "shape": self.dims(name)}
             for name, file in self._files.items()
         }
-        whole.write(target / SKELETON, json.dumps(told, indent=1).encode())
+        atomic.write(target / SKELETON, json.dumps(told, indent=1).encode())
         self._travel(target)
 
     def _open(self, name: str) -> Any:

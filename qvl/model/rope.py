@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from qvl.io.patches import Grid
+from qvl.media.patches import Grid
 
 
 def positions(

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from qvl.io.patches import Grid
+from qvl.media.patches import Grid
 from qvl.model.shape import VISION_ROPE_THETA, VisionShape
 
 EPS = 1e-6  # of every layer norm of the tower

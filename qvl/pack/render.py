@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from qvl.errors import UserError, need
-from qvl.io import images, loader, patches, video, video_patches
-from qvl.io.packed import Sample
+from qvl.media import images, loader, patches, video, video_patches
+from qvl.pack.packed import Sample
 from qvl.pack.template import Template, load_template, load_tokenizer
 from qvl.record import text as text_of
 from qvl.stage import Drop

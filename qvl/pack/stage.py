@@ -8,9 +8,8 @@ from typing import Any
 
 from qvl import stage
 from qvl.errors import UserError
-from qvl.io import packed
-from qvl.io.packed import Sample
-from qvl.pack import bins, cut
+from qvl.pack import bins, packed, truncate
+from qvl.pack.packed import Sample
 from qvl.pack.render import Renderer
 from qvl.stage import Drop, Run
 
@@ -31,8 +30,8 @@ class Rendering:
     allow_remote: bool
 
     def __post_init__(self) -> None:
-        if self.too_long not in cut.RULES:
-            raise UserError(f"--too-long {self.too_long}: say {', '.join(cut.RULES)}")
+        if self.too_long not in truncate.RULES:
+            raise UserError(f"--too-long {self.too_long}: say {', '.join(truncate.RULES)}")
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any] | Drop:
         """The sample as a row, or why there is none."""
@@ -58,13 +57,13 @@ class Rendering:
         if isinstance(sample, Drop) or len(sample.ids) <= self.context:
             return sample
         if self.too_long == "turns":
-            fewer = cut.whole_turns(record["messages"])
+            fewer = truncate.whole_turns(record["messages"])
             if fewer:
                 return self._fitting({**record, "messages": fewer})
         if self.too_long == "end":
             render = self.render
             tokens = [render.rules.num_tokens(grid) for grid in sample.grids]
-            return cut.end(sample, self.context, render.pads, tokens)
+            return truncate.end(sample, self.context, render.pads, tokens)
         return Drop("too-long", f"{len(sample.ids)} tokens, --context {self.context}")
 
     def __getstate__(self) -> dict[str, Any]:

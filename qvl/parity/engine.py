@@ -8,11 +8,11 @@ may come out of the engine's caches, the second is computed anew.
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from qvl.client import media
+from qvl.client import chat as media
 from qvl.client.endpoint import Refused
-from qvl.client.samples import Asking, kept_tokens
 from qvl.engines.protocol import NO_VIDEOS, Prompt, Score, connect
 from qvl.record import videos
+from qvl.sampling.samples import Asking, kept_tokens
 from qvl.stage import Drop
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from qvl.errors import need
 from qvl.imports import uncollected
-from qvl.io import images, video, video_patches
+from qvl.media import images, video, video_patches
 
 PAD = "<|image_pad|>"
 

@@ -14,11 +14,12 @@ import orjson
 
 from qvl.errors import UserError
 from qvl.imports import uncollected
-from qvl.io import jsonl, packed
-from qvl.io.loader import loader
-from qvl.io.packed import Sample
-from qvl.jobs import launch
+from qvl.io import jsonl
+from qvl.media.loader import loader
 from qvl.model.layout import Layout, parse_layout
+from qvl.pack import packed
+from qvl.pack.packed import Sample
+from qvl.train import launch
 
 JOB, RECORDS, FOUND = "job.json", "records.jsonl.zst", "found.jsonl.zst"
 

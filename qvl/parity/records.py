@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from qvl.io.packed import Sample
+from qvl.pack.packed import Sample
 from qvl.pack.render import Renderer
 from qvl.parity import compare
 from qvl.parity.compare import Totals

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from qvl.curate import answers
 from qvl.errors import UserError
 from qvl.judge import Judge, Verdict, material
 from qvl.judge.material import Section
 from qvl.judge.scalar import RewardModel
 from qvl.pending import Pending, Settled, Together
 from qvl.reward import hybrid
-from qvl.reward.extract import final
+from qvl.reward.reading.extract import final
 from qvl.reward.verdict import MAX_TOLD, Verify
 from qvl.stage import Drop
+from qvl.text import answers
 
 
 @dataclass(frozen=True, kw_only=True)

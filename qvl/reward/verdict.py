@@ -17,8 +17,8 @@ from typing import Any, Literal, NamedTuple
 from qvl import reward, stage
 from qvl.errors import CheckFailed, UserError
 from qvl.reward import Unverifiable, hybrid
-from qvl.reward.extract import final
 from qvl.reward.killable import Killable
+from qvl.reward.reading.extract import final
 
 SECONDS = 10.0  # for a verdict that keeps no time of its own: our choice
 ENOUGH = 200  # verdicts from which on the rate of errors is trusted before the end: our choice

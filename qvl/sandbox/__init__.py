@@ -14,7 +14,7 @@ What it does not protect against:
   together can pass the limit for 50 ms; each alone cannot. Millions of empty files in /tmp, and
   sockets' buffers, are kernel memory that only the time limit bounds.
 - A wrong verdict: that a program ends well says nothing of what it computed. Give it no answers
-  to compare with, and compare outside (qvl.reward.code does).
+  to compare with, and compare outside (qvl.reward.verifiers.code does).
 On machines other than x86_64 and aarch64 system calls are not filtered; `probe` says so.
 """
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from served import BIN
 
-from qvl.model import assembly, names
+from qvl.model import merge, weight_map
 from qvl.model.shape import load_shape
 
 HIDDEN, FFN, LAYERS_A_FILE = 2048, 8192, 2
@@ -33,12 +33,12 @@ def write(folder, twin, layers):
     (folder / "config.json").write_text(json.dumps(config))
     shape = load_shape(folder)
     files: dict[str, dict[str, torch.Tensor]] = {}
-    for name, dims in assembly.parameters(shape):
-        match = names.LAYER.fullmatch(name)
+    for name, dims in merge.parameters(shape):
+        match = weight_map.LAYER.fullmatch(name)
         file = f"model-{int(match[1]) // LAYERS_A_FILE if match else 'rest'}.safetensors"
         whole = torch.randint(-99, 99, dims, dtype=torch.int16).view(torch.bfloat16)
-        found = names.source(name, shape)
-        for each, tensor in zip(found.names, names.split(found, whole, shape), strict=True):
+        found = weight_map.source(name, shape)
+        for each, tensor in zip(found.names, weight_map.split(found, whole, shape), strict=True):
             files.setdefault(file, {})[each] = tensor.contiguous()
     for file, tensors in files.items():
         save_file(tensors, folder / file, metadata={"format": "pt"})

@@ -1,6 +1,6 @@
 """One step of `qvl sft` on a long pack: context parallelism over two processes, recomputation.
 
-Prints time and memory by length, the line through them beside what qvl.model.memory reckons, and what
+Prints time and memory by length, the line through them beside what qvl.plan.memory reckons, and what
 that reckons of two released models at 256K. The last length takes some ten minutes on two cores: the
 work of attention grows with the square of a record's length, here six records of some 43,000 tokens.
 """
@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from qvl.io import jsonl
-from qvl.io.packed import Sample, join
-from qvl.model import memory
 from qvl.model.layout import parse_layout
 from qvl.model.shape import Shape, VisionShape, load_shape
+from qvl.pack.packed import Sample, join
+from qvl.plan import memory
 
 BIN = Path(sys.executable).parent
 RECORDS, LAYOUT = 6, "cp=2"

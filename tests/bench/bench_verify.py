@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from qvl.io import jsonl
-from qvl.reward import REWARDS, trial, verdict
+from qvl.reward import REWARDS, verdict
+from qvl.reward.self_test import trial
 
 RECORDS, RESPONSES = 3000, 16
 SECONDS = 1.5

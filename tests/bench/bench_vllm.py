@@ -16,9 +16,9 @@ import aiohttp
 import pytest
 from running import KEY, Running
 
-from qvl.client.samples import sample_seed
-from qvl.engines import environments
+from qvl.engines.serving import environments
 from qvl.io import jsonl
+from qvl.sampling.samples import sample_seed
 
 BIN = Path(sys.executable).parent
 REQUESTS, IN_FLIGHT, TOKENS, ROUNDS = 512, 32, 64, 3

@@ -107,7 +107,9 @@ def test_a_reward_that_hangs_is_told_and_the_rest_is_tried(run, tmp_path):
 
 
 def test_ones_own_reward_runs_on_shipped_cases_and_parts_are_its_own_choice(run, tmp_path):
-    done = run("qvl reward-test --reward qvl.reward.exact:score --hostile 0 ocr -o out.zst")
+    done = run(
+        "qvl reward-test --reward qvl.reward.verifiers.exact:score --hostile 0 ocr -o out.zst"
+    )
     problems = [each["scores"]["reward-test"] for each in tried(tmp_path)]
     failed = {each["case"] for each in problems if each["problem"]}
     assert done.returncode == 3

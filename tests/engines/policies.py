@@ -12,7 +12,7 @@ from running import CASES, TOLERANCE, Reference, data_uri, difference, write_vid
 
 from qvl.engines.protocol import Engine, Prompt, Sample, Sampling
 from qvl.errors import EndpointError, UserError
-from qvl.io import video
+from qvl.media import video
 
 UPDATES = 20
 

@@ -20,7 +20,7 @@ from served import Served
 from qvl.engines import probe, protocol
 from qvl.engines.protocol import Prompt, Rules, connect
 from qvl.errors import EndpointError, UserError
-from qvl.io import images
+from qvl.media import images
 from qvl.tiny import model
 
 

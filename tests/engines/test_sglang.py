@@ -31,8 +31,8 @@ from running import (
     records_of_videos,
 )
 
-from qvl.engines import environments
 from qvl.engines.protocol import Prompt, connect
+from qvl.engines.serving import environments
 from qvl.tiny import model
 
 pytestmark = pytest.mark.engines

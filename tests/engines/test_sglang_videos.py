@@ -11,11 +11,11 @@ import videos
 from fake_endpoint import FakeEndpoint, completion
 from PIL import Image
 
-from qvl.client import media
-from qvl.engines.environments import INJECT
+from qvl.client import chat
 from qvl.engines.protocol import Prompt, Sampling, connect
+from qvl.engines.serving.environments import INJECT
 from qvl.errors import UserError
-from qvl.io import video
+from qvl.media import video
 
 BARE = "import qvl_sglang_videos as v; m = v.qvl_video(); print(m.__file__, m.choose, m.FPS)"
 
@@ -47,7 +47,7 @@ def test_a_request_s_videos_become_the_frames_that_qvl_takes(shim, tmp_path):
         Image.fromarray(videos.frame(i, 96, 64, seed=i)).save(tmp_path / f"{i}.png")
     for reference in ("a.mp4", [f"{i}.png" for i in range(3)]):
         parts = [{"type": "video", "video": reference}]
-        (message,) = media.to_openai([{"role": "user", "content": parts}], tmp_path)
+        (message,) = chat.to_openai([{"role": "user", "content": parts}], tmp_path)
         found = shim.load(message["content"][0]["video_url"]["url"])
         wanted = video.read(reference, tmp_path)
         assert (found.frames.permute(0, 2, 3, 1).numpy() == wanted.frames).all()
@@ -57,7 +57,7 @@ def test_a_request_s_videos_become_the_frames_that_qvl_takes(shim, tmp_path):
     uneven = [np.zeros((64, 96, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)]
     for i, pixels in enumerate(uneven):
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-    sent = media.frames_uri(["0.png", "1.png"], tmp_path)
+    sent = chat.frames_uri(["0.png", "1.png"], tmp_path)
     for wrong, told in ((sent, "unlike sizes"), ("data:video/mp4;base64,AAAA", "video data:")):
         with pytest.raises(ValueError, match=told):
             shim.load(wrong)

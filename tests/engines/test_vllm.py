@@ -40,10 +40,10 @@ from running import (
 from served import Served
 from transformers import AutoTokenizer
 
-from qvl.client import media
-from qvl.engines import environments
+from qvl.client import chat as media
 from qvl.engines.protocol import connect
-from qvl.io import video, video_patches
+from qvl.engines.serving import environments
+from qvl.media import video, video_patches
 from qvl.tiny import model
 
 pytestmark = pytest.mark.engines

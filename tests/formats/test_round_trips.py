@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qvl import formats
-from qvl.formats.trade import Lost, Trade
+from qvl.formats.context import Lost, Trade
 from qvl.record import check
 
 OTHERS = [name for name in formats.FORMATS if name != "qvl"]

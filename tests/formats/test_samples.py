@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from qvl import formats
 from qvl.errors import UserError
-from qvl.formats.trade import Lost, Trade
+from qvl.formats.context import Lost, Trade
 from qvl.record import check, images, question
 
 SAMPLES = {

@@ -34,7 +34,7 @@ def attended(layout):
     """What comes of random queries, keys and values, and their gradients, in both ways."""
     from megatron.core import parallel_state
 
-    from qvl.megatron import attention, parallel, share
+    from qvl.megatron import attention, context_parallel, parallel
     from qvl.model.layout import parse_layout
 
     parallel.start(parse_layout(layout))
@@ -42,7 +42,7 @@ def attended(layout):
     rank = parallel_state.get_context_parallel_rank()
     device = torch.device("cpu")
     generator = torch.Generator().manual_seed(0)
-    own = share.own_tokens(sum(LENGTHS))
+    own = context_parallel.own_tokens(sum(LENGTHS))
     whole = [torch.randn(sum(LENGTHS), 1, heads, 8, generator=generator) for heads in (4, 2, 2)]
     plan = attention.segments(LENGTHS, device, rank, size)
     layer = attention.PackedAttention(SimpleNamespace(kv_channels=8), 1, None, "self")

@@ -10,9 +10,9 @@ import torch
 from test_equals_transformers import STEP, build
 
 from qvl.jobs import export
+from qvl.model.dist_checkpoint import Stored
 from qvl.model.folder import Folder, same_bits
 from qvl.model.shape import load_shape
-from qvl.model.stored import Stored
 
 
 def train(folder, place, stops):

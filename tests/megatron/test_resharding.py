@@ -5,9 +5,9 @@ import pytest
 from test_equals_transformers import STEP, build
 from test_layouts import folders  # noqa: F401
 
+from qvl.model.dist_checkpoint import Stored
 from qvl.model.folder import Folder, same_bits
 from qvl.model.shape import load_shape
-from qvl.model.stored import Stored
 
 
 def train(folder, place, layout, steps, *, resume=False, save=False):

@@ -10,9 +10,11 @@ from PIL import Image
 from shells import shell
 
 from qvl.engines.local.checkpoint import Checkpoint
-from qvl.io import images, jsonl, loader, packed, video
+from qvl.io import jsonl
+from qvl.media import images, loader, video
 from qvl.model.batch import make_batch
 from qvl.model.shape import load_shape
+from qvl.pack import packed
 from qvl.pack.render import Renderer
 from qvl.parity.megatron import Megatron
 from qvl.stage import Drop

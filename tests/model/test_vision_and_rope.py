@@ -8,7 +8,7 @@ import torch
 from checkpoints import IMAGE, PATCH, load_reference, write_checkpoint
 from PIL import Image
 
-from qvl.io.patches import ImageRules, smart_resize
+from qvl.media.patches import ImageRules, smart_resize
 from qvl.model import rope
 from qvl.model.shape import VisionShape, load_shape
 from qvl.model.vision import VisionTower, see_again

@@ -7,7 +7,7 @@ from fake_endpoint import FakeEndpoint, completion
 from shells import shell
 from test_client_scoring import VLLM
 
-from qvl.curate.difficulty import Difficulty
+from qvl.curate.selection.difficulty import Difficulty
 from qvl.errors import UserError
 from qvl.io import jsonl
 from qvl.reward import REWARDS, hybrid

@@ -19,7 +19,7 @@ from shells import shell
 from tokenizers import Tokenizer
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
-from qvl.io.patches import load_rules
+from qvl.media.patches import load_rules
 from qvl.tiny import model, tokenizer
 
 FILES = {

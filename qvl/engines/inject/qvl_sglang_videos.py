@@ -5,7 +5,7 @@ to multiples of 28 before its processor does to multiples of 32, and takes no fr
 a prompt that is given as ids it tokenises the text again, so that sampled tokens may become others.
 Qwen3-VL's videos go another way here, up to its own processor, which is transformers'.
 
-Which frames are taken is told by qvl.io.video itself, the one thing of qvl that an engine imports:
+Which frames are taken is told by qvl.media.video itself, the one thing of qvl that an engine imports:
 it asks nothing of the environment but NumPy, Pillow and, for files, PyAV.
 """
 
@@ -72,7 +72,7 @@ async def described() -> dict[str, Any]:
 
 
 def qvl_video() -> Any:
-    """qvl.io.video of the qvl that started this engine; nothing else of its environment comes along."""
+    """qvl.media.video of the qvl that started this engine; nothing else of its environment comes along."""
     if "qvl" not in sys.modules:
         spec = importlib.util.spec_from_file_location(
             "qvl", QVL / "__init__.py", submodule_search_locations=[str(QVL)]
@@ -81,7 +81,7 @@ def qvl_video() -> Any:
         module = importlib.util.module_from_spec(spec)
         sys.modules["qvl"] = module
         spec.loader.exec_module(module)
-    return importlib.import_module("qvl.io.video")
+    return importlib.import_module("qvl.media.video")
 
 
 async def with_clips(

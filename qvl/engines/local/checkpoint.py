@@ -14,10 +14,10 @@ from typing import Any
 import torch
 import transformers
 
-from qvl.engines import launch
+from qvl.engines.serving import launch
 from qvl.engines.weights import FIRST_VERSION
 from qvl.errors import UserError
-from qvl.io import video, video_patches
+from qvl.media import video, video_patches
 
 MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
 SCORED = 512  # tokens whose logits are in memory at a time

@@ -15,7 +15,6 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from qvl.engines import serving
 from qvl.engines.local import api, control
 from qvl.engines.local.batch import Row
 from qvl.engines.local.checkpoint import Checkpoint, Prompt
@@ -23,8 +22,9 @@ from qvl.engines.local.engine import Engine, EngineFailed
 from qvl.engines.local.grammar import Grammars
 from qvl.engines.local.sampling import derive
 from qvl.engines.local.text import Text
+from qvl.engines.serving import server
 from qvl.errors import UserError
-from qvl.io import images, video
+from qvl.media import images, video
 
 MAX_BODY = 1 << 28  # bytes: a conversation with many images inside
 READERS = 2  # threads that render prompts and cut images
@@ -90,7 +90,7 @@ class Server:
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Let in who holds the key, and answer every error in OpenAI's shape."""
         given = request.headers.get("Authorization", "")
-        if request.path != "/health" and not serving.holds_key(given, self.options.key):
+        if request.path != "/health" and not server.holds_key(given, self.options.key):
             return _error(401, "the key is missing or wrong", "authentication_error")
         try:
             control.check_near(request)
@@ -244,7 +244,7 @@ class Server:
                 await response.write(event)
             await decoding
         except EngineFailed as error:
-            failure = orjson.dumps(serving.error_body(str(error), "server_error"))
+            failure = orjson.dumps(server.error_body(str(error), "server_error"))
             await response.write(b"data: " + failure + b"\n\n")
             return response
         finally:
@@ -278,4 +278,4 @@ def _json(status: int, body: dict) -> web.Response:
 
 
 def _error(status: int, message: str, kind: str) -> web.Response:
-    return _json(status, serving.error_body(message, kind))
+    return _json(status, server.error_body(message, kind))

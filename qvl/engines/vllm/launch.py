@@ -5,9 +5,9 @@ Each flag that is not plain has its reason beside it; all of them ran on a CPU w
 
 from pathlib import Path
 
-from qvl.engines import launch
-from qvl.engines.environments import Environment
-from qvl.engines.launch import Launch, Options
+from qvl.engines.serving import launch
+from qvl.engines.serving.environments import Environment
+from qvl.engines.serving.launch import Launch, Options
 
 GRACE_SECONDS = 10.0
 MAX_LOGPROBS = 128  # top-k that a teacher may give: our choice; vLLM's own limit is 20

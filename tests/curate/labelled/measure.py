@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import orjson
 
-from qvl.curate.responses import RULES, ResponseRules
+from qvl.curate.rules.responses import RULES, ResponseRules
 from qvl.stage import Drop
 
 HERE = Path(__file__).parent

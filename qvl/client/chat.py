@@ -1,0 +1,128 @@
+"""Between a record's messages and an OpenAI endpoint's: media become data: URIs, choices responses."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qvl.errors import UserError
+from qvl.media import images, video
+
+SIGNATURES = (  # where, what stands there, and the type that it tells
+    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (0, b"\xff\xd8\xff", "image/jpeg"),
+    (0, b"GIF8", "image/gif"),
+    (0, b"BM", "image/bmp"),
+    (8, b"WEBP", "image/webp"),
+    (0, b"\x1aE\xdf\xa3", "video/webm"),
+    (4, b"ftyp", "video/mp4"),
+)
+
+
+def has_media(messages: list[dict]) -> bool:
+    """Whether any part of any message is not text."""
+    return any(
+        part.get("type") != "text"
+        for message in messages
+        if isinstance(message.get("content"), list)
+        for part in message["content"]
+    )
+
+
+def to_openai(messages: list[dict], root: Path, *, allow_remote: bool = False) -> list[dict]:
+    """The messages as an endpoint takes them, with the media's bytes inside.
+
+    UserError where a reference is missing, leaves `root`, or is remote and not allowed.
+    """
+    return [
+        {**message, "content": [_part(part, root, allow_remote) for part in message["content"]]}
+        if isinstance(message.get("content"), list)
+        else message
+        for message in messages
+    ]
+
+
+def _part(part: dict, root: Path, allow_remote: bool) -> dict:
+    kind = part.get("type")
+    if kind not in ("image", "video"):
+        return part
+    reference = part[kind]
+    if kind == "video" and isinstance(reference, str):
+        reference = video.frames_of_folder(reference, root) or reference
+    if isinstance(reference, str):
+        uri = data_uri(reference, root, allow_remote=allow_remote)
+    else:
+        uri = frames_uri(reference, root, allow_remote=allow_remote)
+    return {"type": f"{kind}_url", f"{kind}_url": {"url": uri}}
+
+
+def frames_uri(references: Sequence[str], root: Path, *, allow_remote: bool = False) -> str:
+    """The frames of a video as one data: URI, as vLLM and the local engine take them.
+
+    They are taken as 2 a second; of vLLM that is `qvl serve`'s doing, which tells it so. Of an odd
+    number the last goes twice, as video.of_images takes it: vLLM would reckon its time otherwise.
+    """
+    contents = [images.read(each, root, allow_remote=allow_remote) for each in references]
+    contents += contents[-1:] * (-len(contents) % video.FRAME_FACTOR)
+    return video.FRAMES_URI + ",".join(base64.b64encode(each).decode() for each in contents)
+
+
+def data_uri(reference: str, root: Path, *, allow_remote: bool = False) -> str:
+    """A reference's bytes as a data: URI, the type told by the first bytes and never by the name."""
+    if reference.startswith("data:"):
+        return reference
+    content = images.read(reference, root, allow_remote=allow_remote)
+    return f"data:{media_type(content, reference)};base64,{base64.b64encode(content).decode()}"
+
+
+def media_type(content: bytes, name: str) -> str:
+    for start, signature, kind in SIGNATURES:
+        if content[start : start + len(signature)] == signature:
+            return kind
+    raise UserError(f"{images.brief(name)}: neither an image nor a video that endpoints know")
+
+
+def responses(answer: dict, sampling: dict[str, Any], *, thinking: bool = False) -> list[dict]:
+    """The choices of an endpoint's answer, in the shape of a record's `responses`.
+
+    What a thinking model wrote before </think> becomes reasoning_content, whichever side splits it.
+    thinking: the model is one, so what it was cut in before </think> is a thought.
+    num_tokens is left out where the server gives only the sum over several choices.
+    """
+    choices = answer["choices"]
+    usage = answer.get("usage") or {}
+    usage = usage if len(choices) == 1 else {}
+    return [_response(choice, answer, usage, sampling, thinking) for choice in choices]
+
+
+def _response(
+    choice: dict, answer: dict, usage: dict, sampling: dict[str, Any], thinking: bool
+) -> dict:
+    message = choice["message"]
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    content = message.get("content") or ""
+    if not reasoning:
+        cut = thinking and choice.get("finish_reason") == "length"
+        reasoning, content = split_thought(content, cut=cut)
+    response: dict[str, Any] = {"content": content}
+    if reasoning:
+        response["reasoning_content"] = reasoning
+    if message.get("tool_calls"):
+        response["tool_calls"] = message["tool_calls"]
+    response["finish_reason"] = choice.get("finish_reason")
+    if "completion_tokens" in usage:
+        response["num_tokens"] = usage["completion_tokens"]
+    response["model"] = answer.get("model")
+    response["sampling"] = sampling
+    return response
+
+
+def split_thought(text: str, *, cut: bool = False) -> tuple[str, str]:
+    """The thought and what follows it. cut: without </think> all of it is a thought.
+
+    The template may have written <think> itself, so that only the end is seen.
+    """
+    thought, end, content = text.partition("</think>")
+    if not end and not cut and not text.lstrip().startswith("<think>"):
+        return "", text
+    return thought.lstrip().removeprefix("<think>").strip("\n"), content.lstrip("\n")

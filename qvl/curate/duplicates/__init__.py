@@ -1,0 +1,1 @@
+"""Records that say the same: within a set, and as an evaluation set."""

@@ -1,0 +1,199 @@
+"""Which records hold what an evaluation set asks: an n-gram of its text, or its image.
+
+Texts are compared in runs of N words after NFKC, case folding and without punctuation; of a script that
+puts no spaces, a character counts as a word. A record goes where it shares a run with an evaluation
+record, or all of a shorter one; runs that the template of a whole set shares tell nothing, so --common
+leaves out those of many records. Memory: about 100 bytes a run of the evaluation sets, none of what is
+cleaned.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from qvl.curate import fields
+from qvl.curate.duplicates.dedup import digest
+from qvl.errors import UserError
+from qvl.stage import Drop
+
+TOKEN = re.compile(
+    r"[\u3041-\u30fa\u3400-\u4dbf\u4e00-\u9fff\u0e01-\u0e4e]"
+    r"|[^\W_\u3041-\u30fa\u3400-\u4dbf\u4e00-\u9fff\u0e01-\u0e4e]+"
+)
+BETWEEN = re.compile(r"(?<=[\u3041-\u9fff\u0e01-\u0e4e]) (?=[\u3041-\u9fff\u0e01-\u0e4e])")
+SHORTEST = 5  # words: an evaluation text of fewer is a phrase that anybody says
+
+
+class Match(NamedTuple):
+    """Where an evaluation text or image lies."""
+
+    source: str  # the file
+    id: str
+
+
+class Grams:
+    """The runs of `size` words of the evaluation texts."""
+
+    def __init__(self, size: int, common: int) -> None:
+        """`common`: a run in more evaluation records than this is a template's."""
+        if size < 2:
+            raise UserError(f"--ngram {size}: must be 2 or more")
+        self.size, self.common = size, common
+        self._where: dict[int, int] = {}  # hash of a run -> the number of its first record
+        self._count: dict[int, int] = {}  # and in how many records it is, where more than one
+        self._sizes: set[int] = set()  # lengths of the whole texts that are shorter than a run
+        self._records: list[Match] = []
+
+    def add(self, texts: Iterable[str], where: Match, *, shown: bool = False) -> None:
+        """Remember one evaluation record. `shown`: it has media, so a short text is not its question."""
+        number = len(self._records)
+        self._records.append(where)
+        runs = set()
+        for text in texts:
+            tokens = TOKEN.findall(normalised(text))
+            if len(tokens) < self.size:
+                if len(tokens) >= SHORTEST and not shown:
+                    self._sizes.add(len(tokens))
+                    runs.add(hash((len(tokens), *tokens)))
+                continue
+            runs.update(map(hash, _runs(tokens, self.size)))
+        for run in runs:
+            if run in self._where:
+                self._count[run] = self._count.get(run, 1) + 1
+            else:
+                self._where[run] = number
+
+    def close(self) -> int:
+        """Forget the runs of templates; return how many they were."""
+        template = [run for run, count in self._count.items() if count > self.common]
+        for run in template:
+            del self._where[run]
+        self._count.clear()
+        return len(template)
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def find(self, text: str) -> tuple[Match, str] | None:
+        """The first run that `text` shares with an evaluation record, and that record."""
+        tokens = TOKEN.findall(normalised(text))
+        for run in _runs(tokens, self.size):
+            number = self._where.get(hash(run))
+            if number is not None:
+                return self._records[number], _joined(run)
+        if len(tokens) in self._sizes:
+            number = self._where.get(hash((len(tokens), *tokens)))
+            if number is not None:
+                return self._records[number], _joined(tokens)
+        return None
+
+
+class Contamination:
+    """The stage function of `qvl decontaminate`."""
+
+    def __init__(
+        self,
+        grams: Grams,
+        text: Callable[[dict], Iterable[str]],
+        images: "Images | None" = None,
+        *,
+        drop_unreadable: bool = False,
+    ) -> None:
+        self.grams, self.text, self.images = grams, text, images
+        self.drop_unreadable = drop_unreadable
+
+    def __call__(self, record: dict) -> Drop | None:
+        for text in self.text(record):
+            found = self.grams.find(text)
+            if found:
+                (source, name), run = found
+                return Drop("ngram", f"{source} {name!r}: {run[:200]}")
+        if self.images is None:
+            return None
+        try:
+            return self.images(record)
+        except UserError as error:
+            if not self.drop_unreadable:
+                raise UserError(f"record {record.get('id')!r}: {error}") from None
+            return Drop("unreadable-media", str(error))
+
+
+class Images:
+    """Images of evaluation records: equal bytes, or the same look (see qvl.curate.duplicates.image_hash)."""
+
+    def __init__(self, bits: int, root: Path, *, allow_remote: bool = False) -> None:
+        """`root`: where the media paths of the records that are cleaned start."""
+        from qvl.curate.duplicates.image_hash import Gallery
+
+        self.gallery = Gallery(bits)
+        self.root, self.allow_remote = root, allow_remote
+        self._bytes: dict[bytes, Match] = {}
+        self._shown: list[tuple[Match, str]] = []
+
+    def add(self, record: dict, root: Path, where: Match) -> None:
+        for reference in fields.images(record):
+            content = self._read(reference, root)
+            if self._bytes.setdefault(digest(content), where) is where:
+                self.gallery.add(self._look(content, reference), len(self._shown))
+                self._shown.append((where, reference))
+
+    def __call__(self, record: dict) -> Drop | None:
+        for reference in fields.images(record):
+            content = self._read(reference, self.root)
+            equal = self._bytes.get(digest(content))
+            if equal:
+                return Drop("image", f"{equal.source} {equal.id!r}: equals {_brief(reference)}")
+            number = self.gallery.find(self._look(content, reference))
+            if number is not None:
+                where, other = self._shown[number]
+                told = f"{_brief(reference)} looks like {_brief(other)}"
+                return Drop("image", f"{where.source} {where.id!r}: {told}")
+        return None
+
+    def _read(self, reference: str, root: Path) -> bytes:
+        from qvl.media import images
+
+        return images.read(reference, root, allow_remote=self.allow_remote)
+
+    def _look(self, content: bytes, reference: str):  # type: ignore[no-untyped-def]
+        from qvl.curate.duplicates.image_hash import look
+        from qvl.media import images
+
+        return look(images.decode(content, reference))
+
+
+def normalised(text: str) -> str:
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+
+
+def asked(record: dict) -> Iterator[str]:
+    """The texts of the user's turns: what an evaluation record asks."""
+    for turn in fields.turns(record):
+        if turn.get("role") == "user":
+            yield fields.said(turn)
+
+
+def everything(record: dict) -> Iterator[str]:
+    """What a record could teach: its turns, thoughts and responses."""
+    for turn in fields.turns(record):
+        yield fields.said(turn)
+        yield turn.get("reasoning_content") or ""
+    for response in record.get("responses") or []:
+        if isinstance(response, dict):
+            yield str(response.get("content") or "")
+            yield str(response.get("reasoning_content") or "")
+            yield from everything(response)
+
+
+def _runs(tokens: list[str], size: int) -> Iterator[tuple[str, ...]]:
+    return zip(*(tokens[start:] for start in range(size)), strict=False)
+
+
+def _joined(tokens: Iterable[str]) -> str:
+    return BETWEEN.sub("", " ".join(tokens))
+
+
+def _brief(reference: str) -> str:
+    return reference if len(reference) <= 60 else reference[:57] + "..."

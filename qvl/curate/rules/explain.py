@@ -1,0 +1,43 @@
+"""What the rules for responses measured, whether or not it was too much."""
+
+from qvl.curate.rules.drop_responses import Verdicts
+from qvl.curate.rules.responses import Known, ResponseRules
+from qvl.text import answers, function_words, repetition, scripts
+from qvl.text.answers import Answer
+
+
+class Explained:
+    """The rules, and their measures beside each verdict."""
+
+    def __init__(self, rules: ResponseRules) -> None:
+        self.rules = rules
+
+    def __call__(self, record: dict) -> Verdicts:
+        verdicts = self.rules(record)
+        turn, responses = answers.of_record(record)
+        context = Known(record, self.rules.words)
+        return verdicts._replace(
+            turn_measures=self.measure(turn, context) if turn is not None else None,
+            measures=[self.measure(answer, context) for answer in responses],
+        )
+
+    def measure(self, answer: Answer, context: Known) -> dict[str, float]:
+        """Of thought and answer the one that is worse, by each measure."""
+        parts = [part for part in (answer.content, answer.reasoning) if part] or [""]
+        loops = [loop for part in parts for loop in repetition.loops(part, shortest=1, times=2)]
+        longest = max(loops, key=lambda loop: loop.length, default=None)
+        lists = [
+            scripts.mixture(context.asked, part, may_quote=context.may_quote) for part in parts
+        ]
+        return {
+            "loop_times": round(longest.times, 1) if longest else 1.0,
+            "loop_chars": longest.length if longest else 0,
+            "repeated": round(max(repetition.repeated_share(part)[0] for part in parts), 4),
+            "grams": round(max(map(repetition.repeated_grams, parts)), 4),
+            "density": round(min(map(repetition.density, parts)), 4),
+            "mixed": round(max(share for share, _ in lists), 4),
+            "foreign": round(
+                max(function_words.foreign(context.asked, one).share for one in parts), 4
+            ),
+            "reasoning_chars": len(answer.reasoning.strip()) + len(answer.content.strip()),
+        }

@@ -1,0 +1,101 @@
+"""Which queries are worth a response, in the eyes of a judge: what rules cannot tell.
+
+The report filters queries that are not readily verifiable, minimally revises ambiguous instructions
+and drops web queries without substance, with scores of complexity and contextual relevance (section
+4.2.1). It publishes no prompt, scale or threshold: those are ours.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qvl.curate.rules import revision
+from qvl.curate.rules.queries import QueryRules
+from qvl.judge import Judge, Verdict, material
+from qvl.pending import Pending, Settled, Together
+from qvl.record import text
+from qvl.stage import Drop
+
+STAGE = "filter-queries"
+NO_VERDICT = "no-verdict"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedQueries:
+    """The rules first, which cost nothing; then the judge."""
+
+    rules: QueryRules
+    judge: Judge
+    least: Mapping[str, float] = field(default_factory=dict)
+    """Axis -> the lowest score, as the prompt counts it, that is kept."""
+    revise: bool = True
+    """Put the judge's revision in the place of an ambiguous query; else it is dropped."""
+    min_similarity: float = revision.MIN_SIMILARITY
+
+    def begin(self, record: dict) -> Pending:
+        """The record with the judge's scores, or a Drop, to come."""
+        drop = self.rules(record)
+        if drop is not None:
+            return Settled(drop)
+        sections = material.conversation(record) + material.reference(record)
+        asked = self.judge.begin(record["id"], sections)
+        return Together([asked], lambda verdicts: self.decide(record, verdicts[0]))
+
+    def counts(self, result: dict | Drop) -> tuple[int, int, str]:
+        """Verdicts that were asked for, those that were errors, and what one was about."""
+        wrong = isinstance(result, Drop) and result.reason == NO_VERDICT
+        return 1, int(wrong), result.detail if isinstance(result, Drop) else ""
+
+    def decide(self, record: dict, verdict: Verdict) -> dict | Drop:
+        """What becomes of a record."""
+        if verdict.error:
+            return Drop(NO_VERDICT, verdict.error)
+        values = verdict.values
+        said = self.judge.prompt.decides(values)
+        scored = _with_scores(record, {**said, "judge": self.judge.name})
+        reason = values.get("reason") or ""
+        if values.get("substance") is False:
+            return Drop("no-substance", reason, scored)
+        if values.get("verifiable") is False:
+            return Drop("not-verifiable", reason, scored)
+        for axis, least in self.least.items():
+            if values[axis] < least:
+                return Drop(f"low-{axis}", f"{values[axis]:g}, under {least:g}: {reason}", scored)
+        if values.get("ambiguous"):
+            return self._revised(scored, values.get("revision") or "", reason)
+        return scored
+
+    def _revised(self, record: dict, revised: str, reason: str) -> dict | Drop:
+        if not self.revise:
+            return Drop("ambiguous", reason, record)
+        place = _last_user(record)
+        original = text(record["messages"][place])
+        refused = revision.refusal(original, revised, self.min_similarity)
+        turn = _with_text(record["messages"][place], revised)
+        if refused is None and turn is None:
+            refused = "its text stands in several parts between media"
+        if refused is not None or turn is None:
+            return Drop("ambiguous", f"{reason} The revision is refused: {refused}", record)
+        messages = [*record["messages"][:place], turn, *record["messages"][place + 1 :]]
+        scores = record["scores"][STAGE]
+        return _with_scores({**record, "messages": messages}, {**scores, "original": original})
+
+
+def _with_scores(record: dict, scores: dict[str, Any]) -> dict:
+    return {**record, "scores": {**(record.get("scores") or {}), STAGE: scores}}
+
+
+def _last_user(record: dict) -> int:
+    roles = [message["role"] for message in record["messages"]]
+    return len(roles) - 1 - roles[::-1].index("user")
+
+
+def _with_text(message: dict, words: str) -> dict | None:
+    """The message with other words; None where it has several pieces of text."""
+    content = message["content"]
+    if isinstance(content, str):
+        return {**message, "content": words}
+    if sum(part.get("type") == "text" for part in content) != 1:
+        return None
+    parts = [{**part, "text": words} if part.get("type") == "text" else part for part in content]
+    return {**message, "content": parts}

@@ -1,0 +1,163 @@
+"""Whether an answer comes to the right result, where the record says what that is."""
+
+import re
+from fractions import Fraction
+from typing import NamedTuple
+
+from qvl import reward
+from qvl.reward import REWARDS, Unverifiable
+from qvl.reward.reading.extract import final
+from qvl.text.answers import Answer
+
+RIGHT = 0.5  # our choice: a graded verifier (overlap of boxes, edit distance) is right from here on
+BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}")
+
+
+def correctness(record: dict, answer: Answer) -> float | None:
+    """What the task's verifier gives; None where there is none, no reference, or it cannot tell.
+
+    A verifier of words wants the final answer alone. "The shortest is Cid." need not be wrong, so a
+    last line that holds the reference is not told.
+    """
+    task, reference = record.get("task"), record.get("answer")
+    if reference is None or task not in REWARDS:
+        return None
+    response = {"content": answer.content}
+    try:
+        value = reward.verify(record, response)
+    except Unverifiable:
+        return None
+    if value == 0 and isinstance(reference, str) and REWARDS[task] in WORDS:
+        spoken = rf"(?<!\w){re.escape(reference.strip())}(?!\w)"
+        if re.search(spoken, final(response), re.IGNORECASE):
+            return None
+    return value
+
+
+# What compares words; puzzles do where their answer is a text, as it is here.
+WORDS = (
+    "qvl.reward.verifiers.exact:score",
+    "qvl.reward.puzzles.puzzle:score",
+    "qvl.reward.verifiers.ocr:score",
+)
+
+
+def inconsistent(answer: Answer) -> str:
+    """What the thought concludes against what the answer says, where both can be told and compared.
+
+    Both box a result; or both name a number or a letter with "the answer is", or the answer is nothing
+    but one. A thought that doubts after its conclusion has not concluded.
+    """
+    if not answer.reasoning:
+        return ""
+    if "\\boxed" in answer.reasoning and "\\boxed" in answer.content:
+        thought, said = BOXED.findall(answer.reasoning), BOXED.findall(answer.content)
+        if not thought or not said or _bare(thought[-1]) == _bare(said[-1]):
+            return ""
+        one, other = _value(thought[-1]), _value(said[-1])
+        if one is not None and other is not None and _same(one, other):
+            return ""
+        return f"the thought comes to {thought[-1][:40]!r}, the answer to {said[-1][:40]!r}"
+    thought = _concluded(answer.reasoning)
+    said = _concluded(answer.content) or _alone(answer.content)
+    if thought is None or said is None or thought.agrees(said):
+        return ""
+    return f"the thought comes to {thought.told!r}, the answer to {said.told!r}"
+
+
+class Conclusion(NamedTuple):
+    """A number with what follows it, or the letter of an option."""
+
+    value: Fraction | str
+    unit: str
+
+    @property
+    def told(self) -> str:
+        return f"{self.value} {self.unit}".strip()
+
+    def agrees(self, other: "Conclusion") -> bool:
+        """Also where the two cannot be compared: a letter and a number, or numbers of two units."""
+        if isinstance(self.value, str) or isinstance(other.value, str):
+            return type(self.value) is not type(other.value) or self.value == other.value
+        if self.unit and other.unit and self.unit != other.unit:
+            return True
+        return _same(self.value, other.value)
+
+
+NUMBER = r"[-\u2212]?\d+(?:,\d{3})*(?:\.\d+)?(?:\s*/\s*\d+)?%?"
+CONCLUDES = re.compile(
+    r"(?:\banswer(?: is|:| would be| should be| must be)|\u7b54\u6848(?:\u5e94\u8be5|\u5c31)?(?:\u662f|\u4e3a|[:\uff1a])|\u7b54\u3048\u306f"
+    r"|(?:\uc815\ub2f5|\ub2f5)(?:\uc740|\uc774|:)|\u043e\u0442\u0432\u0435\u0442(?:\s*[:\u2014-]| \u0431\u0443\u0434\u0435\u0442)|\brespuesta(?: correcta)?(?: es|:)"
+    r"|\br\u00e9ponse(?: est|:)|\bantwort(?: ist|:| lautet)|(?:\u0627\u0644\u0625\u062c\u0627\u0628\u0629|\u0627\u0644\u062c\u0648\u0627\u0628)(?: \u0627\u0644\u0635\u062d\u064a\u062d\u0629)?(?: \u0647\u064a| \u0647\u0648|:))"
+    rf"\s*:?\s*[*$\s\u300c(\uff08]*(?:option |choice |\u9009\u9879|\u9078\u629e\u80a2|la |la opci\u00f3n |\u0432\u0430\u0440\u0438\u0430\u043d\u0442 )?(?:(?P<number>{NUMBER})|(?P<letter>[a-h])(?![\w']))"
+    r"(?P<rest>[ *$]*[^\W\d_]*)",
+    re.IGNORECASE,
+)
+ALONE = re.compile(rf"\W*(?:(?P<number>{NUMBER})|(?P<letter>[A-H]))(?P<rest>[ *$]*[^\W\d_]*)\W*")
+DOUBTS = re.compile(
+    r"\b(?:wait|actually|but|however|hmm|mistake|wrong|recheck|instead|or)\b|\u7b49\u7b49|\u4e0d\u5bf9|\u4f46\u662f|\u4e0d\u8fc7|\u9519|\u91cd\u65b0"
+    r"|\u3057\u304b\u3057|\u9055\u3046|\u5f85\u3063\u3066|\uc7a0\uae50|\ud558\uc9c0\ub9cc|\u0441\u0442\u043e\u0439|\u043d\u043e |\u043e\u0448\u0438\u0431|\bespera\b|\bpero\b|\bmais\b|\baber\b|\u0644\u0643\u0646|\u0627\u0646\u062a\u0638\u0631",
+    re.IGNORECASE,
+)
+
+
+def _concluded(text: str) -> Conclusion | None:
+    """The last conclusion of a text, unless it is doubted, hedged or a formula."""
+    last = (list(CONCLUDES.finditer(text)) or [None])[-1]
+    if last is None or DOUBTS.search(text, last.start("rest")):
+        return None
+    if (
+        text[last.end() : last.end() + 3].lstrip(" *")[:1] in _GOES_ON
+        and last["rest"].strip(" *$") == ""
+    ):
+        return None
+    return _conclusion(last)
+
+
+_GOES_ON = tuple("+-*/=^<>\\\u00d7\u00f7")  # "the answer is 2 + 3"
+
+
+def _alone(text: str) -> Conclusion | None:
+    found = ALONE.fullmatch(text.strip()) if len(text) < 40 else None
+    return _conclusion(found) if found else None
+
+
+def _conclusion(found: re.Match[str]) -> Conclusion | None:
+    unit = found["rest"].strip(" *$").lower()
+    if found["letter"]:
+        return Conclusion(found["letter"].upper(), "")
+    value = _value(found["number"])
+    return None if value is None else Conclusion(value, unit)
+
+
+def _value(text: str) -> Fraction | None:
+    plain = re.sub(r"[\s,$]|\\[,!; ]", "", text).replace("\u2212", "-")
+    frac = re.fullmatch(r"(-?)\\[dt]?frac\{(\d+)\}\{(\d+)\}", plain)
+    if frac:
+        plain = f"{frac[1]}{frac[2]}/{frac[3]}"
+    percent = plain.endswith(("%", "\\%"))
+    try:
+        value = Fraction(plain.rstrip("%\\")) if len(plain) < MAX_DIGITS else None
+    except (ValueError, ZeroDivisionError):
+        return None
+    return value / 100 if percent and value is not None else value
+
+
+MAX_DIGITS = 300  # characters of a number; more is no answer
+
+
+def _same(one: Fraction, other: Fraction) -> bool:
+    """Equal, or one is the other rounded, or the other in percent."""
+    if one.denominator == other.denominator == 1 and 100 not in (
+        one / (other or 1),
+        other / (one or 1),
+    ):
+        return one == other
+    largest = max(abs(one), abs(other))
+    return abs(one - other) <= largest / 100 or one == 100 * other or other == 100 * one
+
+
+def _bare(result: str) -> str:
+    """A result without what does not change it: spaces, \\text, $, and the d of \\dfrac."""
+    plain = result.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
+    return re.sub(r"\\text\s*|\\left|\\right|\\[,!; ]|[\s${}]", "", plain).rstrip(".").lower()

@@ -1,0 +1,215 @@
+"""Which queries are worth a response: the rules that need no model.
+
+A rule is a function of a Query and the thresholds, and returns what is wrong or "". RULES names the
+reason of each. They aim at precision: what they cannot tell is left to a judge. The papers publish
+no rule and no threshold; all of them are our choice.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from qvl.record import MEDIA, text
+from qvl.stage import Drop
+from qvl.text import vague, words
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryRules:
+    """The thresholds of the rules; called on a record it says why to drop it, or None."""
+
+    max_chars: int = 1_000_000
+    """Longest conversation before the answer: about 256K tokens of English, all the context."""
+
+    need_answer: bool = False
+    """Drop what has no reference answer: reinforcement cannot verify it."""
+
+    one_question: bool = False
+    """Drop what asks several questions: no single answer verifies it (Qwen3 report 4.1)."""
+
+    def __call__(self, record: dict) -> Drop | None:
+        query = look(record)
+        for reason, rule in RULES:
+            detail = rule(query, self)
+            if detail:
+                return Drop(reason, detail)
+        return None
+
+
+class Query(NamedTuple):
+    """What the rules look at."""
+
+    turns: list[str]  # the user turns' texts
+    last: str  # the last of them, without space around it
+    alone: bool  # nothing before it that a pronoun could mean: one user turn, no system text
+    images: int
+    videos: int
+    chars: int  # of all turns before the answer
+    answered: bool  # there is a reference answer
+
+
+def look(record: dict) -> Query:
+    """Read a record once for all the rules."""
+    turns, context, chars = [], 0, 0
+    counts = dict.fromkeys(MEDIA, 0)
+    messages = record.get("messages") or []
+    for message in messages:
+        content = text(message)
+        role = message.get("role")
+        if role == "user":
+            turns.append(content)
+        elif role == "system":
+            context += len(content)
+        chars += len(content)
+        if isinstance(message.get("content"), list):
+            for part in message["content"]:
+                if part.get("type") in counts:
+                    counts[part["type"]] += 1
+    if messages and messages[-1].get("role") == "assistant":
+        chars -= len(content)
+    return Query(
+        turns=turns,
+        last=turns[-1].strip() if turns else "",
+        alone=len(turns) == 1 and context < CONTEXT_CHARS,
+        images=counts["image"],
+        videos=counts["video"],
+        chars=chars,
+        answered=record.get("answer") is not None,
+    )
+
+
+CONTEXT_CHARS = 400  # a longer system text may hold the passage that the query is about
+BOILERPLATE = 3  # phrases of page furniture that make a page; one or two occur in real queries
+
+
+def no_query(query: Query, rules: QueryRules) -> str:
+    return "" if query.turns else "no user turn"
+
+
+def empty(query: Query, rules: QueryRules) -> str:
+    if query.last:
+        return ""
+    return "media without words" if query.images or query.videos else "the last user turn is empty"
+
+
+def no_substance(query: Query, rules: QueryRules) -> str:
+    """A greeting, a placeholder, an address, keys hit at random: nothing is asked."""
+    for turn in query.turns:  # one turn with substance makes the conversation worth keeping
+        detail = _substance(turn, query.images + query.videos > 0)
+        if not detail:
+            return ""
+    return detail
+
+
+def _substance(turn: str, has_media: bool) -> str:
+    if len(turn) > SHORT:
+        return _page(turn)
+    if turn.isascii() and len(turn) > LONGEST_PHRASE and "://" not in turn and "www." not in turn:
+        return ""
+    bare = words.clean(ADDRESS.sub(" ", turn))
+    if not bare:
+        return "an address alone" if ADDRESS.search(turn) else "no word in it"
+    if bare in words.entries("nothing"):
+        return f"only {bare!r}"
+    letters = bare.replace(" ", "")
+    if len(letters) >= MASHED and len(set(letters)) <= 2 and letters.isalpha():
+        return f"one or two letters over and over: {letters[:20]!r}"
+    if not has_media and NUMBER.fullmatch(turn):
+        return "only a number"
+    return ""
+
+
+SHORT = 200  # characters; longer ones are no greeting, but may be a page
+LONGEST_PHRASE = max(map(len, words.lines("nothing"))) + 20  # with its punctuation
+MASHED = 5  # letters; "haha" may be asked about, "hahaha" and "aaaaa" are not
+ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
+NUMBER = re.compile(r"\W*\d+(?:[.,]\d+)?[\s.!?]*")
+QUESTION = re.compile("[?\uff1f\u061f]")
+
+
+def _page(turn: str) -> str:
+    if QUESTION.search(turn):
+        return ""
+    lowered = turn.lower()
+    found = [phrase for phrase in words.lines("boilerplate") if phrase in lowered]
+    return f"a web page: {', '.join(found[:3])}" if len(found) >= BOILERPLATE else ""
+
+
+def points_at_nothing(query: Query, rules: QueryRules) -> str:
+    """A pronoun that nothing explains: no image, no earlier turn, no word with a subject."""
+    if not query.alone:
+        return ""
+    if vague.refers_back(query.last):
+        return "refers to an earlier turn, and there is none"
+    if query.images or query.videos:
+        wanted = vague.open_request(query.last) if query.answered else ""
+        return f"{wanted!r} asks for more than the reference answer tells" if wanted else ""
+    pointed = vague.empty(query.last)
+    return f"nothing says what {pointed!r} is" if pointed else ""
+
+
+def missing_image(query: Query, rules: QueryRules) -> str:
+    """Speaks of an image that is not there."""
+    if query.videos:
+        return ""
+    if query.images:
+        numbers = [int(a or b or c) for a, b, c in NUMBERED.findall(query.last)]
+        most = max(numbers, default=0)
+        return f"image {most} of {query.images}" if most > query.images else ""
+    if any(map(len, query.turns[:-1])):  # an earlier turn may describe it
+        return ""
+    lowered = query.last.lower()
+    found = words.patterns("image").find(lowered)
+    if not found or words.patterns("about_images").find(lowered):
+        return ""
+    return f"says {found.strip()[:60]!r}, and there is no image"
+
+
+# Picture N is how Qwen's template names the images ("Figure 2" may stand in the document shown).
+NUMBERED = re.compile(
+    r"\bPicture (\d{1,2})\b|\bImage (\d{1,2})\b|\u7b2c(\d{1,2})[\u5f20\u5e45]\u56fe"
+)
+
+
+def denies_image(query: Query, rules: QueryRules) -> str:
+    """Says that there is no image where there is one."""
+    if not query.images:
+        return ""
+    found = words.patterns("no_image").find(query.last.lower())
+    return f"says {found!r}, and there is one" if found else ""
+
+
+def too_long(query: Query, rules: QueryRules) -> str:
+    return f"{query.chars} characters" if query.chars > rules.max_chars else ""
+
+
+def no_answer(query: Query, rules: QueryRules) -> str:
+    return "no reference answer" if rules.need_answer and not query.answered else ""
+
+
+def several_questions(query: Query, rules: QueryRules) -> str:
+    if not rules.one_question:
+        return ""
+    parts = len(PART.findall(query.last))
+    asked = len(QUESTION.findall(query.last))
+    return f"{max(parts, asked)} questions" if parts >= 2 or asked >= 2 else ""
+
+
+# "(1) ... (2) ..." or "a) ... b) ..." at the start of a line or sentence: sub-questions. Choices are
+# capital letters, so they do not count.
+PART = re.compile(
+    r"(?:^|[\n.?;:\uff1f\u3002\uff1b\uff1a])\s*[(\uff08]?(?:[1-9]|[a-h]|i{1,3}|iv)[)\uff09]\s*\w"
+)
+
+RULES: tuple[tuple[str, Callable[[Query, QueryRules], str]], ...] = (
+    ("no-query", no_query),
+    ("empty", empty),
+    ("no-substance", no_substance),
+    ("vague", points_at_nothing),
+    ("missing-image", missing_image),
+    ("denies-image", denies_image),
+    ("too-long", too_long),
+    ("no-answer", no_answer),
+    ("several-questions", several_questions),
+)

@@ -1,0 +1,126 @@
+"""A guard over rewritten questions: a clearer wording passes, another question does not.
+
+A clarification adds words. What it may not do is lose one, or turn two round: every word of the original
+must be there, in the same order, but for pronouns, articles and the like (words/may_go.txt), slips of
+the pen (captial, temperture) and endings (drop, drops). So "the largest city" cannot become the smallest
+one, a cat a dog, nor Tom Ann. And what a question must neither lose nor gain is counted: numbers,
+negations, quotations, code, formulas, addresses, answer options, the script it is written in. What the
+guard cannot tell is an addition that changes the sense ("red dogs" for "dogs").
+"""
+
+import functools
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+from qvl.errors import need
+from qvl.text import words
+
+MIN_SIMILARITY = 0.2  # of the texts, by insertions and deletions: our choice
+KEPT = {  # what must be there as often as before, by how it is called
+    "number": re.compile(r"\d+(?:[.,:/]\d+)*"),
+    "negation": re.compile(
+        r"\b(?:not|no|never|none|neither|nor|without|except|cannot)\b|n['\u2019]t\b"
+        r"|\u4e0d|\u6ca1|\u65e0|\u975e|\u672a|\u9664\u4e86"
+        r"|\b(?:kein\w*|nicht|ohne|pas|sans|jamais|nunca|sin|nie|senza|non|n\u00e3o|sem)\b",
+        re.IGNORECASE,
+    ),
+    "formula": re.compile(r"\$[^$]+\$|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL),
+    "sign": re.compile(r"(?<=[\d\s])[-+*/=<>\u00d7\u00f7\u2212](?=[\d\s])"),
+    "code": re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL),
+    "quotation": re.compile(r"\"[^\"\n]+\"|\u201c[^\u201d\n]+\u201d|\u300c[^\u300d\n]+\u300d"),
+    "address": re.compile(r"(?:https?://|www\.)\S+"),
+    "answer option": re.compile(r"^\s*\(?[A-Ja-j][.):]\s.*$|\([A-J]\)", re.MULTILINE),
+    "placeholder": re.compile(r"<(?:image|video|img)\b[^>]*>", re.IGNORECASE),
+}
+_YES_OR_NO = re.compile(  # how it is to be answered is no negation
+    r"\byes or no\b|\b(?:oui ou|s\u00ed o|ja oder) (?:non|no|nein)\b|\u662f\u8fd8\u662f\u4e0d\u662f|\u662f\u6216\u5426",
+    re.IGNORECASE,
+)
+_HAN = "\u3400-\u9fff"
+_WORD = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+(?:['\u2019][^\W_{_HAN}]+)?")
+_ENDINGS = ("s", "es", "ed", "d", "ing", "'s", "ly")
+_SLIP_FROM = 5  # letters: a shorter word that lacks one is another word
+
+
+def refusal(original: str, revision: str, min_similarity: float = MIN_SIMILARITY) -> str | None:
+    """Why a revision may mean something else; None where nothing speaks against it."""
+    if not revision.strip():
+        return "it is empty"
+    for name, pattern in KEPT.items():
+        before, after = (_counted(pattern, text) for text in (original, revision))
+        if before != after:
+            found = next(iter((before - after) or (after - before)))
+            did = "loses" if before - after else "adds"
+            return f"it {did} the {name} {found[:40]!r}"
+    before, after = _script(original), _script(revision)
+    if before and after and before != after:
+        return f"it is written in {after.title()}, not in {before.title()}"
+    lost = _lost(_words(original), _words(revision))
+    if lost:
+        return f"it loses {lost[:40]!r}, or says it in another place"
+    similarity = need("rapidfuzz.fuzz", extra="reward").ratio(original, revision) / 100
+    if similarity < min_similarity:
+        return f"{similarity:.2f} of the text is left, under {min_similarity:g}"
+    return None
+
+
+def _lost(before: Sequence[str], after: Sequence[str]) -> str | None:
+    """The first word that does not come after those before it, or None."""
+    place = 0
+    for word in before:
+        found = next((i for i in range(place, len(after)) if _is_same(word, after[i])), None)
+        if found is None:
+            return word
+        place = found + 1
+    return None
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether two words are one, but for an ending or a letter that was swapped, left out or doubled."""
+    if one == other:
+        return True
+    short, long = sorted((one, other), key=len)
+    if not short.isascii() or len(short) < 3 or short[0] != long[0]:
+        return False
+    if long.startswith(short) and long[len(short) :] in _ENDINGS:
+        return True
+    if len(long) < _SLIP_FROM:
+        return False
+    if len(long) == len(short) + 1:
+        return any(long[:i] + long[i + 1 :] == short for i in range(1, len(long)))
+    swapped = (long[:i] + long[i + 1] + long[i] + long[i + 2 :] for i in range(1, len(long) - 1))
+    return len(long) == len(short) and short in swapped
+
+
+def _words(text: str) -> list[str]:
+    """Those that must stay, in lower case; a Chinese character is a word."""
+    may_go, phrases = _may_go()
+    plain = phrases.sub(" ", text.casefold().replace("\u2019", "'"))
+    return [word for word in _WORD.findall(plain) if word not in may_go]
+
+
+@functools.cache
+def _may_go() -> tuple[frozenset[str], re.Pattern[str]]:
+    """Words; and phrases, of which what they are made of must stay by itself: which_one and one."""
+    listed = frozenset(" ".join(words.lines("may_go")).split())
+    phrases = {word for word in listed if "_" in word or re.fullmatch(f"[{_HAN}]{{2,}}", word)}
+    longest_first = sorted((word.replace("_", " ") for word in phrases), key=len, reverse=True)
+    told = "|".join(rf"\b{each}\b" if each.isascii() else each for each in longest_first)
+    return listed - phrases, re.compile(told)
+
+
+def _counted(pattern: re.Pattern[str], text: str) -> Counter[str]:
+    plain = _YES_OR_NO.sub("", text)
+    return Counter(" ".join(found.split()).casefold() for found in pattern.findall(plain))
+
+
+def _script(text: str) -> str | None:
+    """The script of most words, by its name in Unicode; None without letters."""
+    names = Counter(
+        unicodedata.name(word[0], "?").partition(" ")[0]
+        for word in _WORD.findall(text)
+        if word[0].isalpha()
+    )
+    return names.most_common(1)[0][0] if names else None

@@ -1,0 +1,114 @@
+"""Answers that are not to the point, or do harm: by lists that a user can replace.
+
+A net of rules catches what surely misses: an answer that cannot see the image that it is shown, a bare
+refusal, another conversation or a web page that spilled in, and a long one that takes up no word of the
+query. What is subtler is for a judge.
+"""
+
+import functools
+import re
+from collections.abc import Iterator
+
+from qvl.text import function_words, vague, words
+from qvl.text.scripts import SCRIPTS, prose
+
+LONG_ANSWER = 200  # characters; a shorter one may answer without repeating a word of the query
+STEM = 4  # letters that two forms of a word share
+SHORTEST_WORD = 4  # letters: shorter ones are mostly function words
+HAN = re.compile(f"[{SCRIPTS['Han']}]{{2}}")
+DENSE = re.compile(f"[{SCRIPTS['Kana']}{SCRIPTS['Hangul']}{SCRIPTS['Han']}{SCRIPTS['Thai']}]")
+LONGEST_REFUSAL = 400  # characters
+ASKED_FOR = re.compile(r"\b(?:write|compose|story|poem|essay|translate|imagine|role|song|joke)\b")
+
+
+def blind(answer: str, *, shown: bool, lists: str | None = None) -> str:
+    """Says that it cannot see, though an image is shown."""
+    if not shown:
+        return ""
+    found = words.patterns("blind", lists).find(answer[:LONGEST_REFUSAL].lower())
+    return f"cannot see: {found[:60]!r}" if found else ""
+
+
+def refused(answer: str, asked: str, lists: str | None = None) -> str:
+    """Is a refusal and no more, of a query that asks for no harm."""
+    stripped = answer.strip().lower().replace("\u2019", "'")
+    if len(stripped) > LONGEST_REFUSAL:
+        return ""
+    found = words.patterns("refusal", lists).at_start(stripped)
+    if not found or words.patterns("harmful", lists).find(asked.lower()):
+        return ""
+    return f"refuses: {found[:60]!r}"
+
+
+def spilled(answer: str, asked: str, lists: str | None = None) -> str:
+    """Holds a turn that nobody asked for, or a web page's furniture, that the query does not show."""
+    spill = words.patterns("spill", lists)
+    found = spill.at_a_line(answer.lower())
+    if not found or spill.find(asked.lower()) or _asks_for_turns(asked):
+        return ""
+    return f"spilled: {found.strip()[:60]!r}"
+
+
+def _asks_for_turns(asked: str) -> bool:
+    lowered = asked.lower()
+    return any(
+        word in lowered
+        for word in ("dialog", "conversation", "quiz", "question", "faq", "chat", "interview")
+    )
+
+
+def unrelated(answer: str, asked: str, fewest: int) -> str:
+    """A long answer without one of the words of a query that has `fewest` with a subject of their own.
+
+    Where words are not apart, two characters in a row count as one. Words are the same if their first
+    letters are.
+    """
+    dense = DENSE.search(answer) is not None
+    if not fewest or len(answer) < LONG_ANSWER / (3 if dense else 1):
+        return ""
+    lowered, text = asked.lower(), answer.lower()
+    if ASKED_FOR.search(lowered):
+        return ""
+    sought = set()
+    for word in vague.subjects(lowered):
+        for piece in _pieces(word):
+            if piece in text:
+                return ""
+            sought.add(piece)
+    if len(sought) < fewest or len(prose(answer)) < len(answer) / 2:
+        return ""
+    return _told(sought)
+
+
+def _pieces(word: str) -> Iterator[str]:
+    """What of a word is looked for: nothing of a short one, which may be a function word."""
+    if HAN.search(word):
+        yield from (word[start : start + 2] for start in range(len(word) - 1))
+    elif word[0].isdigit() or DENSE.search(word):
+        yield word[:2] if DENSE.search(word) else word
+    elif len(word) >= SHORTEST_WORD and word not in function_words.common():
+        stem = word[:STEM]
+        if stem not in _requests():
+            yield stem
+
+
+@functools.cache
+def _requests() -> frozenset[str]:
+    return frozenset(stem for line in words.lines("request") for stem in line.split())
+
+
+def _told(sought: set[str]) -> str:
+    return f"none of the query's words: {' '.join(sorted(sought))[:60]}"
+
+
+def harmful(answer: str, asked: str, lists: str | None = None) -> str:
+    """Tells how to do harm or wishes it; or complies with a query that asks for it."""
+    harm = words.patterns("harmful", lists)
+    lowered = answer.lower().replace("\u2019", "'")
+    found = harm.find(lowered)
+    sought = "" if found else harm.find(asked.lower())
+    if not (found or sought) or words.patterns("harmless", lists).find(lowered):
+        return ""
+    if sought and words.patterns("harmless", lists).find(asked.lower()):
+        return ""
+    return f"{'holds' if found else 'complies with'} {(found or sought)[:60]!r}"

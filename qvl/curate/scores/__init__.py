@@ -1,0 +1,1 @@
+"""Scores of responses, by rules, judges and reward models; thresholds on them."""

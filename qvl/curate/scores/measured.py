@@ -1,0 +1,176 @@
+"""How good an answer is on axes that rules can measure: each from 0 to 1, higher is better.
+
+An axis says only what it measured; helpfulness, use of the image and style need a judge. An axis
+that cannot be told of an answer is left out, so a threshold on it drops nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
+from statistics import fmean, median
+from typing import Any
+
+from qvl.curate.rules import outcome
+from qvl.curate.rules.drop_responses import Judge, Verdicts
+from qvl.curate.rules.responses import Known, ResponseRules
+from qvl.errors import UserError
+from qvl.record import final
+from qvl.stage import Drop
+from qvl.text import answers, form, repetition, scripts, truncation
+from qvl.text.answers import Answer
+
+STAGE = "score-responses"
+MODEL = "reward_model"  # what a reward model gives, without bounds
+WINS = "judge_wins"  # the share of its comparisons that a response wins
+AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
+    "mean": fmean,  # mean is exact, in fractions, and costs as much as the rules do
+    "median": median,
+    "min": min,
+}
+
+
+def correctness(answer: Answer, context: Known) -> float | None:
+    """What the task's verifier gives, where the record has a reference answer."""
+    return outcome.correctness(context.record, answer)
+
+
+def completeness_(answer: Answer, context: Known) -> float:
+    """1, or 0 where there is no text or it was cut."""
+    empty = not answer.content.strip() and not answer.calls
+    return 0.0 if empty or truncation.cut(answer.content, answer.finish_reason) else 1.0
+
+
+def clarity(answer: Answer, context: Known) -> float:
+    """1 less the share of text in loops or in lines and sentences that stood before."""
+    if context.may_repeat:
+        return 1.0
+    return min(_clarity(answer.content), _clarity(answer.reasoning))
+
+
+def _clarity(text: str) -> float:
+    shortest, times = ResponseRules.loop_chars, ResponseRules.loop_times
+    loops = repetition.loops(text, shortest=shortest, times=times)
+    looped = sum(loop.length for loop in loops if loop.wordy) / max(1, len(text))
+    return round(max(0.0, 1 - max(looped, repetition.repeated_share(text)[0])), 4)
+
+
+def language(answer: Answer, context: Known) -> float:
+    """1 less the share of words in a script that the query does not use, names and quotations apart."""
+    if context.may_mix:
+        return 1.0
+    parts = (answer.content, answer.reasoning)
+    shares = (
+        scripts.mixture(context.asked, part, may_quote=context.may_quote)[0] for part in parts
+    )
+    return round(1 - max(shares), 4)
+
+
+def form_(answer: Answer, context: Known) -> float:
+    """1, or 0 with stray special tokens, tags out of order, calls or JSON that do not parse."""
+    wrong = (
+        form.special_token(answer, context.asked)
+        or form.think_tags(answer, "allow")
+        or form.tool_calls(answer)
+        or form.bad_json(answer, context.task, context.asked)
+    )
+    return 0.0 if wrong else 1.0
+
+
+AXES = {
+    "correctness": correctness,
+    "completeness": completeness_,
+    "clarity": clarity,
+    "language": language,
+    "form": form_,
+}
+
+
+def annotate(record: dict) -> dict:
+    """The record with `scores` of its final turn and of each response.
+
+    record["scores"]["score-responses"] is of the final turn; without one, the mean of the responses.
+    """
+    turn, responses = answers.of_record(record)
+    if turn is None and not responses:
+        return record
+    context = Known(record)
+    scored = [measure(answer, context) for answer in responses]
+    own = measure(turn, context) if turn is not None else _mean(scored)
+    added: dict[str, Any] = {"scores": {**(record.get("scores") or {}), STAGE: own}}
+    if scored:
+        pairs = zip(record["responses"], scored, strict=True)
+        added["responses"] = [
+            {**one, "scores": {**(one.get("scores") or {}), **axes}} for one, axes in pairs
+        ]
+    return {**record, **added}
+
+
+def measure(answer: Answer, context: Known) -> dict[str, float]:
+    """Axis -> score, without those that cannot be told of this answer."""
+    values = ((name, axis(answer, context)) for name, axis in AXES.items())
+    return {name: value for name, value in values if value is not None}
+
+
+def _mean(scored: list[dict[str, float]]) -> dict[str, float]:
+    columns = {name: [axes[name] for axes in scored if name in axes] for name in AXES}
+    return {name: round(sum(of) / len(of), 4) for name, of in columns.items() if of}
+
+
+def added(
+    record: dict, rows: Sequence[Mapping[str, float]], own: Mapping[str, float] | None
+) -> dict:
+    """The record with a row of scores on each response, and one of its own."""
+    fields: dict[str, Any] = {}
+    if rows:
+        fields["responses"] = [
+            {**one, "scores": {**(one.get("scores") or {}), **row}}
+            for one, row in zip(record["responses"], rows, strict=True)
+        ]
+    if own is not None:
+        had = record.get("scores") or {}
+        fields["scores"] = {**had, STAGE: {**(had.get(STAGE) or {}), **own}}
+    return {**record, **fields}
+
+
+def thresholds(
+    given: Sequence[str], more: Sequence[str] = (), *, of: Mapping[str, tuple[float, float]] = {}
+) -> dict[str, float]:
+    """["clarity=0.5"] -> {"clarity": 0.5}; UserError for an axis that is neither of ours nor of
+    `more`. of: in their place axes with the lowest and the highest score of each."""
+    ours = {name: (-inf, inf) if name == MODEL else (0.0, 1.0) for name in (*AXES, *more)}
+    known = of or ours
+    least = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            raise UserError(f"--min {text}: say AXIS=X with an axis of {', '.join(known)}")
+        try:
+            least[name] = float(value)
+        except ValueError:
+            raise UserError(f"--min {text}: {value!r} is no number") from None
+        low, high = known[name]
+        if not low <= least[name] <= high:
+            raise UserError(f"--min {text}: scores go from {low} to {high}")
+    return least
+
+
+def below(axes: dict[str, float], least: dict[str, float]) -> Drop | None:
+    """The first axis under its threshold; an axis that was not told is not under it."""
+    for name, bound in least.items():
+        if axes.get(name, bound) < bound:
+            return Drop(f"low-{name}", f"{axes[name]:.2g} is under {bound:g}")
+    return None
+
+
+def judge(least: dict[str, float]) -> Judge:
+    """What is under a threshold in a record that `annotate` has scored."""
+
+    def verdicts(record: dict) -> Verdicts:
+        has_turn = final(record) is not None
+        own = (record.get("scores") or {}).get(STAGE) or {}
+        turn = below(own, least) if has_turn else None
+        responses = record.get("responses") or []
+        return Verdicts(
+            turn, [below(one.get("scores") or {}, least) for one in responses], has_turn
+        )
+
+    return verdicts

@@ -1,0 +1,79 @@
+"""What a scalar reward model gives, beside what rules and judges say; see qvl.curate.scores.measured.
+
+Its axis is `reward_model`: the model's own value, without bounds, which compares answers and says
+nothing by itself. An answer that the model refuses has none, and reward_model_errors counts it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from qvl.curate.scores import measured
+from qvl.judge.scalar import RewardModel
+from qvl.pending import Pending, Settled, Together
+from qvl.stage import Drop
+from qvl.text import answers
+
+AXIS, ERRORS = measured.MODEL, "reward_model_errors"
+
+
+class Judged(Protocol):
+    """Whoever says the rest."""
+
+    def begin(self, record: dict) -> Pending: ...
+
+    def counts(self, result: dict | Drop) -> tuple[int, int, str]: ...
+
+
+class Rules:
+    """The axes of rules alone."""
+
+    def begin(self, record: dict) -> Pending:
+        return Settled(measured.annotate(record))
+
+    def counts(self, result: dict | Drop) -> tuple[int, int, str]:
+        return 0, 0, ""
+
+
+@dataclass(frozen=True)
+class ModelledScores:
+    """Adds the model's axis to what `rest` says."""
+
+    model: RewardModel
+    rest: Judged
+
+    def begin(self, record: dict) -> Pending:
+        turn, responses = answers.of_record(record)
+        contents = [each.content for each in responses]
+        asked = self.model.begin(record, contents + ([turn.content] if turn is not None else []))
+
+        def combine(found: list) -> dict:
+            scored, *values = found
+            rows = [_row(value) for value in values]
+            if turn is not None:
+                *rows, own = rows
+            else:
+                own = _mean(rows)
+            return measured.added(scored, rows, own if asked else None)
+
+        return Together([self.rest.begin(record), *asked], combine)
+
+    def counts(self, result: dict | Drop) -> tuple[int, int, str]:
+        asked, wrong, example = self.rest.counts(result)
+        if isinstance(result, Drop):
+            return asked, wrong, example
+        rows: list[Mapping] = [one["scores"] for one in result.get("responses") or []]
+        turn, _ = answers.of_record(result)
+        if turn is not None:
+            rows.append((result.get("scores") or {}).get(measured.STAGE) or {})
+        wrong += sum(ERRORS in row for row in rows)
+        return asked + len(rows), wrong, example or f"record {result['id']!r}"
+
+
+def _row(value: float | None) -> dict[str, float]:
+    return {ERRORS: 1} if value is None else {AXIS: round(value, 6)}
+
+
+def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    values = [row[AXIS] for row in rows if AXIS in row]
+    return {AXIS: round(sum(values) / len(values), 6)} if values else {}

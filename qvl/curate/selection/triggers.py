@@ -1,0 +1,71 @@
+"""Prompts that are known to bring out bad behaviour, so that it can be penalised often (report 4.4.2).
+
+Language mixing, repetition and errors of format are rare over all of the data. Sampling finds the
+prompts at which they are not: those at which a share of the responses breaks the rules for responses.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from qvl.curate.rules.responses import RULES, Known, ResponseRules
+from qvl.errors import UserError
+from qvl.stage import Drop
+from qvl.text import answers
+
+BEHAVIOURS = {  # the three that the report names -> the rules of filter-responses that find them
+    "language-mixing": ("language-mixing",),
+    "repetition": ("repetition",),
+    "format": ("special-token", "think-format", "tool-format", "bad-json"),
+}
+_TABLE = dict(RULES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triggers:
+    """Called on a record with responses it returns it with `trigger`, or a Drop. Can be pickled."""
+
+    behaviours: tuple[str, ...] = tuple(BEHAVIOURS)
+    """Which are looked for."""
+
+    min_rate: float = 0.125
+    """Least share of the responses that show one of them: 2 of 16 (our choice)."""
+
+    rules: ResponseRules = field(default_factory=ResponseRules)
+
+    keep_responses: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.behaviours:
+            if name not in BEHAVIOURS:
+                raise UserError(f"--behaviour {name}: say {', '.join(BEHAVIOURS)}")
+
+    def __call__(self, record: dict) -> dict | Drop:
+        given = [answers.of_response(one) for one in record.get("responses") or []]
+        if not given:
+            return Drop("no-response", "nothing was sampled")
+        known = Known(record, self.rules.words)
+        counts: Counter[str] = Counter()
+        details: dict[str, str] = {}
+        for answer in given:
+            for name, detail in self._shown(answer, known):
+                counts[name] += 1
+                details.setdefault(name, detail)
+        rates = {name: round(number / len(given), 4) for name, number in counts.most_common()}
+        found = [name for name in rates if counts[name] >= self.min_rate * len(given)]
+        if not found:
+            told = ", ".join(f"{name} in {number}" for name, number in counts.most_common())
+            return Drop("quiet", f"of {len(given)} responses {told or 'none shows any'}")
+        trigger = {"behaviours": found, "rates": rates, "responses": len(given)}
+        done = {**record, "trigger": {**trigger, "detail": details[found[0]]}}
+        if self.keep_responses:
+            return done
+        return {name: value for name, value in done.items() if name != "responses"}
+
+    def _shown(self, answer: answers.Answer, known: Known) -> Iterator[tuple[str, str]]:
+        """The bad behaviours of one response, each with what tells it."""
+        for name in self.behaviours:
+            told = (_TABLE[rule](answer, known, self.rules) for rule in BEHAVIOURS[name])
+            detail = next(filter(None, told), "")
+            if detail:
+                yield name, detail

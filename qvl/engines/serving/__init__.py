@@ -1,0 +1,1 @@
+"""Starting an engine: its environment, its command line, its endpoint."""

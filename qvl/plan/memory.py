@@ -1,0 +1,113 @@
+"""Bytes that a rank of `qvl sft --recompute` holds at the most, from shape, layout and length alone.
+
+Shapes: T tokens of a pack, n = T / (cp tp) of a rank, L layers of its stage, h hidden, q = heads x head_dim,
+k = kv heads x head_dim, f feed-forward width, d head_dim, C ranks of cp; e bytes of a number, 2 in bf16. The
+most is reached on the way back, in the feed-forward part of a layer that is computed again. What a step
+holds there is, number by number,
+
+    inputs    n (L + 1) h e m     of every layer, and of the last norm; m packs in flight under pp
+    layer     n (6 h + 5 q + 4 k + 5 d + 7 f) e
+              6 h: both norms before and behind their weight, the residual and its gradient; 5 q: queries as
+              projected, normed and turned, answers record by record and together; 4 k: keys and values as
+              projected, values copied, keys normed; 5 d: tables of rope; 7 f: gate and other half, the gate's
+              SiLU, the other half moved by an offset of 0, and three gradients. For 7 f a mixture of t
+              experts a token, g wide, has t (4 h + 6 g): tokens dealt and sorted, answers apart and together,
+              and what is between; 5 h under ep, whose ranks also receive them
+    gathered  n 2 k C e           keys and values of the whole pack, on every rank of cp
+              n 2 h tp e          under tp the hidden vectors of the other ranks' tokens, and their gradient
+
+and of every parameter its weight e, a gradient 4, and AdamW's mean and square, in bf16 with a master weight:
+8 or 12, shared among the ranks of data and context parallelism. tests/plan/test_memory.py counts the
+tensors of a step. Left out are the buffers of messages, what a kernel needs for itself, and Python.
+"""
+
+from dataclasses import dataclass
+
+from qvl.model.layout import Layout
+from qvl.model.shape import Shape, VisionShape
+
+GRADIENT = 4  # fp32, whatever the weights are
+STATE = {2: 12, 4: 8}  # by the bytes of a weight; where that is fp32 it is its own master
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Bytes of one rank of the first pipeline stage, which has the most packs in flight."""
+
+    weights: float
+    gradients: float
+    optimizer: float
+    inputs: float
+    layer: float
+    gathered: float
+    images: float
+    """Patches in fp32, and their tokens with DeepStack's."""
+
+    @property
+    def total(self) -> float:
+        return sum(vars(self).values())
+
+
+def recomputing(
+    shape: Shape,
+    layout: Layout,
+    tokens: int,
+    *,
+    ranks: int,
+    element: int = 2,
+    image_tokens: int = 0,
+) -> Memory:
+    """With `image_tokens` of a pack's `tokens` those of images; see above. The activations of the
+    tower, of as many images as it computes at once, come and go before."""
+    layers = layout.stages(shape)[0] * layout.virtual
+    n = tokens / (layout.context * layout.tensor)
+    query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    wide = 6 * shape.hidden + 5 * query + 4 * key + 5 * shape.head_dim
+    if shape.num_experts:
+        dealt = 4 if layout.expert == 1 else 5
+        wide += shape.experts_per_token * (dealt * shape.hidden + 6 * shape.expert_ffn)
+    else:
+        wide += 7 * shape.ffn
+    gathered = 2 * key * layout.context
+    if layout.tensor > 1:
+        gathered += 2 * shape.hidden * layout.tensor
+    held, shared = _parameters(shape, layout, layers, ranks // layout.pipeline)
+    levels = 1 + len(shape.vision.deepstack_layers)
+    patch = 4 * shape.vision.patch_values * shape.vision.merge**2
+    return Memory(
+        weights=held * element,
+        gradients=held * GRADIENT,
+        optimizer=shared * STATE[element],
+        inputs=n * (layers + 1) * shape.hidden * element * layout.pipeline,
+        layer=n * wide * element,
+        gathered=n * gathered * element,
+        images=image_tokens * (patch + levels * shape.hidden * element) * layout.pipeline,
+    )
+
+
+def _parameters(shape: Shape, layout: Layout, layers: int, ranks: int) -> tuple[float, float]:
+    """Of a rank of the first stage, which `ranks` share: all, and those whose state is its own."""
+    query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    dense = shape.hidden * (2 * query + 2 * key) / layout.tensor
+    dense += 2 * shape.hidden + 2 * shape.head_dim  # norms
+    experts = 0.0
+    if shape.num_experts:
+        dense += shape.hidden * shape.num_experts  # the router
+        experts = layers * 3 * shape.hidden * shape.expert_ffn * shape.num_experts / layout.expert
+    else:
+        dense += 3 * shape.hidden * shape.ffn / layout.tensor
+    heads = 1 if shape.tied or layout.pipeline > 1 else 2  # the embedding, and the head itself
+    whole = layers * dense + heads * shape.vocab * shape.hidden / layout.tensor
+    whole += vision_parameters(shape.vision) + (shape.hidden if layout.pipeline == 1 else 0)
+    return whole + experts, whole * layout.tensor / ranks + experts * layout.expert / ranks
+
+
+def vision_parameters(shape: VisionShape) -> int:
+    """Of the tower and its mergers, biases and norms among them."""
+    width = shape.hidden
+    block = 4 * width**2 + 4 * width + 2 * width * shape.ffn + shape.ffn + width + 4 * width
+    joined = shape.merge**2 * width
+    merger = joined**2 + joined + joined * shape.out_hidden + shape.out_hidden
+    deep = len(shape.deepstack_layers)
+    ends = (shape.patch_values + 1 + shape.num_positions) * width
+    return ends + shape.depth * block + (1 + deep) * merger + 2 * width + deep * 2 * joined

@@ -1,0 +1,1 @@
+"""Puzzles whose answers are checked by their rules."""

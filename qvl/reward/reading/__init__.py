@@ -1,0 +1,1 @@
+"""Reading an answer out of a response: boxes, numerals, tables, candidates; matching it with a reference."""

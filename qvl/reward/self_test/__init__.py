@@ -1,0 +1,1 @@
+"""Rewards put to the test: shipped cases, and hostile answers."""

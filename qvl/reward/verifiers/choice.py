@@ -1,0 +1,143 @@
+r"""Multiple choice: the letter that a response chooses, or the letters where several are right.
+
+1 where they are the reference's, no more and no less, else 0. Read is the final answer; where that
+names no letter ("because the dog barks."), the last line that concludes ("The answer is B", in English
+or Chinese), else the line that begins with one ("B. a cat"). Dress does not count: **B**, (b), $B$,
+\boxed{\text{B}}. A conclusion outweighs an option that is only talked of; two conclusions in one line
+("A or B"), and options that are listed again, choose none. Lines that conclude differently are a change
+of mind: the last counts.
+"""
+
+import re
+from functools import lru_cache
+
+from qvl.reward import Unverifiable, reference
+from qvl.reward.reading.extract import final, spoken
+
+MAX_CHARACTERS = 20_000  # of a text in which a conclusion is looked for, from its end; our choice
+UNDECIDED = "?"
+
+_ONE = r"(?<![A-Za-z])[A-Z](?![A-Za-z'\u2019])"
+_ARTICLE = r"(?<![A-Za-z])[AI] (?!because|since|as |is |and |or |in )[a-z]"  # "A dog", "I think"
+_AND = r"\s*\)?\s*(?:[,/&+\u3001\uff0c]|\band\b|\bor\b|[\u548c\u53ca\u6216])?\s*(?:\band\b|\bor\b)?\s*\(?\s*"
+_SET = rf"(?!{_ARTICLE})(?:{_ONE}(?:{_AND}{_ONE})*|(?<![A-Za-z])[A-J]{{2,10}}(?![A-Za-z]))"
+_IS = r"(?:is|are|was|would be|should be|must be|will be|has to be|[:=\uff1a])"
+
+_ALONE = re.compile(rf"^\W*({_SET}|[a-z])\W*$")
+_LEADS = re.compile(rf"^\W*({_ONE})\s*[.):\uff0e\uff1a\uff09\u3001]")
+_MARKS = re.compile(r"(?<![A-Za-z])([A-Z])[.):\uff0e\uff1a\uff09\u3001]\s*\S")
+# What a conclusion begins with, in lower case; the letters follow, or end the line.
+_BEFORE = re.compile(
+    rf"\b(?:(?:answers?|options?|choices?|letters?)\s*(?:{_IS}\s*)+|answer\s+|(?:choose|chose|select|pick|go with)\s+)"
+    r"(?:the\s+)?(?:(?:letter|option|choice|answer)s?\s+)?"
+)
+_BEFORE_THE_END = re.compile(
+    r"\b(?:it(?:\s+is|'s|\u2019s|\s+must\s+be)\s+(?:option\s+)?|(?:answer|option|choice)\b[^.\n]{0,40}?\sis\s+)"
+)
+_SMALL = re.compile(rf"\b(?:answer|option|choice)\s*(?:{_IS}\s*)?\(?([a-z])\)")
+_FOLLOWS = re.compile(rf"\W{{0,3}}?({_SET})")
+_ENDS = re.compile(rf"\W?({_SET})\W*$")
+_IS_RIGHT = re.compile(
+    rf"({_ONE})\)?\s+is\s+(?:therefore\s+|thus\s+)?(?:the\s+)?(?:only\s+|most\s+|best\s+)?(?:correct|right|best|true|answer)\b"
+)
+# The answer is; choose; X is right.
+_CHINESE = re.compile(
+    rf"(?:\u7b54\u6848|\u9009\u9879|\u9009\u62e9|\u9009)\s*(?:\u5e94\u8be5|\u5e94|\u53ea\u80fd|\u5c31)?(?:\u662f|\u4e3a|\u9009|[:\uff1a])*\s*(?:\u9009\u9879|\u9009\u62e9)?\s*[(\uff08]?\s*({_SET})"
+    rf"|({_ONE})\s*(?:\u9009?\u9879)?\s*(?:\u662f)?\s*(?:\u6b63\u786e|\u5bf9\u7684)"
+)
+_MENTIONS = re.compile(rf"(?i:\b(?:option|choice)\s+)(?!{_ARTICLE})\(?({_ONE})")
+_OR = re.compile(r"\bor\b|/|\u6216")
+_COMMAND = re.compile(r"\\(?:text|math)[a-z]*|\\[()\[\]]")
+_DRESS = str.maketrans("", "", "*_`$#{}")
+
+
+def score(record: dict, response: dict) -> float:
+    """1 where the response chooses the reference's letters, and no other one as well."""
+    gold = _gold(reference(record))
+    if gold is None:
+        raise Unverifiable(f"a letter is expected as answer, not {record['answer']!r}"[:200])
+    return float(extract(response) == gold)
+
+
+def extract(response: dict) -> str | None:
+    """The letters of the final answer, in the alphabet's order; None for none, or for no decision."""
+    found = letters(final(response))
+    if found is None:
+        found = _concluded(spoken(response)[-MAX_CHARACTERS:])
+    return None if found == UNDECIDED else found
+
+
+@lru_cache(1 << 12)
+def letters(text: str) -> str | None:
+    """The letters that a line chooses, in the alphabet's order; UNDECIDED for several, None for none."""
+    if len(text) > MAX_CHARACTERS:
+        return None
+    text = _plain(text)
+    alone = _ALONE.match(text)
+    if alone:
+        return _read(alone[1])
+    said, leads = _conclusion(text), _LEADS.match(text)
+    if said:
+        return said if not leads or leads[1] in said else UNDECIDED
+    marks = set(_MARKS.findall(text))
+    if leads:
+        return leads[1] if marks <= {leads[1]} else UNDECIDED
+    mentioned = set(_MENTIONS.findall(text))
+    if len(mentioned | marks) > 1:
+        return UNDECIDED
+    return mentioned.pop() if mentioned else None
+
+
+def _conclusion(text: str) -> str | None:
+    """What a line without dress concludes; UNDECIDED where it concludes twice."""
+    lower = text.lower()
+    if len(lower) != len(text):  # places in one are places in the other
+        lower = text
+    said = [_FOLLOWS.match(text, begin.end()) for begin in _BEFORE.finditer(lower)]
+    said += [_ENDS.match(text, begin.end()) for begin in _BEFORE_THE_END.finditer(lower)]
+    if " is " in text:
+        said += _IS_RIGHT.finditer(text)
+    found = {_read(one[1]) for one in said if one}
+    found |= {one[1].upper() for one in _SMALL.finditer(lower) if text[one.start(1)].islower()}
+    if not text.isascii():
+        found |= {_read(one[1] or one[2]) for one in _CHINESE.finditer(text)}
+    if len(found) > 1:
+        return UNDECIDED
+    return found.pop() if found else None
+
+
+def _concluded(text: str) -> str | None:
+    """What a whole text chooses, whose last line chooses nothing."""
+    lines = [line for line in _plain(text).splitlines() if line.strip()]
+    for line in reversed(lines):
+        said = _conclusion(line)
+        if said:
+            return said
+    leading = {lead[1] for line in lines if (lead := _LEADS.match(line) or _ALONE.match(line))}
+    return leading.pop() if len(leading) == 1 else None
+
+
+def _plain(text: str) -> str:
+    if not text.isascii():
+        text = text.translate(_WIDE)
+    return _COMMAND.sub("", text).translate(_DRESS) if "\\" in text else text.translate(_DRESS)
+
+
+_WIDE = {wide: wide - 0xFEE0 for wide in (*range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
+
+
+def _read(text: str) -> str:
+    """ "B and (A)" -> "AB"; UNDECIDED for alternatives and for a word."""
+    if _OR.search(text):
+        return UNDECIDED
+    found = re.findall(r"[A-Z]", text.upper() if len(text) == 1 else text)
+    return "".join(sorted(found)) if len(set(found)) == len(found) else UNDECIDED
+
+
+def _gold(answer: object) -> str | None:
+    if isinstance(answer, list) and all(isinstance(each, str) for each in answer):
+        read = [letters(each) for each in answer]
+        found = "".join(sorted("".join(each or UNDECIDED for each in read)))
+    else:
+        found = letters(str(answer))
+    return found if found and UNDECIDED not in found else None

@@ -1,0 +1,193 @@
+"""Clock reading: the final answer names the time on the dial, and no other one.
+
+1 where hour and minute are right, else 0; where the reference has seconds, those too. A dial has
+twelve hours: 15:05 is 3:05, and 0:30 is 12:30, unless both sides say which half of the day they mean
+(am, pm, or an hour from 13 on). Read are 3:05, 03:05:10, 3.05 pm, 3h05, 3 o'clock, "ten past three",
+"quarter to four", "three fifteen", noon, and the Chinese forms. Of several different times none is
+chosen; "3:15 (quarter past three)" is one.
+"""
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+from qvl.reward import Unverifiable, reference
+from qvl.reward.reading.extract import final
+from qvl.reward.reading.numerals import CHINESE, ENGLISH, chinese, english
+
+MAX_CHARACTERS = 1000  # of a final answer; a longer one is no time
+
+
+class Time(NamedTuple):
+    """What a dial shows. An impossible one, such as 3:75, equals no time."""
+
+    hour: int
+    """0 to 11"""
+    minute: int
+    second: int | None = None
+    half: str = ""
+    """am, pm or "" where nothing is said"""
+
+    def __str__(self) -> str:
+        seconds = "" if self.second is None else f":{self.second:02d}"
+        return f"{self.hour or 12}:{self.minute:02d}{seconds}{' ' * bool(self.half)}{self.half}"
+
+
+def score(record: dict, response: dict) -> float:
+    """1 where the final answer's time is the reference's; see above."""
+    answer = reference(record)
+    text = f"{answer}:00" if type(answer) is int else answer
+    gold = times(text) if isinstance(text, str) else ()
+    if len(gold) != 1 or not _possible(gold[0]):
+        raise Unverifiable(f"a time such as 3:05 is expected as answer, not {answer!r}"[:200])
+    found = _read(response)
+    return float(found is not None and _same(gold[0], found) and _as_exact(gold[0], found))
+
+
+def extract(response: dict) -> str | None:
+    """The time of the final answer, as 3:05."""
+    found = _read(response)
+    return None if found is None else str(found)
+
+
+def _read(response: dict) -> Time | None:
+    text = final(response)
+    found = times(text) if len(text) <= MAX_CHARACTERS else ()
+    if not found or not all(
+        _possible(one) and _same(one, other) for one in found for other in found
+    ):
+        return None
+    return max(found, key=lambda one: (one.second is not None, one.half))  # the one that says most
+
+
+def _same(one: Time, other: Time) -> bool:
+    """To the minute, and to the second and the half of the day where both say them."""
+    if (one.hour, one.minute) != (other.hour, other.minute):
+        return False
+    seconds, halves = {one.second, other.second} - {None}, {one.half, other.half} - {""}
+    return len(seconds) < 2 and len(halves) < 2
+
+
+def _as_exact(gold: Time, found: Time) -> bool:
+    return gold.second is None or found.second is not None
+
+
+def _possible(time: Time) -> bool:
+    return time.hour >= 0 and time.minute < 60 and (time.second or 0) < 60
+
+
+_HALF = r"(?:\s*([ap])\.?\s?m\b\.?)"
+_BEFORE = r"(\u51cc\u6668|\u65e9\u4e0a|\u4e0a\u5348|\u4e2d\u5348|\u4e0b\u5348|\u508d\u665a|\u665a\u4e0a)?"  # dawn ... evening
+_MORNING = ("\u51cc\u6668", "\u65e9\u4e0a", "\u4e0a\u5348")
+_EVENING = ("\u4e0b\u5348", "\u508d\u665a", "\u665a\u4e0a")
+_NUMBER = rf"(\d{{1,2}}|{CHINESE})"
+_WORDS = ENGLISH.pattern
+_QUARTERS = {"quarter": 15, "half": 30, "\u534a": 30, "\u4e00\u523b": 15, "\u4e09\u523b": 45}
+_FLAGS = re.IGNORECASE
+
+_COLON = re.compile(
+    rf"{_BEFORE}\s*(?<![\d:.])(\d{{1,2}})\s?[:\uff1a]\s?(\d\d)(?:\s?[:\uff1a]\s?(\d\d))?{_HALF}?(?![\d:])",
+    _FLAGS,
+)
+_POINT = re.compile(rf"(?<![\d:.])(\d{{1,2}})\.(\d\d){_HALF}", _FLAGS)
+_FRENCH = re.compile(r"(?<![\w:.])(\d{1,2})\s?h\s?(\d\d)?(?!\w)", _FLAGS)
+_HOUR = re.compile(rf"(?<![\w:.])(\d{{1,2}})(?:\s*o\W?clock{_HALF}?|{_HALF})", _FLAGS)
+_CHINESE_TO = re.compile(
+    rf"\u5dee\s*(?:{_NUMBER}\s*\u5206|(\u4e00\u523b))\s*(?:\u949f)?\s*(?:\u5230)?\s*{_NUMBER}\s*[\u70b9\u9ede]"
+)
+_CHINESE = re.compile(
+    rf"{_BEFORE}\s*{_NUMBER}\s*[\u70b9\u9ede\u65f6\u6642](?!\u949f)"
+    rf"(?:\s*(?:(\u534a|\u4e00\u523b|\u4e09\u523b)|\u8fc7?{_NUMBER}\s*\u5206?(?:\s*{_NUMBER}\s*\u79d2)?))?"
+)
+_CHINESE_HOUR = re.compile(rf"{_BEFORE}\s*{_NUMBER}\s*\u70b9\u949f")
+_PAST = re.compile(
+    rf"(?:(half|quarter)|(\d{{1,2}}|{_WORDS})(?:\s+minutes?)?)\s+(past|after|to|till?|until|before)"
+    rf"\s+(\d{{1,2}}|{_WORDS})\b(?!\s*[:.]\d)(?:\s*o\W?clock)?{_HALF}?",
+    _FLAGS,
+)
+_SPOKEN = re.compile(
+    rf"({_WORDS})(?:\s+o\W?clock|[\s-]+(?:oh?[\s-]+)?({_WORDS})(?!\s+(?:past|after|to|before)\b)){_HALF}?"
+    rf"|({_WORDS}){_HALF}",
+    _FLAGS,
+)
+_NAMED = re.compile(r"\b(noon|midday|midnight)\b", _FLAGS)
+
+
+@lru_cache(8192)
+def times(text: str) -> tuple[Time, ...]:
+    """The different times that a text names."""
+    found: list[Time] = []
+
+    def read(make: Callable[[re.Match[str]], Time]) -> Callable[[re.Match[str]], str]:
+        def keep(match: re.Match[str]) -> str:
+            found.append(make(match))
+            return ";"  # so that no part of it is read again
+
+        return keep
+
+    for pattern, make in _FORMS:
+        text = pattern.sub(read(make), text)
+    return tuple(dict.fromkeys(found))
+
+
+def _time(
+    hour: str | int, minute: str | int = 0, second: str | None = None, half: str = ""
+) -> Time:
+    """An hour of 12 or 24; one beyond is impossible: -1."""
+    hours = hour if isinstance(hour, int) else _value(hour)
+    minutes = minute if isinstance(minute, int) else _value(minute)
+    if minutes < 0:  # "ten to four"
+        hours, minutes = hours - 1 if hours else 23, minutes + 60
+    half = {"a": "am", "p": "pm"}.get(half[:1].lower(), "") or ("pm" if 13 <= hours < 24 else "")
+    seconds = _value(second) if second else None
+    return Time(hours % 12 if hours <= 24 else -1, minutes, seconds, half)
+
+
+def _value(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
+    return english(text) if text.isascii() else chinese(text)
+
+
+def _side(word: str | None) -> str:
+    return "am" if word in _MORNING else "pm" if word in _EVENING else ""
+
+
+def _colon(found: re.Match[str]) -> Time:
+    before, hour, minute, second, half = found.groups()
+    return _time(hour, minute, second, half or _side(before))
+
+
+def _past(found: re.Match[str]) -> Time:
+    named, minutes, way, hour, half = found.groups()
+    minute = _QUARTERS[named.lower()] if named else _value(minutes)
+    return _time(hour, minute if way.lower() in ("past", "after") else -minute, None, half or "")
+
+
+def _spoken(found: re.Match[str]) -> Time:
+    hour, minute, half, alone, its_half = found.groups()
+    return _time(hour or alone, minute or 0, None, half or its_half or "")
+
+
+def _chinese(found: re.Match[str]) -> Time:
+    before, hour, named, minute, second = found.groups()
+    return _time(hour, _QUARTERS[named] if named else minute or 0, second, _side(before))
+
+
+def _chinese_to(found: re.Match[str]) -> Time:
+    return _time(found[3], -(_value(found[1]) if found[1] else 15))
+
+
+_FORMS: list[tuple[re.Pattern[str], Callable[[re.Match[str]], Time]]] = [
+    (_PAST, _past),
+    (_COLON, _colon),
+    (_POINT, lambda found: _time(found[1], found[2], None, found[3])),
+    (_HOUR, lambda found: _time(found[1], 0, None, found[2] or found[3] or "")),
+    (_FRENCH, lambda found: _time(found[1], found[2] or 0)),
+    (_CHINESE_TO, _chinese_to),
+    (_CHINESE_HOUR, lambda found: _time(found[2], 0, None, _side(found[1]))),
+    (_CHINESE, _chinese),
+    (_SPOKEN, _spoken),
+    (_NAMED, lambda found: _time(12, 0, None, "a" if found[1].lower() == "midnight" else "p")),
+]

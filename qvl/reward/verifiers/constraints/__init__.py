@@ -1,0 +1,48 @@
+"""The 25 constraints of IFEval (arXiv 2311.07911, table 1), by their own names and arguments.
+
+A constraint is made of its arguments and then asked of texts: CONSTRAINTS[name](arguments)(text). What
+IFEval leaves to nltk and langdetect is done by rules here and by py3langid: sentences end at their
+marks, in Chinese and Japanese too, and not behind abbreviations; a text whose language cannot be told
+does not follow a constraint on its language, where IFEval says that it does, and a language must go on
+to the end. Keywords are taken as they are written, where IFEval takes them for regular expressions.
+
+Harder than IFEval, against what would keep a constraint in its letter alone: all three options of a
+constrained response, one section named twice, a postscript of its marker, a prompt repeated and not
+answered, two quotation marks around nothing, a comma of another script, a fence that is not closed.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qvl.reward.verifiers.constraints import form, keywords, length, shape
+
+Check = Callable[[str], bool]
+Arguments = Mapping[str, Any]
+
+CONSTRAINTS: dict[str, Callable[[Arguments], Check]] = {
+    "keywords:existence": keywords.existence,
+    "keywords:frequency": keywords.frequency,
+    "keywords:forbidden_words": keywords.forbidden_words,
+    "keywords:letter_frequency": keywords.letter_frequency,
+    "language:response_language": keywords.response_language,
+    "length_constraints:number_sentences": length.number_sentences,
+    "length_constraints:number_paragraphs": length.number_paragraphs,
+    "length_constraints:number_words": length.number_words,
+    "length_constraints:nth_paragraph_first_word": length.nth_paragraph_first_word,
+    "detectable_content:number_placeholders": form.number_placeholders,
+    "detectable_content:postscript": form.postscript,
+    "detectable_format:number_bullet_lists": form.number_bullet_lists,
+    "detectable_format:constrained_response": form.constrained_response,
+    "detectable_format:number_highlighted_sections": form.number_highlighted_sections,
+    "detectable_format:multiple_sections": form.multiple_sections,
+    "detectable_format:json_format": form.json_format,
+    "detectable_format:title": form.title,
+    "combination:two_responses": shape.two_responses,
+    "combination:repeat_prompt": shape.repeat_prompt,
+    "startend:end_checker": shape.end_checker,
+    "startend:quotation": shape.quotation,
+    "change_case:capital_word_frequency": shape.capital_word_frequency,
+    "change_case:english_capital": shape.english_capital,
+    "change_case:english_lowercase": shape.english_lowercase,
+    "punctuation:no_comma": shape.no_comma,
+}

@@ -1,0 +1,92 @@
+"""How many sentences, words and paragraphs a text must have."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qvl.reward.verifiers.constraints import arguments
+
+Check = Callable[[str], bool]
+Arguments = Mapping[str, Any]
+
+WORD = re.compile(r"\w+")
+_STARS = re.compile(r"\s?\*\*\*\s?")
+# A mark, what closes behind it, and then a space or the end; in Chinese and Japanese no space follows.
+# A run of marks is read once, from its first (++ gives nothing back): endless dots take no longer.
+_END = re.compile(
+    r"(?<![.!?\u061f\u0964\u06d4])[.!?\u061f\u0964\u06d4]++[\"'\u201d\u2019)\]*_]*+(?=\s|$)"
+    r"|[\u3002\uff01\uff1f]++[\u300d\u300f\u201d]*+"
+)
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(\"'])(?:mr|mrs|ms|dr|prof|st|jr|sr|vs|etc|e\.g|i\.e|cf|fig|no|vol|inc|ltd|co|approx|dept"
+    r"|est|gen|col|rev|hon|u\.s|u\.k|a\.m|p\.m|ph\.d|[a-z])\.$",
+    re.IGNORECASE,
+)
+_TITLE = re.compile(r"(?:^|[\s(\"'])(?:mr|mrs|ms|dr|prof|st|[A-Z])\.$", re.IGNORECASE)
+_LONGEST_ABBREVIATION = 8  # characters, with what stands before it
+_CLOSING = ".,?!'\"\u201d\u2019:;"
+_CLOSES = re.compile(f"[{_CLOSING}]")
+
+
+def number_sentences(given: Arguments) -> Check:
+    """Less than, or at least, `num_sentences` sentences."""
+    holds = arguments.relation(given, "relation", "num_sentences")
+    return lambda text: holds(sentences(text))
+
+
+def sentences(text: str) -> int:
+    """How many sentences a text has. What stands behind the last mark is one more."""
+    count, start = 0, 0
+    for mark in _END.finditer(text):
+        before = text[max(start, mark.end() - _LONGEST_ABBREVIATION) : mark.end()]
+        goes_on = text[mark.end() : mark.end() + 2].strip()[:1]
+        if mark[0] == "." and _ABBREVIATION.search(before) and goes_on and not goes_on.isupper():
+            continue
+        if mark[0] == "." and _TITLE.search(before) and goes_on:
+            continue
+        if mark[0][-1] in "\"'\u201d\u2019" and goes_on.islower():  # "Go!" he said
+            continue
+        if WORD.search(text, start, mark.end()):
+            count += 1
+        start = mark.end()
+    return count + (WORD.search(text, start) is not None)
+
+
+def number_paragraphs(given: Arguments) -> Check:
+    """Just `num_paragraphs` paragraphs, which *** divides."""
+    wanted = arguments.number(given, "num_paragraphs")
+    return lambda text: divided(_STARS.split(text)) == wanted
+
+
+def divided(parts: list[str]) -> int:
+    """How many parts a divider has made; -1 where one between others is empty."""
+    filled = [bool(part.strip()) for part in parts]
+    if not all(filled[1:-1]):
+        return -1
+    return sum(filled)
+
+
+def number_words(given: Arguments) -> Check:
+    """Less than, or at least, `num_words` words."""
+    holds = arguments.relation(given, "relation", "num_words")
+    return lambda text: holds(len(WORD.findall(text)))
+
+
+def nth_paragraph_first_word(given: Arguments) -> Check:
+    """Just `num_paragraphs` paragraphs, which empty lines divide, and the first word of the
+    `nth_paragraph` is `first_word`."""
+    wanted = arguments.number(given, "num_paragraphs", 1)
+    place = arguments.number(given, "nth_paragraph", 1)
+    word = arguments.text(given, "first_word").strip().lower()
+    if place > wanted:
+        raise ValueError(f"nth_paragraph: {place} of {wanted}")
+
+    def check(text: str) -> bool:
+        paragraphs = [part.strip() for part in text.split("\n\n") if part.strip()]
+        if len(paragraphs) != wanted:
+            return False
+        first = paragraphs[place - 1].split(maxsplit=1)[0].lstrip("'\"\u201c\u2018").lower()
+        # A word may have a mark of its own: don't
+        return word in (first, first.rstrip(_CLOSING), _CLOSES.split(first, maxsplit=1)[0])
+
+    return check

@@ -1,0 +1,74 @@
+"""How a text begins, ends and is divided, its case, its commas."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qvl.reward.verifiers.constraints import arguments
+from qvl.reward.verifiers.constraints.length import divided
+from qvl.text.languages import languages_in
+
+Check = Callable[[str], bool]
+Arguments = Mapping[str, Any]
+
+_WORD = re.compile(r"\w+(?:['\u2019.-]\w+)*")  # O'NEIL, HIGH-END and U.S. are one each
+
+
+def two_responses(given: Arguments) -> Check:
+    """Two different texts, which ****** divides."""
+
+    def check(text: str) -> bool:
+        parts = text.split("******")
+        filled = {part.strip() for part in parts if part.strip()}
+        return divided(parts) == 2 and len(filled) == 2
+
+    return check
+
+
+def repeat_prompt(given: Arguments) -> Check:
+    """The text begins with `prompt_to_repeat`, and an answer follows."""
+    prompt = arguments.text(given, "prompt_to_repeat").strip().lower()
+
+    def check(text: str) -> bool:
+        said = text.strip().lower()
+        return said.startswith(prompt) and len(said) > len(prompt)
+
+    return check
+
+
+def end_checker(given: Arguments) -> Check:
+    """The text ends with `end_phrase`, and a quotation mark may follow."""
+    phrase = arguments.text(given, "end_phrase").strip().lower()
+    return lambda text: text.strip().strip('"').lower().endswith(phrase)
+
+
+def quotation(given: Arguments) -> Check:
+    """The whole text is within double quotation marks."""
+    return lambda text: len(text.strip()) > 2 and text.strip()[0] == text.strip()[-1] == '"'
+
+
+def capital_word_frequency(given: Arguments) -> Check:
+    """Less than, or at least, `capital_frequency` words in capitals."""
+    holds = arguments.relation(given, "capital_relation", "capital_frequency")
+    return lambda text: holds(sum(word.isupper() for word in _WORD.findall(text)))
+
+
+def english_capital(given: Arguments) -> Check:
+    """English, all in capitals."""
+    return lambda text: text.isupper() and _may_be_english(text)
+
+
+def english_lowercase(given: Arguments) -> Check:
+    """English, all in lower case."""
+    return lambda text: text.islower() and _may_be_english(text)
+
+
+def _may_be_english(text: str) -> bool:
+    """What is too short to tell is let pass: the case is what was asked for."""
+    lowered = text.lower()
+    return languages_in(lowered) <= {"en"} and re.search("[a-z]", lowered) is not None
+
+
+def no_comma(given: Arguments) -> Check:
+    """No comma, of whatever script."""
+    return lambda text: not any(comma in text for comma in ",\uff0c\u3001\u060c")

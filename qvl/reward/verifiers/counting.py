@@ -1,0 +1,95 @@
+"""Counting: the final answer says the number, and no other one.
+
+1 where it does, else 0. A number is written in digits ("1,234", "3.0"), as an English word ("three",
+"twenty-one", "a dozen", "none") or as a Chinese one; a percentage, a fraction or a range is no number.
+Of several different numbers the last counts where the text concludes ("2 + 1 = 3", "3 in all"); a list
+such as "0 1 2 3" chooses none. What stands in brackets explains, unless nothing else is there; so do
+numbers behind a colon whose sum is the one before it ("3 apples: 2 red, 1 green").
+"""
+
+import re
+from functools import lru_cache
+
+from qvl.reward import Unverifiable, reference
+from qvl.reward.reading.candidates import chosen, without_brackets
+from qvl.reward.reading.extract import final
+from qvl.reward.reading.numerals import CHINESE, ENGLISH, chinese, english
+
+MAX_CHARACTERS = 1000  # of a final answer; a longer one is no count
+_MAX_DIGITS = 18  # so that a number that is read can be written as JSON
+
+_DIGITS = re.compile(
+    r"(?<![A-Za-z\d_])(?<!\d\.)((?<!\w)[-+\u2212])?(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?(?![A-Za-z\d_])"
+    r"(\s*(?:%|/\s*\d))?"
+)
+_MEASURES = (  # the words that a Chinese number of things is followed by
+    "\u4e2a\u53ea\u5f20\u6761\u5757\u672c\u8f86\u4ef6\u6839\u652f\u679d\u9897\u7c92\u5934\u5339\u5ea7\u680b\u628a\u6735\u4f4d\u540d\u4eba\u68f5\u7247\u9876\u53f0\u67b6\u8258\u53cc\u5bf9\u7ec4"
+    "\u74f6\u676f\u7897\u76d8\u7bb1\u6247\u9762\u9053\u76cf\u5e45\u6ef4\u4e32\u79cd\u5904\u53e3\u6b21"
+)
+_COUNTED = re.compile(rf"(?<!\u7b2c)({CHINESE})(?=\s*[{_MEASURES}]|\W*$)")
+_COLON = {":", "\uff1a"}
+_NONE = re.compile(r"^\W*none\b|\b(?:is|are|see|contains?) no\b|\u6ca1\u6709", re.IGNORECASE)
+
+Count = int | str  # what is no whole number stays text, and equals no count
+
+
+def score(record: dict, response: dict) -> float:
+    """1 where the final answer's number is the reference's; see above."""
+    answer = reference(record)
+    gold = None
+    if isinstance(answer, str | int | float) and not isinstance(answer, bool):
+        gold = count(str(answer))
+    if not isinstance(gold, int):
+        raise Unverifiable(f"a whole number is expected as answer, not {answer!r}"[:200])
+    return float(extract(response) == gold)
+
+
+def extract(response: dict) -> Count | None:
+    """The number of the final answer."""
+    text = final(response)
+    return count(text) if len(text) <= MAX_CHARACTERS else None
+
+
+@lru_cache(8192)
+def count(text: str) -> Count | None:
+    """The number that a text names; None for none or several."""
+    if text.isdecimal() and len(text) <= _MAX_DIGITS:
+        return int(text)
+    for each in (without_brackets(text), text):
+        found = sorted([*_in_digits(each), *_in_words(each)], key=lambda one: one[0])
+        if len(found) > 2 and _is_sum(each, found):
+            return found[0][2]
+        if len(found) > 1:  # "the one in row 2"
+            found = [one for one in found if each[one[0] : one[1]].casefold() != "one"] or found
+        if found:
+            return chosen(each, found)
+    return 0 if _NONE.search(text) else None
+
+
+def _is_sum(text: str, found: list[tuple[int, int, Count]]) -> bool:
+    """Whether what is before a colon is the sum of what is behind it."""
+    (_, end, total), (start, _, _), *_ = found
+    parts = [value for _, _, value in found[1:] if isinstance(value, int)]
+    return (
+        len(parts) == len(found) - 1 and sum(parts) == total and bool(_COLON & {*text[end:start]})
+    )
+
+
+def _in_digits(text: str) -> list[tuple[int, int, Count]]:
+    return [(one.start(), one.end(), _value(one)) for one in _DIGITS.finditer(text)]
+
+
+def _value(found: re.Match[str]) -> Count:
+    sign, digits, decimals, suffix = found.groups()
+    whole = digits.replace(",", "")
+    if suffix or (decimals or "").strip(".0") or len(whole) > _MAX_DIGITS:
+        return found[0]
+    return int(whole) * (-1 if sign and sign != "+" else 1)
+
+
+def _in_words(text: str) -> list[tuple[int, int, Count]]:
+    found: list[tuple[int, int, Count]] = []
+    found += [(one.start(), one.end(), english(one[0])) for one in ENGLISH.finditer(text)]
+    if not text.isascii():
+        found += [(one.start(), one.end(1), chinese(one[1])) for one in _COUNTED.finditer(text)]
+    return found

@@ -1,0 +1,108 @@
+"""Grounding: the boxes or points of a response against the reference's.
+
+    reward = sum over the best one-to-one pairs of their similarity / max(expected, found)
+
+The similarity of two boxes is their intersection over union, so one box at 0.5 is RefCOCO's
+threshold; that of a point is 1 in the box (or within POINT_RADIUS of a reference point), else 0.
+Pairs of labels that disagree have none. Each box too many or too few costs its share; a box said
+twice is one too many. Crossed corners and coordinates outside the image are taken as they are.
+
+What others do and this does not: pair greedily by IoU (V-Triune), so that a good assignment is
+missed; add a pixel to each side, which is worth more the smaller the box, and give a point to whoever
+answers with a box (VisionReasoner); read only the first list, or nothing where one comma is wrong.
+"""
+
+import re
+from typing import Any
+
+from qvl import record as records
+from qvl.reward import Unverifiable, reference
+from qvl.reward.reading.boxes import LARGEST, Located, boxes_in, inside, iou, points_in, references
+from qvl.reward.reading.candidates import part
+from qvl.reward.reading.matching import share
+from qvl.reward.verifiers.exact import normal
+
+MOST = 120  # places of a response; more is a flood (VisionReasoner's bound, arXiv 2505.12081)
+POINT_RADIUS = 30  # thousandths of a side; VisionReasoner has 30 pixels
+
+_ASKS_FOR_POINTS = re.compile(
+    r"point_2d|\bpoint (?:to|at|out|coordinates)\b|\u70b9\u51fa|\u70b9\u5750\u6807", re.IGNORECASE
+)
+_ASKS_FOR_BOXES = re.compile(r"\bbbox|\bbounding box", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+
+
+def score(record: dict, response: dict) -> float:
+    """See above. More than MOST places, and more than twice those of the reference, are worth 0.
+
+    Points are expected where the reference has points, or the task is "pointing", or the last
+    question says "point to" or "point_2d" and no box; else boxes are. The others do not count.
+    """
+    gold = _gold(record)
+    points = _wants_points(record, gold)
+    text = part(response)
+    found = points_in(text) if points else boxes_in(text)
+    if len(found) > max(MOST, 2 * len(gold)):
+        return 0.0
+    several = len({normal(one.label) for one in gold}) > 1
+    return share([[_similarity(one, each, several) for each in found] for one in gold])
+
+
+def extract(response: dict) -> list[dict[str, Any]]:
+    """The boxes of the response, else its points, as Qwen3-VL writes them; the first MOST."""
+    text = part(response)
+    return [
+        {"bbox_2d" if len(one.place) == 4 else "point_2d": list(one.place)}
+        | ({"label": one.label} if one.label else {})
+        for one in (boxes_in(text) or points_in(text))[:MOST]
+    ]
+
+
+def _gold(record: dict) -> list[Located]:
+    answer = reference(record)
+    gold = references(answer)
+    said = repr(answer)[:200]
+    if not gold or len({len(one.place) for one in gold}) > 1:
+        raise Unverifiable(
+            f"boxes [left, top, right, bottom] or points [x, y] are expected, not {said}"
+        )
+    for one in gold:
+        if not all(0 <= value <= LARGEST for value in one.place):
+            raise Unverifiable(f"coordinates go from 0 to {LARGEST}, whatever the image: {said}")
+        if len(one.place) == 4 and not iou(one.place, one.place):
+            raise Unverifiable(f"a box without area as answer: {said}")
+    return gold
+
+
+def wants_points(record: dict) -> bool:
+    """Whether points are expected of a response, not boxes. Unverifiable without a reference."""
+    return _wants_points(record, _gold(record))
+
+
+def _wants_points(record: dict, gold: list[Located]) -> bool:
+    if record.get("task") == "pointing" or len(gold[0].place) == 2:
+        return True
+    question = records.question(record)
+    return bool(_ASKS_FOR_POINTS.search(question)) and not _ASKS_FOR_BOXES.search(question)
+
+
+def _similarity(gold: Located, found: Located, several: bool) -> float:
+    if not _same_label(gold.label, found.label, several):
+        return 0.0
+    if len(found.place) == 4:
+        return iou(gold.place, found.place)
+    if len(gold.place) == 4:
+        return float(inside(found.place, gold.place))
+    x, y = (a - b for a, b in zip(gold.place, found.place, strict=True))
+    return float(x * x + y * y <= POINT_RADIUS * POINT_RADIUS)
+
+
+def _same_label(gold: str, found: str, several: bool) -> bool:
+    """Where the reference has several labels: equal but for case, and none is no match. Where it
+    has one: none, or a word in common ("circle" for "red circle"), for one phrase has many forms.
+    """
+    one, other = normal(gold), normal(found)
+    if several or one == other:
+        return one == other
+    words = set(_WORD.findall(one))
+    return not one or not other or not words or bool(words & set(_WORD.findall(other)))

@@ -1,0 +1,81 @@
+"""Instruction following: does a response keep the constraints that its prompt names?
+
+The answer is IFEval's {"instruction_id_list": [...], "kwargs": [{...}, ...]} (arXiv 2311.07911), with
+its 25 constraints. The reward is 1 where every one is kept, else 0 (prompt-level accuracy); or, with
+--partial, the share that is kept (instruction-level). The detail names those that are not.
+
+`instruction` is strict: the text as it is. `instruction-loose` takes the best of eight: with and
+without its first line, its last one, both, and each of these without asterisks, so that "Sure, here it
+is:" and markdown do not break a constraint. A text that is empty, or becomes so, keeps none.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+import orjson
+
+from qvl.reward import Unverifiable, reference
+from qvl.reward.reading.extract import spoken
+from qvl.reward.verifiers.constraints import CONSTRAINTS, Check
+
+
+class Verdict(NamedTuple):
+    reward: float
+    status: Literal["ok"]
+    extracted: None
+    """The whole text was judged."""
+    detail: str
+
+
+def score(record: dict, response: dict) -> float:
+    """1 where every constraint is kept, else 0; see above."""
+    return judge(record, response).reward
+
+
+def judge(
+    record: dict, response: dict, *, partial: bool = False, loose: bool = False, **_: Any
+) -> Verdict:
+    """The reward, and which constraints are not kept. Unverifiable where the answer names none."""
+    checks = _checks(orjson.dumps(reference(record)))
+    text = spoken(response)
+    variants = dict.fromkeys(_variants(text)) if loose else [text]
+    texts = [each for each in variants if each.strip()]
+    kept = {name: any(check(each) for each in texts) for name, check in checks}
+    broken = [name.partition(" ")[2] for name, held in kept.items() if not held]
+    share = (len(kept) - len(broken)) / len(kept)
+    reward = share if partial else float(not broken)
+    return Verdict(reward, "ok", None, f"not kept: {', '.join(broken)}" if broken else "")
+
+
+def _variants(text: str) -> Iterator[str]:
+    lines = text.split("\n")
+    for part in (lines, lines[1:], lines[:-1], lines[1:-1]):
+        joined = "\n".join(part).strip()
+        yield joined
+        yield joined.replace("*", "")
+
+
+@lru_cache(maxsize=64)
+def _checks(answer: bytes) -> list[tuple[str, Check]]:
+    """Each constraint with its place and name. Unverifiable for what is no such answer."""
+    asked = orjson.loads(answer)
+    names = asked.get("instruction_id_list") if isinstance(asked, dict) else None
+    if not isinstance(names, list) or not names:
+        raise Unverifiable("answer: expected {instruction_id_list: [...], kwargs: [...]}")
+    given = asked.get("kwargs")
+    given = [None] * len(names) if given is None else given
+    if not isinstance(given, list) or len(given) != len(names):
+        raise Unverifiable(f"answer: {len(names)} constraints and not as many kwargs")
+    found = []
+    for place, (name, each) in enumerate(zip(names, given, strict=True)):
+        if not isinstance(name, str) or name not in CONSTRAINTS:
+            raise Unverifiable(f"answer: no constraint {name!r}; known: {', '.join(CONSTRAINTS)}")
+        arguments = {} if each is None else each  # null is none
+        if not isinstance(arguments, dict):
+            raise Unverifiable(f"answer: kwargs[{place}] is no object")
+        try:
+            found.append((f"{place} {name}", CONSTRAINTS[name](arguments)))
+        except ValueError as error:
+            raise Unverifiable(f"answer: {name}: {error}") from None
+    return found

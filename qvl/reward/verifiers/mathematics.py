@@ -1,0 +1,113 @@
+"""Mathematics: the final answer is the reference, by value, as Math-Verify compares them.
+
+The last \\boxed{} counts, else the last <answer>, else the last line; where a line without a box says
+several things, the one that Math-Verify takes last. Sets, pairs and intervals are compared as such: an
+answer that lists more than the reference is none. Plain numbers and equal texts, nearly all there are,
+are told apart here; the rest goes to a process that can be ended, because no alarm interrupts a
+computer algebra system.
+"""
+
+import re
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+from qvl.errors import need
+from qvl.reward import Unverifiable, reference
+from qvl.reward.killable import Killable
+from qvl.reward.reading.extract import final, last_boxed, spoken
+
+SECONDS = 10.0  # of a comparison, where the caller keeps no time: our choice
+MAX_CHARS = 2000  # of an answer; what is longer is no answer but a text: our choice
+FUNCTIONS = {"sin", "cos", "tan", "cot", "log", "exp", "sqrt", "inf", "infty", "pi"}
+_COMMAND = re.compile(r"\\(?!text|mathrm|mbox)[A-Za-z]+|\\(?:text|mathrm|mbox)")
+_PROSE = re.compile(r"(?<!\\)\b[^\W\d_]{2,}\b")
+_PLAIN = re.compile(r"[-+]?\d{1,300}(?:\.\d{1,300})?")
+_GROUPED = re.compile(r"[-+]?\d{1,3}(?:(?:,|\{,\}|\\,)\d{3})+(?:\.\d+)?")
+_DRESS = re.compile(r"\\(?:left|right|displaystyle|,|;|!|:|quad)(?![A-Za-z])|[\s$]+|(?<=\d)\\%$")
+
+_compare = Killable("qvl.reward.verifiers.mathematics:equal")
+
+
+def score(record: dict, response: dict) -> float:
+    """1 where the answer equals the reference, or one of a list of references; else 0.
+
+    TimeoutError where that cannot be told in time.
+    """
+    answer = reference(record)
+    wanted = answer if isinstance(answer, list) else [answer]
+    if not all(
+        isinstance(each, str | int | float) and _is_expression(str(each)) for each in wanted
+    ):
+        raise Unverifiable(f"an expression is expected as answer, not {answer!r}"[:200])
+    found = final(response)
+    if not found or len(found) > MAX_CHARS:
+        return 0.0
+    # A line of prose is searched for an expression; a box, or a line without words, is one.
+    alone = last_boxed(spoken(response)) is not None or not _PROSE.search(found)
+    return float(any(_same(str(each), found, alone) for each in wanted))
+
+
+@lru_cache(maxsize=1 << 12)
+def _is_expression(text: str) -> bool:
+    """Whether it is more than words, which Math-Verify would take for products of letters."""
+    names = re.findall(r"[^\W\d_]{3,}", _COMMAND.sub(" ", text))
+    return any(map(str.isdigit, text)) or all(name in FUNCTIONS for name in names)
+
+
+def _same(gold: str, found: str, alone: bool) -> bool:
+    mine, theirs = _plain(gold), _plain(found)
+    if mine is not None and theirs is not None:
+        return mine == theirs
+    if gold and _bare(gold) == _bare(found):
+        return True
+    return _compare(SECONDS, gold, found, alone)
+
+
+@lru_cache(maxsize=1 << 14)
+def _plain(text: str) -> Fraction | None:
+    """The number that a text is, and nothing else."""
+    text = text.strip().strip("$").strip().rstrip(".").replace("\u2212", "-")
+    if _GROUPED.fullmatch(text):
+        text = re.sub(r",|\{,\}|\\,", "", text)
+    return Fraction(text) if _PLAIN.fullmatch(text) else None
+
+
+def _bare(text: str) -> str:
+    return _DRESS.sub("", text).replace("dfrac", "frac").replace("tfrac", "frac")
+
+
+# What follows runs in the process that can be ended.
+
+
+def prepare() -> None:
+    """Import what is slow to import. UserError where it is not installed."""
+    import logging
+
+    need("math_verify", extra="reward")
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # we keep the time that it asks for
+    equal("1/2", "0.5", alone=True)
+
+
+def equal(gold: str, found: str, alone: bool) -> bool:
+    """Whether Math-Verify takes the two for equal. Wrong syntax is not equal to anything."""
+    import math_verify
+
+    wanted = _parsed(gold)
+    if not wanted:
+        raise Unverifiable(f"the reference {gold!r} is no expression"[:200])
+    said = math_verify.parse(_framed(found) if alone else found, parsing_timeout=0)
+    # The reference comes first: Math-Verify treats the two sides unlike. It is silent about errors.
+    return bool(said) and math_verify.verify(wanted, said, timeout_seconds=None)
+
+
+@lru_cache(maxsize=1 << 12)
+def _parsed(gold: str) -> Any:
+    import math_verify
+
+    return math_verify.parse(_framed(gold), parsing_timeout=0)
+
+
+def _framed(text: str) -> str:
+    """As LaTeX's mathematics, if it is not framed already."""
+    return text if "$" in text or "\\(" in text or "\\[" in text else f"${text}$"

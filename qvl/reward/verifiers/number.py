@@ -1,0 +1,59 @@
+r"""The last number of the final answer equals the reference, exactly.
+
+0.50, 1/2, \frac{1}{2} and 50% are one number; words are read where no digits are ("forty-two", in English
+or Chinese). The exponent of a unit is no number (42 cm^2), and what stands in brackets explains ("42 (see
+figure 3)"), unless nothing else is there.
+"""
+
+import re
+from fractions import Fraction
+
+from qvl.reward import Unverifiable, reference
+from qvl.reward.reading.candidates import without_brackets
+from qvl.reward.reading.extract import final
+from qvl.reward.reading.numerals import CHINESE, ENGLISH, chinese, english
+
+_NUMBER = re.compile(
+    r"(?<![A-Za-z\d_.])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:\s*/\s*\d+)?(?![A-Za-z\d_])\s*%?"
+)
+_FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{\s*([-+]?\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))")
+_UNIT = re.compile(r"(?<=[A-Za-z}])\s*\^\s*(?:\{[-+]?\d\}|[-+]?\d)|\\(?=%)|(?<=\d)\{,\}(?=\d{3})")
+_CHINESE = re.compile(CHINESE)
+MAX_DIGITS = 1000  # a longer "number" is no answer, and Python refuses to parse it
+
+
+def score(record: dict, response: dict) -> float:
+    """1 where the numbers are equal, else 0."""
+    answer = reference(record)
+    gold = last_number(str(answer)) if isinstance(answer, str | int | float) else None
+    if gold is None:
+        raise Unverifiable(f"a number is expected as answer, not {answer!r}"[:200])
+    return float(last_number(final(response)) == gold)
+
+
+def last_number(text: str) -> Fraction | None:
+    """The last number in a text, in digits, else in words; None where there is none."""
+    if not {"\\", "^", "{"}.isdisjoint(text):
+        text = _UNIT.sub("", _FRACTION.sub(r"\1\2/\3\4", text))
+        if "frac" in text:  # of more than whole numbers: what is inside is not the answer
+            return None
+    for each in (without_brackets(text), text):
+        found = [match for match in _NUMBER.findall(each) if len(match) <= MAX_DIGITS]
+        if found:
+            return _value(found[-1])
+    words = ENGLISH.findall(text)
+    if words:
+        return Fraction(english(words[-1]))
+    words = [] if text.isascii() else _CHINESE.findall(text)
+    return Fraction(chinese(words[-1])) if words else None
+
+
+def _value(text: str) -> Fraction | None:
+    plain = text.replace(",", "").replace("\u2212", "-").strip()
+    percent = plain.endswith("%")
+    numerator, _, denominator = plain.rstrip("% ").partition("/")
+    try:
+        value = Fraction(numerator.strip()) / Fraction(denominator.strip() or 1)
+    except ZeroDivisionError:
+        return None
+    return value / 100 if percent else value

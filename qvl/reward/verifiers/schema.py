@@ -1,0 +1,168 @@
+"""Structured output: the response is JSON that fits the record's JSON schema.
+
+The answer is a JSON schema (draft 2020-12, or the one that its "$schema" names), and the reward is 1
+where the response's JSON fits it, else 0. Or it is {"schema": ..., "value": ...}: then a response that
+fits has the share of leaves (numbers, texts, true, null, empty lists and objects) that are equal to
+those of the value at the same place, over the larger number of leaves.
+
+The JSON is all that comes after the thinking; else what is in <answer>, else in the last closed fence,
+else what goes from the first bracket to the last: so of several fences the last counts, and two values
+amid prose are none. The schema said back is no answer, even where it fits itself.
+
+References stay within the schema: nothing is ever fetched. A schema that everything fits, that refers
+to what is not there, or to itself without end, cannot judge. Its patterns are Python's, and one that
+backtracks for ever is ended with the verdict's time. Formats: date, date-time, time, email, ipv4, ipv6,
+uuid; others are not checked.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, time
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from qvl.errors import need
+from qvl.reward import Unverifiable, reference
+from qvl.reward.reading.candidates import fenced
+from qvl.reward.reading.extract import spoken
+from qvl.reward.reading.schema_check import problem
+
+MAX_CHARACTERS = 200_000  # of the JSON; our choice
+MAX_DEPTH = 60  # of the JSON, which the validator follows on Python's stack; our choice
+_FORMATS = ("date", "email", "ipv4", "ipv6", "uuid")
+_NOTHING = object()
+
+
+@dataclass(frozen=True)
+class _Expected:
+    schema: Any
+    validator: Any
+    leaves: frozenset | None
+    """of the value, where there is one"""
+
+
+def score(record: dict, response: dict) -> float:
+    """See above."""
+    expected = _expected(_key(reference(record)))
+    value = _value(extract(response))
+    if value is _NOTHING or _deep(value) or value == expected.schema:
+        return 0.0
+    try:
+        fits = expected.validator.is_valid(value)
+    except RecursionError:  # the schema comes to an end, so it is the value that goes too deep
+        fits = False
+    if not fits:
+        return 0.0
+    if expected.leaves is None:
+        return 1.0
+    leaves = frozenset(_leaves(value))
+    return len(leaves & expected.leaves) / max(len(leaves), len(expected.leaves))
+
+
+def extract(response: dict) -> str:
+    """The text of the response's JSON; "" where there is none."""
+    text = spoken(response).strip()
+    for each in _places(text):
+        if _value(each) is not _NOTHING:
+            return each
+    return ""
+
+
+def _places(text: str) -> Iterator[str]:
+    """Where the JSON may be."""
+    yield text
+    end = text.rfind("</answer>")
+    begin = text.rfind("<answer>", 0, max(end, 0))
+    if begin >= 0:
+        text = text[begin + len("<answer>") : end].strip()
+        yield text
+    yield fenced(text).strip()
+    brackets = [at for at in (text.find("{"), text.find("[")) if at >= 0]
+    if brackets:
+        yield text[min(brackets) : max(text.rfind("}"), text.rfind("]")) + 1]
+
+
+def _value(text: str) -> Any:
+    if not text or len(text) > MAX_CHARACTERS:
+        return _NOTHING
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _NOTHING
+
+
+def _deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            each
+            for one in level
+            if isinstance(one, dict | list)
+            for each in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _leaves(value: Any, path: tuple = ()) -> Iterator[tuple]:
+    """(path, kind, value) of each; 1 and 1.0 are equal, 1 and true are not."""
+    if isinstance(value, dict) and value:
+        for name, each in value.items():
+            yield from _leaves(each, (*path, name))
+    elif isinstance(value, list) and value:
+        for index, each in enumerate(value):
+            yield from _leaves(each, (*path, index))
+    else:
+        empty = isinstance(value, dict | list)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        yield path, "number" if number else type(value).__name__, None if empty else value
+
+
+def _key(answer: Any) -> bytes:
+    if not isinstance(answer, dict):
+        raise Unverifiable(f"a JSON schema is expected as answer, not {answer!r}"[:200])
+    return orjson.dumps(answer)
+
+
+@lru_cache(256)
+def _expected(answer: bytes) -> _Expected:
+    """What an answer asks for; a schema is checked and prepared once for all of its responses."""
+    given = orjson.loads(answer)
+    valued = set(given) == {"schema", "value"}
+    schema = given["schema"] if valued or set(given) == {"schema"} else given
+    if not isinstance(schema, dict):
+        raise Unverifiable(f"a JSON schema is expected as answer, not {schema!r}"[:200])
+    jsonschema = need("jsonschema", extra="reward")
+    registry = need("referencing", extra="reward").Registry()  # one that fetches nothing
+    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    unsound = problem(schema, kind, registry)
+    if unsound:
+        raise Unverifiable(f"the answer's JSON schema {unsound}"[:200])
+    validator = kind(schema, registry=registry, format_checker=_formats(jsonschema))
+    if valued and (_deep(given["value"]) or not validator.is_valid(given["value"])):
+        raise Unverifiable("the answer's value does not fit its own JSON schema")
+    if not valued and all(validator.is_valid(each) for each in (None, True, 0, "", [], {})):
+        raise Unverifiable("everything fits the answer's JSON schema")
+    leaves = frozenset(_leaves(given["value"])) if valued else None
+    return _Expected(schema, validator, leaves)
+
+
+def _formats(jsonschema: Any) -> Any:
+    checker = jsonschema.FormatChecker(formats=_FORMATS)
+    checker.checks("date-time", raises=ValueError)(_is_date_time)
+    checker.checks("time", raises=ValueError)(_is_time)
+    return checker
+
+
+def _is_date_time(value: Any) -> bool:
+    """RFC 3339: with a T and an offset."""
+    if not isinstance(value, str):
+        return True
+    return "T" in value.upper() and datetime.fromisoformat(value.upper()).tzinfo is not None
+
+
+def _is_time(value: Any) -> bool:
+    return not isinstance(value, str) or time.fromisoformat(value.upper()).tzinfo is not None

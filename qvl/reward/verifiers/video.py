@@ -1,0 +1,110 @@
+"""Video: the time spans of a response against the reference's.
+
+    reward = sum over the best one-to-one pairs of tIoU / max(expected, found)
+
+tIoU of two spans is the time in both over the time in either. Each span too many or too few costs its
+share; one that ends before it begins is none, but counts as one. Read are "12.5s - 20s", "from 12.5 to
+20 seconds", "00:12 to 00:20.5", "1:02:03-1:02:10", "1 min 5 s to 1 min 9 s", [12.5, 20], lists of these
+and {"start": ..., "end": ...}. Of an answer in paragraphs the last that holds a span counts.
+
+Some others divide by the time from the first start to the last end, which is the same where the spans
+meet, and fail where both have no length (Time-R1); some take the last pair of numbers, whatever it is.
+"""
+
+import re
+from typing import Any
+
+from qvl.reward import Unverifiable, reference
+from qvl.reward.reading.candidates import part
+from qvl.reward.reading.matching import share
+
+MOST = 60  # spans of a response, beyond twice those of the reference; our choice
+
+_SECONDS = r"(?:s|secs?|seconds?|\u79d2)"
+_MINUTES = r"(?:m|mins?|minutes?|\u5206(?:\u949f)?)"
+_PLAIN = r"\d{1,6}(?:\.\d{1,6})?"
+_MOMENT = re.compile(
+    rf"(?:(\d{{1,3}}):)?(\d{{1,3}}):(\d\d(?:\.\d{{1,6}})?)|({_PLAIN})\s?{_MINUTES}(?:\s?({_PLAIN})\s?{_SECONDS})?(?![A-Za-z])"
+    rf"|({_PLAIN})(?:\s?{_SECONDS}(?![A-Za-z]))?",
+    re.IGNORECASE,
+)
+_TIME = re.sub(r"(?<!\\)\((?!\?)", "(?:", _MOMENT.pattern)  # the same without groups
+_SPAN = re.compile(
+    rf"(?<![\w.:])({_TIME})\s*(?:-|\u2013|\u2014|~|\uff5e|,|\bto\b|\band\b|\buntil\b|\btill\b|\bthrough\b|\u5230|\u81f3)\s*"
+    rf"({_TIME})(?![\d:])",
+    re.IGNORECASE,
+)
+# What is around a time in JSON, and in Qwen3-VL's own <12.5 seconds>.
+_DRESS = re.compile(
+    r"[\"'](?:start|end|begin|from|to)(?:_?time)?(?:_?(?:s|sec|seconds))?[\"']\s*:|[\"'<>]"
+)
+
+Span = tuple[float, float]  # start and end, in seconds
+
+
+def score(record: dict, response: dict) -> float:
+    """See above. A flood of spans is worth 0."""
+    gold = references(reference(record))
+    if not gold or not all(0 <= start < end for start, end in gold):
+        answer = repr(record["answer"])[:200]
+        raise Unverifiable(f"[start, end] in seconds, or a list of them, is expected, not {answer}")
+    found = _read(response)
+    if len(found) > max(MOST, 2 * len(gold)):
+        return 0.0
+    return share([[tiou(one, other) for other in found] for one in gold])
+
+
+def extract(response: dict) -> list[Span]:
+    """The spans of the response in seconds, the first MOST."""
+    return _read(response)[:MOST]
+
+
+def _read(response: dict) -> list[Span]:
+    for paragraph in reversed(part(response).split("\n\n")):
+        found = spans(paragraph)
+        if found:
+            return found
+    return []
+
+
+def spans(text: str) -> list[Span]:
+    """Every span of a text."""
+    return [(_seconds(start), _seconds(end)) for start, end in _SPAN.findall(_DRESS.sub("", text))]
+
+
+def references(answer: Any) -> list[Span]:
+    """The spans of a reference: [start, end] in seconds or as "mm:ss", {"start": .., "end": ..}, a
+    text, or a list of these."""
+    if isinstance(answer, str):
+        return spans(answer)
+    if isinstance(answer, dict):
+        return references([answer.get("start"), answer.get("end")])
+    if not isinstance(answer, list):
+        return []
+    if len(answer) == 2:
+        moments = [_moment(one) for one in answer]
+        if moments[0] is not None and moments[1] is not None:
+            return [(moments[0], moments[1])]
+    return [span for one in answer if not isinstance(one, int | float) for span in references(one)]
+
+
+def _moment(value: Any) -> float | None:
+    if isinstance(value, str) and _MOMENT.fullmatch(value.strip()):
+        return _seconds(value)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _seconds(text: str) -> float:
+    """The seconds of what _MOMENT matches."""
+    found = _MOMENT.match(text.strip())
+    assert found, text
+    hours, minutes, seconds, long, rest, plain = (float(each or 0) for each in found.groups())
+    return 3600 * hours + 60 * (minutes + long) + seconds + rest + plain
+
+
+def tiou(a: Span, b: Span) -> float:
+    """The time in both over the time in either; 0 where one has no length or a negative one."""
+    both = min(a[1], b[1]) - max(a[0], b[0])
+    if both <= 0 or a[0] >= a[1] or b[0] >= b[1]:
+        return 0.0
+    return both / ((a[1] - a[0]) + (b[1] - b[0]) - both)  # so grouped, it is symmetric

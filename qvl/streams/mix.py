@@ -1,0 +1,265 @@
+"""Buckets of records in fixed shares, at every point of the stream and not only in total.
+
+A schedule says whose turn it is. It depends on the ratio and the seed alone, so a record waits
+until its bucket's turn comes, and it waits on disk.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from math import lcm
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+
+from qvl.errors import UserError
+from qvl.io import jsonl
+from qvl.io.spill import Spill
+from qvl.stage import Run
+from qvl.streams.functions import FUNCTIONS
+from qvl.streams.ratio import MAX_BUCKETS, RATIOS, parse
+
+MEMORY = 1 << 25  # bytes of lines for all buckets together: two blocks of each at most
+
+
+def schedule(weights: list[Fraction], seed: int) -> Iterator[int]:
+    """Whose turn it is, without end: random, and never two turns from the exact shares.
+
+    A bucket that is a turn and a half behind comes first; else any that is not half a turn ahead
+    may, by its share and by how far it is behind. That leaves no period which could fall in step
+    with the number of ranks that read the stream in turn.
+    """
+    scale = lcm(*(weight.denominator for weight in weights))
+    shares = [int(weight * scale) for weight in weights]
+    total = sum(shares)
+    behind = [0] * len(shares)  # in units of 1 / total turns
+    draw = random.Random(seed).random
+    while True:
+        behind = [debt + share for debt, share in zip(behind, shares, strict=True)]
+        most = max(behind)
+        turn = behind.index(most)
+        if 2 * most < 3 * total:
+            chances = [
+                share + max(debt, 0) if 2 * debt > -total else 0
+                for debt, share in zip(behind, shares, strict=True)
+            ]
+            left = draw() * sum(chances)
+            for place, chance in enumerate(chances):
+                left -= chance
+                if left < 0:
+                    turn = place
+                    break
+        behind[turn] -= total
+        yield turn
+
+
+def batches(weights: dict[str, Fraction], size: int, seed: int) -> Iterator[int]:
+    """Whose turn it is, without end: each batch of `size` turns has the same counts, in a random order.
+
+    The counts are the shares by largest remainder. UserError where a share comes to no turn at all.
+    """
+    total = sum(weights.values())
+    exact = [size * weight / total for weight in weights.values()]
+    counts = [int(share) for share in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda n: counts[n] - exact[n])
+    for place in by_remainder[: size - sum(counts)]:
+        counts[place] += 1
+    for name, count in zip(weights, counts, strict=True):
+        if not count:
+            raise UserError(f"--batch-size {size}: {name!r} has no place in a batch by --ratio")
+    turns = [place for place, count in enumerate(counts) for _ in range(count)]
+    draw = random.Random(seed)
+    while True:
+        yield from draw.sample(turns, size)
+
+
+class Bucket(Protocol):
+    """One side of a mix. `take` gives the next record, or None where it is dry."""
+
+    name: str
+
+    def take(self) -> dict | None: ...
+
+    def again(self) -> None:
+        """Begin again with its first record."""
+        ...
+
+
+def mixed(
+    run: Run, buckets: list[Bucket], turns: Iterable[int], repeats: int, size: int = 1
+) -> Iterator[dict]:
+    """Records of the buckets in turn, until one whose turn it is is dry; the rest is rejected.
+
+    A dry bucket begins again up to `repeats` times, as long as another has records not yet seen.
+    Only whole batches of `size` records are passed on.
+    """
+    rounds = [0] * len(buckets)
+    counts = [0] * len(buckets)
+    repeated = 0
+    batch: list[tuple[int, int, dict]] = []  # bucket, round, record
+    for turn in turns:
+        bucket = buckets[turn]
+        record = bucket.take()
+        if record is None and rounds[turn] < repeats and counts[turn]:
+            rounds[turn] += 1
+            if all(rounds):  # each has been used up: nothing new would come
+                break
+            bucket.again()
+            record = bucket.take()
+        if record is None:
+            break
+        counts[turn] += 1
+        batch.append((turn, rounds[turn], record))
+        if len(batch) < size:
+            continue
+        for _, number, each in batch:
+            repeated += number > 0
+            yield {**each, "id": f"{each.get('id')}-repeat{number}"} if number else each
+        batch.clear()
+    for place, number, each in batch:
+        counts[place] -= 1
+        if not number:
+            run.reject(each, "over-ratio", f"{buckets[place].name}: the last batch is not full")
+    for bucket, used_up in zip(buckets, rounds, strict=True):
+        while not used_up and (record := bucket.take()) is not None:
+            run.reject(record, "over-ratio", f"{bucket.name}: no partners are left")
+    shares = zip(buckets, counts, strict=True)
+    run.note(mixed=", ".join(f"{bucket.name} {count:,}" for bucket, count in shares))
+    if repeated:
+        run.note(repeated=repeated)
+
+
+class FileBucket:
+    """A file as a bucket, read no further than its turn has come."""
+
+    def __init__(self, run: Run, path: str) -> None:
+        self.name = path
+        self._run = run
+        self._reader = jsonl.Reader(path, run.reader.on_bad)
+        self._first = True
+        self._records = iter(self._reader)
+        run.reader.sources = []
+
+    def take(self) -> dict | None:
+        record = next(self._records, None)
+        if self._first:
+            if record is not None:
+                self._run.read += 1
+            else:
+                self._run.reader.sources += self._reader.sources
+        return record
+
+    def again(self) -> None:
+        if not Path(self.name).is_file():
+            raise UserError(f"{self.name}: --oversample reads a file again, which a pipe cannot")
+        self._first = False
+        self._records = iter(jsonl.Reader(self.name))
+
+
+class StreamBucket:
+    """The records of one stream with one value; those that come before their turn wait on disk."""
+
+    def __init__(self, stream: "Stream", name: str, spill: Spill) -> None:
+        self.name, self.spill = name, spill
+        self._stream = stream
+
+    def take(self) -> dict | None:
+        while (line := self.spill.pop()) is None:
+            if not self._stream.step():
+                return None
+        return orjson.loads(line)
+
+    def again(self) -> None:
+        self.spill.rewind()
+
+
+class Stream:
+    """Deals records to buckets by what `key` says of each; what is in none the run rejects."""
+
+    def __init__(
+        self,
+        run: Run,
+        records: Iterable[dict],
+        key: Callable[[dict], object],
+        names: list[str],
+        keep: bool,
+    ) -> None:
+        block = MEMORY // (2 * len(names))
+        spills = [Spill(min(block, 1 << 20), keep=keep) for _ in names]
+        self.buckets = [StreamBucket(self, n, s) for n, s in zip(names, spills, strict=True)]
+        self._run, self._key = run, key
+        self._spills = dict(zip(names, spills, strict=True))
+        self._lines = ((record, jsonl.encode(record)) for record in records)
+        self._others: Counter[str] = Counter()
+        self._dealt: dict[str, None] = {}
+        self._ended = False
+
+    def step(self) -> bool:
+        """Deal one record. False at the end of the stream."""
+        for record, line in self._lines:
+            name = label(self._key(record))
+            spill = self._spills.get(name)
+            if spill is not None:
+                self._dealt[name] = None
+                spill.push(line)
+                return True
+            if name in self._others or len(self._others) < MAX_BUCKETS:
+                self._others[name] += 1
+            self._run.reject(record, "no-bucket", f"{name} is not in --ratio")
+        if not self._ended:
+            self._ended = True
+            self._check()
+        return False
+
+    def _check(self) -> None:
+        """A bucket that nothing falls into is a slip in --ratio or --by, not a mix."""
+        empty = [name for name in self._spills if name not in self._dealt]
+        if empty and self._run.read:
+            seen = [*self._dealt, *(name for name, _ in self._others.most_common(5))]
+            by = self._run.config["by"]
+            hint = f"; did you mean --by '{by}()'?" if by in FUNCTIONS else ""
+            raise UserError(
+                f"--ratio: no record is {empty[0]!r}; by {by} there is {', '.join(seen)}{hint}"
+            )
+
+
+def label(value: object) -> str:
+    """The name of a bucket: a string as it is, anything else as JSON."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def mix(
+    run: Run,
+    key: Callable[[dict], object],
+    ratio: str,
+    seed: int,
+    repeats: int,
+    *,
+    batch: int | None = None,
+    records: Iterable[dict] | None = None,
+) -> Iterator[dict]:
+    """The mix that --ratio asks for: of buckets by `key`, or, without names, of the files.
+
+    batch: the ratio holds in each so many records, exactly; None: as nearly as it can at any point.
+    records: what the run has made of its input, by name only; None: the input.
+    """
+    ratio = RATIOS.get(ratio, ratio)
+    weights = parse(ratio)
+    paths = run.reader.paths
+    turns = batches(weights, batch, seed) if batch else schedule([*weights.values()], seed)
+    buckets: list[Bucket]
+    if "=" in ratio:
+        given = run if records is None else records
+        buckets = [*Stream(run, given, key, list(weights), keep=repeats > 0).buckets]
+    elif records is not None:
+        raise UserError(f"--ratio {ratio}: shares need names, as in {RATIOS['sft']}")
+    elif len(weights) == len(paths) > 1:
+        buckets = [FileBucket(run, path) for path in paths]
+    else:
+        raise UserError(
+            f"--ratio {ratio}: {len(weights)} shares for {len(paths)} file(s); give a share a file, "
+            f"or names as in {RATIOS['sft']}"
+        )
+    return mixed(run, buckets, turns, repeats, batch or 1)

@@ -1,0 +1,157 @@
+"""Language mixing, told by scripts: how much of an answer is in one that the query does not use.
+
+Only what no language detector need decide: Han in an answer to English, an English phrase in a
+Chinese one. Spanish in an answer to English needs a library. Code, formulas, addresses, quotations
+and glosses in brackets are no mixing; nor are names and terms, which in a text of another script are
+Latin words without an English function word among them.
+"""
+
+import functools
+import re
+from collections.abc import Iterator
+
+from qvl.text import words
+
+SCRIPTS = {  # name -> character ranges; a word of about WEIGHT letters is one unit
+    "Han": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff",
+    "Kana": "\u3041-\u30fa\u30fc-\u30ff\u31f0-\u31ff",
+    "Hangul": "\u1100-\u11ff\uac00-\ud7a3",
+    "Cyrillic": "\u0400-\u052f",
+    "Arabic": "\u0620-\u064a\u066e-\u06d3\u0750-\u077f",
+    "Hebrew": "\u05d0-\u05ea",
+    "Devanagari": "\u0900-\u097f",
+    "Thai": "\u0e01-\u0e4e",
+}
+WEIGHT = {"Han": 1.5, "Kana": 2.0, "Hangul": 2.5}  # characters a word; else 5 letters
+LETTERS = 5.0
+COMPANIONS = {"Kana": ("Han",), "Hangul": ("Han",)}  # what else a language writes
+RUNS = {name: re.compile(f"[{ranges}]+") for name, ranges in SCRIPTS.items()}
+OTHER = re.compile("[" + "".join(SCRIPTS.values()) + "]")
+LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
+LATIN_RUN = re.compile(r"[A-Za-z\u00c0-\u024f'\u2019]+(?:[ ,-]+[A-Za-z\u00c0-\u024f'\u2019]+)*")
+LATIN_WORD = re.compile(r"[A-Za-z\u00c0-\u024f]+")
+NOT_PROSE = re.compile(
+    r"```.*?(?:```|\Z)|`[^`\n]*`"
+    r"|\$\$.*?\$\$|\$[^$\n]+\$|\\\[.*?\\\]|\\\(.*?\\\)|\\[a-zA-Z]+(?:\{[^{}]*\})*"
+    r"|https?://\S+|<[^<>\n]{1,80}>"
+    r"|\"[^\"\n]*\"|\u201c[^\u201d\n]*\u201d|\u2018[^\u2019\n]*\u2019|\u300c[^\u300d\n]*\u300d|\u300e[^\u300f\n]*\u300f"
+    r"|\u300a[^\u300b\n]*\u300b|\u00ab[^\u00bb\n]*\u00bb"
+    r"|\([^()\n]{1,60}\)|\uff08[^\uff08\uff09\n]{1,60}\uff09"
+    r"|(?<!\w)'[^'\n]{1,40}'(?!\w)|\*\*?[^*\n]{1,40}\*\*?",
+    re.DOTALL,
+)
+
+
+ASCII_MARKS = (
+    "`",
+    "$",
+    "\\",
+    "://",
+    "<",
+    '"',
+    "(",
+    " '",
+    "*",
+)  # one at least in what NOT_PROSE finds
+
+
+@functools.lru_cache(maxsize=4)  # several rules ask of one answer
+def prose(text: str) -> str:
+    """The text without code, formulas, addresses, tags, quotations, glosses and emphasis."""
+    if text.isascii() and not any(mark in text for mark in ASCII_MARKS):
+        return text
+    return NOT_PROSE.sub(" ", text)
+
+
+def num_words(text: str) -> float:
+    """About how many words of prose a text has; runs of other scripts are counted by their letters."""
+    return sum(words for _, words, _ in _runs(prose(text)))
+
+
+def is_written(text: str, script: str) -> bool:
+    """Whether anything in a text is in a script of SCRIPTS."""
+    return RUNS[script].search(text) is not None
+
+
+def is_japanese(text: str) -> bool:
+    """Whether Han in a text is Japanese: a fifth of it and more is kana, which Chinese has none of."""
+    kana, han = (sum(map(len, RUNS[name].findall(text))) for name in ("Kana", "Han"))
+    return kana > 0 and kana >= 0.2 * (kana + han)
+
+
+def mixture(asked: str, text: str, *, may_quote: bool = False) -> tuple[float, str]:
+    """The share of the answer's words that are of another script than the query's, and a sample.
+
+    `may_quote`: the answer may hold what is written in an image. Then only speech in both scripts is
+    mixing, twice at least in the foreign one: a sign says little that glues a sentence together.
+    """
+    if text.isascii() and asked.isascii():
+        return 0.0, ""
+    allowed = _scripts(asked)
+    if not allowed:
+        return 0.0, ""
+    total, foreign = 0.0, 0.0
+    runs, spoken = [], {True: 0, False: 0}
+    if "Kana" in allowed and not may_quote:
+        chinese = _chinese(prose(text))
+        runs, foreign = chinese, sum(map(len, chinese)) / WEIGHT["Han"]
+    for script, units, run in _runs(prose(text)):
+        own = script in allowed or script == "name"
+        total += units
+        if not own:
+            foreign += units
+            runs.append(run)
+        if may_quote and (script == "Latin" or words.patterns("particles").find(run)):
+            spoken[own] += 1
+    if not runs or (may_quote and (spoken[False] < 2 or not spoken[True])):
+        return 0.0, ""
+    return foreign / total, " ".join(runs)[:40]
+
+
+def _chinese(body: str) -> list[str]:
+    """The sentences of a Japanese text that are Chinese: Han without kana, and Chinese particles."""
+    return [
+        sentence
+        for sentence in CJK_SENTENCE.split(body)
+        if len(sentence) >= 8 and PARTICLE.search(sentence) and not RUNS["Kana"].search(sentence)
+    ]
+
+
+CJK_SENTENCE = re.compile(r"[\u3002\uff01\uff1f\n]")
+PARTICLE = re.compile(r"[\u7684\u662f\u4e86\u4eec\u8fd9\u5728\u628a\u548c]")
+
+
+@functools.lru_cache(maxsize=4096)
+def _scripts(asked: str) -> frozenset[str]:
+    """The scripts that a query uses, and those that go with them. Latin: only by a phrase of it."""
+    found = {name for name, pattern in RUNS.items() if pattern.search(asked)}
+    found |= {other for name in found for other in COMPANIONS.get(name, ())}
+    if LATIN.search(asked) and (not found or _phrases(prose(asked))):
+        found.add("Latin")
+    return frozenset(found)
+
+
+def _runs(body: str) -> Iterator[tuple[str, float, str]]:
+    """(script, words, run) of each run of letters; Latin that is a name or a term counts for none."""
+    if OTHER.search(body):
+        for name, pattern in RUNS.items():
+            for run in pattern.findall(body):
+                yield name, len(run) / WEIGHT.get(name, LETTERS), run
+    for run in LATIN_RUN.findall(body):
+        count = len(LATIN_WORD.findall(run))
+        yield ("Latin" if _is_phrase(run) else "name"), float(count), run
+
+
+def _phrases(body: str) -> bool:
+    return any(map(_is_phrase, LATIN_RUN.findall(body)))
+
+
+def _is_phrase(run: str) -> bool:
+    """Whether a function word is in it; a and I, also names of variables, need company."""
+    found = _function_words().intersection(run.split())
+    return any(len(word) > 1 for word in found) or (bool(found) and len(set(run.split())) >= 5)
+
+
+@functools.cache
+def _function_words() -> frozenset[str]:
+    return frozenset(word for line in words.lines("latin") for word in line.split())

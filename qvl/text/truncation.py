@@ -1,0 +1,141 @@
+"""Whether a text was cut: signs that need no model.
+
+Many good answers end without a full stop: a number, a name, a list, a formula, code. So only what no
+finished text does is a sign, and each says what it saw.
+"""
+
+import functools
+import re
+
+from qvl.text import words
+
+CUT_REASONS = ("length", "max_tokens", "abort")  # OpenAI, vLLM and SGLang; other APIs; SGLang, vLLM
+OPEN_END = re.compile(
+    # what asks for more; an operator; an opening bracket or quote, never closed
+    r"(?:[,\u3001\uff0c\uff1b:\uff1a(\uff08\[{\u300c\u300e\u201c]|(?:\d|\s)[=+*/\u00d7\u00f7<]|\s[-\u2013\u2014])$"
+)
+WORD = re.compile(r"[^\W\d_]+$")
+FEWEST_WORDS = 4  # a title may end in "the"; our choice
+LIST_LINE = re.compile(r"\s*(?:[-*+\u2022#|>]|\d+[.)\u3001]|[A-Za-z][.):])")
+_LETTER = r"[a-z\u00e0-\u024f\u0430-\u044f\u0620-\u064a\uac00-\ud7a3)\]\"']"
+SENTENCE_END = re.compile(rf"[.!?](?<={_LETTER}{{3}}[.!?])[\"')\u201d]* +(?=[^\W\d_])")
+ABBREVIATIONS = (
+    "approx. ",
+    "prof. ",
+    "capt. ",
+    "etc. ",
+    "inc. ",
+    "dept. ",
+    "univ. ",
+    "figs. ",
+    "eqs. ",
+)
+CONCLUDES = re.compile(
+    r"\b(?:answer|result|total|conclusion|option|choice|value)\b|[=:\uff1a]|boxed|\u7b54\u6848|\u7ed3\u679c|\u6240\u4ee5|\u56e0\u6b64|\u7b54\u3048",
+    re.IGNORECASE,
+)
+UNSPACED_END = re.compile(r"[\u3002\uff01\uff1f]")
+FULL_STOPS = 3
+MAY_END = re.compile(
+    r"(?:[\u308b\u305f\u3044\u3059\u3060\u3093\u304b\u306d\u3088\u306e\u3046]|[^\u3041-\u30fa\u3400-\u9fff])$"
+)
+LAST_WORDS = 5  # words; a shorter last sentence may be a label or a name
+LATEX_BEGIN = re.compile(r"\\(begin|end)\{")
+
+
+def cut(text: str, finish_reason: str = "") -> str:
+    """How one sees that the text was cut, or ""."""
+    if finish_reason in CUT_REASONS:
+        return f"finish_reason {finish_reason}"
+    return _unclosed(text) or _open_end(text.rstrip())
+
+
+def _unclosed(text: str) -> str:
+    """A code block, thought, formula or environment that nothing closes."""
+    if "```" in text and _fences(text) % 2:
+        return "a code block is not closed"
+    if "<think>" in text and text.rfind("<think>") > text.rfind("</think>"):
+        return "<think> is not closed"
+    if "<tool_call>" in text and text.rfind("<tool_call>") > text.rfind("</tool_call>"):
+        return "<tool_call> is not closed"
+    if "\\" in text:
+        kinds = LATEX_BEGIN.findall(text)
+        if kinds.count("begin") > kinds.count("end"):
+            return "\\begin without \\end"
+        if text.count("\\[") > text.count("\\]") and text.rfind("\\[") > text.rfind("\\]"):
+            return "\\[ without \\]"
+        if _open_braces(text, text.rfind("\\boxed{")):
+            return "\\boxed{ is not closed"
+    return "$$ without $$" if text.count("$$") % 2 else ""
+
+
+def _fences(text: str) -> int:
+    return sum(line.lstrip().startswith("```") for line in text.split("\n"))
+
+
+def _open_braces(text: str, start: int) -> bool:
+    """Whether the brace that opens after `start` is still open at the end."""
+    if start < 0:
+        return False
+    depth = 0
+    for character in text[start:]:
+        depth += (character == "{") - (character == "}")
+        if depth == 0 and character == "}":
+            return False
+    return True
+
+
+def _open_end(text: str) -> str:
+    if not text:
+        return ""
+    end = OPEN_END.search(text[-2:])
+    if end and not _is_complete_token(text):
+        return f"ends in {end.group().strip()!r}"
+    if not text[-1].isalpha():
+        return ""
+    line = text[text.rfind("\n") + 1 :]
+    spaced, unspaced = _last_words()
+    last = WORD.search(line)
+    apart = last and line[: last.start()].endswith(" ")  # not the end of an address
+    if last and apart and last.group() in spaced and line.count(" ") + 1 >= FEWEST_WORDS:
+        return f"ends in {last.group()!r}"
+    if len(line) >= 10 and line.endswith(unspaced):
+        return f"ends in {line[-2:]!r}"
+    opened = max(line.rfind("("), line.rfind("\uff08"))
+    if opened > max(line.rfind(")"), line.rfind("\uff09")):
+        return f"ends within {line[opened : opened + 40]!r}"
+    return _unfinished_sentence(line)
+
+
+def _is_complete_token(text: str) -> bool:
+    """A lone token such as ":(" or "[" is an answer, not a cut text."""
+    return " " not in text and len(text) <= 3
+
+
+def _unfinished_sentence(line: str) -> str:
+    """In a line whose earlier sentences end, the last one does not.
+
+    In Chinese and Japanese, in which many end a text without its full stop, only after three
+    sentences with one, and not where the last word may end one.
+    """
+    if LIST_LINE.match(line):
+        return ""
+    *whole, last = UNSPACED_END.split(line)
+    if len(whole) >= FULL_STOPS and len(last) >= 4 and not CONCLUDES.search(last):
+        return "" if MAY_END.search(last) else f"no end to the sentence {last[:40]!r}"
+    start = 0
+    for found in SENTENCE_END.finditer(line):
+        if not line[max(0, found.start() - 8) : found.end()].lower().endswith(ABBREVIATIONS):
+            start = found.end()
+    rest = line[start:]
+    if not start or CONCLUDES.search(rest):
+        return ""
+    long = rest.count(" ") + 1 >= LAST_WORDS
+    return f"no end to the sentence {rest[:40]!r}" if long else ""
+
+
+@functools.cache
+def _last_words() -> tuple[frozenset[str], tuple[str, ...]]:
+    entries = words.lines("cut")
+    unspaced = tuple(line[2:] for line in entries if line.startswith("~ "))
+    return frozenset(line for line in entries if not line.startswith("~")), unspaced

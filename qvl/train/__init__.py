@@ -1,0 +1,1 @@
+"""What every training job shares: data, order, loss guard, log, ranks."""

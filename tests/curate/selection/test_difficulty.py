@@ -1,0 +1,59 @@
+"""Pass rates, and the interval that says how far to trust one."""
+
+import pytest
+
+from qvl.curate.selection.difficulty import Difficulty, wilson
+from qvl.stage import Drop
+
+
+def sampled(passed, total, tokens=None):
+    length = {} if tokens is None else {"num_tokens": tokens}
+    rewards = [1.0] * passed + [0.0] * (total - passed)
+    return {"id": "a", "responses": [{"content": "", "reward": one, **length} for one in rewards]}
+
+
+@pytest.mark.parametrize(
+    ("passed", "total", "low", "high"),
+    [(0, 16, 0.0, 0.1936), (16, 16, 0.8064, 1.0), (8, 16, 0.2800, 0.7200), (1, 10, 0.0179, 0.4042)],
+)
+def test_the_interval_is_wilsons(passed, total, low, high):
+    assert wilson(passed, total) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_the_interval_solves_wilsons_equation():
+    z = 1.959964
+    for total in (1, 3, 16, 200):
+        for passed in range(0, total + 1, max(1, total // 5)):
+            for end in wilson(passed, total):
+                if 0 < end < 1:
+                    error = abs(passed / total - end)
+                    assert error == pytest.approx(z * (end * (1 - end) / total) ** 0.5, abs=1e-7)
+
+
+def test_fourteen_of_sixteen_stay_for_reinforcement_learning_and_fifteen_go():
+    rules = Difficulty(min_pass_rate=0.01, max_pass_rate=0.9)
+    kept = [passed for passed in range(17) if isinstance(rules(sampled(passed, 16)), dict)]
+    assert kept == list(range(1, 15))
+
+
+def test_only_what_is_surely_hard():
+    rules = Difficulty(max_pass_rate=0.5, sure=True)
+    assert isinstance(rules(sampled(1, 4)), Drop)
+    assert isinstance(rules(sampled(4, 16)), dict)
+
+
+def test_long_answers_are_kept_whatever_passes():
+    assert isinstance(Difficulty(min_tokens=100)(sampled(4, 4, tokens=100)), dict)
+    assert isinstance(Difficulty(min_tokens=100)(sampled(4, 4, tokens=99)), Drop)
+    assert isinstance(Difficulty(min_tokens=100)(sampled(4, 4)), Drop)
+
+
+def test_a_graded_reward_passes_from_a_threshold_on():
+    record = {
+        "id": "a",
+        "responses": [{"content": "", "reward": 0.7}, {"content": "", "reward": True}],
+    }
+    assert Difficulty().measure(record)["passed"] == 0
+    assert Difficulty(pass_reward=0.5).measure(record) == pytest.approx(
+        {"judged": 1, "passed": 1, "pass_rate": 1.0, "low": 0.2065, "high": 1.0}
+    )

@@ -1,0 +1,170 @@
+"""`qvl serve` as a process: ready, signals, errors, and the command that it serves."""
+
+import json
+import shutil
+import signal
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import replace
+
+import pytest
+from safetensors.torch import load_file, save_file
+from served import Served
+from shells import shell
+
+from qvl.engines.local.checkpoint import Checkpoint
+from qvl.engines.serving import launch
+from qvl.engines.serving.launch import Options
+from qvl.errors import UserError
+
+
+@pytest.fixture
+def run(tmp_path, twin):
+    """Run a shell line in a folder that holds `twin`."""
+    (tmp_path / "twin").symlink_to(twin)
+    line = shell(tmp_path)
+    return lambda words, **env: line(words, OMP_NUM_THREADS="1", **env)
+
+
+def test_when_ready_one_json_line_holds_the_endpoint_and_the_file_goes_with_the_server(
+    twin, tmp_path
+):
+    """Beyond loopback, where a key guards it."""
+    ready = tmp_path / "ready.json"
+    words = ("--host", "0.0.0.0", "--port", 0, "--ready-file", ready, "--served-model-name", "tiny")
+    server = Served(twin, *words, QVL_API_KEY="k-secret")
+    assert json.loads(ready.read_text()) == server.facts
+    assert (server.facts["model"], server.facts["weight_version"]) == ("tiny", "default")
+    assert {"chat", "token_ids", "weights", "pause"} <= {*server.facts["capabilities"]}
+    assert get(server.url + "/health") == 200
+    assert get(server.url + "/v1/models") == 401
+    assert get(server.url + "/v1/models", Authorization="Bearer wrong") == 401
+    assert get(server.url + "/v1/models", Authorization="Bearer k-secret") == 200
+    status, errors = server.stop(signal.SIGINT)
+    assert (status, errors.splitlines()) == (130, [f"qvl serve: tiny at {server.url}"])
+    assert not ready.exists()
+
+
+def get(url, **headers):
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_beyond_loopback_a_key_is_needed(run):
+    done = run("qvl serve twin --port 0 --host 0.0.0.0")
+    assert done.returncode == 2
+    assert "QVL_API_KEY" in done.stderr
+
+
+def test_sigterm_under_load_ends_soon_and_tells_the_clients(twin):
+    server = Served(twin, "--port", 0)
+    outcome = []
+
+    def ask():
+        messages = [{"role": "user", "content": "x"}]
+        body = json.dumps({"messages": messages, "n": 64, "max_tokens": 2000}).encode()
+        try:
+            urllib.request.urlopen(server.url + "/v1/chat/completions", body)
+        except urllib.error.HTTPError as error:
+            outcome.append((error.code, json.loads(error.read())["error"]["message"]))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    time.sleep(0.5)
+    started = time.monotonic()
+    assert server.stop(signal.SIGTERM)[0] == 143
+    assert time.monotonic() - started < 10
+    thread.join()
+    assert outcome == [(503, "the server is stopping")]
+
+
+def test_a_port_that_is_taken_is_told_before_the_model_is_loaded(run):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        started = time.monotonic()
+        done = run(f"qvl serve twin --port {port}")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"qvl: error: 127.0.0.1:{port}: Address already in use; --port 0 picks a free one\n"
+    )
+    assert time.monotonic() - started < 2
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused_in_one_line(run):
+    done = run("qvl serve . --port 0")
+    assert done.returncode == 2
+    assert done.stderr == "qvl: error: .: no checkpoint: there is no config.json in it\n"
+
+
+def test_a_type_that_there_is_not_is_refused(run):
+    done = run("qvl serve . --port 0 --dtype fp8")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    options = Options(host="", port=0, name="", max_batch=1, dtype="float64")
+    with pytest.raises(UserError, match="--backend local has"):
+        launch.dtype_flags(options, "cpu")
+    assert launch.dtype_flags(replace(options, dtype="auto"), "cpu") == ["--dtype", "float32"]
+    assert launch.dtype_flags(replace(options, dtype="auto"), "cuda") == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda folder: (folder / "config.json").write_text("{"), "not a JSON object"),
+        (lambda folder: (folder / "config.json").write_text('{"model_type": "x"}'), "'x' is none"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "cannot load its weights"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"x"), "cannot load its weig"),
+        (lambda folder: (folder / "chat_template.jinja").unlink(), "no chat template"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{"), "cannot load its tokenizer"),
+    ],
+    ids=["no JSON", "another model", "no weights", "cut", "no template", "no tokenizer"],
+)
+def test_a_spoilt_checkpoint_is_refused_with_what_is_wrong(tmp_path, twin, spoil, words):
+    shutil.copytree(twin, tmp_path / "bad")
+    spoil(tmp_path / "bad")
+    with pytest.raises(UserError, match=words):
+        Checkpoint(tmp_path / "bad")
+
+
+def test_weights_that_are_missing_are_not_made_up(tmp_path, twin):
+    shutil.copytree(twin, tmp_path / "bad")
+    weights = load_file(tmp_path / "bad" / "model.safetensors")
+    weights.pop("model.language_model.layers.1.mlp.up_proj.weight")
+    save_file(weights, tmp_path / "bad" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=r"layers\.1\.mlp\.up_proj\.weight"):
+        Checkpoint(tmp_path / "bad")
+
+
+def test_a_command_is_served_as_long_as_it_runs_and_its_status_is_the_answer(run):
+    done = run(
+        "qvl serve twin --port 0 -- sh -c 'test $QVL_ENDPOINT = {endpoint} && "
+        "curl -sf {endpoint}/v1/models && echo {endpoint} > url; kill -9 $$'"
+    )
+    assert done.returncode == 128 + 9
+    assert json.loads(done.stdout)["data"][0]["id"] == "twin"
+    assert run("curl -sf $(cat url)/health").returncode == 7  # curl's own: nobody listens
+
+
+def test_a_command_that_is_absent_is_told_before_the_model_is_loaded(run):
+    started = time.monotonic()
+    done = run("qvl serve twin --port 0 -- no-such-command")
+    assert done.returncode == 2
+    assert done.stderr == "qvl: error: no-such-command: no such command\n"
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(("name", "status"), [("TERM", 143), ("INT", 130)])
+def test_a_signal_takes_the_command_down_as_well(run, name, status):
+    done = run(
+        "qvl serve twin --port 0 -- sh -c 'echo $$ > pid; exec sleep 60' & server=$!; "
+        f"until test -s pid; do sleep 0.1; done; kill -{name} $server; wait $server; status=$?; "
+        "kill -0 $(cat pid) 2>/dev/null && echo alive; exit $status"
+    )
+    assert (done.returncode, done.stdout) == (status, "")

@@ -1,0 +1,126 @@
+"""The penalty of another language, on the labelled answers of filter-responses and pairs made of them.
+
+Sound answers (311, by hand and by generator: code, LaTeX, names, quotations, translations among them)
+must have none. A sound text behind the question of another language, or behind a request for one, must
+have one: every text with every other language's question, 35 texts of nine languages.
+"""
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from qvl.reward.penalties.language import asked_for, penalty
+
+LABELLED = Path(__file__).parents[2] / "curate" / "labelled"
+NAMES = {
+    "en": "English", "zh": "Chinese", "ja": "Japanese", "ko": "Korean", "ru": "Russian",
+    "es": "Spanish", "ar": "Arabic", "fr": "French", "de": "German",
+}  # fmt: skip
+
+
+def lines(*names):
+    return [orjson.loads(x) for name in names for x in (LABELLED / name).read_bytes().splitlines()]
+
+
+TEXTS = lines("texts_development.jsonl", "texts_heldout.jsonl")
+
+
+def said(asked, content, reasoning="", **fields):
+    record = {"messages": [{"role": "user", "content": asked}], **fields}
+    return penalty(record, {"content": content, "reasoning_content": reasoning}).value
+
+
+def test_sound_answers_have_none():
+    kept = [
+        row
+        for row in lines(
+            "development.hand.jsonl", "development.generated.jsonl",
+            "heldout.hand.jsonl", "heldout.generated.jsonl",
+        )
+        if row["want"] == "keep" and isinstance(row.get("content"), str)
+    ]  # fmt: skip
+    assert len(kept) > 250
+    alarms = [row["asked"] for row in kept if said(row["asked"], row["content"])]
+    assert alarms == []
+
+
+def test_texts_in_the_language_of_their_question_have_none():
+    for text in TEXTS:
+        assert said(text["asked"], text["content"]) == 0.0, text["asked"]
+
+
+def test_texts_behind_a_question_of_another_language_have_the_whole_one():
+    pairs = [
+        (one, other) for one in TEXTS for other in TEXTS if one["language"] != other["language"]
+    ]
+    found = [said(one["asked"], other["content"]) for one, other in pairs]
+    assert len(pairs) > 1000
+    assert sum(value == -1.0 for value in found) >= 0.97 * len(pairs)
+
+
+def test_a_request_for_a_language_wants_that_one():
+    for asked in ("Answer in {}: what is it?", "Explain it to me. Write your reply in {}."):
+        for language, name in NAMES.items():
+            prompt = asked.format(name)
+            assert asked_for(prompt) == {language}
+            for text in TEXTS:
+                expected = 0.0 if text["language"] == language else -1.0
+                assert said(prompt, text["content"]) == expected, (prompt, text["content"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "language"),
+    [
+        ("\u7528\u6cd5\u8bed\u56de\u7b54\uff1a\u8fd9\u662f\u4ec0\u4e48\uff1f", "fr"),
+        ("\u628a\u8fd9\u53e5\u8bdd\u7ffb\u8bd1\u6210\u82f1\u8bed", "en"),
+        ("\u65e5\u672c\u8a9e\u3067\u7b54\u3048\u3066\u304f\u3060\u3055\u3044", "ja"),
+        ("Responde en franc\u00e9s, por favor", "fr"),
+        ("Antworte bitte auf Englisch.", "en"),
+        (
+            "\u041e\u0442\u0432\u0435\u0442\u044c \u043d\u0430 \u0430\u043d\u0433\u043b\u0438\u0439\u0441\u043a\u043e\u043c",
+            "en",
+        ),
+        ("Translate the text below from German into Spanish.", "es"),
+    ],
+)
+def test_requests_are_known_in_several_languages(asked, language):
+    assert asked_for(asked) == {language}
+
+
+def test_a_prompt_about_languages_wants_none_in_particular():
+    spanish = TEXTS[[each["language"] for each in TEXTS].index("es")]["content"]
+    assert said("Why is the German language hard?", spanish) == 0.0
+    assert said("Answer in French and in Spanish.", spanish) == 0.0
+
+
+def test_short_answers_code_formulas_and_names_have_none():
+    question = "\u8fd9\u5f20\u56fe\u91cc\u6709\u51e0\u4e2a\u5706\uff1f"
+    assert said(question, "Paris") == 0.0
+    assert said(question, "$x = \\text{the number of circles}$") == 0.0
+    assert said(question, "```python\nfor each in the_list: print(each)\n```") == 0.0
+    assert said("How many circles are there?", "\u4e09") == 0.0
+
+
+def test_a_part_in_another_language_costs_its_share():
+    english = "The tower stands on the left bank of the river, and a boat passes under the bridge. "
+    chinese = "\u56e0\u4e3a\u5b83\u5f88\u9ad8\u6240\u4ee5\u5f88\u6f02\u4eae\u3002"
+    value = said("What does the picture show?", 2 * english + chinese)
+    assert -0.5 < value < -0.05
+
+
+def test_the_thinking_is_looked_at_too():
+    english = "The tower stands on the left bank of the river, and a boat passes under the bridge."
+    thought = "\u8fd9\u5ea7\u5854\u5728\u6cb3\u7684\u5de6\u5cb8\uff0c\u6709\u4e00\u8258\u8239\u7ecf\u8fc7\u3002"
+    assert said("What does the picture show?", english, thought) == -1.0
+    assert said("What does the picture show?", f"<think>{thought}</think>{english}") == -1.0
+
+
+def test_a_format_prompt_does_not_tell_the_language():
+    asked = "\u8fd9\u5f20\u56fe\u91cc\u6709\u51e0\u4e2a\u5706\uff1f"
+    prompt = "Put the final answer in \\boxed{}, and explain how you counted it."
+    english = (
+        "There are three circles in the picture, two of which are red and one of which is blue."
+    )
+    value = said(f"{asked}\n{prompt}", english, format_prompt=prompt)
+    assert value == -1.0
