@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def uncollected() -> Iterator[None]:
+def gc_frozen() -> Iterator[None]:
     """No search for cyclic garbage in here, and none ever after among what was made here.
 
     torch, transformers and Megatron make half a million objects as they are imported, and all of

@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-from qvl.imports import uncollected
+from qvl.imports import gc_frozen
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +15,7 @@ def test_no_garbage_is_sought_inside_and_it_is_again_after():
     searches = []
     gc.callbacks.append(lambda phase, info: searches.append(phase))
     try:
-        with uncollected():
+        with gc_frozen():
             made = [[] for _ in range(100_000)]
             assert not searches
         made += [[] for _ in range(100_000)]
@@ -26,7 +26,7 @@ def test_no_garbage_is_sought_inside_and_it_is_again_after():
 
 def test_what_is_made_inside_is_not_searched_again():
     gc.collect()
-    with uncollected():
+    with gc_frozen():
         made = [[] for _ in range(1_000)]
     assert gc.get_freeze_count() > len(made)
     assert not any(each is made[0] for each in gc.get_objects())
@@ -35,11 +35,11 @@ def test_what_is_made_inside_is_not_searched_again():
 def test_who_had_turned_it_off_finds_it_off():
     gc.disable()
     try:
-        with uncollected(), uncollected():
+        with gc_frozen(), gc_frozen():
             pass
         assert not gc.isenabled()
     finally:
         gc.enable()
-    with pytest.raises(ValueError), uncollected():
+    with pytest.raises(ValueError), gc_frozen():
         raise ValueError
     assert gc.isenabled()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qvl.errors import CheckFailed, UserError
-from qvl.imports import uncollected
+from qvl.imports import gc_frozen
 
 SKELETON = "huggingface"
 MEGATRON = "megatron"
@@ -18,7 +18,7 @@ MEGATRON = "megatron"
 
 def from_megatron(checkpoint: Path, output: Path) -> int:
     """Write the Hugging Face folder `output`; return how many tensors it has."""
-    with uncollected():
+    with gc_frozen():
         from qvl.model.dist_checkpoint import Stored
     from qvl.model.folder import Skeleton
     from qvl.model.shape import load_shape
@@ -35,7 +35,7 @@ def to_megatron(folder: Path, checkpoint: Path) -> int:
 
     It is read back, and every tensor compared with the folder's: CheckFailed where one differs.
     """
-    with uncollected():
+    with gc_frozen():
         from qvl.model import dist_checkpoint
     from qvl.model.folder import Folder, same_bits
     from qvl.model.shape import load_shape

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qvl.errors import CheckFailed, UserError
-from qvl.imports import uncollected
+from qvl.imports import gc_frozen
 from qvl.jobs.export import SKELETON
 from qvl.media.loader import Loader, loader
 from qvl.model.layout import Layout, parse_layout
@@ -32,7 +32,7 @@ def run(settings: Settings, log: Log, stopping: Callable[[], bool]) -> dict[str,
 
     Returns what the run was: `step`, `steps`, `stopped`. A stopped run has left a checkpoint.
     """
-    with uncollected():
+    with gc_frozen():
         from qvl.megatron import parallel
 
     layout = parse_layout(settings.layout)
@@ -114,7 +114,7 @@ def _train(
 
 def _prepared(settings: Settings, layout: Layout, log: Log) -> _Job:
     """Everything but the steps: data, model, optimizer, and where an interrupted run had got to."""
-    with uncollected():
+    with gc_frozen():
         from qvl.megatron import parallel, training, weights
     from qvl.model.folder import Folder
     from qvl.model.shape import load_shape
@@ -141,7 +141,7 @@ def _prepared(settings: Settings, layout: Layout, log: Log) -> _Job:
     identity |= {"batch": settings.batch, "seed": settings.seed, "steps": steps}
 
     overrides = {**(RECOMPUTE if settings.recompute else {}), **settings.megatron}
-    balance = shape.balance if settings.balance is None else settings.balance
+    balance = shape.moe_aux_loss if settings.balance is None else settings.balance
     model = training.build_model(shape, layout, _dtype(settings, source), overrides, balance)
     weights.load(model, source)
     trainer = training.prepare(

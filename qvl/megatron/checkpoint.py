@@ -16,7 +16,7 @@ from megatron.core.dist_checkpointing.validation import StrictHandling
 
 from qvl.errors import UserError
 from qvl.megatron import cpu, parallel, workarounds
-from qvl.megatron.qwen3vl import Part
+from qvl.megatron.qwen3vl import LocalModel
 from qvl.megatron.training import Trainer
 
 # 0.19 would take another package's writer.
@@ -99,13 +99,13 @@ def load(trainer: Trainer, path: Path) -> dict[str, Any]:
     return found["state"]
 
 
-def _sharded_weights(model: Part) -> dict[str, Any]:
+def _sharded_weights(model: LocalModel) -> dict[str, Any]:
     """Of each chunk; on disk a tensor's name does not tell where it was."""
     chunks = enumerate(model.chunks)
     return {str(index): chunk.sharded_state_dict(metadata=_metadata()) for index, chunk in chunks}
 
 
-def _restore(model: Part, found: dict[str, Any]) -> None:
+def _restore(model: LocalModel, found: dict[str, Any]) -> None:
     for index, chunk in enumerate(model.chunks):
         chunk.load_state_dict(found[str(index)])
 

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 
 from qvl.errors import UserError, need
-from qvl.imports import uncollected
+from qvl.imports import gc_frozen
 from qvl.megatron import cpu, workarounds
 from qvl.model.layout import Layout as Layout
 from qvl.processes import LISTENER
@@ -20,7 +20,7 @@ def rank() -> int:
 
 def start(layout: Layout, *, seed: int = 0) -> None:
     """Join the world and lay out its ranks; a process without RANK is a world of its own."""
-    with uncollected():
+    with gc_frozen():
         with cpu.uncompiled():
             need("megatron.core", extra="train")
         cpu.install()

@@ -20,7 +20,7 @@ from qvl.model.shape import Shape
 from qvl.model.vision import VisionTower, see_again
 
 
-class Part(torch.nn.ModuleList):
+class LocalModel(torch.nn.ModuleList):
     """What a rank has of a model: one pipeline stage, or several of them under interleaving."""
 
     def __init__(self, config: TransformerConfig, shape: Shape) -> None:

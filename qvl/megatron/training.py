@@ -27,7 +27,7 @@ from torch import Tensor
 
 from qvl.losses.sft import sft
 from qvl.megatron import cpu, decoder, parallel, workarounds
-from qvl.megatron.qwen3vl import Part
+from qvl.megatron.qwen3vl import LocalModel
 from qvl.model.batch import Batch
 from qvl.model.shape import Shape
 
@@ -62,7 +62,7 @@ class Optimization:
 class Trainer:
     """What a training loop holds."""
 
-    model: Part
+    model: LocalModel
     chunks: list[DistributedDataParallel]
     """Those of the model, under data parallelism."""
     optimizer: Any
@@ -111,18 +111,18 @@ def build_model(
     dtype: torch.dtype,
     overrides: dict[str, Any] | None = None,
     balance: float = 0.0,
-) -> Part:
+) -> LocalModel:
     """The model without its weights. `overrides` are fields of Megatron's TransformerConfig.
 
     balance: coefficient of the experts' load-balancing loss, where there are experts.
     """
     config = decoder.transformer_config(shape, layout, dtype, overrides, balance)
     with cpu.tensor_methods():
-        return Part(config, shape)
+        return LocalModel(config, shape)
 
 
 def prepare(
-    model: Part, wanted: Optimization, freeze: Sequence[str] = (), *, overlap: bool = False
+    model: LocalModel, wanted: Optimization, freeze: Sequence[str] = (), *, overlap: bool = False
 ) -> Trainer:
     """Put a loaded model under data parallelism and give it an optimizer.
 
@@ -211,7 +211,7 @@ def step(
     return Step(loss, float(grad_norm or 0.0), lr, balance)
 
 
-def cross_entropies(model: Part, batch: Batch) -> Tensor | None:
+def cross_entropies(model: LocalModel, batch: Batch) -> Tensor | None:
     """-log p of each token to learn (R,), on every rank of the last pipeline stage; None elsewhere."""
     # Interleaved stages want as many micro-batches as there are pipeline ranks.
     count = 1 if len(model.chunks) == 1 else model.config.pipeline_model_parallel_size
@@ -264,7 +264,7 @@ def _weigh_balance(trainer: Trainer, tokens: int) -> None:
     config.moe_aux_loss_coeff = trainer.balance * sharers / tokens
 
 
-def _balance(model: Part, count: int) -> float:
+def _balance(model: LocalModel, count: int) -> float:
     """The experts' load-balancing loss, a mean over layers and packs. Megatron has noted each
     rank's part of the sum."""
     noted = get_moe_layer_wise_logging_tracker().values()

@@ -10,12 +10,12 @@ from megatron.core import parallel_state
 from torch import Tensor
 
 from qvl.megatron import parallel
-from qvl.megatron.qwen3vl import Part
+from qvl.megatron.qwen3vl import LocalModel
 from qvl.model import merge, weight_map
 from qvl.model.folder import Folder
 
 
-def load(model: Part, folder: Folder) -> None:
+def load(model: LocalModel, folder: Folder) -> None:
     """Fill this rank's parameters. UserError where the folder lacks one, or has another shape."""
     merge.check(folder, model.shape)
     size = parallel_state.get_tensor_model_parallel_world_size()
@@ -28,7 +28,7 @@ def load(model: Part, folder: Folder) -> None:
             )
 
 
-def write(model: Part, folder: Folder, target: Path) -> None:
+def write(model: LocalModel, folder: Folder, target: Path) -> None:
     """A folder like `folder` at `target` with this model's weights; every rank of the world calls,
     and rank 0 writes. It holds a file's tensors at a time, beside its own part of the model."""
     folder.write_like(target, Whole(model, folder).tensor, keep=parallel.rank() == 0)
@@ -41,7 +41,7 @@ class Whole(merge.Whole):
     Every rank of the world must ask for the same ones, in the same order.
     """
 
-    def __init__(self, model: Part, folder: Folder) -> None:
+    def __init__(self, model: LocalModel, folder: Folder) -> None:
         self.model = model
         self._mine = dict(parameters(model))
         self._size = parallel_state.get_tensor_model_parallel_world_size()
@@ -85,7 +85,7 @@ def _is_expert(name: str) -> bool:
     return "local_experts" in name
 
 
-def parameters(model: Part) -> Iterator[tuple[str, torch.nn.Parameter]]:
+def parameters(model: LocalModel) -> Iterator[tuple[str, torch.nn.Parameter]]:
     """This rank's parameters by their global names."""
     rank = parallel_state.get_expert_model_parallel_rank()
     for chunk in model.chunks:

@@ -52,7 +52,7 @@ class Shape:
     """0 for a dense model."""
     experts_per_token: int
     expert_ffn: int
-    balance: float
+    moe_aux_loss: float
     """Coefficient of the experts' load-balancing loss that the checkpoint names."""
     image_id: int
     video_id: int
@@ -99,7 +99,7 @@ def _shape(config: dict[str, Any]) -> Shape:
         num_experts=text.get("num_experts") or text.get("num_local_experts") or 0,
         experts_per_token=text.get("num_experts_per_tok", 0) or 0,
         expert_ffn=text.get("moe_intermediate_size", 0) or 0,
-        balance=text.get("router_aux_loss_coef", 0.0) or 0.0,
+        moe_aux_loss=text.get("router_aux_loss_coef", 0.0) or 0.0,
         image_id=config["image_token_id"],
         video_id=config["video_token_id"],
         vision=VisionShape(

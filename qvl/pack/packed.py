@@ -31,7 +31,7 @@ class Sample:
     grids: list[tuple[int, int, int]] = field(default_factory=list)
 
     @property
-    def num_learnt(self) -> int:
+    def num_targets(self) -> int:
         return sum(end - start for start, end, _ in self.spans)
 
 
@@ -71,7 +71,7 @@ class Size(NamedTuple):
     tokens: int
     squares: int
     """Of the records' lengths, added up: attention is within a record."""
-    learnt: int
+    targets: int
     """Tokens."""
     patches: int
     patch_squares: int
@@ -83,7 +83,7 @@ def size(line: dict[str, Any]) -> Size:
     return Size(
         tokens=len(line["input_ids"]),
         squares=sum(length**2 for length in line["lengths"]),
-        learnt=sum(end - start for start, end, _ in line["loss_weights"]),
+        targets=sum(end - start for start, end, _ in line["loss_weights"]),
         patches=sum(frames * rows * columns for frames, rows, columns in line["grids"]),
         patch_squares=sum(
             frames * (rows * columns) ** 2 for frames, rows, columns in line["grids"]

@@ -38,7 +38,7 @@ class Rendering:
         sample = self._fitting(record)
         if isinstance(sample, Drop):
             return sample
-        if not sample.num_learnt:
+        if not sample.num_targets:
             return Drop("nothing-to-learn")
         return packed.to_row(sample)
 
@@ -87,7 +87,7 @@ def _samples(run: Run, rendering: Rendering, jobs: int) -> Iterator[tuple[Sample
     for row in stage.each(run, rendering, jobs=jobs):
         sample = packed.from_row(row)
         records += 1
-        learnt += sample.num_learnt
+        learnt += sample.num_targets
         images += len(sample.images)
         yield sample, len(sample.ids)
     run.note(records=records, learnt=learnt, images=images)

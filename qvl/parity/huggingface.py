@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qvl.errors import need
-from qvl.imports import uncollected
+from qvl.imports import gc_frozen
 from qvl.media import images, video, video_patches
 
 PAD = "<|image_pad|>"
@@ -22,7 +22,7 @@ class HuggingFace:
 
     def __init__(self, model: Path, media_root: Path, *, allow_remote: bool = False) -> None:
         self.folder, self.media_root, self.allow_remote = model, media_root, allow_remote
-        with uncollected():
+        with gc_frozen():
             self._load()
 
     def _load(self) -> None:

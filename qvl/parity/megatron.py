@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 
 from qvl.errors import UserError
-from qvl.imports import uncollected
+from qvl.imports import gc_frozen
 from qvl.io import jsonl
 from qvl.media.loader import loader
 from qvl.model.layout import Layout, parse_layout
@@ -54,7 +54,7 @@ class Megatron:
 
 def found(job: Megatron, lines: Iterable[dict]) -> Iterator[dict]:
     """What this rank finds, the same on every one."""
-    with uncollected():
+    with gc_frozen():
         from qvl.megatron import parallel
 
     layout = parse_layout(job.layout)
@@ -66,7 +66,7 @@ def found(job: Megatron, lines: Iterable[dict]) -> Iterator[dict]:
 
 
 def _found(job: Megatron, layout: Layout, lines: Iterable[dict]) -> Iterator[dict]:
-    with uncollected():
+    with gc_frozen():
         import torch
 
         from qvl.megatron import parallel, training, weights

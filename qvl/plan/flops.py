@@ -48,7 +48,7 @@ def language(shape: Shape, size: Size) -> float:
     else:
         feed_forward = 3 * shape.hidden * shape.ffn
     layer = 2 * size.tokens * (projections + feed_forward) + 2 * width * size.squares
-    return shape.layers * layer + 2 * size.learnt * shape.hidden * shape.vocab
+    return shape.layers * layer + 2 * size.targets * shape.hidden * shape.vocab
 
 
 def vision(shape: VisionShape, size: Size) -> float:

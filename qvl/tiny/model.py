@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qvl.errors import UserError, need
-from qvl.imports import uncollected
+from qvl.imports import gc_frozen
 from qvl.tiny import tokenizer
 
 HEAD_DIM = 32
@@ -111,7 +111,7 @@ def template(kind: str) -> str:
 def build(size: Size, *, moe: bool, seed: int) -> Any:
     """The model in memory, float32, its weights drawn by `seed`."""
     name = "Qwen3VLMoeForConditionalGeneration" if moe else "Qwen3VLForConditionalGeneration"
-    with uncollected():
+    with gc_frozen():
         torch, transformers = need("torch", extra="tiny"), need("transformers", extra="train")
         form = getattr(transformers, name)
     transformers.logging.disable_progress_bar()

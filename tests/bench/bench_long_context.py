@@ -27,7 +27,7 @@ LENGTHS = [size << 10 for size in (16, 32, 64, 128)]
 EIGHT = Shape(
     hidden=4096, layers=36, heads=32, kv_heads=8, head_dim=128, ffn=12_288, vocab=151_936, eps=1e-6,
     rope_theta=5e6, mrope_section=(24, 20, 20), max_positions=262_144, tied=False, num_experts=0,
-    experts_per_token=0, expert_ffn=0, balance=0.0, image_id=151_655, video_id=151_656,
+    experts_per_token=0, expert_ffn=0, moe_aux_loss=0.0, image_id=151_655, video_id=151_656,
     vision=VisionShape(
         depth=27, hidden=1152, ffn=4304, heads=16, channels=3, patch=16, temporal_patch=2, merge=2,
         out_hidden=4096, num_positions=2304, deepstack_layers=(8, 16, 24),

@@ -1,4 +1,4 @@
-"""How long commands take that load torch and do next to nothing, with `uncollected` and without.
+"""How long commands take that load torch and do next to nothing, with `gc_frozen` and without.
 
 Run by `make bench`. Prints figures; never fails by them. Alternately, five times each; the median.
 """
@@ -18,7 +18,7 @@ import contextlib, sys
 from importlib.metadata import entry_points
 if sys.argv.pop(1) == "plain":
     from qvl import imports
-    imports.uncollected = contextlib.nullcontext
+    imports.gc_frozen = contextlib.nullcontext
     if sys.argv[1] == "sft":
         from qvl.megatron import cpu
         cpu.uncompiled = contextlib.nullcontext

@@ -36,7 +36,7 @@ def test_the_forward_pass_is_what_torch_counts(name, request):
     size = Size(
         tokens=tokens,
         squares=2 * tokens**2,  # torch counts the scores that the mask hides, too
-        learnt=tokens,  # and transformers computes every token's logits
+        targets=tokens,  # and transformers computes every token's logits
         patches=ROWS * COLUMNS,
         patch_squares=(ROWS * COLUMNS) ** 2,
     )
@@ -50,7 +50,7 @@ def test_the_forward_pass_is_what_torch_counts(name, request):
 
 def test_frozen_parts_are_passed_through_or_not_at_all(dense):
     shape = load_shape(dense)
-    size = Size(tokens=100, squares=5000, learnt=50, patches=64, patch_squares=64**2)
+    size = Size(tokens=100, squares=5000, targets=50, patches=64, patch_squares=64**2)
     whole = flops.training(shape, size)
     language = flops.language(shape, size)
     vision = flops.vision(shape.vision, size)

@@ -14,7 +14,7 @@ import orjson
 
 import qvl
 from qvl.errors import Terminated, UserError, need
-from qvl.imports import uncollected
+from qvl.imports import gc_frozen
 from qvl.io import atomic
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -46,7 +46,7 @@ def serve_local(
     """
     key = check_access(host, command)
     listener = bind(host, port)  # before the long imports: a port that is taken is told at once
-    with uncollected():
+    with gc_frozen():
         for module in ("aiohttp", "torch", "transformers", "jinja2", "PIL"):
             need(module, extra="serve")
         from qvl.engines.local.checkpoint import Checkpoint
@@ -56,7 +56,7 @@ def serve_local(
 
     with listener:
         served = name or folder.resolve().name
-        with uncollected():  # transformers imports the model's code as it loads it
+        with gc_frozen():  # transformers imports the model's code as it loads it
             checkpoint = Checkpoint(folder, dtype)
         server = Server(checkpoint, Options(name=served, key=key, **options))
         app = server.app()
