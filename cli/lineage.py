@@ -5,7 +5,7 @@ import orjson
 import typer
 
 from qvl.errors import UserError
-from qvl.io import jsonl, lineage
+from qvl.io import inputs, jsonl, lineage
 
 from .options import Files
 
@@ -28,7 +28,7 @@ def command(
     for _ in reader:
         pass
     if not reader.lineage:
-        raise UserError(f"{', '.join(map(jsonl.display_name, reader.paths))}: no lineage in it")
+        raise UserError(f"{', '.join(map(inputs.display_name, reader.paths))}: no lineage in it")
     for depth, entry in lineage.flatten(reader.lineage):
         if json:
             line = orjson.dumps({"depth": depth, **entry}, option=orjson.OPT_APPEND_NEWLINE)

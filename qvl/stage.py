@@ -16,7 +16,7 @@ import orjson
 
 import qvl
 from qvl.errors import UserError
-from qvl.io import jsonl
+from qvl.io import jsonl, lineage
 from qvl.pending import Pending, Steps
 from qvl.record import check
 
@@ -86,7 +86,7 @@ class Run:
         self.read, self.kept, self.bad = 0, 0, 0
         self.reasons: Counter[str] = Counter()
         self.notes: dict[str, Any] = {}
-        self.started = jsonl.now()
+        self.started = lineage.now()
         on_bad = self._on_bad if on_error == "reject" else None
         self.reader = (reader or jsonl.Reader)(files or "-", on_bad)
         self.journal: Journal | None = None
@@ -163,7 +163,7 @@ class Run:
         if self.notes:
             entry["notes"] = self.notes
         entry["started"] = round(self.started, 3)
-        entry["seconds"] = round(jsonl.now() - self.started, 3)
+        entry["seconds"] = round(lineage.now() - self.started, 3)
         entry["inputs"] = self.reader.sources
         return entry
 

@@ -101,7 +101,7 @@ def test_an_interrupted_run_is_not_overwritten_unasked(slow, tmp_path):
     assert first.wait() != 0
     again = slow(0)
     assert again.wait() == 1  # the error itself: this script has no main() to word it
-    assert b"go on with --resume, or remove it" in again.stderr.read()
+    assert b"continue with --resume, or remove it" in again.stderr.read()
 
 
 def test_resuming_with_another_input_is_an_error(slow, tmp_path):
@@ -112,7 +112,7 @@ def test_resuming_with_another_input_is_an_error(slow, tmp_path):
     (tmp_path / "in.jsonl").write_text('{"id":"other","n":1}\n')
     again = slow(0, "--resume")
     assert again.wait() == 1
-    assert b"is not the one it was" in again.stderr.read()
+    assert b"of the input has changed" in again.stderr.read()
 
 
 def test_concurrency_keeps_the_order_and_bounds_what_is_read_ahead(tmp_path):

@@ -37,7 +37,7 @@ class Conversion:
         if self._source.CONTAINER == "parquet":
             self._reader = parquet.Reader(paths, on_bad)
         else:
-            self._reader = jsonl.Reader(paths, on_bad, arrays=True)
+            self._reader = arrays.Reader(paths, on_bad)
         return self._reader
 
     def _place(self) -> tuple[str, int]:

@@ -1,1 +1,1 @@
-"""What knows bytes on disk: streams, lineage, journals, images. Nothing else opens a data file."""
+"""Data files: streams, their lineage and journals, parquet. The only code that opens them."""

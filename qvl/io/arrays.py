@@ -1,25 +1,26 @@
-"""One big JSON array, element by element: how LLaVA, LLaMA-Factory and others keep data sets."""
+"""Files that hold one JSON array of records, as LLaVA and LLaMA-Factory keep their data sets."""
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 
 from qvl.errors import UserError
 from qvl.io import jsonl, lines
 
-# Possessive, so that what ends in the middle fails at once. A string hides what is in it.
+# Possessive, so that an incomplete text fails at once. Brackets inside strings do not count.
 STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 BRACKET = re.compile(rb'(?:[^"\[\]{}]++|' + STRING + rb")*+([\[\]{}])", re.DOTALL)
 BORDER = re.compile(rb'(?:[^"\[\]{},]++|' + STRING + rb")*+([\[\]{},])", re.DOTALL)
 
 
 def split(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
-    """Yield the text of each element. UserError where the array is cut or something follows it.
+    """Yield the text of each element. UserError if the array is incomplete or not alone.
 
-    Elements are told apart by brackets and quotes alone, so memory holds one element and one block;
-    whether an element is good JSON is for its reader to say.
+    Only brackets, commas and quotes are looked at, so memory holds one element and one block.
+    Whether an element is valid JSON is left to its reader.
     """
     rest, depth, number = b"", 0, 0
-    scanned = 0  # how far `rest` has been looked through
+    scanned = 0  # how much of `rest` has been searched
     source = iter(blocks)
     while block := _take(source, len(rest) // 2):
         text, start, at = rest + block, 0, scanned
@@ -49,7 +50,8 @@ def split(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
 
 
 def _take(source: Iterator[bytes], least: int) -> bytes:
-    """One block, or as many as make `least` bytes: a long element is looked through a few times."""
+    """Return blocks of at least `least` bytes in all, so that a long element is searched only a few
+    times. b"" at the end."""
     found: list[bytes] = []
     size = 0
     for block in source:
@@ -60,8 +62,22 @@ def _take(source: Iterator[bytes], least: int) -> bytes:
     return b"".join(found)
 
 
+class Reader(jsonl.Reader):
+    """Reads records from files that hold one JSON array each, or JSONL."""
+
+    def split(self, content: Iterator[bytes], name: str) -> Iterator[bytes]:
+        """Yield the elements of an array, or else lines. Memory holds one element."""
+        head = b""
+        while not head.strip() and (block := next(content, b"")):
+            head += block
+        content = itertools.chain([head], content)
+        if head.removeprefix(lines.BOM).lstrip()[:1] == b"[":
+            return split(content, name)
+        return super().split(content, name)
+
+
 class Writer:
-    """Writes one JSON array, whole or not at all, with the face of jsonl.Writer. It has no lineage."""
+    """Writes one JSON array, complete or not at all; used like jsonl.Writer. It holds no lineage."""
 
     def __init__(self, path: str) -> None:
         self._lines = jsonl.Writer(path, plain=True)

@@ -1,19 +1,35 @@
-"""Small files that appear whole or not at all: reports, stamps, media named by their content."""
+"""Files that appear complete or not at all: written under a temporary name beside and renamed."""
 
 import os
 from pathlib import Path
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write beside `path` and rename; a pipe or a device is written to as it is. OSError as usual."""
+def partial_path(path: str | Path) -> Path | None:
+    """The temporary name for `path`: beside it, or beside the target if it is a link.
+
+    None for a pipe or a device, which is written to directly and never replaced.
+    """
+    path = Path(path)
     if path.exists() and not path.is_file():
+        return None
+    target = Path(os.path.realpath(path))
+    return target.with_name(f"{target.name}.{os.getpid()}.partial")
+
+
+def rename(partial: Path, path: str | Path) -> None:
+    """Put a finished partial file in the place of `path`; a link stays a link."""
+    partial.replace(os.path.realpath(path))
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, all of it or nothing. Raises OSError."""
+    partial = partial_path(path)
+    if partial is None:
         path.write_bytes(content)
         return
-    target = Path(os.path.realpath(path))
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(content)
-        partial.replace(target)
+        rename(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

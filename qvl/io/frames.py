@@ -1,7 +1,7 @@
-"""zstd frames: checksummed, several to a stream, with skippable frames that carry our notes.
+"""zstd frames: a stream holds several, with checksums, and skippable frames with our notes.
 
-A stream is cut if its last frame is not closed. python-zstandard's `stream_reader` takes a cut frame
-for an early end, so frames are decoded here with `decompressobj`, whose `eof` tells the truth.
+A stream is cut short if its last frame is not closed. python-zstandard's `stream_reader` reads such
+a frame as a normal end, so frames are decoded with `decompressobj`, whose `eof` is reliable.
 """
 
 import struct
@@ -13,9 +13,9 @@ MAGIC = b"\x28\xb5\x2f\xfd"
 SKIPPABLE = struct.pack("<I", 0x184D2A57)  # one of the 16 magics that RFC 8878 reserves
 SKIPPABLE_TAIL = b"\x2a\x4d\x18"  # what all 16 share; the first byte is 0x50 to 0x5f
 MAX_WINDOW = 1 << 27  # 128 MiB, the most that `zstd -d` accepts without --long
-MAX_NOTE = 1 << 26  # a larger skippable frame is passed over unread, so memory stays bounded
+MAX_NOTE = 1 << 26  # a larger skippable frame is skipped unread, so memory stays bounded
 MAX_BLOCK = 1 << 17  # zstd's own limit on a block
-PIECE = 1 << 12  # decoded at a time: what zstd had of a piece is lost with an error in it
+PIECE = 1 << 12  # bytes decoded at a time: an error loses the output of its piece
 
 Note = Callable[[bytes], None]
 """Called with the content of each skippable frame."""
@@ -26,21 +26,21 @@ class Cut(Exception):
 
 
 class Corrupt(Exception):
-    """The stream holds what no zstd writer writes, or a checksum does not match."""
+    """The stream is not valid zstd, or a checksum does not match."""
 
 
 def is_zstd(head: bytes) -> bool:
-    """Whether a stream that begins with these four bytes is zstd."""
+    """Whether a stream is zstd, by its first four bytes."""
     return head[:4] == MAGIC or (head[1:4] == SKIPPABLE_TAIL and 0x50 <= head[0] <= 0x5F)
 
 
 def note(content: bytes) -> bytes:
-    """A skippable frame: standard decoders step over it."""
+    """Return a skippable frame, which standard decoders ignore."""
     return SKIPPABLE + struct.pack("<I", len(content)) + content
 
 
 def decode(chunks: "Iterable[bytes] | _Source", on_note: Note | None = None) -> Iterator[bytes]:
-    """Yield the content of all frames. Raises Cut or Corrupt; what came before is good."""
+    """Yield the content of all frames. Raises Cut or Corrupt; the content yielded before is intact."""
     source = chunks if isinstance(chunks, _Source) else _Source(chunks)
     while head := source.take(4):
         if head == MAGIC:
@@ -55,12 +55,12 @@ def decode(chunks: "Iterable[bytes] | _Source", on_note: Note | None = None) -> 
         ):
             raise Cut
         else:
-            raise Corrupt("bytes after a frame that are no frame")
+            raise Corrupt("the bytes after a frame are not a frame")
 
 
 def salvage(chunks: Iterable[bytes], on_note: Note | None = None) -> Iterator[bytes | str]:
-    """Like decode, but go on at the next frame after damage, which is yielded as a sentence."""
-    # In pieces of four bytes a wrong checksum (four bytes) never costs the block before it.
+    """Like decode, but after damage yield its description (str) and go on at the next frame."""
+    # Pieces of four bytes: a wrong checksum (four bytes) then never loses the block before it.
     source = _Source(chunks, piece=4, remember=MAX_BLOCK)
     while True:
         try:
@@ -68,7 +68,7 @@ def salvage(chunks: Iterable[bytes], on_note: Note | None = None) -> Iterator[by
             return
         except (Cut, Corrupt) as error:
             yield f"corrupt: {error}" if isinstance(error, Corrupt) else "cut"
-        # A damaged length makes the decoder run into the frames that follow: look back as well.
+        # A corrupted length makes the decoder run into later frames: search those again.
         source.rewind()
         if not source.seek(MAGIC):
             return
@@ -101,7 +101,7 @@ def _reason(message: str) -> str:
 
 
 class _Source:
-    """Chunks as a byte source: `some` is whatever comes, `exactly` is all or Cut."""
+    """Chunks as a source of bytes, with a bounded memory of those already taken."""
 
     def __init__(self, chunks: Iterable[bytes], piece: int = PIECE, remember: int = 0) -> None:
         self._chunks = iter(chunks)
@@ -110,7 +110,7 @@ class _Source:
         self._past = bytearray()
 
     def some(self) -> bytes:
-        """The next piece; b"" at the end."""
+        """Return the next piece; b"" at the end."""
         if not self._rest:
             self._rest = memoryview(next(self._chunks, b""))
         piece, self._rest = bytes(self._rest[: self._piece]), self._rest[self._piece :]
@@ -121,20 +121,21 @@ class _Source:
         return piece
 
     def give_back(self, data: bytes) -> None:
+        """Make `data`, taken last, the next bytes again."""
         if data:
             self._rest = memoryview(data + self._rest)
             del self._past[len(self._past) - len(data) :]
 
     def forget(self) -> None:
-        """A new frame begins: there is nothing to look back to."""
+        """Drop the memory, at the start of a frame."""
         self._past.clear()
 
     def rewind(self) -> None:
-        """Go back over what is remembered."""
+        """Go back to the start of the memory."""
         self.give_back(bytes(self._past))
 
     def seek(self, mark: bytes) -> bool:
-        """Drop everything before the next `mark`; False where there is none."""
+        """Skip to the next `mark`; False if there is none."""
         held = b""
         while more := self.some():
             held += more
@@ -146,7 +147,7 @@ class _Source:
         return False
 
     def take(self, size: int) -> bytes:
-        """Up to `size` bytes: fewer only at the end of the stream."""
+        """Return `size` bytes; fewer only at the end of the stream."""
         data = b""
         while len(data) < size and (more := self.some()):
             data += more
@@ -154,6 +155,7 @@ class _Source:
         return data[:size]
 
     def exactly(self, size: int, keep: bool = True) -> bytes:
+        """Return `size` bytes, or b"" if not `keep`. Raises Cut at the end of the stream."""
         parts, left = [], size
         while left:
             part = self.some()

@@ -1,9 +1,9 @@
-"""What an interrupted run had done: one row an input record, so that `--resume` need not pay twice.
+"""The finished work of an interrupted run, a row per input record, for `--resume`.
 
-A journal is `OUTPUT.journal`: plain zstd frames of JSON lines, each frame closed within a second, so
-that kill -9 loses at most that second. Its first row is the configuration's hash. Rows follow the
-input's order and name the record's hash: on resuming they are read in step with the input, in
-constant memory, and any difference is an error rather than a wrong result.
+A journal is `OUTPUT.journal`: zstd frames of JSON lines. A frame is closed every second, so kill -9
+loses at most one second of work. The first row is the hash of the configuration. The others are in
+the order of the input and hold the hash of their record: on resuming they are read in step with the
+input, in constant memory, and a mismatch is an error rather than a wrong result.
 """
 
 import hashlib
@@ -17,65 +17,64 @@ import orjson
 import zstandard
 
 from qvl.errors import UserError
-from qvl.io import frames
+from qvl.io import frames, lines
 
 FLUSH_SECONDS = 1.0
-FLUSH_BYTES = 4 << 20  # a quick command writes more than that in a second; memory stays flat
+FLUSH_BYTES = 4 << 20  # a fast command writes more than this per second; keeps memory flat
 
 
 def key(value: Any) -> str:
-    """A short hash of a record or a configuration, the same in every process."""
+    """Return a short hash of a record or a configuration, the same in every process."""
     data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(data, digest_size=12).hexdigest()
 
 
 class Journal:
-    """Rows of finished work beside an output that is not finished yet."""
+    """Rows of finished work, beside an output that is not complete yet."""
 
     def __init__(self, output: str, config: dict, resume: bool) -> None:
         self.path = Path(output + ".journal")
         self.replayed = 0
         head = {"config": key(config)}
-        whole, rows = _whole(self.path) if self.path.exists() else (0, iter(()))
-        if whole and not resume:
+        end, rows = _complete(self.path) if self.path.exists() else (0, iter(()))
+        if end and not resume:
             raise UserError(
-                f"{self.path}: an interrupted run left this; go on with --resume, or remove it"
+                f"{self.path}: left by an interrupted run; continue with --resume, or remove it"
             )
-        if whole and next(rows, None) != head:
-            raise UserError(
-                f"{self.path}: it was made with other flags; use the same, or remove it"
-            )
+        if end and next(rows, None) != head:
+            raise UserError(f"{self.path}: made with other flags; use the same flags, or remove it")
         self._rows = rows
-        self._file = self.path.open("r+b" if whole else "wb")
-        self._file.truncate(whole)
-        self._file.seek(whole)
+        self._file = self.path.open("r+b" if end else "wb")
+        self._file.truncate(end)
+        self._file.seek(end)
         self._lines: list[bytes] = []
         self._bytes = 0
         self._flushed = time.monotonic()
-        if not whole:
+        if not end:
             self._append(head)
             self.flush()
 
     def replay(self, record: dict) -> dict | None:
-        """The row of this input record from the interrupted run, or None when it did not get there."""
+        """Return the interrupted run's row of this record; None after its last row."""
         row = next(self._rows, None)
         if row is None:
             return None
         if row["key"] != key(record):
             raise UserError(
-                f"{self.path}: record {self.replayed + 1} of the input is not the one it was; "
-                "give the same input, or remove the journal"
+                f"{self.path}: record {self.replayed + 1} of the input has changed; "
+                "use the same input, or remove the journal"
             )
         self.replayed += 1
         return row
 
     def add(self, record: dict, row: dict) -> None:
-        """Remember what became of `record`."""
+        """Store the result of `record`."""
         self._append({"key": key(record), **row})
         if self._bytes > FLUSH_BYTES or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
+        """Write the rows so far as one frame."""
         if self._lines:
             self._file.write(zstandard.ZstdCompressor(level=1).compress(b"".join(self._lines)))
             self._file.flush()
@@ -84,7 +83,7 @@ class Journal:
         self._flushed = time.monotonic()
 
     def close(self, done: bool) -> None:
-        """Keep the journal for --resume, or remove it because the output is whole."""
+        """Keep the journal for --resume, or remove it if the output is complete."""
         self.flush()
         self._file.close()
         if done:
@@ -96,8 +95,8 @@ class Journal:
         self._bytes += len(line)
 
 
-def _whole(path: Path) -> tuple[int, Iterator[dict]]:
-    """Where the last whole frame ends, and the rows up to there."""
+def _complete(path: Path) -> tuple[int, Iterator[dict]]:
+    """Return the end of the last complete frame, and the rows up to it."""
     end, size = 0, path.stat().st_size
     with path.open("rb") as file:
         while end < size and (length := _frame_length(file, end)):
@@ -106,7 +105,7 @@ def _whole(path: Path) -> tuple[int, Iterator[dict]]:
 
 
 def _frame_length(file: Any, start: int) -> int:
-    """Bytes of the frame that begins at `start`, or 0 where it is not whole."""
+    """Return the bytes of the frame at `start`; 0 if it is incomplete."""
     file.seek(start)
     frame, taken = zstandard.ZstdDecompressor().decompressobj(), 0
     while chunk := file.read(1 << 16):
@@ -129,8 +128,4 @@ def _rows(path: Path, end: int) -> Iterator[dict]:
                 left -= len(chunk)
                 yield chunk
 
-        rest = b""
-        for block in frames.decode(chunks()):
-            *lines, rest = (rest + block).split(b"\n")
-            for line in lines:
-                yield orjson.loads(line)
+        yield from map(orjson.loads, lines.split(frames.decode(chunks())))

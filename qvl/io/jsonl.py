@@ -1,12 +1,10 @@
-"""Streams of records: JSONL, plain or zstd. On reading, the first bytes decide, never the name."""
+"""Streams of records: JSONL, plain or zstd. The first bytes of an input decide, never its name."""
 
 import contextlib
-import itertools
 import os
 import stat
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,10 +13,9 @@ import orjson
 import zstandard
 
 from qvl.errors import UserError
-from qvl.io import frames, lineage, lines
+from qvl.io import atomic, frames, inputs, lineage, lines
 from qvl.io.lines import BadLine
 
-CHUNK = 1 << 17  # bytes read at a time
 BLOCK = 1 << 18  # bytes of lines that are joined before they are compressed
 FLUSH_SECONDS = 1.0  # a slow stage must not starve the next
 FILE_LEVEL = 3  # zstd's default: 5 to 13 % smaller than level 1 on records, and written once
@@ -28,8 +25,8 @@ PIPE_LEVEL = 1  # a pipe's bytes live for milliseconds: the fastest level that s
 class Reader:
     """The records of one or more files, in order.
 
-    number: the line last read of the present file.
-    lineage: entries found so far; whole once the stream has ended.
+    number: the line last read from the current file.
+    sources: name, number of records and lineage of each file opened so far.
     bytes_read, bytes_total: of the compressed input; the total is None for a pipe.
     """
 
@@ -37,23 +34,23 @@ class Reader:
         self,
         paths: str | Sequence[str] = "-",
         on_bad: Callable[[BadLine], None] | None = None,
-        arrays: bool = False,
     ) -> None:
-        """`arrays`: a file may also hold one JSON array of records, as other tools write them."""
+        """`on_bad` takes each bad line; without it, the first one is raised."""
         self.paths = [paths] if isinstance(paths, str) else list(paths) or ["-"]
-        self.on_bad, self.arrays = on_bad, arrays
+        self.on_bad = on_bad
         self.number = 0
         self.bytes_read = 0
-        self.bytes_total = _total_size(self.paths)
+        self.bytes_total = inputs.total_size(self.paths)
         self.sources: list[dict[str, Any]] = []
 
     @property
     def place(self) -> str:
-        """Where the record last read lies: "file:line"."""
-        return f"{display_name(self.sources[-1]['name'])}:{self.number}"
+        """Where the record last read is: "file:line"."""
+        return f"{inputs.display_name(self.sources[-1]['name'])}:{self.number}"
 
     @property
     def lineage(self) -> list[dict]:
+        """The entries found so far; complete once the stream has ended."""
         return [entry for source in self.sources for entry in source["lineage"]]
 
     def __iter__(self) -> Iterator[dict]:
@@ -64,11 +61,14 @@ class Reader:
                 source["records"] += 1
                 yield record
 
+    def split(self, content: Iterator[bytes], name: str) -> Iterator[bytes]:
+        """Yield the JSON text of each record. A subclass reads another container than lines."""
+        return lines.split(content)
+
     def _records(self, path: str, entries: list[dict]) -> Iterator[dict]:
-        name = display_name(path)
+        name = inputs.display_name(path)
         self.number = 0
-        content = self._content(path, name, entries)
-        for line in lines.elements(content, name) if self.arrays else lines.split(content):
+        for line in self.split(self._content(path, name, entries), name):
             self.number += 1
             try:
                 record = lines.parse(line, name, self.number)
@@ -81,16 +81,16 @@ class Reader:
                 yield record
 
     def _content(self, path: str, name: str, entries: list[dict]) -> Iterator[bytes]:
-        """The uncompressed bytes of one file, with errors that say how far it was whole."""
+        """Yield the uncompressed bytes of one file. Errors name the last intact record."""
 
         def keep_lineage(note: bytes) -> None:
             entry = lineage.parse(note)
             if entry is not None:
                 entries.append(entry)
 
-        with open_input(path) as file:
-            head, content = peek(self._counted(chunks(file, name)))
-            if not head and path == "-":  # even a stream of no records is a frame
+        with inputs.open_input(path) as file:
+            head, content = inputs.peek(self._counted(inputs.blocks(file, name)))
+            if not head and path == "-":  # even a stream without records is a frame
                 raise UserError(f"{name}: empty; did the stage before it fail?")
             if not frames.is_zstd(head):
                 yield from content
@@ -117,12 +117,12 @@ class Reader:
 def read(
     paths: str | Sequence[str] = "-", on_bad: Callable[[BadLine], None] | None = None
 ) -> Reader:
-    """The records of `paths` as one stream; "-" is standard input. See Reader."""
+    """Read `paths` as one stream; "-" is standard input. See Reader."""
     return Reader(paths, on_bad)
 
 
 def write(records: Iterable[dict], path: str = "-", *, plain: bool = False) -> int:
-    """Write all `records` to `path`, whole or not at all; return how many."""
+    """Write `records` to `path`, all of them or nothing; return their number."""
     with Writer(path, plain=plain) as writer:
         for record in records:
             writer.write(record)
@@ -130,7 +130,7 @@ def write(records: Iterable[dict], path: str = "-", *, plain: bool = False) -> i
 
 
 def encode(record: dict) -> bytes:
-    """One line. UserError where the record cannot be written."""
+    """The record as one line. UserError if it is nested too deeply."""
     try:
         return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError as error:
@@ -142,10 +142,10 @@ def encode(record: dict) -> bytes:
 
 
 class Writer:
-    """Writes one stream. Used as a context: leaving it normally commits, an exception aborts.
+    """Writes one stream. As a context it commits on a normal exit and aborts on an exception.
 
-    zstd, except plain JSON to a terminal or when `plain`. A file appears whole or not at all. A
-    frame ends only on commit, so a reader takes a failed stage for what it is: a cut stream.
+    The stream is zstd, but plain JSON to a terminal or if `plain`. A file appears complete or not at
+    all. A frame ends only on commit, so a reader sees the stream of a failed stage as cut short.
     """
 
     def __init__(self, path: str = "-", *, plain: bool = False) -> None:
@@ -162,10 +162,10 @@ class Writer:
             self._block = 1 if self._file.isatty() else BLOCK
             self._zstd = None if self._plain else _compressor(PIPE_LEVEL if live else FILE_LEVEL)
             if live:
-                # A flush now opens the frame: no bytes at all would look like a stage that died.
+                # Open the frame now: a reader takes an empty input for a failed stage.
                 self._flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
                 threading.Thread(target=self._flush_each_second, daemon=True).start()
-        except BaseException:  # a signal may come between any two lines
+        except BaseException:  # a signal may arrive between any two lines
             self.abort()
             raise
 
@@ -174,7 +174,7 @@ class Writer:
         self.count += 1
 
     def write_bytes(self, line: bytes) -> None:
-        """Write what is encoded already."""
+        """Write a line that is encoded already."""
         with self._lock:
             self._lines.append(line)
             self._size += len(line)
@@ -184,37 +184,37 @@ class Writer:
             raise self._failure
 
     def commit(self, entry: dict | None = None) -> None:
-        """Close the frame, add the lineage `entry`, and put the file in its place."""
+        """Close the frame, add the lineage `entry`, and rename the file to its path."""
         self.finish()
         self.place(entry)
 
     def finish(self) -> None:
-        """Close the frame: nothing more is written, and no reader takes the stream for cut."""
+        """Close the frame: no further records, and a complete stream for readers."""
         self._done.set()
         with self._lock:
             if self._failure:
                 raise self._failure
             self._flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
-            self._zstd = None  # megabytes, where hundreds of files wait for their place
+            self._zstd = None  # holds megabytes, and hundreds of files may wait for `place`
 
     def place(self, entry: dict | None = None) -> None:
-        """After `finish`: add the lineage `entry`, and put the file in its place."""
+        """After `finish`: add the lineage `entry`, and rename the file to its path."""
         if entry is not None and not self._plain:
             self._put(lineage.frame(entry))
         if self._partial:
-            with _space(self.name):
+            with _named(self.name):
                 os.fsync(self._file.fileno())
                 self._file.close()
-                Path(self._partial).replace(os.path.realpath(self.path))
+                atomic.rename(self._partial, self.path)
 
     def abort(self) -> None:
-        """Leave nothing that looks done."""
+        """Discard the file. A pipe is left with an open frame, which readers report as cut short."""
         self._done.set()
         with self._lock:
             self._lines.clear()
             if self._partial:
                 self._file.close()
-                Path(self._partial).unlink(missing_ok=True)
+                self._partial.unlink(missing_ok=True)
 
     def __enter__(self) -> "Writer":
         return self
@@ -252,90 +252,35 @@ class Writer:
 
     def _put(self, data: bytes) -> None:
         view = memoryview(data)
-        with _space(self.name):
+        with _named(self.name):
             while view:
                 view = view[os.write(self._file.fileno(), view) :]
 
 
-def display_name(path: str) -> str:
-    return "<stdin>" if path == "-" else path
-
-
 def _compressor(level: int) -> Any:
-    # One worker compresses while this thread parses: 1.2 times the records a second on two cores.
+    # One worker compresses while this thread parses: 1.2 times the records per second on two cores.
     return zstandard.ZstdCompressor(level=level, threads=1, write_checksum=True).compressobj()
 
 
-def open_input(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
-    """The file behind `path` for reading; UserError where there is none."""
-    if path == "-":
-        return contextlib.nullcontext(sys.stdin.buffer)
-    try:
-        return Path(path).open("rb", buffering=0)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-
-
-def chunks(file: BinaryIO, name: str) -> Iterator[bytes]:
-    """Whatever the file has ready, until its end."""
-    while True:
-        try:
-            chunk = os.read(file.fileno(), CHUNK)
-        except OSError as error:
-            raise UserError(f"{name}: {error.strerror}") from None
-        if not chunk:
-            return
-        yield chunk
-
-
-def peek(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first four bytes (fewer where there are no more), and all blocks again."""
-    first = b""
-    while len(first) < 4 and (more := next(blocks, b"")):
-        first += more
-    return first[:4], itertools.chain([first] if first else [], blocks)
-
-
-def _create(path: str) -> tuple[BinaryIO, str | None, bool]:
-    """The open file, the partial name if it is to be renamed, and whether somebody reads it now."""
+def _create(path: str) -> tuple[BinaryIO, Path | None, bool]:
+    """Return the open file, its temporary name if any, and whether it is read while written."""
     try:
         if path == "-":
             file = sys.stdout.buffer
             file.flush()
             return file, None, not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-        target = os.path.realpath(path)
-        if Path(path).exists() and not Path(path).is_file():  # a pipe or a device
-            return Path(path).open("wb", buffering=0), None, True
-        partial = f"{target}.{os.getpid()}.partial"
-        return Path(partial).open("wb", buffering=0), partial, False
+        partial = atomic.partial_path(path)
+        return (partial or Path(path)).open("wb", buffering=0), partial, partial is None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
 
 
 @contextlib.contextmanager
-def _space(name: str) -> Iterator[None]:
-    """A full disk is the user's to mend; a closed pipe goes up as it is."""
+def _named(name: str) -> Iterator[None]:
+    """Turn an OSError, such as a full disk, into a UserError; a closed pipe passes unchanged."""
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
         raise UserError(f"{name}: {error.strerror}; nothing was written there") from None
-
-
-def _total_size(paths: Sequence[str]) -> int | None:
-    total = 0
-    for path in paths:
-        try:
-            status = os.fstat(0) if path == "-" else Path(path).stat()
-        except OSError:
-            return None
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        total += status.st_size
-    return total
-
-
-def now() -> float:
-    """Seconds since 1970; SOURCE_DATE_EPOCH, where set, makes lineage reproducible."""
-    return float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())

@@ -1,9 +1,11 @@
-"""Where a stream came from: every stage's account, carried in a zstd skippable frame at its end.
+"""The history of a stream: an entry per stage, in a zstd skippable frame at the stream's end.
 
-An entry is what one command says of its run (see `qvl.stage.Run.account`). Its `inputs` hold the
-entries of the streams that it read, so the newest entry is the root of a tree.
+An entry describes the run of one command (see `qvl.stage.Run.account`). Its `inputs` hold the
+entries of the streams that the command read, so the newest entry is the root of a tree.
 """
 
+import os
+import time
 from collections.abc import Iterable, Iterator
 
 import orjson
@@ -14,20 +16,25 @@ PREFIX = b"qvl-lineage 1\n"
 
 
 def frame(entry: dict) -> bytes:
-    """The skippable frame that ends a stream."""
+    """Return the skippable frame that ends a stream."""
     return frames.note(PREFIX + orjson.dumps(entry))
 
 
 def parse(note: bytes) -> dict | None:
-    """The entry of a skippable frame, or None for somebody else's frame."""
+    """Return the entry in a skippable frame; None for a frame of another program."""
     if not note.startswith(PREFIX):
         return None
     return orjson.loads(note[len(PREFIX) :])
 
 
 def flatten(entries: Iterable[dict], depth: int = 0) -> Iterator[tuple[int, dict]]:
-    """Every entry with its distance from the stream, newest first."""
+    """Yield every entry with its distance from the stream, newest first."""
     for entry in entries:
         yield depth, entry
         for source in entry.get("inputs", []):
             yield from flatten(source.get("lineage", []), depth + 1)
+
+
+def now() -> float:
+    """Return the seconds since 1970, or SOURCE_DATE_EPOCH if set, for reproducible entries."""
+    return float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())

@@ -1,12 +1,10 @@
-"""Lines of a stream as records, and the answers to what JSON leaves open.
+"""Parse the lines of a stream, and decide what JSON leaves open.
 
-A byte order mark before a record and CRLF are accepted; blank lines are passed over; NaN, invalid
-UTF-8, integers beyond 64 bits, more than MAX_DEPTH levels, lines that hold no object and lines over
-MAX_LINE are bad lines.
-qvl-records(5) tells users.
+A byte order mark before a record and CRLF are accepted, and blank lines are skipped. Bad lines are
+those with NaN, invalid UTF-8, an integer beyond 64 bits, more than MAX_DEPTH levels or more than
+MAX_LINE bytes, and those that are not an object. qvl-records(5) documents this for users.
 """
 
-import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -15,17 +13,17 @@ import orjson
 
 from qvl.errors import UserError
 
-MAX_LINE = 1 << 28  # 256 MiB: a longer line is no record but a file of another kind
-MAX_DEPTH = 254  # orjson reads 1,024 levels and writes so many
-_BOM = b"\xef\xbb\xbf"
+MAX_LINE = 1 << 28  # 256 MiB: a longer line is not a record but some other kind of file
+MAX_DEPTH = 254  # orjson reads 1,024 levels but writes only this many
+BOM = b"\xef\xbb\xbf"
 _TO_DIGITS = bytes(ord("0") if chr(i).isdigit() and i < 128 else ord(" ") for i in range(256))
 _LONG_NUMBER = b"0" * 19  # 2**63 has 19 digits
-_STRIDE = 9  # of every 9 bytes one: 19 digits in a row show as two digits in a row
+_STRIDE = 9  # look at every 9th byte: a run of 19 digits shows as a run of two
 _NAN = re.compile(rb"\bNaN\b|\bInfinity\b")
 
 
 class BadLine(UserError):
-    """A line that is no record. `--on-error reject` puts it aside; else it stops the command."""
+    """A line that is not a record. It stops the command, or is rejected by `--on-error reject`."""
 
     def __init__(self, name: str, number: int, reason: str, detail: str, line: bytes) -> None:
         super().__init__(f"{name}:{number}: {detail}")
@@ -33,14 +31,14 @@ class BadLine(UserError):
 
 
 def parse(line: bytes, name: str, number: int) -> dict | None:
-    """The record of a line, or None for a blank line."""
+    """Return the record of a line, or None for a blank line. Raises BadLine."""
     if len(line) > MAX_LINE:
         raise BadLine(name, number, "too-long", f"longer than {MAX_LINE >> 20} MiB", line[:1000])
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        if line.startswith(_BOM):  # also amid a stream, where files were joined
-            return parse(line[len(_BOM) :], name, number)
+        if line.startswith(BOM):  # also inside a stream, where files were joined
+            return parse(line[len(BOM) :], name, number)
         if not line.strip():
             return None
         raise _not_json(line, name, number, error) from None
@@ -49,10 +47,10 @@ def parse(line: bytes, name: str, number: int) -> dict | None:
         what = kind.get(type(record), "a number")
         raise BadLine(name, number, "not-an-object", f"expected an object, got {what}", line)
     try:
-        orjson.dumps(record)  # a hundredth of a record's time: what could not be written stops here
+        orjson.dumps(record)  # 1 % of a record's time: refuse now what could not be written later
     except TypeError:
         raise _too_deep(line, name, number) from None
-    # Looking at every byte would be a tenth of the time that `cat` takes.
+    # Looking at every byte would take 10 % of the time of `cat`.
     if b"00" in line[::_STRIDE].translate(_TO_DIGITS) and (
         _LONG_NUMBER in line.translate(_TO_DIGITS)
     ):
@@ -76,7 +74,7 @@ def _too_deep(line: bytes, name: str, number: int) -> BadLine:
 
 
 def _refuse_large_integers(line: bytes, name: str, number: int) -> None:
-    """orjson reads an integer beyond 64 bits as a float and loses digits: refuse it instead."""
+    """Raise BadLine for an integer beyond 64 bits, which orjson would read as a float."""
 
     def check(digits: str) -> int:
         value = int(digits) if len(digits) < 25 else 1 << 80
@@ -89,7 +87,7 @@ def _refuse_large_integers(line: bytes, name: str, number: int) -> None:
 
 
 def split(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Split blocks at newlines. Linear also where one line spans many blocks."""
+    """Split blocks at newlines. Takes linear time even if one line spans many blocks."""
     held: list[bytes] = []
     size = 0
     for block in blocks:
@@ -97,7 +95,7 @@ def split(blocks: Iterable[bytes]) -> Iterator[bytes]:
         held.append(first)
         size += len(first)
         if not newline:
-            if size > MAX_LINE:  # reported by parse; the rest of such a file is not worth reading
+            if size > MAX_LINE:  # `parse` reports it; the rest of such a file is not worth reading
                 break
             continue
         yield b"".join(held)
@@ -106,16 +104,3 @@ def split(blocks: Iterable[bytes]) -> Iterator[bytes]:
         held, size = [last], len(last)
     if size:
         yield b"".join(held)
-
-
-def elements(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """The elements of one JSON array, else the lines. Holds one element at a time."""
-    head = b""
-    while not head.strip() and (block := next(blocks, b"")):
-        head += block
-    blocks = itertools.chain([head], blocks)
-    if head.removeprefix(_BOM).lstrip()[:1] == b"[":
-        from qvl.io import arrays  # of one command's concern
-
-        return arrays.split(blocks, name)
-    return split(blocks)

@@ -1,15 +1,13 @@
-"""Parquet files, row group by row group, as readers and writers of rows. pyarrow is an extra."""
+"""Readers and writers of parquet files, one row group at a time. pyarrow is an extra."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import orjson
 
 from qvl.errors import UserError, need
-from qvl.io import jsonl
+from qvl.io import atomic, jsonl
 
 READ_ROWS = 64  # rows held at once: an image of a megabyte in each is 64 MB
 BATCH_ROWS = 4096
@@ -18,7 +16,7 @@ EXTRA = "data"
 
 
 class Reader:
-    """The rows of parquet files, with the face of jsonl.Reader."""
+    """The rows of parquet files; used like jsonl.Reader."""
 
     def __init__(
         self, paths: str | Sequence[str], on_bad: Callable[[jsonl.BadLine], None] | None = None
@@ -37,7 +35,7 @@ class Reader:
     def __iter__(self) -> Iterator[dict]:
         for path in self.paths:
             if path == "-":
-                raise UserError("parquet cannot be read from a pipe; name a FILE")
+                raise UserError("parquet cannot be read from a pipe; give a FILE")
             source: dict[str, Any] = {"name": path, "records": 0, "lineage": []}
             self.sources.append(source)
             self.number = 0
@@ -53,14 +51,14 @@ class Reader:
             except OSError as error:
                 raise UserError(f"{path}: {error.strerror or error}") from None
             except self._arrow.ArrowInvalid as error:
-                raise UserError(f"{path}: no parquet file: {error}") from None
+                raise UserError(f"{path}: not a parquet file: {error}") from None
 
 
 class Writer:
-    """Writes one parquet file, whole or not at all, with the face of jsonl.Writer.
+    """Writes one parquet file, complete or not at all; used like jsonl.Writer.
 
-    schema_of(rows, pyarrow) makes the schema from the first batch; fit(row, schema, pyarrow) makes a
-    row of what was given. A batch ends at BATCH_ROWS rows or BATCH_BYTES of media, and is a row group.
+    schema_of(rows, pyarrow) returns the schema of the first batch; fit(row, schema, pyarrow) converts
+    a row to it. A batch ends at BATCH_ROWS rows or BATCH_BYTES of media, and becomes a row group.
     """
 
     def __init__(
@@ -69,18 +67,19 @@ class Writer:
         schema_of: Callable[[list[dict], Any], Any],
         fit: Callable[[dict, Any, Any], dict],
     ) -> None:
-        if path == "-" or (Path(path).exists() and not Path(path).is_file()):
-            raise UserError("parquet cannot go into a pipe; name a file with -o FILE")
+        partial = None if path == "-" else atomic.partial_path(path)
+        if partial is None:
+            raise UserError("parquet cannot be written to a pipe; use -o FILE")
         self._arrow = need("pyarrow", EXTRA)
         self._parquet = need("pyarrow.parquet", EXTRA)
         self._schema_of, self._fit = schema_of, fit
-        self._path, self._partial = path, f"{path}.{os.getpid()}.partial"
+        self._path, self._partial = path, partial
         self._rows: list[dict] = []
         self._bytes = 0
         self._schema: Any = None
         self._file: Any = None
         with self._named():
-            Path(self._partial).touch()  # where it cannot be written, say so before the work
+            partial.touch()  # report an unwritable place before the work
 
     def write(self, row: dict) -> None:
         self._rows.append(row)
@@ -94,12 +93,12 @@ class Writer:
             if entry is not None:
                 self._file.add_key_value_metadata({"qvl.lineage": orjson.dumps(entry).decode()})
             self._file.close()
-            Path(self._partial).replace(self._path)
+            atomic.rename(self._partial, self._path)
 
     def abort(self) -> None:
         if self._file is not None:
             self._file.close()
-        Path(self._partial).unlink(missing_ok=True)
+        self._partial.unlink(missing_ok=True)
 
     def _flush(self) -> None:
         with self._named():

@@ -1,18 +1,18 @@
-"""What can be saved of a damaged stream: every whole record, up to the damage and after it."""
+"""Recover the intact records of a damaged stream, before and after the damage."""
 
 from collections.abc import Callable, Iterator
 
-from qvl.io import frames, jsonl
+from qvl.io import frames, inputs
 from qvl.io.lines import BadLine, parse
 
 
 def records(path: str, on_damage: Callable[[str, str], None]) -> Iterator[dict]:
-    """Yield the whole records of `path`.
+    """Yield the intact records of `path`.
 
-    on_damage(reason, detail) hears of each place where something was lost: "cut" or "corrupt" for
-    the stream itself, "damaged-record" for a line of which only a part is left.
+    on_damage(reason, detail) is called for each loss: "cut" or "corrupt" for the stream itself,
+    "damaged-record" for a line that is only partly left.
     """
-    name = jsonl.display_name(path)
+    name = inputs.display_name(path)
     number, rest = 0, b""
 
     def parsed(line: bytes) -> dict | None:
@@ -43,6 +43,6 @@ def records(path: str, on_damage: Callable[[str, str], None]) -> Iterator[dict]:
 
 
 def _content(path: str) -> Iterator[bytes | str]:
-    with jsonl.open_input(path) as file:
-        head, content = jsonl.peek(jsonl.chunks(file, jsonl.display_name(path)))
+    with inputs.open_input(path) as file:
+        head, content = inputs.peek(inputs.blocks(file, inputs.display_name(path)))
         yield from frames.salvage(content) if frames.is_zstd(head) else content

@@ -1,6 +1,6 @@
-"""Lines put aside on disk and read back in order, when there are more than memory should hold.
+"""A queue of lines that overflows to disk.
 
-The file has no name: it is gone with the process, however that ends. It lies in $TMPDIR.
+The file is in $TMPDIR and has no name, so it vanishes with the process, however that ends.
 """
 
 import functools
@@ -15,35 +15,35 @@ import zstandard
 from qvl.errors import UserError
 
 BLOCK = 1 << 20  # bytes of lines that are compressed together
-LEVEL = 1  # the file lives for seconds
+LEVEL = 1  # the file exists for seconds
 
 
 class Spill:
-    """A first-in-first-out queue of lines. At most two blocks of it are in memory.
+    """A first-in-first-out queue of lines, with at most two blocks of them in memory.
 
-    What is taken before a block has filled never touches the disk, unless `keep`, with which all
-    lines stay and `rewind` goes back to the first.
+    Lines popped before their block is full never reach the disk. With `keep`, popped lines stay in
+    the queue, and `rewind` goes back to the first.
     """
 
     def __init__(self, block: int = BLOCK, *, keep: bool = False) -> None:
         self.block, self.keep = block, keep
         self._file: BinaryIO | None = None
-        self._offsets = array("Q", [0])  # where each block on disk begins, and the end
-        self._next = 0  # the block on disk that is read next
+        self._offsets = array("Q", [0])  # the start of each block on disk, then the end of the last
+        self._next = 0  # the block on disk to read next
         self._tail: list[bytes] = []  # newest lines, not on disk
         self._size = 0
-        self._taken = 0  # of the tail, where it is kept
+        self._taken = 0  # lines popped from the tail, with `keep`
         self._head: Iterator[bytes] = iter(())  # oldest lines
 
     def push(self, line: bytes) -> None:
-        """Add a line, which ends in its line feed."""
+        """Add a line, including its newline."""
         self._tail.append(line)
         self._size += len(line)
         if self._size >= self.block:
             self._put()
 
     def pop(self) -> bytes | None:
-        """The oldest line; None where there is none."""
+        """Remove and return the oldest line; None if the queue is empty."""
         line = next(self._head, None)
         if line is None:
             self._head = self._oldest()
@@ -51,12 +51,12 @@ class Spill:
         return line
 
     def drain(self) -> Iterator[bytes]:
-        """All lines, the oldest first."""
+        """Pop and yield all lines, oldest first."""
         while (line := self.pop()) is not None:
             yield line
 
     def rewind(self) -> None:
-        """Begin again with the first line. Needs `keep`."""
+        """Go back to the first line. Needs `keep`."""
         self._head, self._next, self._taken = iter(()), 0, 0
 
     def _oldest(self) -> Iterator[bytes]:
@@ -75,7 +75,7 @@ class Spill:
         self._offsets.append(at + len(data))
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives on
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed with the object
             while data:
                 done = os.pwrite(self._file.fileno(), data, at)
                 data, at = data[done:], at + done
@@ -83,7 +83,7 @@ class Spill:
             raise UserError(
                 f"{tempfile.gettempdir()}: {error.strerror}; set TMPDIR to a folder with more room"
             ) from None
-        if self._taken:  # the reader is amid these lines
+        if self._taken:  # the reader is within these lines
             self._head, self._next = iter(self._tail[self._taken :]), self._next + 1
         self._tail, self._size, self._taken = [], 0, 0
 
@@ -98,10 +98,10 @@ class Spill:
             parts.append(part)
             start += len(part)
         data = zstandard.ZstdDecompressor().decompress(b"".join(parts))
-        return data.splitlines(keepends=True)  # JSON escapes every other line end
+        return data.splitlines(keepends=True)  # JSON escapes every other line ending
 
 
 @functools.cache
 def _compressor() -> Any:
-    """One for all spills, because each holds about a megabyte."""
+    """One compressor for all queues, because each takes about a megabyte."""
     return zstandard.ZstdCompressor(level=LEVEL)

@@ -90,10 +90,10 @@ def test_ids_are_made_alike_in_each_shard_and_unique_over_files(sh):
 
 
 def test_parquet_needs_a_file(sh):
-    assert "name a file with -o FILE" in sh("qvl convert --to verl records.jsonl.zst").stderr
+    assert "use -o FILE" in sh("qvl convert --to verl records.jsonl.zst").stderr
     assert sh("cat records.jsonl.zst | qvl convert --from verl").returncode == 2
     done = sh("qvl convert --from verl records.jsonl.zst -o x.zst")
-    assert (done.returncode, "no parquet file" in done.stderr) == (2, True)
+    assert (done.returncode, "not a parquet file" in done.stderr) == (2, True)
 
 
 def test_a_medium_that_is_not_there_is_an_error_of_its_record(sh):
