@@ -101,7 +101,9 @@ def command(
         "presence_penalty": presence_penalty,
         "max_tokens": max_tokens,
     }
-    asking = answers.Asking(num_samples=num_samples, sampling=sampling, seed=seed, reward=reward)
+    asking = answers.EvaluationConfig(
+        num_samples=num_samples, sampling=sampling, seed=seed, reward=reward
+    )
     tally = metrics.Tally(by, reward)
     before = metrics.accuracies(read_file(baseline), str(baseline)) if baseline else None
     with (

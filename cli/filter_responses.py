@@ -3,7 +3,7 @@ from typing import Annotated
 import typer
 
 from qvl import stage
-from qvl.curate.rules.drop_responses import sifted
+from qvl.curate.rules.drop_responses import drop_failed
 from qvl.curate.rules.explain import Explained
 from qvl.curate.rules.responses import ResponseRules
 
@@ -159,4 +159,4 @@ def command(
         config=vars(rules),
     ) as run:
         judged = stage.pairs(run, Explained(rules) if explain else rules, jobs=jobs)
-        run.write(sifted(run, judged))
+        run.write(drop_failed(run, judged))

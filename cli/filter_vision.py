@@ -7,7 +7,7 @@ from qvl import client, reward, stage
 from qvl.client.cache import kept
 from qvl.curate.selection import vision
 from qvl.sampling import presets
-from qvl.sampling.samples import Asking
+from qvl.sampling.samples import SamplingConfig
 
 from .options import (
     Cache,
@@ -100,7 +100,7 @@ def command(
         $ qvl serve twin --port 0 -- qvl filter-vision --text-endpoint {endpoint} --max-tokens 4 test.jsonl.zst | zstdcat
     """
     given = {"temperature": temperature, "max_tokens": max_tokens}
-    asking = Asking(
+    asking = SamplingConfig(
         num_samples=num_samples,
         sampling=presets.sampling(preset, given),
         seed=seed,
@@ -148,5 +148,5 @@ def command(
             )
         )
         errors = vision.Errors(max_error_rate)
-        run.write(stage.begun(run, needs.begin, concurrency=concurrency, watch=errors.watch))
+        run.write(stage.submit_each(run, needs.submit, concurrency=concurrency, watch=errors.watch))
         run.note(**asked.facts, **({"errors": errors.errors} if errors.errors else {}))

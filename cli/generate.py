@@ -150,7 +150,7 @@ def command(
         if early_stop is None:
             raise UserError(f"--verifier {verifier} goes with --early-stop")
         reward.find(verifier)
-    asking = samples.Asking(
+    asking = samples.SamplingConfig(
         num_samples=num_samples,
         sampling=sampling,
         seed=seed,
@@ -216,6 +216,8 @@ def command(
                 verifier=verifier,
                 stop=stop,
             )
-            run.write(stage.begun(run, early.begin, concurrency=concurrency, watch=early.watch))
+            run.write(
+                stage.submit_each(run, early.submit, concurrency=concurrency, watch=early.watch)
+            )
             run.note(samples_saved=early.saved)
         run.note(**asked.facts)

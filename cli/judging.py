@@ -39,7 +39,7 @@ def opener(
 class Judged(Protocol):
     """What a judge is asked of records."""
 
-    def begin(self, record: dict) -> Pending: ...
+    def submit(self, record: dict) -> Pending: ...
 
     def counts(self, result: "dict | stage.Drop") -> tuple[int, int, str]: ...
 
@@ -52,4 +52,4 @@ def watched(run: Run, judged: Judged, concurrency: int, max_error_rate: float) -
         asked, wrong, example = judged.counts(result)
         tolerance.count(asked - wrong, wrong, example)
 
-    return stage.begun(run, judged.begin, concurrency=concurrency, watch=watch)
+    return stage.submit_each(run, judged.submit, concurrency=concurrency, watch=watch)

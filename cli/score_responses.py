@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from qvl import client, stage
-from qvl.curate.rules.drop_responses import sifted
+from qvl.curate.rules.drop_responses import drop_failed
 from qvl.curate.scores import measured
 from qvl.errors import UserError
 
@@ -191,8 +191,8 @@ def command(
         else:
             scored = judging.watched(run, judged, concurrency, max_error_rate)
         if bounds:
-            verdict = measured.judge(bounds)
-            scored = sifted(run, ((record, verdict(record)) for record in scored))
+            verdict = measured.under(bounds)
+            scored = drop_failed(run, ((record, verdict(record)) for record in scored))
         run.write(scored)
         for each in asked:
             run.note(**each.facts)

@@ -23,7 +23,7 @@ class Stepwise(Pending, Protocol):
         ...
 
 
-class Settled(NamedTuple):
+class Ready(NamedTuple):
     """A result that needs no waiting."""
 
     value: Any
@@ -35,7 +35,7 @@ class Settled(NamedTuple):
         return self.value
 
 
-class Together(NamedTuple):
+class Gather(NamedTuple):
     """What is made of several pending results, in their order."""
 
     pending: Sequence[Pending]

@@ -239,19 +239,19 @@ def each(run: Run, work: Work, *, concurrency: int = 1, jobs: int = 1) -> Iterat
     return _passed(run, pairs(run, work, concurrency=concurrency, jobs=jobs))
 
 
-def begun(
+def submit_each(
     run: Run,
-    begin: Callable[[dict], Pending],
+    submit: Callable[[dict], Pending],
     *,
     concurrency: int,
     watch: Callable[["dict | Drop"], None] | None = None,
 ) -> Iterator[dict]:
     """As `each`, for work that waits elsewhere, as in a client's event loop: it needs no threads here.
 
-    `begin` returns what has done() and result(), as a future has, and leaves the record as it is.
+    `submit` returns what has done() and result(), as a future has, and leaves the record as it is.
     `watch` sees each result in order, also those of the run that is resumed, and may raise.
     """
-    return _passed(run, _in_a_window(run, begin, WINDOW * concurrency), watch)
+    return _passed(run, _in_a_window(run, submit, WINDOW * concurrency), watch)
 
 
 def _passed(
@@ -330,14 +330,14 @@ def pairs(
 
 
 def _in_a_window(
-    run: Run, begin: Callable[[dict], Pending], most: int
+    run: Run, submit: Callable[[dict], Pending], most: int
 ) -> Iterator[tuple[dict, Any]]:
     """Each record with the result of what was begun, in order; at most so many at once."""
     window: deque[tuple[dict, Pending]] = deque()
     steps = Steps()
     for record in run:
         original = _copy(record) if run.journal else record
-        pending = _replayed(run, record) or _begun(begin, record)
+        pending = _replayed(run, record) or _submitted(submit, record)
         window.append((original, pending))
         steps.add(pending)
         while window and (len(window) >= most or window[0][1].done()):
@@ -348,9 +348,9 @@ def _in_a_window(
         yield _first(window)
 
 
-def _begun(begin: Callable[[dict], Pending], record: dict) -> Pending:
+def _submitted(submit: Callable[[dict], Pending], record: dict) -> Pending:
     try:
-        return begin(record)
+        return submit(record)
     except UserError as error:
         return _Failed(error)
 

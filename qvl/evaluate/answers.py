@@ -10,7 +10,7 @@ from qvl.stage import Drop
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asking(samples.Asking):
+class EvaluationConfig(samples.SamplingConfig):
     """How each record is asked and judged."""
 
     reward: str | None = None
@@ -31,7 +31,7 @@ def score(record: dict, response: dict, reward_name: str | None = None) -> dict:
     return {**response, "reward": reward.verify(record, response, reward_name)}
 
 
-def evaluate(record: dict, client: Client, asking: Asking, *, stop: bool) -> dict | Drop:
+def evaluate(record: dict, client: Client, asking: EvaluationConfig, *, stop: bool) -> dict | Drop:
     """The record with scored responses; where that cannot be, a Drop, or with `stop` an error."""
     drop = problem(record, asking.reward)
     if drop is None:

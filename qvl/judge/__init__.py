@@ -66,7 +66,7 @@ class Judge:
         """The model's."""
         return self.client.model
 
-    def begin(
+    def submit(
         self, identity: str, sections: Sequence[Section], sample: int = 0
     ) -> "Future[Verdict]":
         """The verdict to come on what the sections hold.
@@ -78,8 +78,8 @@ class Judge:
         return self.client.start(self._ask(self.name, messages, f"{identity}#{sample}"))
 
     def ask(self, identity: str, sections: Sequence[Section], sample: int = 0) -> Verdict:
-        """The verdict, waited for. See `begin`."""
-        return self.begin(identity, sections, sample).result()
+        """The verdict, waited for. See `submit`."""
+        return self.submit(identity, sections, sample).result()
 
     # What follows runs in the event loop's thread of the client.
 

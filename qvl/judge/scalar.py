@@ -36,7 +36,7 @@ class RewardModel:
     def name(self) -> str:
         return self.client.model
 
-    def begin(self, record: dict, contents: Sequence[str]) -> list[Score]:
+    def submit(self, record: dict, contents: Sequence[str]) -> list[Score]:
         """The scores of several answers to a record."""
         asked = prompt(record)
         turns = ({"role": "assistant", "content": content} for content in contents)

@@ -12,7 +12,7 @@ from qvl.client import chat as media
 from qvl.client.endpoint import Refused
 from qvl.engines.protocol import NO_VIDEOS, Prompt, Score, connect
 from qvl.record import videos
-from qvl.sampling.samples import Asking, kept_tokens
+from qvl.sampling.samples import SamplingConfig, kept_tokens
 from qvl.stage import Drop
 
 
@@ -46,7 +46,7 @@ class Served:
         """What the engine makes of the record up to its last answer, and how it goes on."""
         if videos(record) and not self.engine.takes_videos:
             return Drop("video", NO_VIDEOS.format(endpoint=self.engine.endpoint))
-        asking = Asking(token_ids=True, logprobs=True)
+        asking = SamplingConfig(token_ids=True, logprobs=True)
         try:
             said = self.engine.client.complete(
                 self._messages(record),

@@ -15,7 +15,7 @@ from qvl.errors import UserError
 from qvl.judge import Judge, Verdict, material
 from qvl.judge.material import Section
 from qvl.judge.scalar import RewardModel
-from qvl.pending import Pending, Settled, Together
+from qvl.pending import Gather, Pending, Ready
 from qvl.reward import hybrid
 from qvl.reward.reading.extract import final
 from qvl.reward.verdict import MAX_TOLD, Verify
@@ -32,7 +32,7 @@ class JudgedRewards:
     model: RewardModel | None = None
     """For what has no reference; without one it is a judge's."""
 
-    def begin(self, record: dict) -> Pending:
+    def submit(self, record: dict) -> Pending:
         """The record with its rewards, to come."""
         wanted = hybrid.parts(record, self.verify.stage, self.verify.penalties)
         if hybrid.SCORE in wanted and self.model is None and self.judges:
@@ -42,11 +42,11 @@ class JudgedRewards:
         if hybrid.SCORE in wanted:
             return self._scored(done, given, wanted)
         if hybrid.JUDGE not in wanted:
-            return Settled(self._weighed(done, given, wanted))
+            return Ready(self._weighed(done, given, wanted))
         if not self.judges:
             raise UserError(hybrid.unjudged(record, hybrid.JUDGE))
         asked = [
-            judge.begin(f"{record['id']}/{place}", _shown(record, one), 0)
+            judge.submit(f"{record['id']}/{place}", _shown(record, one), 0)
             for place, one in enumerate(given)
             for judge in self.judges
         ]
@@ -57,10 +57,10 @@ class JudgedRewards:
             judged = [self._told(one, row) for one, row in zip(given, rows, strict=True)]
             return self._weighed(done, judged, wanted)
 
-        return Together(asked, combine)
+        return Gather(asked, combine)
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]:
-        """Verdicts of judges that were asked for, those that were errors, and what they were about."""
+        """Failures of judges that were asked for, those that were errors, and what they were about."""
         if isinstance(result, Drop):
             return 0, 0, ""
         judged = [one["verdict"] for one in result.get("responses") or [] if _is_modelled(one)]
@@ -76,7 +76,7 @@ class JudgedRewards:
             scored = [_valued(one, value) for one, value in zip(given, found, strict=True)]
             return self._weighed(record, scored, wanted)
 
-        return Together(self.model.begin(record, contents), combine)
+        return Gather(self.model.submit(record, contents), combine)
 
     def _weighed(self, record: dict, responses: Sequence[dict], wanted: hybrid.Parts) -> dict:
         return {

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from qvl.client import Client
-from qvl.pending import Pending, Settled
+from qvl.pending import Pending, Ready
 from qvl.reward import unverifiable
 from qvl.reward.verdict import judge, told
 from qvl.sampling.rounds import Judged, Rounds, Tally, sizes
-from qvl.sampling.samples import Asking, problem, prompt, stopped
+from qvl.sampling.samples import SamplingConfig, problem, prompt, stopped
 from qvl.stage import Drop
 
 ROUNDS = 4  # our choice
@@ -24,7 +24,7 @@ class EarlyStop:
     """Asks for a record's samples a quarter at a time, and judges them by the verifier of its task."""
 
     client: Client
-    asking: Asking
+    asking: SamplingConfig
     max_pass_rate: float
     verifier: str | None = None
     """For all records, in place of each task's own."""
@@ -33,7 +33,7 @@ class EarlyStop:
     saved: int = 0
     """samples that were not asked for"""
 
-    def begin(self, record: dict) -> Pending:
+    def submit(self, record: dict) -> Pending:
         """The record with its new responses and their verdicts, to come; or a Drop.
 
         What no verifier can judge has no class, and gets all its samples without a verdict.
@@ -41,7 +41,7 @@ class EarlyStop:
         asked = {**record, "messages": prompt(record)}
         drop = problem(asked)
         if drop is not None:
-            return Settled(Drop(drop.reason, drop.detail, record))
+            return Ready(Drop(drop.reason, drop.detail, record))
         had = record.get("responses") or []
         judged = unverifiable(record, self.verifier) is None
         return Rounds(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from qvl.client import Client
 from qvl.client.endpoint import Refused
 from qvl.reward.verdict import Verdict
-from qvl.sampling.samples import Asking, Draw, begin
+from qvl.sampling.samples import Draw, SamplingConfig, submit
 from qvl.stage import Drop
 
 
@@ -58,7 +58,7 @@ class Rounds:
         self,
         asked: dict,
         client: Client,
-        asking: Asking,
+        asking: SamplingConfig,
         sizes: Sequence[int],
         max_pass_rate: float,
         judge: Callable[[dict], Verdict] | None,
@@ -93,7 +93,7 @@ class Rounds:
 
     def _ask(self) -> Draw:
         asking = replace(self._asking, num_samples=self._sizes.pop(0))
-        return begin(self._record, self._client, asking, self._first + self.tally.asked)
+        return submit(self._record, self._client, asking, self._first + self.tally.asked)
 
     def _judge(self) -> None:
         """Judge what was drawn last, and either ask for the next round or end."""

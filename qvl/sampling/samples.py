@@ -24,7 +24,7 @@ SEEDED_BITS = 31  # engines take seeds as signed integers of 32 bits or more
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asking:
+class SamplingConfig:
     """How each record is asked."""
 
     num_samples: int = 1
@@ -70,7 +70,7 @@ class Draw:
 
     futures: list["Future[dict]"]
     samplings: list[dict[str, Any]]
-    asking: Asking
+    asking: SamplingConfig
 
     def done(self) -> bool:
         return all(future.done() for future in self.futures)
@@ -88,7 +88,7 @@ class Draw:
         return found
 
 
-def kept_tokens(answer: dict, choice: dict, asking: Asking) -> dict[str, list]:
+def kept_tokens(answer: dict, choice: dict, asking: SamplingConfig) -> dict[str, list]:
     """The token ids and log-probabilities of a choice that were asked for.
 
     vLLM and the local engine give the prompt's ids beside the choices and the answer's as
@@ -124,7 +124,7 @@ def _likeliest(place: dict) -> list[list]:
     return [[each["token"], each["logprob"]] for each in place["top_logprobs"]]
 
 
-def begin(record: dict, client: Client, asking: Asking, first: int = 0) -> Draw:
+def submit(record: dict, client: Client, asking: SamplingConfig, first: int = 0) -> Draw:
     """Ask the endpoint for answers to the record's messages; `first`: the number of the first."""
     given = {name: value for name, value in asking.sampling.items() if value is not None}
     samplings = [
@@ -145,12 +145,12 @@ def begin(record: dict, client: Client, asking: Asking, first: int = 0) -> Draw:
     return Draw(futures, samplings, asking)
 
 
-def draw(record: dict, client: Client, asking: Asking, first: int = 0) -> list[dict]:
-    """`begin`, waited for."""
-    return begin(record, client, asking, first).result()
+def draw(record: dict, client: Client, asking: SamplingConfig, first: int = 0) -> list[dict]:
+    """`submit`, waited for."""
+    return submit(record, client, asking, first).result()
 
 
-def generate(record: dict, client: Client, asking: Asking, *, stop: bool) -> dict | Drop:
+def generate(record: dict, client: Client, asking: SamplingConfig, *, stop: bool) -> dict | Drop:
     """The record with new responses after those it has; the turn to learn, at its end, is not sent.
 
     Where it cannot be asked, a Drop, or with `stop` an error; CheckFailed where the tokens are spent.

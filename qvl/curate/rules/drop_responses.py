@@ -7,7 +7,7 @@ from typing import NamedTuple
 from qvl.stage import Drop, Run
 
 
-class Verdicts(NamedTuple):
+class Failures(NamedTuple):
     """What is wrong with a record's final turn, and with each of its responses; None is nothing."""
 
     turn: Drop | None
@@ -17,10 +17,10 @@ class Verdicts(NamedTuple):
     measures: list[dict[str, float]] | None = None  # and to those of each response
 
 
-Judge = Callable[[dict], Verdicts]
+Find = Callable[[dict], Failures]
 
 
-def sifted(run: Run, judged: Iterable[tuple[dict, Verdicts]]) -> Iterator[dict]:
+def drop_failed(run: Run, judged: Iterable[tuple[dict, Failures]]) -> Iterator[dict]:
     """Pass on what is left of each record; reject it where nothing is, or its final turn fails.
 
     A response that is taken out goes to the rejects in a record of the same id, whose reason is
@@ -53,7 +53,7 @@ def sifted(run: Run, judged: Iterable[tuple[dict, Verdicts]]) -> Iterator[dict]:
         run.note(**counts)
 
 
-def _measured(record: dict, verdicts: Verdicts, stage: str) -> dict:
+def _measured(record: dict, verdicts: Failures, stage: str) -> dict:
     """The record with the measures, where there are any."""
     added = {}
     if verdicts.turn_measures is not None:
@@ -66,7 +66,7 @@ def _measured(record: dict, verdicts: Verdicts, stage: str) -> dict:
     return {**record, **added} if added else record
 
 
-def _of_record(verdicts: Verdicts) -> Drop | None:
+def _of_record(verdicts: Failures) -> Drop | None:
     if verdicts.has_turn:
         return verdicts.turn
     if not verdicts.responses:
@@ -81,7 +81,7 @@ def _of_record(verdicts: Verdicts) -> Drop | None:
     return Drop(reason, f"all {len(failed)} responses fail; this one: {first.detail}")
 
 
-def _marked(record: dict, verdicts: Verdicts, stage: str) -> dict:
+def _marked(record: dict, verdicts: Failures, stage: str) -> dict:
     """The record with a `reject` on each response that failed."""
     responses = []
     for response, verdict in zip(record["responses"], verdicts.responses, strict=True):

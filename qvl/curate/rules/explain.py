@@ -1,7 +1,7 @@
 """What the rules for responses measured, whether or not it was too much."""
 
-from qvl.curate.rules.drop_responses import Verdicts
-from qvl.curate.rules.responses import Known, ResponseRules
+from qvl.curate.rules.drop_responses import Failures
+from qvl.curate.rules.responses import AskedFor, ResponseRules
 from qvl.text import answers, function_words, repetition, scripts
 from qvl.text.answers import Answer
 
@@ -12,16 +12,16 @@ class Explained:
     def __init__(self, rules: ResponseRules) -> None:
         self.rules = rules
 
-    def __call__(self, record: dict) -> Verdicts:
+    def __call__(self, record: dict) -> Failures:
         verdicts = self.rules(record)
         turn, responses = answers.of_record(record)
-        context = Known(record, self.rules.words)
+        context = AskedFor(record, self.rules.words)
         return verdicts._replace(
             turn_measures=self.measure(turn, context) if turn is not None else None,
             measures=[self.measure(answer, context) for answer in responses],
         )
 
-    def measure(self, answer: Answer, context: Known) -> dict[str, float]:
+    def measure(self, answer: Answer, context: AskedFor) -> dict[str, float]:
         """Of thought and answer the one that is worse, by each measure."""
         parts = [part for part in (answer.content, answer.reasoning) if part] or [""]
         loops = [loop for part in parts for loop in repetition.loops(part, shortest=1, times=2)]

@@ -12,7 +12,7 @@ from typing import Any
 from qvl.curate.rules import revision
 from qvl.curate.rules.queries import QueryRules
 from qvl.judge import Judge, Verdict, material
-from qvl.pending import Pending, Settled, Together
+from qvl.pending import Gather, Pending, Ready
 from qvl.record import text
 from qvl.stage import Drop
 
@@ -32,14 +32,14 @@ class JudgedQueries:
     """Put the judge's revision in the place of an ambiguous query; else it is dropped."""
     min_similarity: float = revision.MIN_SIMILARITY
 
-    def begin(self, record: dict) -> Pending:
+    def submit(self, record: dict) -> Pending:
         """The record with the judge's scores, or a Drop, to come."""
         drop = self.rules(record)
         if drop is not None:
-            return Settled(drop)
+            return Ready(drop)
         sections = material.conversation(record) + material.reference(record)
-        asked = self.judge.begin(record["id"], sections)
-        return Together([asked], lambda verdicts: self.decide(record, verdicts[0]))
+        asked = self.judge.submit(record["id"], sections)
+        return Gather([asked], lambda verdicts: self.decide(record, verdicts[0]))
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]:
         """Verdicts that were asked for, those that were errors, and what one was about."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from qvl.curate.rules import outcome, topic
-from qvl.curate.rules.drop_responses import Verdicts
+from qvl.curate.rules.drop_responses import Failures
 from qvl.errors import UserError
 from qvl.record import images, question, videos
 from qvl.stage import Drop
@@ -80,18 +80,18 @@ class ResponseRules:
                 raise UserError(f"--skip {name}: the reasons are {', '.join(names)}")
         words.checked(self.words)
 
-    def __call__(self, record: dict) -> Verdicts:
+    def __call__(self, record: dict) -> Failures:
         turn, responses = answers.of_record(record)
-        context = Known(record, self.words) if turn is not None or responses else None
+        context = AskedFor(record, self.words) if turn is not None or responses else None
         if context is None:
-            return Verdicts(None, [], False)
-        return Verdicts(
+            return Failures(None, [], False)
+        return Failures(
             self.judge(turn, context) if turn is not None else None,
             [self.judge(answer, context) for answer in responses],
             turn is not None,
         )
 
-    def judge(self, answer: Answer, context: "Known") -> Drop | None:
+    def judge(self, answer: Answer, context: "AskedFor") -> Drop | None:
         """What is wrong with one answer."""
         for reason, rule in RULES:
             detail = "" if reason in self.skip else rule(answer, context, self)
@@ -100,7 +100,7 @@ class ResponseRules:
         return None
 
 
-class Known:
+class AskedFor:
     """What the rules know of the record around an answer; most is told only when a rule asks."""
 
     def __init__(self, record: dict, lists: str | None = None) -> None:
@@ -133,7 +133,7 @@ class Known:
         return bool(words.patterns(name, self.lists).find(question(self.record).lower()))
 
 
-def empty(answer: Answer, known: Known, rules: ResponseRules) -> str:
+def empty(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     if answer.content.strip() or answer.calls:
         return ""
     if answer.finish_reason in truncation.CUT_REASONS:
@@ -141,11 +141,11 @@ def empty(answer: Answer, known: Known, rules: ResponseRules) -> str:
     return "a thought without an answer" if answer.reasoning.strip() else "no text"
 
 
-def truncated(answer: Answer, known: Known, rules: ResponseRules) -> str:
+def truncated(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     return truncation.cut(answer.content, answer.finish_reason)
 
 
-def repetitive(answer: Answer, known: Known, rules: ResponseRules) -> str:
+def repetitive(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     _, found = max(told_repetition(part, rules) for part in (answer.content, answer.reasoning))
     return "" if found and known.may_repeat else found
 
@@ -178,24 +178,24 @@ RULER = frozenset(
 SHORTEST_DENSE = 1000  # characters; less does not compress to 0.08 even in a loop
 
 
-def special_token(answer: Answer, known: Known, rules: ResponseRules) -> str:
+def special_token(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     return form.special_token(answer, known.asked)
 
 
-def think_format(answer: Answer, known: Known, rules: ResponseRules) -> str:
+def think_format(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     return form.think_tags(answer, rules.thinking)
 
 
-def tool_format(answer: Answer, known: Known, rules: ResponseRules) -> str:
+def tool_format(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     return form.tool_calls(answer)
 
 
-def bad_json(answer: Answer, known: Known, rules: ResponseRules) -> str:
+def bad_json(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     prompt = known.record.get("format_prompt") or ""
     return form.bad_json(answer, known.task, f"{known.asked}\n{prompt}")
 
 
-def off_topic(answer: Answer, known: Known, rules: ResponseRules) -> str:
+def off_topic(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     text = answer.content
     return (
         topic.blind(text, shown=known.shown, lists=rules.words)
@@ -205,7 +205,7 @@ def off_topic(answer: Answer, known: Known, rules: ResponseRules) -> str:
     )
 
 
-def _unrelated(answer: Answer, known: Known, rules: ResponseRules) -> str:
+def _unrelated(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     """Not told where an image is what the query is about, nor where the answer is in another language."""
     if known.shown or answer.calls:
         return ""
@@ -213,11 +213,11 @@ def _unrelated(answer: Answer, known: Known, rules: ResponseRules) -> str:
     return "" if found and known.may_mix else found
 
 
-def harmful(answer: Answer, known: Known, rules: ResponseRules) -> str:
+def harmful(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     return topic.harmful(answer.content, known.asked, rules.words)
 
 
-def mixed_language(answer: Answer, known: Known, rules: ResponseRules) -> str:
+def mixed_language(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     for part in (answer.content, answer.reasoning):
         _, found = told_mixing(known.asked, part, rules, may_quote=known.may_quote)
         if found and not known.may_mix:
@@ -240,12 +240,12 @@ def told_mixing(
     return share, f"{share:.2f} of the words, such as {sample!r}"
 
 
-def style_shift(answer: Answer, known: Known, rules: ResponseRules) -> str:
+def style_shift(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     found = style.shift(answer.content)
     return "" if found and (known.may_shift or known.may_quote) else found
 
 
-def guess(answer: Answer, known: Known, rules: ResponseRules) -> str:
+def guess(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     """An answer that says that it guesses, or one without reasoning where the data is to have it."""
     body = answer.reasoning.strip() + "\n" + answer.content.strip()
     if len(body) - 1 < rules.min_reasoning:
@@ -258,19 +258,19 @@ def guess(answer: Answer, known: Known, rules: ResponseRules) -> str:
 GUESS_TAIL = 600  # characters; a guess that is taken back later is reasoning
 
 
-def inconsistent(answer: Answer, known: Known, rules: ResponseRules) -> str:
+def inconsistent(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     """The thought concludes one thing and the answer another (Qwen3 report 4.1)."""
     return outcome.inconsistent(answer)
 
 
-def wrong_answer(answer: Answer, known: Known, rules: ResponseRules) -> str:
+def wrong_answer(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     if not rules.check_answers:
         return ""
     reward = outcome.correctness(known.record, answer)
     return "" if reward is None or reward >= outcome.RIGHT else f"reward {reward:.2g}"
 
 
-Rule = Callable[[Answer, Known, ResponseRules], str]
+Rule = Callable[[Answer, AskedFor, ResponseRules], str]
 RULES: tuple[
     tuple[str, Rule], ...
 ] = (  # the cheap and certain first; a loop that was cut is a loop

@@ -14,7 +14,7 @@ from typing import Any
 from qvl.curate.scores import measured
 from qvl.judge import Judge, Verdict, material
 from qvl.judge.material import Section
-from qvl.pending import Pending, Settled, Together
+from qvl.pending import Gather, Pending, Ready
 from qvl.record import images, videos
 from qvl.stage import Drop
 from qvl.text import answers
@@ -36,19 +36,19 @@ class JudgedScores:
     aggregate: str = "mean"
     """A name of scores.AGGREGATES: what is made of them."""
 
-    def begin(self, record: dict) -> Pending:
+    def submit(self, record: dict) -> Pending:
         """The record with rules' and judges' scores, to come."""
         scored = measured.annotate(record)
         turn, responses = answers.of_record(record)
         judged = [*responses, *([turn] if turn is not None else [])]
         asked = [
-            (place, judge, judge.begin(f"{record['id']}/{place}", _shown(record, answer), sample))
+            (place, judge, judge.submit(f"{record['id']}/{place}", _shown(record, answer), sample))
             for place, answer in enumerate(judged)
             for judge in self._judges(record)
             for sample in range(self.samples)
         ]
         if not asked:
-            return Settled(scored)
+            return Ready(scored)
 
         def combine(verdicts: list[Verdict]) -> dict:
             found: list[list[tuple[Judge, Verdict]]] = [[] for _ in judged]
@@ -58,7 +58,7 @@ class JudgedScores:
             own = rows[len(responses)] if turn is not None else _mean(rows)
             return measured.added(scored, rows[: len(responses)], own)
 
-        return Together([pending for *_, pending in asked], combine)
+        return Gather([pending for *_, pending in asked], combine)
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]:
         """Verdicts that were asked for, those that were errors, and what they were about."""
@@ -99,18 +99,18 @@ class Pairwise:
 
     judges: Sequence[Judge]
 
-    def begin(self, record: dict) -> Pending:
+    def submit(self, record: dict) -> Pending:
         """The record with judge_wins on its responses, to come."""
         _, responses = answers.of_record(record)
         asked = [
-            (first, second, judge.begin(f"{record['id']}/{first}-{second}", sections))
+            (first, second, judge.submit(f"{record['id']}/{first}-{second}", sections))
             for one, other in combinations(range(len(responses)), 2)
             for first, second in ((one, other), (other, one))
             for sections in [_pair(record, responses[first], responses[second])]
             for judge in self.judges
         ]
         if not asked:
-            return Settled(record)
+            return Ready(record)
 
         def combine(verdicts: list[Verdict]) -> dict:
             said: dict[tuple[int, int], list[Verdict]] = {}
@@ -135,7 +135,7 @@ class Pairwise:
             ]
             return measured.added(record, rows, None)
 
-        return Together([pending for *_, pending in asked], combine)
+        return Gather([pending for *_, pending in asked], combine)
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]:
         """As JudgedScores'; each error stands with both responses of its pair."""

@@ -10,8 +10,8 @@ from statistics import fmean, median
 from typing import Any
 
 from qvl.curate.rules import outcome
-from qvl.curate.rules.drop_responses import Judge, Verdicts
-from qvl.curate.rules.responses import Known, ResponseRules
+from qvl.curate.rules.drop_responses import Failures, Find
+from qvl.curate.rules.responses import AskedFor, ResponseRules
 from qvl.errors import UserError
 from qvl.record import final
 from qvl.stage import Drop
@@ -28,18 +28,18 @@ AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
 }
 
 
-def correctness(answer: Answer, context: Known) -> float | None:
+def correctness(answer: Answer, context: AskedFor) -> float | None:
     """What the task's verifier gives, where the record has a reference answer."""
     return outcome.correctness(context.record, answer)
 
 
-def completeness_(answer: Answer, context: Known) -> float:
+def completeness_(answer: Answer, context: AskedFor) -> float:
     """1, or 0 where there is no text or it was cut."""
     empty = not answer.content.strip() and not answer.calls
     return 0.0 if empty or truncation.cut(answer.content, answer.finish_reason) else 1.0
 
 
-def clarity(answer: Answer, context: Known) -> float:
+def clarity(answer: Answer, context: AskedFor) -> float:
     """1 less the share of text in loops or in lines and sentences that stood before."""
     if context.may_repeat:
         return 1.0
@@ -53,7 +53,7 @@ def _clarity(text: str) -> float:
     return round(max(0.0, 1 - max(looped, repetition.repeated_share(text)[0])), 4)
 
 
-def language(answer: Answer, context: Known) -> float:
+def language(answer: Answer, context: AskedFor) -> float:
     """1 less the share of words in a script that the query does not use, names and quotations apart."""
     if context.may_mix:
         return 1.0
@@ -64,7 +64,7 @@ def language(answer: Answer, context: Known) -> float:
     return round(1 - max(shares), 4)
 
 
-def form_(answer: Answer, context: Known) -> float:
+def form_(answer: Answer, context: AskedFor) -> float:
     """1, or 0 with stray special tokens, tags out of order, calls or JSON that do not parse."""
     wrong = (
         form.special_token(answer, context.asked)
@@ -92,7 +92,7 @@ def annotate(record: dict) -> dict:
     turn, responses = answers.of_record(record)
     if turn is None and not responses:
         return record
-    context = Known(record)
+    context = AskedFor(record)
     scored = [measure(answer, context) for answer in responses]
     own = measure(turn, context) if turn is not None else _mean(scored)
     added: dict[str, Any] = {"scores": {**(record.get("scores") or {}), STAGE: own}}
@@ -104,7 +104,7 @@ def annotate(record: dict) -> dict:
     return {**record, **added}
 
 
-def measure(answer: Answer, context: Known) -> dict[str, float]:
+def measure(answer: Answer, context: AskedFor) -> dict[str, float]:
     """Axis -> score, without those that cannot be told of this answer."""
     values = ((name, axis(answer, context)) for name, axis in AXES.items())
     return {name: value for name, value in values if value is not None}
@@ -161,15 +161,15 @@ def below(axes: dict[str, float], least: dict[str, float]) -> Drop | None:
     return None
 
 
-def judge(least: dict[str, float]) -> Judge:
+def under(least: dict[str, float]) -> Find:
     """What is under a threshold in a record that `annotate` has scored."""
 
-    def verdicts(record: dict) -> Verdicts:
+    def verdicts(record: dict) -> Failures:
         has_turn = final(record) is not None
         own = (record.get("scores") or {}).get(STAGE) or {}
         turn = below(own, least) if has_turn else None
         responses = record.get("responses") or []
-        return Verdicts(
+        return Failures(
             turn, [below(one.get("scores") or {}, least) for one in responses], has_turn
         )
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from qvl.curate.scores import measured
 from qvl.judge.scalar import RewardModel
-from qvl.pending import Pending, Settled, Together
+from qvl.pending import Gather, Pending, Ready
 from qvl.stage import Drop
 from qvl.text import answers
 
@@ -20,7 +20,7 @@ AXIS, ERRORS = measured.MODEL, "reward_model_errors"
 class Judged(Protocol):
     """Whoever says the rest."""
 
-    def begin(self, record: dict) -> Pending: ...
+    def submit(self, record: dict) -> Pending: ...
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]: ...
 
@@ -28,8 +28,8 @@ class Judged(Protocol):
 class Rules:
     """The axes of rules alone."""
 
-    def begin(self, record: dict) -> Pending:
-        return Settled(measured.annotate(record))
+    def submit(self, record: dict) -> Pending:
+        return Ready(measured.annotate(record))
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]:
         return 0, 0, ""
@@ -42,10 +42,10 @@ class ModelledScores:
     model: RewardModel
     rest: Judged
 
-    def begin(self, record: dict) -> Pending:
+    def submit(self, record: dict) -> Pending:
         turn, responses = answers.of_record(record)
         contents = [each.content for each in responses]
-        asked = self.model.begin(record, contents + ([turn.content] if turn is not None else []))
+        asked = self.model.submit(record, contents + ([turn.content] if turn is not None else []))
 
         def combine(found: list) -> dict:
             scored, *values = found
@@ -56,7 +56,7 @@ class ModelledScores:
                 own = _mean(rows)
             return measured.added(scored, rows, own if asked else None)
 
-        return Together([self.rest.begin(record), *asked], combine)
+        return Gather([self.rest.submit(record), *asked], combine)
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]:
         asked, wrong, example = self.rest.counts(result)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from qvl.curate.rules.responses import RULES, Known, ResponseRules
+from qvl.curate.rules.responses import RULES, AskedFor, ResponseRules
 from qvl.errors import UserError
 from qvl.stage import Drop
 from qvl.text import answers
@@ -44,7 +44,7 @@ class Triggers:
         given = [answers.of_response(one) for one in record.get("responses") or []]
         if not given:
             return Drop("no-response", "nothing was sampled")
-        known = Known(record, self.rules.words)
+        known = AskedFor(record, self.rules.words)
         counts: Counter[str] = Counter()
         details: dict[str, str] = {}
         for answer in given:
@@ -62,7 +62,7 @@ class Triggers:
             return done
         return {name: value for name, value in done.items() if name != "responses"}
 
-    def _shown(self, answer: answers.Answer, known: Known) -> Iterator[tuple[str, str]]:
+    def _shown(self, answer: answers.Answer, known: AskedFor) -> Iterator[tuple[str, str]]:
         """The bad behaviours of one response, each with what tells it."""
         for name in self.behaviours:
             told = (_TABLE[rule](answer, known, self.rules) for rule in BEHAVIOURS[name])

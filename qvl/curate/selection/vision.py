@@ -11,12 +11,12 @@ from typing import Any
 from qvl.client import Client
 from qvl.curate.selection.difficulty import wilson
 from qvl.errors import CheckFailed
-from qvl.pending import Pending, Settled
+from qvl.pending import Pending, Ready
 from qvl.record import MEDIA, images, videos
 from qvl.reward import unverifiable
 from qvl.reward.verdict import judge
 from qvl.sampling.rounds import Rounds, Tally, sizes
-from qvl.sampling.samples import Asking
+from qvl.sampling.samples import SamplingConfig
 from qvl.stage import Drop
 
 STAGE = "filter-vision"
@@ -35,21 +35,21 @@ class NeedsVision:
     the others are not asked for."""
 
     client: Client
-    asking: Asking
+    asking: SamplingConfig
     max_pass_rate: float = MAX_PASS_RATE
     verifier: str | None = None
     """For all records, in place of each task's own."""
 
-    def begin(self, record: dict) -> Pending:
+    def submit(self, record: dict) -> Pending:
         """The record with scores["filter-vision"], or a Drop, to come. Without media: as it is."""
         if not images(record) and not videos(record):
-            return Settled(record)
+            return Ready(record)
         problem = unverifiable(record, self.verifier)
         if problem:
-            return Settled(Drop("not-verifiable", problem))
+            return Ready(Drop("not-verifiable", problem))
         blind = without_media(record)
         if blind is None:
-            return Settled(record)
+            return Ready(record)
         return Rounds(
             blind,
             self.client,

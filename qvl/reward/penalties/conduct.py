@@ -4,7 +4,7 @@ They are told by the rules of qvl-filter-responses(1), with their thresholds, so
 from SFT data is what is penalised later. The report publishes no formula: ours.
 """
 
-from qvl.curate.rules.responses import RULES, Known, ResponseRules, told_repetition
+from qvl.curate.rules.responses import RULES, AskedFor, ResponseRules, told_repetition
 from qvl.curate.selection.triggers import BEHAVIOURS
 from qvl.reward.penalties import NONE, Penalty
 from qvl.text import answers
@@ -20,7 +20,7 @@ def repetition(record: dict, response: dict) -> Penalty:
     parts = {"answer": answer.content, "thinking": answer.reasoning}
     found = ((*told_repetition(part, _RULES), name) for name, part in parts.items())
     share, told, name = max(found)
-    if not told or Known(record).may_repeat:
+    if not told or AskedFor(record).may_repeat:
         return NONE
     return Penalty(-share, f"{name}: {told}")
 
@@ -28,7 +28,7 @@ def repetition(record: dict, response: dict) -> Penalty:
 def malformed(record: dict, response: dict) -> Penalty:
     """-1 where a tag, token, tool call, box or JSON is broken. What is well formed earns nothing: the
     report has format prompts in place of a format reward (4.4.1)."""
-    known, answer = Known(record), answers.of_response(response)
+    known, answer = AskedFor(record), answers.of_response(response)
     for name in BEHAVIOURS["format"]:
         told = _TABLE[name](answer, known, _RULES)
         if told:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
-from qvl.curate.rules.responses import Known, ResponseRules, told_mixing
+from qvl.curate.rules.responses import AskedFor, ResponseRules, told_mixing
 from qvl.reward.penalties import NONE, Penalty
 from qvl.text import answers, scripts
 from qvl.text.languages import language_of
@@ -43,7 +43,7 @@ _RULES = ResponseRules()
 
 def penalty(record: dict, response: dict) -> Penalty:
     """From -1 to 0, of the final answer or of the thinking, whichever is worse."""
-    known, answer = Known(record), answers.of_response(response)
+    known, answer = AskedFor(record), answers.of_response(response)
     expected = _expected(known)
     if expected is None:
         return NONE
@@ -56,7 +56,7 @@ def penalty(record: dict, response: dict) -> Penalty:
     return worst
 
 
-def _expected(known: Known) -> str | None:
+def _expected(known: AskedFor) -> str | None:
     """A text in the language that the answer is to be in; None where that is open."""
     wanted = asked_for(known.asked)
     if len(wanted) == 1:
