@@ -6,17 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qvl.errors import UserError
-from qvl.media import images, video
-
-SIGNATURES = (  # where, what stands there, and the type that it tells
-    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
-    (0, b"\xff\xd8\xff", "image/jpeg"),
-    (0, b"GIF8", "image/gif"),
-    (0, b"BM", "image/bmp"),
-    (8, b"WEBP", "image/webp"),
-    (0, b"\x1aE\xdf\xa3", "video/webm"),
-    (4, b"ftyp", "video/mp4"),
-)
+from qvl.media import images, signatures, video
 
 
 def has_media(messages: list[dict]) -> bool:
@@ -68,18 +58,14 @@ def frames_uri(references: Sequence[str], root: Path, *, allow_remote: bool = Fa
 
 
 def data_uri(reference: str, root: Path, *, allow_remote: bool = False) -> str:
-    """A reference's bytes as a data: URI, the type told by the first bytes and never by the name."""
+    """A reference's bytes as a data: URI; the first bytes decide its type, never the name."""
     if reference.startswith("data:"):
         return reference
     content = images.read(reference, root, allow_remote=allow_remote)
-    return f"data:{media_type(content, reference)};base64,{base64.b64encode(content).decode()}"
-
-
-def media_type(content: bytes, name: str) -> str:
-    for start, signature, kind in SIGNATURES:
-        if content[start : start + len(signature)] == signature:
-            return kind
-    raise UserError(f"{images.brief(name)}: neither an image nor a video that endpoints know")
+    media_type = signatures.media_type(content) or ""
+    if not media_type.startswith(("image/", "video/")):
+        raise UserError(f"{images.brief(reference)}: not an image or a video of a known type")
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def responses(answer: dict, sampling: dict[str, Any], *, thinking: bool = False) -> list[dict]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from qvl.errors import UserError
 from qvl.io import atomic
-from qvl.media import images
+from qvl.media import images, signatures
 
 BYTES = "bytes"  # the key of embedded media in Hugging Face's Image feature, beside "path"
 
@@ -120,25 +120,10 @@ def file_name(reference: str) -> str | None:
 
 
 def suffix_of(content: bytes, path: Any = None) -> str:
-    """The suffix of a media file, by its first bytes, else by the path that came with it."""
-    heads = {
-        b"\x89PNG": ".png",
-        b"\xff\xd8\xff": ".jpg",
-        b"GIF8": ".gif",
-        b"BM": ".bmp",
-        b"II*\x00": ".tiff",
-        b"MM\x00*": ".tiff",
-        b"\x1aE\xdf\xa3": ".mkv",
-    }
-    for head, suffix in heads.items():
-        if content.startswith(head):
-            return suffix
-    if content.startswith(b"RIFF"):
-        return {b"WEBP": ".webp", b"AVI ": ".avi"}.get(content[8:12], ".wav")
-    if content[4:8] == b"ftyp":
-        return {b"avif": ".avif", b"heic": ".heic", b"qt  ": ".mov"}.get(content[8:12], ".mp4")
+    """The suffix of a media file, by its first bytes, or else by the path that came with it."""
     given = Path(path).suffix.lower() if isinstance(path, str) else ""
-    return given if given[1:].isalnum() and len(given) <= 6 else ".bin"
+    known = given[1:].isalnum() and len(given) <= 6
+    return signatures.suffix(content) or (given if known else ".bin")
 
 
 def with_id(record: dict, trade: Trade) -> dict:

@@ -1,1 +1,1 @@
-"""Images and videos: found behind their references, decoded, cut into the patches that a model sees."""
+"""Images and videos: behind which references they are, their pixels, and their patches."""

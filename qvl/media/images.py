@@ -1,4 +1,4 @@
-"""Images behind a record's references: paths below a root, data: URIs, and http(s) where allowed."""
+"""Read what a record refers to: paths below a root, data: URIs, and http(s) addresses if allowed."""
 
 import base64
 import binascii
@@ -20,7 +20,7 @@ REMOTE_TIMEOUT_SECONDS = 30
 
 
 def root_of(files: list[str] | None, media_root: str | None) -> Path:
-    """Where media paths start: --media-root, else the folder of the first file, else here."""
+    """The folder of relative paths: --media-root, else that of the first file, else the current one."""
     if media_root is not None:
         return Path(media_root)
     first = files[0] if files else "-"
@@ -28,12 +28,12 @@ def root_of(files: list[str] | None, media_root: str | None) -> Path:
 
 
 def load(reference: str, root: Path, *, allow_remote: bool = False) -> "Image":
-    """The image as RGB. UserError where it is missing, unreadable or not allowed."""
+    """The image as RGB. UserError if it is missing, unreadable or not allowed."""
     return decode(read(reference, root, allow_remote=allow_remote), reference)
 
 
 def decode(content: bytes, reference: str) -> "Image":
-    """The image of `content` as RGB; an error names the reference."""
+    """Decode an image as RGB. UserError, with the reference, if it is unreadable."""
     pillow = need("PIL.Image", extra="data")
     try:
         with pillow.open(io.BytesIO(content)) as image:
@@ -43,12 +43,12 @@ def decode(content: bytes, reference: str) -> "Image":
 
 
 def read(reference: str, root: Path, *, allow_remote: bool = False) -> bytes:
-    """The bytes behind a reference, as they are."""
+    """The bytes of an image or video. UserError if it is missing, unreadable or not allowed."""
     if reference.startswith("data:"):
         return _data_uri(reference)
     if reference.startswith(("http://", "https://")):
         if not allow_remote:
-            raise UserError(f"image {brief(reference)}: remote; allow it with --allow-remote")
+            raise UserError(f"image {brief(reference)}: is remote; allow it with --allow-remote")
         return _fetch(reference)
     path = resolve(reference, root)
     try:
@@ -58,7 +58,7 @@ def read(reference: str, root: Path, *, allow_remote: bool = False) -> bytes:
 
 
 def resolve(reference: str, root: Path) -> Path:
-    """The path of a reference below `root`; UserError where it leaves the root."""
+    """The path of a reference below `root`. UserError if it leaves the root."""
     base = root.resolve()
     path = (base / reference.removeprefix("file://")).resolve()
     if not path.is_relative_to(base):
@@ -67,13 +67,14 @@ def resolve(reference: str, root: Path) -> Path:
 
 
 def brief(reference: str) -> str:
+    """A reference, shortened for messages."""
     return reference if len(reference) <= 80 else reference[:77] + "..."
 
 
 def _data_uri(reference: str) -> bytes:
     head, comma, body = reference.partition(",")
     if not comma or not head.endswith(";base64"):
-        raise UserError(f"image {brief(reference)}: a data: URI must be base64")
+        raise UserError(f"image {brief(reference)}: only base64 data: URIs are supported")
     try:
         return base64.b64decode(body, validate=True)
     except binascii.Error as error:
@@ -83,8 +84,8 @@ def _data_uri(reference: str) -> bytes:
 def _fetch(url: str) -> bytes:
     _refuse_private(url)
     try:
-        with build_opener(_CheckedRedirects).open(url, timeout=REMOTE_TIMEOUT_SECONDS) as answer:
-            content = answer.read(MAX_REMOTE_BYTES + 1)
+        with build_opener(_CheckedRedirects).open(url, timeout=REMOTE_TIMEOUT_SECONDS) as response:
+            content = response.read(MAX_REMOTE_BYTES + 1)
     except OSError as error:
         raise UserError(f"image {brief(url)}: {error}") from None
     if len(content) > MAX_REMOTE_BYTES:

@@ -1,7 +1,7 @@
-"""From the references of a packed line to patches: images, and the pairs of frames of videos.
+"""Load the patches of the images and videos of a packed line.
 
-A pair of frames stands in a sequence as an image does, behind its time, and has a reference of its own,
-so that a packed line has one reference for each run of pads. A clip is read once for all its pairs.
+In a sequence a pair of video frames is like an image, and has a reference of its own, so a packed line
+has one reference per run of pads. A clip is read once for all its pairs.
 """
 
 import json
@@ -20,13 +20,13 @@ PAIR = "video-pair:"
 
 
 def pair(reference: str | Sequence[str], index: int) -> str:
-    """The reference of one pair of frames of a video."""
+    """The reference of the pair number `index` of a video's frames."""
     return f"{PAIR}{index}:{json.dumps(reference, ensure_ascii=False)}"
 
 
 @dataclass(frozen=True)
 class Loader:
-    """Reads what a packed line refers to and cuts it into patches; can be pickled."""
+    """Reads the media of packed lines and divides them into patches; can be pickled."""
 
     images: ImageRules
     videos: VideoRules | None
@@ -34,7 +34,7 @@ class Loader:
     allow_remote: bool = False
 
     def __call__(self, line: dict[str, Any]) -> dict[str, Any]:
-        """Reference -> ((patches, values of a patch) float32, grid)."""
+        """The media of a line: reference -> ((patches, values per patch) float32, grid)."""
         found, clips = {}, defaultdict(list)
         for reference in set(line["images"]):
             if reference.startswith(PAIR):
@@ -50,6 +50,7 @@ class Loader:
         return found
 
     def image(self, reference: str) -> Any:
+        """The patches and grid of one image."""
         picture = images.load(reference, self.root, allow_remote=self.allow_remote)
         return self.images.patches(picture)
 
@@ -61,6 +62,6 @@ class Loader:
 
 
 def loader(model: Path, root: Path, *, allow_remote: bool = False) -> Loader:
-    """By the rules of a Hugging Face folder. UserError where it has none."""
+    """The loader of a Hugging Face folder. UserError if it takes no images."""
     rules = video_patches.load_rules(model) if video_patches.has_rules(model) else None
     return Loader(patches.load_rules(model), rules, root, allow_remote)

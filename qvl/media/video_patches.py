@@ -1,19 +1,18 @@
-"""From a clip to its patches and its marks in a prompt, as Qwen3-VL's processor makes them.
+"""A video clip as patches and as text in a prompt, as Qwen3-VL's processor computes them.
 
-A pair of frames gives one grid of patches. All pairs have one size, which follows from the pixels of
-the whole clip, and each stands behind its time: "<0.3 seconds><|vision_start|>...<|vision_end|>".
-transformers from 5 on, and with it the engines, puts these between the <|vision_start|> and
-<|vision_end|> that the template writes; before, they took the place of them.
+Each pair of frames is one grid of patches. All pairs have the same size, which depends on the pixels
+of the whole clip. In the prompt a pair follows its time: "<0.3 seconds><|vision_start|>...
+<|vision_end|>". transformers 5, and with it the engines, puts this text between the <|vision_start|>
+and <|vision_end|> of the template; transformers 4 replaced them.
 """
 
-import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qvl.errors import UserError, need
-from qvl.media.patches import MAX_ASPECT_RATIO, Grid, ImageRules
+from qvl.errors import need
+from qvl.media import processor
+from qvl.media.patches import Grid, ImageRules, smart_resize
 from qvl.media.video import Clip
 
 if TYPE_CHECKING:
@@ -24,19 +23,20 @@ PAD = "<|video_pad|>"
 
 @dataclass(frozen=True)
 class VideoRules:
-    """What the checkpoint's processor does to a clip; pixel limits are those of all its frames."""
+    """The settings of a checkpoint's video processor, and the patches that follow from them."""
 
     of_frames: ImageRules
+    """The settings of a frame, but the pixel limits hold for all frames together."""
 
     def grid(self, num_frames: int, width: int, height: int) -> Grid:
-        """The grid of a clip of this size, after resizing. ValueError if too thin or too short."""
+        """The grid of a clip of this size, after resizing. ValueError if it is too thin or short."""
         rules = self.of_frames
         rows, columns = self._resized(num_frames, height, width)
         pairs = -(-num_frames // rules.temporal_patch_size)
         return pairs, rows // rules.patch_size, columns // rules.patch_size
 
     def marks(self, clip: Clip, grid: Grid) -> str:
-        """What the clip's one <|video_pad|> becomes in a prompt."""
+        """The text that replaces the clip's <|video_pad|> in a prompt."""
         step = self.of_frames.temporal_patch_size
         times = clip.seconds + clip.seconds[-1:] * (-len(clip.seconds) % step)
         pads = PAD * self.of_frames.num_tokens((1, *grid[1:]))
@@ -48,7 +48,7 @@ class VideoRules:
     def patches(self, clip: Clip) -> "tuple[ndarray, Grid]":
         """(pairs * rows * columns, 3 * temporal * patch * patch) float32, in merge-block order.
 
-        Resized by torch as torchvision does it: Pillow's differ by one level in places.
+        torch resizes, with the same result as torchvision; Pillow's differs by one level in places.
         """
         numpy, torch = need("numpy", extra="train"), need("torch", extra="train")
         rules = self.of_frames
@@ -70,70 +70,30 @@ class VideoRules:
         return numpy.ascontiguousarray(blocks.reshape(pairs * rows * columns, -1).numpy()), grid
 
     def _resized(self, num_frames: int, height: int, width: int) -> tuple[int, int]:
-        """transformers' rule for the (height, width) of frames, both in multiples of a factor."""
+        """The (height, width) of the frames by transformers' rule, in multiples of a factor."""
         rules = self.of_frames
         factor, temporal = rules.patch_size * rules.merge_size, rules.temporal_patch_size
         if num_frames < temporal:
-            raise ValueError(f"{num_frames} frames; {temporal} are the fewest")
+            raise ValueError(f"{num_frames} frames; at least {temporal} are needed")
         if min(height, width) < factor:
             scale = max(factor / height, factor / width)
             height, width = int(height * scale), int(width * scale)
-        if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
-            raise ValueError(f"{width}x{height}: thinner than 1:{MAX_ASPECT_RATIO}")
-        rows, columns = (round(side / factor) * factor for side in (height, width))
-        pixels = round(num_frames / temporal) * temporal * rows * columns
-        if pixels > rules.max_pixels:
-            shrink = math.sqrt(num_frames * height * width / rules.max_pixels)
-            rows = max(factor, math.floor(height / shrink / factor) * factor)
-            columns = max(factor, math.floor(width / shrink / factor) * factor)
-        elif pixels < rules.min_pixels:
-            stretch = math.sqrt(rules.min_pixels / (num_frames * height * width))
-            rows = math.ceil(height * stretch / factor) * factor
-            columns = math.ceil(width * stretch / factor) * factor
-        return rows, columns
+        return smart_resize(
+            height,
+            width,
+            factor,
+            rules.min_pixels,
+            rules.max_pixels,
+            frames=num_frames,
+            padded_frames=round(num_frames / temporal) * temporal,
+        )
 
 
 def load_rules(model: Path) -> VideoRules:
-    """The video rules of a Hugging Face folder. UserError where it has none."""
-    config = _processor(model)
-    size = config.get("size") or {}
-    try:
-        return VideoRules(
-            ImageRules(
-                patch_size=config["patch_size"],
-                merge_size=config["merge_size"],
-                temporal_patch_size=config["temporal_patch_size"],
-                min_pixels=size["shortest_edge"],
-                max_pixels=size["longest_edge"],
-                mean=tuple(config["image_mean"]),
-                std=tuple(config["image_std"]),
-            )
-        )
-    except KeyError as error:
-        raise UserError(f"{model}: its video processor lacks {error}; is it a Qwen3-VL?") from None
+    """The video rules of a Hugging Face folder. UserError if it takes no videos."""
+    return VideoRules(ImageRules(**processor.settings(model, "video")))
 
 
 def has_rules(model: Path) -> bool:
     """Whether a Hugging Face folder takes videos."""
-    return _found(model) is not None
-
-
-def _processor(model: Path) -> dict[str, Any]:
-    found = _found(model)
-    if found is None:
-        raise UserError(
-            f"{model}: this checkpoint takes no videos: no video_preprocessor_config.json"
-        )
-    return found
-
-
-def _found(model: Path) -> dict[str, Any] | None:
-    """The video processor's settings; transformers 5 nests them in processor_config.json."""
-    for name in ("video_preprocessor_config.json", "processor_config.json"):
-        path = model / name
-        if path.is_file():
-            config = json.loads(path.read_bytes())
-            config = config.get("video_processor", config)
-            if "patch_size" in config:
-                return config
-    return None
+    return processor.exists(model, "video")

@@ -14,7 +14,7 @@ import pytest
 from fake_endpoint import FakeEndpoint, completion, question
 
 from qvl.client import Client, Request
-from qvl.client.chat import media_type, responses, to_openai
+from qvl.client.chat import responses, to_openai
 from qvl.client.endpoint import Refused, backoff, parse
 from qvl.errors import EndpointError, UserError
 
@@ -227,19 +227,6 @@ def test_an_image_that_cannot_be_sent_is_the_request_s_fault(tmp_path, reference
     ):
         client.complete(messages)
     assert fake.requests == []
-
-
-@pytest.mark.parametrize(
-    ("content", "kind"),
-    [
-        (b"\xff\xd8\xff\xe0", "image/jpeg"),
-        (b"GIF89a", "image/gif"),
-        (b"RIFF....WEBPVP8 ", "image/webp"),
-        (b"\0\0\0 ftypisom", "video/mp4"),
-    ],
-)
-def test_media_types(content, kind):
-    assert media_type(content, "x") == kind
 
 
 def test_leaving_the_client_releases_who_waits():

@@ -58,7 +58,7 @@ def test_a_request_s_videos_become_the_frames_that_qvl_takes(shim, tmp_path):
     for i, pixels in enumerate(uneven):
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
     sent = chat.frames_uri(["0.png", "1.png"], tmp_path)
-    for wrong, told in ((sent, "unlike sizes"), ("data:video/mp4;base64,AAAA", "video data:")):
+    for wrong, told in ((sent, "different sizes"), ("data:video/mp4;base64,AAAA", "video data:")):
         with pytest.raises(ValueError, match=told):
             shim.load(wrong)
 

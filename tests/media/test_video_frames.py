@@ -117,10 +117,10 @@ def test_what_cannot_be_a_clip_is_told(tmp_path):
     for i, size in enumerate([(64, 64), (64, 32)]):
         Image.new("RGB", size).save(tmp_path / f"{i}.png")
     for reference, words in (
-        ("one.mp4", "1 frames; 2 are the fewest"),
-        ("empty", "a folder without images"),
-        (["0.png", "1.png"], "unlike sizes, 64x32 and 64x64"),
-        ([], "no frames"),
+        ("one.mp4", "1 frames; at least 2 are needed"),
+        ("empty", "the folder has no images"),
+        (["0.png", "1.png"], "different sizes, 64x32 and 64x64"),
+        ([], "without frames"),
         (["0.png", "../x.png"], "leaves the media root"),
         ("../x.mp4", "leaves the media root"),
         ("http://h/x.mp4", "remote"),
