@@ -1,15 +1,8 @@
-from .options import Files, OnError, Output, Plain, Rejects, Report, Shard
-from .session import session
+from .options import StreamOptions
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    plain: Plain = False,
-    report: Report = None,
+    stream: StreamOptions,
 ) -> None:
     """Copy records, from any mix of plain and zstd files, to one whole stream.
 
@@ -22,15 +15,8 @@ def command(
         $ cat records.jsonl.zst records.jsonl.zst | qvl cat --shard 1/2 -o half.jsonl.zst
         $ qvl cat --on-error reject --rejects bad.jsonl.zst records.jsonl.zst -o good.jsonl.zst
     """
-    with session(
+    with stream.run(
         "cat",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        shard=shard,
-        plain=plain,
-        report=report,
         conserves=True,
     ) as run:
         run.write(run)

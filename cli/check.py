@@ -3,26 +3,22 @@ from typing import Annotated
 import typer
 
 from qvl.errors import CheckFailed
-from qvl.media import images
 from qvl.streams import check
 
-from .options import Files, MediaRoot, OnError, Plain, Rejects, Report, Shard
-from .session import session
+from .groups import without
+from .options import MediaOptions, StreamOptions
 
 
 def command(
-    files: Files = None,
+    media: Annotated[MediaOptions, without("allow_remote")],
+    stream: Annotated[StreamOptions, without("output")],
     output: Annotated[
         str | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write the sound records here"),
     ] = None,
-    media: Annotated[bool, typer.Option("--media", help="Open every local image as well")] = False,
-    media_root: MediaRoot = None,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    plain: Plain = False,
-    report: Report = None,
+    open_media: Annotated[
+        bool, typer.Option("--media", help="Open every local image as well")
+    ] = False,
 ) -> None:
     """Check that every record is sound, and exit with status 3 if one is not.
 
@@ -35,18 +31,8 @@ def command(
         $ qvl check records.jsonl.zst
         $ qvl check --media --rejects bad.jsonl.zst -o good.jsonl.zst records.jsonl.zst
     """
-    with session(
-        "check",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        shard=shard,
-        plain=plain,
-        report=report,
-        conserves=True,
-    ) as run:
-        root = images.root_of(files, media_root) if media else None
+    with stream.run("check", output=output, conserves=True) as run:
+        root = media.root(stream.files) if open_media else None
         run.write(check.sound(run, root))
     if run.reasons:
         first = f"; the first: {run.notes['first']}" if "first" in run.notes else ""

@@ -6,13 +6,11 @@ from qvl import stage
 from qvl.curate.selection.choose import FORMATS, Choose
 from qvl.streams.expression import option
 
-from .options import Files, OnError, Output, Plain, Rejects, Report, Shard
-from .session import session
+from .options import StreamOptions
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
+    stream: StreamOptions,
     by: Annotated[
         str | None,
         typer.Option(metavar="EXPRESSION", help="Of a response: take the one with the highest"),
@@ -31,11 +29,6 @@ def command(
     keep_responses: Annotated[
         bool, typer.Option("--keep-responses", help="Leave the responses in the record")
     ] = False,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Make one of the sampled responses the assistant turn to learn.
 
@@ -62,15 +55,8 @@ def command(
         format=format_,
         keep_responses=keep_responses,
     )
-    with session(
+    with stream.run(
         "choose",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        shard=shard,
-        plain=plain,
-        report=report,
         sound=True,
         conserves=True,
         config={"by": by, "least": least, "where": where, "format": format_},

@@ -4,13 +4,12 @@ import typer
 
 from qvl.errors import UserError
 
-from .options import AllowRemote, Files, MediaRoot, OnError, Output, Plain, Rejects, Report, Shard
-from .session import session
+from .options import MediaOptions, StreamOptions
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
+    media: MediaOptions,
+    stream: StreamOptions,
     source: Annotated[
         str, typer.Option("--from", metavar="FORMAT", help="What FILEs hold")
     ] = "qvl",
@@ -26,13 +25,6 @@ def command(
         str | None,
         typer.Option(metavar="DIR", help="Embedded media go here; by default beside -o FILE"),
     ] = None,
-    media_root: MediaRoot = None,
-    allow_remote: AllowRemote = False,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Convert between records and the formats of neighbouring projects.
 
@@ -57,33 +49,25 @@ def command(
         $ qvl convert --to ms-swift --think-tags records.jsonl.zst -o swift.jsonl.zst
     """
     from qvl.formats.convert import Conversion, media_place
-    from qvl.media.images import root_of
 
     if source == target == "qvl":
         raise UserError("say --from FORMAT or --to FORMAT; 'qvl cat' copies records")
-    place, name = media_place(output, media_dir)
+    place, name = media_place(stream.output, media_dir)
     conversion = Conversion(
         source,
         target,
         media_dir=place,
         media_name=name,
-        media_root=root_of(files, media_root),
-        allow_remote=allow_remote,
+        media_root=media.root(stream.files),
+        allow_remote=media.allow_remote,
         lossy=lossy,
         think_tags=think_tags,
     )
-    with session(
+    with stream.run(
         "convert",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        shard=shard,
-        plain=plain,
-        report=report,
         config={"from": source, "to": target},
         reader=conversion.reader,
-        writer=conversion.writer(plain),
+        writer=conversion.writer(stream.plain),
         conserves=True,
     ) as run:
         run.write(conversion.rows(run))

@@ -6,19 +6,17 @@ import typer
 from qvl import stage
 from qvl.curate import fields
 from qvl.io import jsonl
-from qvl.media import images as media_files
 
-from .options import AllowRemote, Files, MediaRoot, OnError, Output, Plain, Rejects, Report, Shard
-from .session import session
+from .options import MediaOptions, StreamOptions
 
 
 def command(
+    media: MediaOptions,
+    stream: StreamOptions,
     against: Annotated[
         list[str],
         typer.Option("--against", metavar="EVAL", help="A set of evaluation records; repeatable"),
     ],
-    files: Files = None,
-    output: Output = "-",
     ngram: Annotated[
         int,
         typer.Option(metavar="N", min=2, help="Words in a row that tell a match (our choice)"),
@@ -42,13 +40,6 @@ def command(
             "hash; 4 is our choice",
         ),
     ] = None,
-    media_root: MediaRoot = None,
-    allow_remote: AllowRemote = False,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Drop records that hold what an evaluation set asks.
 
@@ -82,30 +73,25 @@ def command(
     grams = Grams(ngram, common)
     shown = None
     if images is not None:
-        root = media_files.root_of(files, media_root)
-        shown = Images(images, root, allow_remote=allow_remote)
+        root = media.root(stream.files)
+        shown = Images(images, root, allow_remote=media.allow_remote)
     for path in against:
         for number, record in enumerate(jsonl.read(path), 1):
             where = Match(Path(path).name, str(record.get("id", number)))
-            media = fields.media_kind(record) != "text"
-            grams.add(asked(record), where, shown=media)
+            shows_media = fields.media_kind(record) != "text"
+            grams.add(asked(record), where, shown=shows_media)
             if shown:
                 shown.add(record, Path(path).parent, where)
     templates = grams.close()
-    with session(
+    with stream.run(
         "decontaminate",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        shard=shard,
-        plain=plain,
-        report=report,
         conserves=True,
         config={"against": against, "ngram": ngram, "common": common, "images": images},
     ) as run:
         run.note(runs=len(grams), template_runs=templates)
         text = asked if questions else everything
         run.write(
-            stage.keep(run, Contamination(grams, text, shown, drop_unreadable=on_error == "reject"))
+            stage.keep(
+                run, Contamination(grams, text, shown, drop_unreadable=stream.on_error == "reject")
+            )
         )

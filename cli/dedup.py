@@ -3,16 +3,15 @@ from typing import Annotated
 import typer
 
 from qvl import stage
-from qvl.media import images as media_files
 from qvl.streams.expression import option
 
-from .options import AllowRemote, Files, MediaRoot, OnError, Output, Plain, Rejects, Report
-from .session import session
+from .groups import without
+from .options import MediaOptions, StreamOptions
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
+    media: MediaOptions,
+    stream: Annotated[StreamOptions, without("shard")],
     key: Annotated[
         str,
         typer.Option(metavar="EXPRESSION", help="The text that is compared; see qvl select"),
@@ -29,12 +28,6 @@ def command(
             "perceptual hash may differ; 4 is our choice",
         ),
     ] = None,
-    media_root: MediaRoot = None,
-    allow_remote: AllowRemote = False,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Drop records that ask for the same thing as an earlier one.
 
@@ -63,7 +56,7 @@ def command(
     )
 
     text = option("--key", key)
-    index, media = Exact(), References()
+    index, shown = Exact(), References()
     if near is not None:
         from qvl.curate.duplicates.minhash import Near
 
@@ -71,18 +64,12 @@ def command(
     if images is not None:
         from qvl.curate.duplicates.image_hash import Alike
 
-        root = media_files.root_of(files, media_root)
-        media = Alike(images, root, allow_remote=allow_remote)
-    with session(
+        root = media.root(stream.files)
+        shown = Alike(images, root, allow_remote=media.allow_remote)
+    with stream.run(
         "dedup",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        plain=plain,
-        report=report,
         conserves=True,
         config={"key": key, "near": near, "images": images},
     ) as run:
-        same = Dedup(text, index, media, drop_unreadable=on_error == "reject")
+        same = Dedup(text, index, shown, drop_unreadable=stream.on_error == "reject")
         run.write(stage.keep(run, same))

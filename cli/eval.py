@@ -7,49 +7,25 @@ import typer
 from qvl import client, stage
 from qvl.errors import CheckFailed, UserError
 from qvl.evaluate import answers, metrics
-from qvl.media import images
 
-from .options import (
-    AllowRemote,
-    Cache,
-    Concurrency,
-    Endpoint,
-    Files,
-    MaxTokens,
-    MediaRoot,
-    Model,
-    OnError,
-    Output,
-    Plain,
-    PresencePenalty,
-    Rejects,
-    Report,
-    Resume,
-    Retries,
-    Seed,
-    Shard,
-    TimeoutSeconds,
-    TopK,
-    TopP,
-)
-from .session import session, write_report
+from .endpoint_options import EndpointOptions, RequestOptions, SamplingOptions
+from .groups import without
+from .options import MediaOptions, ResumableStreamOptions, Seed
+from .session import write_report
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
-    endpoint: Endpoint = None,
-    model: Model = None,
+    sampling: Annotated[SamplingOptions, without("preset", "temperature")],
+    endpoint: EndpointOptions,
+    requests: Annotated[RequestOptions, without("max_total_tokens")],
+    media: MediaOptions,
+    stream: ResumableStreamOptions,
     num_samples: Annotated[
         int, typer.Option(metavar="N", min=1, help="Answers a record, each with its own seed")
     ] = 1,
     temperature: Annotated[
         float, typer.Option(metavar="X", min=0, help="0 takes the likeliest token (our choice)")
     ] = 0.0,
-    top_p: TopP = None,
-    top_k: TopK = None,
-    presence_penalty: PresencePenalty = None,
-    max_tokens: MaxTokens = None,
     reward: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Judge all by this verifier or MODULE:FUNCTION"),
@@ -65,19 +41,7 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help="Show the accuracies of this earlier --report beside"),
     ] = None,
-    concurrency: Concurrency = client.CONCURRENCY,
-    retries: Retries = client.RETRIES,
-    timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
-    cache: Cache = None,
     seed: Seed = 0,
-    media_root: MediaRoot = None,
-    allow_remote: AllowRemote = False,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    resume: Resume = False,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Ask an endpoint held-out questions and score its answers.
 
@@ -94,54 +58,39 @@ def command(
         $ qvl serve twin --port 0 -- qvl eval --by task --max-tokens 4 test.jsonl.zst | zstdcat
     """
     minima = [metrics.parse_minimum(text) for text in min_ or []]
-    sampling = {
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": top_k,
-        "presence_penalty": presence_penalty,
-        "max_tokens": max_tokens,
-    }
+    parameters = {"temperature": temperature, **sampling.parameters()}
     asking = answers.EvaluationConfig(
-        num_samples=num_samples, sampling=sampling, seed=seed, reward=reward
+        num_samples=num_samples, sampling=parameters, seed=seed, reward=reward
     )
     tally = metrics.Tally(by, reward)
     before = metrics.accuracies(read_file(baseline), str(baseline)) if baseline else None
     with (
         client.Client(
-            endpoint or (),
-            model,
-            concurrency=concurrency,
-            retries=retries,
-            timeout_seconds=timeout_seconds,
-            root=images.root_of(files, media_root),
-            allow_remote=allow_remote,
-            cache=cache,
+            endpoint.endpoint or (),
+            endpoint.model,
+            **requests.limits(),
+            root=media.root(stream.files),
+            allow_remote=media.allow_remote,
+            cache=requests.cache,
         ) as asked,
-        session(
+        stream.run(
             "eval",
-            files,
-            output,
-            rejects=rejects,
-            on_error=on_error,
-            shard=shard,
-            plain=plain,
-            resume=resume,
-            journal=True,
+            report=None,
             seed=seed,
-            config={"model": asked.model, "sampling": sampling, "reward": reward}
+            config={"model": asked.model, "sampling": parameters, "reward": reward}
             | {"num_samples": num_samples},
             conserves=True,
         ) as run,
     ):
         scored = stage.each(
             run,
-            lambda record: answers.evaluate(record, asked, asking, stop=on_error == "stop"),
-            concurrency=concurrency,
+            lambda record: answers.evaluate(record, asked, asking, stop=stream.on_error == "stop"),
+            concurrency=requests.concurrency,
         )
         run.write(tally.watch(scored))
         run.note(**asked.facts)
     rows = tally.rows()
-    write_report({**run.account(), "groups": rows}, report)
+    write_report({**run.account(), "groups": rows}, stream.report)
     for line in metrics.table(rows, before):
         print(line, file=sys.stderr)
     missed = metrics.shortfalls(rows, minima)

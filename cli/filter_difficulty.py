@@ -5,13 +5,11 @@ import typer
 from qvl import stage
 from qvl.curate.selection.difficulty import Difficulty
 
-from .options import Files, Jobs, OnError, Output, Plain, Rejects, Report, Shard
-from .session import session
+from .options import Jobs, StreamOptions
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
+    stream: StreamOptions,
     max_pass_rate: Annotated[
         float,
         typer.Option(
@@ -41,11 +39,6 @@ def command(
         typer.Option("--sure", help="Compare the ends of the rate's 95 % interval, not the rate"),
     ] = Difficulty.sure,
     jobs: Jobs = 1,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Keep the queries that a baseline model finds hard.
 
@@ -72,15 +65,8 @@ def command(
         min_responses=min_responses,
         sure=sure,
     )
-    with session(
+    with stream.run(
         "filter-difficulty",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        shard=shard,
-        plain=plain,
-        report=report,
         sound=True,
         conserves=True,
         config=vars(rules),

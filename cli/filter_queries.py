@@ -3,41 +3,20 @@ from typing import Annotated
 
 import typer
 
-from qvl import client, stage
+from qvl import stage
 from qvl.curate.rules import revision
 from qvl.curate.rules.queries import QueryRules
 from qvl.errors import UserError
 
-from .options import (
-    AllowRemote,
-    Cache,
-    Concurrency,
-    Files,
-    FreeText,
-    Jobs,
-    JudgeModel,
-    JudgePrompt,
-    JudgeUrl,
-    MaxErrorRate,
-    MaxTotalTokens,
-    MediaRoot,
-    OnError,
-    Output,
-    Plain,
-    Rejects,
-    Report,
-    Resume,
-    Retries,
-    Seed,
-    Shard,
-    TimeoutSeconds,
-)
-from .session import session
+from .endpoint_options import JudgeOptions, RequestOptions
+from .options import Jobs, MaxErrorRate, MediaOptions, ResumableStreamOptions, Seed
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
+    judges: JudgeOptions,
+    requests: RequestOptions,
+    media: MediaOptions,
+    stream: ResumableStreamOptions,
     max_chars: Annotated[
         int,
         typer.Option(metavar="N", help="Longest conversation before the answer (our choice)"),
@@ -48,9 +27,6 @@ def command(
     one_question: Annotated[
         bool, typer.Option("--one-question", help="Drop what asks several questions at once")
     ] = QueryRules.one_question,
-    judge: JudgeUrl = None,
-    judge_model: JudgeModel = None,
-    judge_prompt: JudgePrompt = None,
     least: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,23 +42,9 @@ def command(
         float,
         typer.Option(metavar="X", help="Least likeness of a revision's text (our choice)"),
     ] = revision.MIN_SIMILARITY,
-    free_text: FreeText = False,
-    max_total_tokens: MaxTotalTokens = None,
     max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
-    concurrency: Concurrency = client.CONCURRENCY,
-    retries: Retries = client.RETRIES,
-    timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
-    cache: Cache = None,
     seed: Seed = 0,
-    media_root: MediaRoot = None,
-    allow_remote: AllowRemote = False,
     jobs: Jobs = 1,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    resume: Resume = False,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Drop queries that are not worth a response.
 
@@ -109,38 +71,25 @@ def command(
         $ qvl filter-queries --rejects bad.jsonl.zst records.jsonl.zst -o queries.jsonl.zst
     """
     rules = QueryRules(max_chars=max_chars, need_answer=need_answer, one_question=one_question)
-    if not judge and (resume or least or max_total_tokens):
+    if not judges.judge and (stream.resume or least or requests.max_total_tokens):
         raise UserError("--resume, --min and --max-total-tokens go with --judge URL")
     with contextlib.ExitStack() as stack:
         judged, config = None, dict(vars(rules))
-        if judge:  # only then is what waits for endpoints imported
+        if judges.judge:  # only then is what waits for endpoints imported
             from qvl.curate.rules.judged_queries import JudgedQueries
             from qvl.curate.scores import measured
             from qvl.judge import Judge, Manner
-            from qvl.judge.prompt import Prompt
 
             from . import judging
 
-            opened = judging.opener(
-                stack,
-                files=files,
-                output=output,
-                resume=resume,
-                cache=cache,
-                media_root=media_root,
-                allow_remote=allow_remote,
-                max_total_tokens=max_total_tokens,
-                concurrency=concurrency,
-                retries=retries,
-                timeout_seconds=timeout_seconds,
-            )
-            asked = opened(judge, judge_model)
+            opened = judging.opener(stack, stream, requests, media)
+            asked = opened(judges.judge, judges.judge_model)
             if len(asked) > 1:
                 raise UserError("filter-queries asks one judge: give one --judge-model")
-            prompt = Prompt.file(judge_prompt) if judge_prompt else Prompt.named("judge/query")
+            prompt = judging.prompt(judges, "judge/query")
             judged = JudgedQueries(
                 rules=rules,
-                judge=Judge(asked[0], prompt, Manner(seed=seed, free_text=free_text)),
+                judge=Judge(asked[0], prompt, Manner(seed=seed, free_text=judges.free_text)),
                 least=measured.thresholds(least or [], of=prompt.scales),
                 revise=not no_revision,
                 min_similarity=min_similarity,
@@ -153,16 +102,8 @@ def command(
                 "min_similarity": min_similarity,
             }
         run = stack.enter_context(
-            session(
+            stream.run(
                 "filter-queries",
-                files,
-                output,
-                rejects=rejects,
-                on_error=on_error,
-                shard=shard,
-                plain=plain,
-                report=report,
-                resume=resume,
                 journal=judged is not None,
                 seed=seed if judged else None,
                 sound=True,
@@ -173,5 +114,5 @@ def command(
         if judged is None:
             run.write(stage.keep(run, rules, jobs=jobs))
             return
-        run.write(judging.watched(run, judged, concurrency, max_error_rate))
+        run.write(judging.watched(run, judged, requests.concurrency, max_error_rate))
         run.note(**judged.judge.client.facts)

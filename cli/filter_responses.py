@@ -7,13 +7,11 @@ from qvl.curate.rules.drop_responses import drop_failed
 from qvl.curate.rules.explain import Explained
 from qvl.curate.rules.responses import ResponseRules
 
-from .options import Files, Jobs, OnError, Output, Plain, Rejects, Report, Shard
-from .session import session
+from .options import Jobs, StreamOptions
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
+    stream: StreamOptions,
     thinking: Annotated[
         str,
         typer.Option(
@@ -97,11 +95,6 @@ def command(
         bool, typer.Option("--explain", help="Add what was measured to `scores`, also of rejects")
     ] = False,
     jobs: Jobs = 1,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Drop responses that are not worth learning, by rules.
 
@@ -145,15 +138,8 @@ def command(
         skip=tuple(skip or ()),
         words=words,
     )
-    with session(
+    with stream.run(
         "filter-responses",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        shard=shard,
-        plain=plain,
-        report=report,
         sound=True,
         conserves=True,
         config=vars(rules),

@@ -9,31 +9,16 @@ from qvl.curate.selection import vision
 from qvl.sampling import presets
 from qvl.sampling.samples import SamplingConfig
 
-from .options import (
-    Cache,
-    Concurrency,
-    Files,
-    MaxErrorRate,
-    MaxTokens,
-    MaxTotalTokens,
-    Model,
-    OnError,
-    Output,
-    Plain,
-    Rejects,
-    Report,
-    Resume,
-    Retries,
-    Seed,
-    Shard,
-    TimeoutSeconds,
-)
-from .session import session
+from .endpoint_options import EndpointOptions, RequestOptions, SamplingOptions
+from .groups import without
+from .options import MaxErrorRate, ResumableStreamOptions, Seed
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
+    sampling: SamplingOptions,
+    endpoint: Annotated[EndpointOptions, without("endpoint")],
+    requests: RequestOptions,
+    stream: ResumableStreamOptions,
     text_endpoint: Annotated[
         list[str] | None,
         typer.Option(
@@ -42,7 +27,6 @@ def command(
             help="Ask a text model here; repeat it for several servers",
         ),
     ] = None,
-    model: Model = None,
     num_samples: Annotated[
         int,
         typer.Option(
@@ -57,30 +41,8 @@ def command(
         str | None,
         typer.Option(metavar="NAME", help="Judge all by this verifier or MODULE:FUNCTION"),
     ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="|".join(presets.PRESETS), help="Sample as the report does; flags override"
-        ),
-    ] = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option(metavar="X", min=0, help="0 takes the likeliest token; else the server's"),
-    ] = None,
-    max_tokens: MaxTokens = None,
-    max_total_tokens: MaxTotalTokens = None,
     max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
-    concurrency: Concurrency = client.CONCURRENCY,
-    retries: Retries = client.RETRIES,
-    timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
-    cache: Cache = None,
     seed: Seed = 0,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    resume: Resume = False,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Drop questions that a model solves without their image.
 
@@ -99,12 +61,11 @@ def command(
     Examples:
         $ qvl serve twin --port 0 -- qvl filter-vision --text-endpoint {endpoint} --max-tokens 4 test.jsonl.zst | zstdcat
     """
-    given = {"temperature": temperature, "max_tokens": max_tokens}
     asking = SamplingConfig(
         num_samples=num_samples,
-        sampling=presets.sampling(preset, given),
+        sampling=sampling.parameters(),
         seed=seed,
-        thinking=presets.thinks(preset),
+        thinking=presets.thinks(sampling.preset),
     )
     if verifier:
         reward.find(verifier)
@@ -112,29 +73,20 @@ def command(
         asked = stack.enter_context(
             client.Client(
                 text_endpoint or (),
-                model,
-                concurrency=concurrency,
-                retries=retries,
-                timeout_seconds=timeout_seconds,
-                cache=stack.enter_context(kept(cache, output, resume=resume)),
-                budget=client.Budget(max_total_tokens),
+                endpoint.model,
+                **requests.limits(),
+                cache=stack.enter_context(
+                    kept(requests.cache, stream.output, resume=stream.resume)
+                ),
+                budget=client.Budget(requests.max_total_tokens),
             )
         )
         needs = vision.NeedsVision(
             client=asked, asking=asking, max_pass_rate=max_pass_rate, verifier=verifier
         )
         run = stack.enter_context(
-            session(
+            stream.run(
                 "filter-vision",
-                files,
-                output,
-                rejects=rejects,
-                on_error=on_error,
-                shard=shard,
-                plain=plain,
-                report=report,
-                resume=resume,
-                journal=True,
                 seed=seed,
                 sound=True,
                 conserves=True,
@@ -148,5 +100,9 @@ def command(
             )
         )
         errors = vision.Errors(max_error_rate)
-        run.write(stage.submit_each(run, needs.submit, concurrency=concurrency, watch=errors.watch))
+        run.write(
+            stage.submit_each(
+                run, needs.submit, concurrency=requests.concurrency, watch=errors.watch
+            )
+        )
         run.note(**asked.facts, **({"errors": errors.errors} if errors.errors else {}))

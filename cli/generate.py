@@ -5,63 +5,23 @@ import typer
 from qvl import client, reward, stage
 from qvl.client.cache import kept
 from qvl.errors import UserError
-from qvl.media import images
 from qvl.sampling import presets, samples, structured_output
 from qvl.sampling.early_stop import EarlyStop
 
-from .options import (
-    AllowRemote,
-    Cache,
-    Concurrency,
-    Endpoint,
-    Files,
-    MaxTokens,
-    MediaRoot,
-    Model,
-    OnError,
-    Output,
-    Plain,
-    PresencePenalty,
-    Rejects,
-    Report,
-    Resume,
-    Retries,
-    Seed,
-    Shard,
-    TimeoutSeconds,
-    TopK,
-    TopP,
-)
-from .session import session
+from .endpoint_options import EndpointOptions, RequestOptions, SamplingOptions
+from .options import MediaOptions, ResumableStreamOptions, Seed
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
-    endpoint: Endpoint = None,
-    model: Model = None,
+    sampling: SamplingOptions,
+    endpoint: EndpointOptions,
+    requests: RequestOptions,
+    media: MediaOptions,
+    stream: ResumableStreamOptions,
     num_samples: Annotated[
         int,
         typer.Option("-n", "--num-samples", metavar="N", min=1, help="Answers to add to a record"),
     ] = 1,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="|".join(presets.PRESETS), help="Sample as the report does; flags override"
-        ),
-    ] = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option(metavar="X", min=0, help="0 takes the likeliest token; else the server's"),
-    ] = None,
-    top_p: TopP = None,
-    top_k: TopK = None,
-    presence_penalty: PresencePenalty = None,
-    max_tokens: MaxTokens = None,
-    max_total_tokens: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Begin no record once so many were read and written"),
-    ] = None,
     token_ids: Annotated[
         bool, typer.Option("--token-ids", help="Keep the ids of the prompt's and answer's tokens")
     ] = False,
@@ -90,19 +50,7 @@ def command(
         str | None,
         typer.Option(metavar="NAME", help="With --early-stop: judge all by it, not by their task"),
     ] = None,
-    concurrency: Concurrency = client.CONCURRENCY,
-    retries: Retries = client.RETRIES,
-    timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
-    cache: Cache = None,
     seed: Seed = 0,
-    media_root: MediaRoot = None,
-    allow_remote: AllowRemote = False,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    resume: Resume = False,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Sample answers to each record from an endpoint.
 
@@ -133,16 +81,9 @@ def command(
         $ qvl generate -n 4 --preset instruct --max-tokens 8 test.jsonl.zst -o sampled.jsonl.zst
         $ qvl generate -n 8 --early-stop 0.5 --max-tokens 4 test.jsonl.zst | qvl filter-difficulty -o hard.jsonl.zst
     """
-    given = {
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": top_k,
-        "presence_penalty": presence_penalty,
-        "max_tokens": max_tokens,
-    }
-    sampling = presets.sampling(preset, given)
-    thinking = presets.thinks(preset)
-    if max_total_tokens is not None and output == "-" and cache is None:
+    parameters = sampling.parameters()
+    thinking = presets.thinks(sampling.preset)
+    if requests.max_total_tokens is not None and stream.output == "-" and requests.cache is None:
         raise UserError(
             "--max-total-tokens needs -o FILE or --cache FILE, so that what was paid for is kept"
         )
@@ -152,10 +93,10 @@ def command(
         reward.find(verifier)
     asking = samples.SamplingConfig(
         num_samples=num_samples,
-        sampling=sampling,
+        sampling=parameters,
         seed=seed,
         thinking=thinking,
-        max_total_tokens=max_total_tokens,
+        max_total_tokens=requests.max_total_tokens,
         token_ids=token_ids,
         logprobs=logprobs,
         top_logprobs=top_logprobs,
@@ -164,34 +105,23 @@ def command(
     if asking.form:
         from qvl.engines import probe  # its imports are slow
 
-        for each in endpoint or ():
+        for each in endpoint.endpoint or ():
             probe.check_parameter(each, asking.form.flag, tuple(asking.form.fields()))
     with (
-        kept(cache, output, resume=resume) as answers,
+        kept(requests.cache, stream.output, resume=stream.resume) as answers,
         client.Client(
-            endpoint or (),
-            model,
-            concurrency=concurrency,
-            retries=retries,
-            timeout_seconds=timeout_seconds,
-            root=images.root_of(files, media_root),
-            allow_remote=allow_remote,
+            endpoint.endpoint or (),
+            endpoint.model,
+            **requests.limits(),
+            root=media.root(stream.files),
+            allow_remote=media.allow_remote,
             cache=answers,
-            budget=client.Budget(max_total_tokens if early_stop is not None else None),
+            budget=client.Budget(requests.max_total_tokens if early_stop is not None else None),
         ) as asked,
-        session(
+        stream.run(
             "generate",
-            files,
-            output,
-            rejects=rejects,
-            on_error=on_error,
-            shard=shard,
-            plain=plain,
-            report=report,
-            resume=resume,
-            journal=True,
             seed=seed,
-            config={"model": asked.model, "sampling": sampling, "num_samples": num_samples}
+            config={"model": asked.model, "sampling": parameters, "num_samples": num_samples}
             | {"thinking": thinking, "token_ids": token_ids, "logprobs": logprobs}
             | ({"top_logprobs": top_logprobs} if top_logprobs is not None else {})
             | ({"form": asking.form.fields()} if asking.form else {})
@@ -200,12 +130,12 @@ def command(
             conserves=True,
         ) as run,
     ):
-        stop = on_error == "stop"
+        stop = stream.on_error == "stop"
         if early_stop is None:
             answered = stage.each(
                 run,
                 lambda record: samples.generate(record, asked, asking, stop=stop),
-                concurrency=concurrency,
+                concurrency=requests.concurrency,
             )
             run.write(answered)
         else:
@@ -217,7 +147,9 @@ def command(
                 stop=stop,
             )
             run.write(
-                stage.submit_each(run, early.submit, concurrency=concurrency, watch=early.watch)
+                stage.submit_each(
+                    run, early.submit, concurrency=requests.concurrency, watch=early.watch
+                )
             )
             run.note(samples_saved=early.saved)
         run.note(**asked.facts)

@@ -2,38 +2,46 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from qvl import client, stage
 from qvl.client.cache import kept
 from qvl.judge import panel
-from qvl.media import images
+from qvl.judge.prompt import Prompt
 from qvl.pending import Pending
 from qvl.stage import Run
+
+from .endpoint_options import JudgeOptions, RequestOptions
+from .options import MediaOptions, ResumableStreamOptions
 
 Clients = Callable[[Sequence[str], Sequence[str] | None], list[client.Client]]
 
 
 def opener(
     stack: contextlib.ExitStack,
-    *,
-    files: list[str] | None,
-    output: str,
-    resume: bool,
-    cache: str | None,
-    media_root: str | None,
-    max_total_tokens: int | None,
-    **options: Any,
+    stream: ResumableStreamOptions,
+    requests: RequestOptions,
+    media: MediaOptions,
 ) -> Clients:
-    """What opens a client for each model at some addresses; all share one budget. `options` are
-    those of a client. What they answer is kept beside an output that is a file until it is whole, so
-    that a killed run pays for nothing twice."""
+    """A function that opens a client for each model at some addresses; all share one budget.
+
+    Without --cache, responses are kept beside an output file until it is complete, so that a run that
+    was killed pays for nothing twice.
+    """
     shared = {
-        "root": images.root_of(files, media_root),
-        "cache": stack.enter_context(kept(cache, output, resume=resume)),
-        "budget": client.Budget(max_total_tokens),
+        "root": media.root(stream.files),
+        "allow_remote": media.allow_remote,
+        "cache": stack.enter_context(kept(requests.cache, stream.output, resume=stream.resume)),
+        "budget": client.Budget(requests.max_total_tokens),
     }
-    return lambda urls, models: panel.opened(stack, urls, models or (), **shared, **options)
+    return lambda urls, models: panel.opened(
+        stack, urls, models or (), **shared, **requests.limits()
+    )
+
+
+def prompt(judges: JudgeOptions, name: str) -> Prompt:
+    """The prompt of --judge-prompt, or the built-in one of that name."""
+    return Prompt.file(judges.judge_prompt) if judges.judge_prompt else Prompt.named(name)
 
 
 class Judged(Protocol):

@@ -10,10 +10,11 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 import qvl
 from qvl.errors import Terminated, UserError
+
+from . import help
 
 COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "cat": "cat",
@@ -59,7 +60,7 @@ DOCSTRING = re.compile(r'"""(.+)')
 UsageError: Any = typer.BadParameter.__bases__[0]
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(help.Group):
     """Imports a command's module when that command is asked for."""
 
     prefix = ""
@@ -71,9 +72,11 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         name = self.prefix + cmd_name
         if name in COMMANDS:
+            from .groups import flattened  # not for `qvl --help`
+
             module = import_module("." + COMMANDS[name], __package__)
             app = typer.Typer(add_completion=False, rich_markup_mode=None)
-            app.command(cmd_name)(module.command)
+            app.command(cmd_name, cls=help.Command)(flattened(module.command))
             return typer.main.get_command(app)
         if any(other.startswith(name + " ") for other in COMMANDS):
             return subgroup(cmd_name, name + " ")
@@ -158,6 +161,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings=help.ANY_WIDTH,
 )
 
 

@@ -4,13 +4,12 @@ import typer
 
 from qvl.streams.expression import option
 
-from .options import Files, OnError, Output, Plain, Rejects, Report, Seed
-from .session import session
+from .groups import without
+from .options import Seed, StreamOptions
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
+    stream: Annotated[StreamOptions, without("shard")],
     ratio: Annotated[
         str,
         typer.Option(
@@ -33,10 +32,6 @@ def command(
         ),
     ] = None,
     seed: Seed = 0,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Mix records in a fixed ratio, kept all along the stream.
 
@@ -64,14 +59,8 @@ def command(
     from qvl.streams.mix import mix  # fractions and random are 15 ms of start-up
 
     key = option("--by", by)
-    with session(
+    with stream.run(
         "mix",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        plain=plain,
-        report=report,
         conserves=not oversample,
         seed=seed,
         config={"ratio": ratio, "by": by, "oversample": oversample, "batch_size": batch_size},

@@ -1,124 +1,148 @@
-"""Options that several commands share, so that a flag is spelt and explained once."""
+"""The options of commands that read and write a stream; each flag is spelt and explained once."""
 
-from typing import Annotated
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 import typer
+
+from qvl.stage import Run
+
+from .groups import group
+from .session import session
 
 Files = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[FILE]...",
-        help="JSONL, plain or zstd; several are one stream; - is standard input",
+        help="JSONL files, plain or zstd, read as one stream; - or none is standard input",
     ),
 ]
-Output = Annotated[
-    str,
-    typer.Option("-o", "--output", metavar="FILE", help="Write here, whole or not at all"),
-]
-Rejects = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Write what is dropped here, each with its reason"),
-]
-OnError = Annotated[
-    str,
-    typer.Option(metavar="stop|reject", help="A bad line stops the command, or goes to --rejects"),
-]
-Plain = Annotated[bool, typer.Option("--plain", help="Write plain JSON lines, not zstd")]
-Report = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Write the account of the run here, as JSON")
-]
-Shard = Annotated[
-    str | None,
-    typer.Option(metavar="I/N", help="Take only every Nth record, beginning with the Ith"),
-]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on where an interrupted run with -o FILE stopped")
-]
-Seed = Annotated[int, typer.Option(metavar="N", help="Seed of what is drawn at random")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Random seed")]
 Jobs = Annotated[
     int,
-    typer.Option(metavar="N", min=1, help="Work on so many cores; what is written stays the same"),
-]
-MediaRoot = Annotated[
-    str | None,
-    typer.Option(metavar="DIR", help="Media paths start here, not in the folder of the first FILE"),
-]
-AllowRemote = Annotated[
-    bool, typer.Option("--allow-remote", help="Fetch http(s) media, never from private addresses")
-]
-Endpoint = Annotated[
-    list[str] | None,
     typer.Option(
-        metavar="URL", envvar="QVL_ENDPOINT", help="Ask here; repeat it for several servers"
+        "--jobs", metavar="N", min=1, help="Worker processes; the output does not depend on them"
     ),
 ]
-Model = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The model's name, if several are served")
+KeepResponses = Annotated[
+    bool, typer.Option("--keep-responses", help="Keep the responses in the record")
 ]
-TopP = Annotated[
-    float | None, typer.Option(metavar="X", help="Sample from this share; else the server's")
-]
-TopK = Annotated[
-    int | None, typer.Option(metavar="N", help="Sample from so many; else the server's")
-]
-PresencePenalty = Annotated[
-    float | None, typer.Option(metavar="X", help="Lower what was said; else the server's")
-]
-MaxTokens = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="End answers here; else the server's")
-]
-Concurrency = Annotated[
-    int, typer.Option(metavar="N", min=1, help="Requests in flight (our choice)")
-]
-Retries = Annotated[
-    int, typer.Option(metavar="N", min=0, help="Further attempts a request (our choice)")
-]
-TimeoutSeconds = Annotated[
-    float, typer.Option(metavar="X", min=0.001, help="Longest wait for an answer (our choice)")
+Words = Annotated[
+    str | None,
+    typer.Option(
+        "--words", metavar="DIR", help="Word lists that replace the built-in ones of the same name"
+    ),
 ]
 VerdictSeconds = Annotated[
-    float, typer.Option(metavar="X", min=0.001, help="Longest time for a verdict (our choice)")
+    float,
+    typer.Option(
+        "--timeout-seconds", metavar="X", min=0.001, help="Maximum seconds per verdict (our choice)"
+    ),
 ]
-Cache = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Keep answers here, and ask for none that is known"),
+MaxErrorRate = Annotated[
+    float,
+    typer.Option(
+        "--max-error-rate",
+        metavar="X",
+        min=0,
+        max=1,
+        help="Stop when a larger share of verdicts is missing (our choice)",
+    ),
 ]
 Layout = Annotated[
     str,
     typer.Option(
+        "--layout",
         metavar="tp=N,pp=N,vp=N,cp=N,ep=N",
-        help="How processes share the model; the rest is data parallel. sp=0: no sequence parallelism",
+        help="Parallel sizes; other ranks are data parallel. sp=0 turns sequence parallelism off",
     ),
 ]
-JudgeUrl = Annotated[
-    list[str] | None,
-    typer.Option("--judge", metavar="URL", help="Ask a model served here; repeat it for several"),
-]
-JudgeModel = Annotated[
-    list[str] | None,
-    typer.Option("--judge-model", metavar="NAME", help="The judge's name, if several are served"),
-]
-JudgePrompt = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="The judge's fields and instructions, in place of ours"),
-]
-RewardModelUrl = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--reward-model", metavar="URL", help="Ask a scalar reward model served here; repeatable"
-    ),
-]
-RewardModelName = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Its name, if several models are served")
-]
-FreeText = Annotated[
-    bool, typer.Option("--free-text", help="Ask for no JSON schema: for a judge that thinks aloud")
-]
-MaxTotalTokens = Annotated[
-    int | None,
-    typer.Option(metavar="N", min=1, help="Ask no more once so many were read and written"),
-]
-MaxErrorRate = Annotated[
-    float,
-    typer.Option(metavar="X", min=0, max=1, help="Stop when more have no verdict (our choice)"),
-]
+
+
+@group
+class StreamOptions:
+    """Records in, records out. A command that needs the whole stream is `without("shard")`."""
+
+    title: ClassVar = "Stream options"
+
+    files: Files = None
+    output: Annotated[
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            show_default=False,
+            help="Write to this file, which appears only when complete",
+        ),
+    ] = "-"
+    rejects: Annotated[
+        str | None,
+        typer.Option("--rejects", metavar="FILE", help="Write dropped records and reasons here"),
+    ] = None
+    on_error: Annotated[
+        str,
+        typer.Option(
+            "--on-error", metavar="stop|reject", help="Stop at a bad line, or add it to --rejects"
+        ),
+    ] = "stop"
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="I/N", help="Process every Nth record from the Ith on"),
+    ] = None
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Write plain JSON lines instead of zstd")
+    ] = False
+    report: Annotated[
+        str | None,
+        typer.Option("--report", metavar="FILE", help="Write a report of the run here, as JSON"),
+    ] = None
+
+    def run(self, command: str, **facts: Any) -> AbstractContextManager[Run]:
+        """Open the run of `command`; `facts` are further arguments of `session` and `stage.Run`."""
+        return session(command, **{**vars(self), **facts})
+
+
+@group
+class ResumableStreamOptions(StreamOptions):
+    """The options of a stream whose records take long: the run keeps a journal for --resume."""
+
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Continue an interrupted run of this command with -o FILE"),
+    ] = False
+
+    def run(
+        self, command: str, *, journal: bool = True, **facts: Any
+    ) -> AbstractContextManager[Run]:
+        return super().run(command, journal=journal, **facts)
+
+
+@group
+class MediaOptions:
+    """Where images and videos come from."""
+
+    title: ClassVar = "Media options"
+
+    media_root: Annotated[
+        str | None,
+        typer.Option(
+            "--media-root",
+            metavar="DIR",
+            help="Base folder of media paths; by default that of the first FILE",
+        ),
+    ] = None
+    allow_remote: Annotated[
+        bool,
+        typer.Option(
+            "--allow-remote", help="Fetch http(s) media; private addresses stay forbidden"
+        ),
+    ] = False
+
+    def root(self, files: Iterable[str] | None) -> Path:
+        """The folder that media paths are relative to."""
+        from qvl.media import images
+
+        return images.root_of(list(files or ()), self.media_root)

@@ -4,32 +4,18 @@ from typing import Annotated
 import typer
 
 from qvl.errors import UserError
-from qvl.media import images
 from qvl.pack import stage, truncate
 
-from .options import (
-    AllowRemote,
-    Files,
-    Jobs,
-    MediaRoot,
-    OnError,
-    Output,
-    Plain,
-    Rejects,
-    Report,
-    Resume,
-    Shard,
-)
-from .session import session
+from .options import Jobs, MediaOptions, ResumableStreamOptions
 
 
 def command(
+    media: MediaOptions,
+    stream: ResumableStreamOptions,
     model: Annotated[
         str,
         typer.Option(metavar="DIR", help="Hugging Face folder: template, tokenizer, image sizes"),
     ],
-    files: Files = None,
-    output: Output = "-",
     context: Annotated[
         str, typer.Option(metavar="TOKENS", help="Tokens a pack; k and m are 2^10 and 2^20")
     ] = "32k",
@@ -53,14 +39,6 @@ def command(
         ),
     ] = "reject",
     jobs: Jobs = 1,
-    media_root: MediaRoot = None,
-    allow_remote: AllowRemote = False,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    resume: Resume = False,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Render, tokenise and pack SFT records to a context length.
 
@@ -82,25 +60,16 @@ def command(
         raise UserError(f"--context: {error}") from None
     rendering = stage.Rendering(
         model=model,
-        media_root=str(images.root_of(files, media_root)),
+        media_root=str(media.root(stream.files)),
         context=tokens,
         weight=loss_weight,
         last_only=last_only,
         too_long=too_long,
-        allow_remote=allow_remote,
+        allow_remote=media.allow_remote,
     )
     rendering.render  # noqa: B018 - what is wrong with the model is told before anything is read
-    with session(
+    with stream.run(
         "pack",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        shard=shard,
-        plain=plain,
-        report=report,
-        resume=resume,
-        journal=True,
         config=asdict(rendering),
     ) as run:
         run.write(stage.packs(run, rendering, jobs))

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from qvl.errors import UserError
-from qvl.media import images
 from qvl.model.layout import parse_layout
 from qvl.model.shape import load_shape
 from qvl.pack.render import Renderer
@@ -13,16 +12,14 @@ from qvl.parity import compare, records
 from qvl.parity.huggingface import HuggingFace
 from qvl.parity.megatron import Megatron
 
-from .options import AllowRemote, Layout, MediaRoot, OnError, Output, Plain, Rejects, Report
-from .session import session
+from .groups import without
+from .options import Layout, MediaOptions, StreamOptions
 
 
 def command(
+    media: MediaOptions,
+    stream: Annotated[StreamOptions, without("shard")],
     model: Annotated[str, typer.Argument(metavar="DIR", help="Hugging Face folder")],
-    files: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE]...", help="Records, plain or zstd")
-    ] = None,
-    output: Output = "-",
     layout: Layout = "",
     against: Annotated[
         str | None,
@@ -35,12 +32,6 @@ def command(
     tolerance: Annotated[
         float, typer.Option(metavar="X", help="Largest difference, in nats (our choice)")
     ] = compare.TOLERANCE,
-    media_root: MediaRoot = None,
-    allow_remote: AllowRemote = False,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Compare the log-probabilities of records in transformers and in Megatron, or in an engine.
 
@@ -70,7 +61,7 @@ def command(
     wanted.check(shape, wanted.fewest_ranks)
     if tolerance < 0:
         raise UserError(f"--tolerance {tolerance}: at least 0")
-    root = images.root_of(files, media_root)
+    root = media.root(stream.files)
     totals = compare.Totals(tolerance)
     with contextlib.ExitStack() as stack:
         served = None
@@ -78,31 +69,25 @@ def command(
             from qvl.parity.engine import Served
 
             served = stack.enter_context(
-                Served(endpoint, Path(model), root, allow_remote=allow_remote)
+                Served(endpoint, Path(model), root, allow_remote=media.allow_remote)
             )
         run = stack.enter_context(
-            session(
+            stream.run(
                 "parity",
-                files,
-                output,
-                rejects=rejects,
-                on_error=on_error,
-                plain=plain,
-                report=report,
                 config={"model": model, "against": endpoint or other}
                 | {"layout": layout, "tolerance": tolerance},
                 sound=True,
                 conserves=True,
             )
         )
-        theirs = HuggingFace(Path(model), root, allow_remote=allow_remote)
+        theirs = HuggingFace(Path(model), root, allow_remote=media.allow_remote)
         if served:
             run.write(records.served(run, theirs, served, totals))
         else:
             ours = Megatron(
-                model=other, layout=layout, media_root=str(root), allow_remote=allow_remote
+                model=other, layout=layout, media_root=str(root), allow_remote=media.allow_remote
             )
-            render = Renderer(Path(other), media_root=root, allow_remote=allow_remote)
+            render = Renderer(Path(other), media_root=root, allow_remote=media.allow_remote)
             run.write(records.compared(run, theirs, ours, render, totals))
         run.note(**totals.facts())
     totals.check()

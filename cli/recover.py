@@ -1,15 +1,13 @@
+from typing import Annotated
+
 from qvl.io import salvage
 
-from .options import Files, Output, Plain, Rejects, Report
-from .session import session
+from .groups import without
+from .options import StreamOptions
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
-    rejects: Rejects = None,
-    plain: Plain = False,
-    report: Report = None,
+    stream: Annotated[StreamOptions, without("on_error", "shard")],
 ) -> None:
     """Save the whole records of a stream that is cut or corrupt.
 
@@ -21,8 +19,8 @@ def command(
     Examples:
         $ cat records.jsonl.zst records.jsonl.zst | head -c 1300 | qvl recover | zstdcat
     """
-    with session("recover", None, output, rejects=rejects, plain=plain, report=report) as run:
-        for path in files or ["-"]:
+    with stream.run("recover", files=None) as run:
+        for path in stream.files or ["-"]:
             for record in salvage.records(path, lambda *damage: run.reject({}, *damage)):
                 run.read += 1
                 run.put(record)

@@ -7,11 +7,12 @@ from qvl.errors import CheckFailed, UserError
 from qvl.reward import verdict
 from qvl.reward.self_test import trial
 
-from .options import Output, Plain, Report, Seed, VerdictSeconds
-from .session import session
+from .groups import without
+from .options import Seed, StreamOptions, VerdictSeconds
 
 
 def command(
+    stream: Annotated[StreamOptions, without("files", "rejects", "on_error", "shard")],
     cases: Annotated[
         list[str] | None,
         typer.Argument(
@@ -19,7 +20,6 @@ def command(
             help="Cases: those that ship with a verifier or task, or your own JSONL; - is standard input",
         ),
     ] = None,
-    output: Output = "-",
     own: Annotated[
         str | None,
         typer.Option("--reward", metavar="MODULE:FUNCTION", help="Try this one on the cases"),
@@ -32,8 +32,6 @@ def command(
     ] = trial.NUM_NOISE,
     timeout_seconds: VerdictSeconds = verdict.SECONDS,
     seed: Seed = 0,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Try a reward on answers whose verdict is known, and on hostile ones.
 
@@ -59,12 +57,9 @@ def command(
     if own:
         reward.find(own)
     tried = trial.Trial(own, timeout_seconds, hostile, seed)
-    with session(
+    with stream.run(
         "reward-test",
-        trial.paths(cases or []),
-        output,
-        plain=plain,
-        report=report,
+        files=trial.paths(cases or []),
         seed=seed,
         config={"reward": own, "hostile": hostile, "timeout_seconds": timeout_seconds},
         sound=True,

@@ -4,54 +4,27 @@ from typing import Annotated, Any
 
 import typer
 
-from qvl import client, stage
+from qvl import stage
 from qvl.curate.rules.drop_responses import drop_failed
 from qvl.curate.scores import measured
 from qvl.errors import UserError
 
-from .options import (
-    AllowRemote,
-    Cache,
-    Concurrency,
-    Files,
-    FreeText,
-    Jobs,
-    JudgeModel,
-    JudgePrompt,
-    JudgeUrl,
-    MaxErrorRate,
-    MaxTotalTokens,
-    MediaRoot,
-    OnError,
-    Output,
-    Plain,
-    Rejects,
-    Report,
-    Resume,
-    Retries,
-    RewardModelName,
-    RewardModelUrl,
-    Seed,
-    Shard,
-    TimeoutSeconds,
-)
-from .session import session
+from .endpoint_options import JudgeOptions, RequestOptions, RewardModelOptions
+from .options import Jobs, MaxErrorRate, MediaOptions, ResumableStreamOptions, Seed
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
+    judges: JudgeOptions,
+    reward_models: RewardModelOptions,
+    requests: RequestOptions,
+    media: MediaOptions,
+    stream: ResumableStreamOptions,
     least: Annotated[
         list[str] | None,
         typer.Option(
             "--min", metavar="AXIS=X", help="Drop what scores under X on this axis; repeatable"
         ),
     ] = None,
-    judge: JudgeUrl = None,
-    judge_model: JudgeModel = None,
-    judge_prompt: JudgePrompt = None,
-    reward_model: RewardModelUrl = None,
-    reward_model_name: RewardModelName = None,
     pairwise: Annotated[
         bool, typer.Option("--pairwise", help="Compare responses by twos, each pair in both orders")
     ] = False,
@@ -64,23 +37,9 @@ def command(
             metavar="|".join(measured.AGGREGATES), help="What is made of several verdicts"
         ),
     ] = "mean",
-    free_text: FreeText = False,
-    max_total_tokens: MaxTotalTokens = None,
     max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
-    concurrency: Concurrency = client.CONCURRENCY,
-    retries: Retries = client.RETRIES,
-    timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
-    cache: Cache = None,
     seed: Seed = 0,
-    media_root: MediaRoot = None,
-    allow_remote: AllowRemote = False,
     jobs: Jobs = 1,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    resume: Resume = False,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Score responses on axes, by rules and by judges, and drop nothing unless told to.
 
@@ -112,72 +71,54 @@ def command(
         $ qvl score-responses records.jsonl.zst | zstdcat
         $ qvl score-responses --min clarity=0.8 --min correctness=0.5 records.jsonl.zst | zstdcat
     """
-    if not judge and (pairwise or samples > 1):
+    if not judges.judge and (pairwise or samples > 1):
         raise UserError("--pairwise and --num-samples go with --judge URL")
-    if not (judge or reward_model) and (resume or max_total_tokens):
+    if not (judges.judge or reward_models.reward_model) and (
+        stream.resume or requests.max_total_tokens
+    ):
         raise UserError("--resume and --max-total-tokens go with --judge or --reward-model URL")
     if aggregate not in measured.AGGREGATES:
         raise UserError(f"--aggregate {aggregate}: say {', '.join(measured.AGGREGATES)}")
     with contextlib.ExitStack() as stack:
-        asked, judged, config, prompts = [], None, {}, []
-        if judge or reward_model:  # only then is what waits for endpoints imported
+        clients, judged, config, prompts = [], None, {}, []
+        if judges.judge or reward_models.reward_model:  # only then are clients imported
             from . import judging
 
-            opened = judging.opener(
-                stack,
-                files=files,
-                output=output,
-                resume=resume,
-                cache=cache,
-                media_root=media_root,
-                allow_remote=allow_remote,
-                max_total_tokens=max_total_tokens,
-                concurrency=concurrency,
-                retries=retries,
-                timeout_seconds=timeout_seconds,
-            )
-            if judge:
+            opened = judging.opener(stack, stream, requests, media)
+            if judges.judge:
                 from qvl.curate.scores.judged import JudgedScores, Pairwise
                 from qvl.judge import Judge, Manner
 
-                asked = opened(judge, judge_model)
-                manner = Manner(seed=seed, free_text=free_text)
-                prompts = _prompts(judge_prompt, pairwise)
-                judges = [[Judge(each, prompt, manner) for each in asked] for prompt in prompts]
+                clients = opened(judges.judge, judges.judge_model)
+                manner = Manner(seed=seed, free_text=judges.free_text)
+                prompts = _prompts(judges.judge_prompt, pairwise)
+                graders = [[Judge(each, prompt, manner) for each in clients] for prompt in prompts]
                 judged = (
-                    Pairwise(judges=judges[0])
+                    Pairwise(judges=graders[0])
                     if pairwise
                     else JudgedScores(
-                        judges=judges[0], visual=judges[-1], samples=samples, aggregate=aggregate
+                        judges=graders[0], visual=graders[-1], samples=samples, aggregate=aggregate
                     )
                 )
                 config = {
-                    "judges": [each.name for each in judges[0]],
+                    "judges": [each.name for each in graders[0]],
                     "prompts": [prompt.identity for prompt in prompts],
                     "samples": samples,
                     "aggregate": aggregate,
                 }
-            if reward_model:
+            if reward_models.reward_model:
                 from qvl.curate.scores.modelled import ModelledScores, Rules
                 from qvl.judge.scalar import RewardModel
 
-                (scorer,) = opened(reward_model, [reward_model_name] if reward_model_name else None)
-                asked = [*asked, scorer]
+                (scorer,) = opened(reward_models.reward_model, reward_models.names)
+                clients = [*clients, scorer]
                 judged = ModelledScores(RewardModel(scorer), judged or Rules())
                 config |= {"reward_model": scorer.model}
-        modelled = [measured.MODEL] if reward_model else []
+        modelled = [measured.MODEL] if reward_models.reward_model else []
         bounds = measured.thresholds(least or [], [*_axes(prompts, pairwise), *modelled])
         run = stack.enter_context(
-            session(
+            stream.run(
                 "score-responses",
-                files,
-                output,
-                rejects=rejects,
-                on_error=on_error,
-                shard=shard,
-                plain=plain,
-                report=report,
-                resume=resume,
                 journal=judged is not None,
                 seed=seed if judged else None,
                 sound=True,
@@ -189,12 +130,12 @@ def command(
         if judged is None:
             scored = stage.annotate(run, measured.annotate, jobs=jobs)
         else:
-            scored = judging.watched(run, judged, concurrency, max_error_rate)
+            scored = judging.watched(run, judged, requests.concurrency, max_error_rate)
         if bounds:
             verdict = measured.under(bounds)
             scored = drop_failed(run, ((record, verdict(record)) for record in scored))
         run.write(scored)
-        for each in asked:
+        for each in clients:
             run.note(**each.facts)
 
 

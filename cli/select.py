@@ -6,21 +6,14 @@ from qvl import stage
 from qvl.streams.expression import option
 from qvl.streams.select import Choice
 
-from .options import Files, OnError, Output, Plain, Rejects, Report, Shard
-from .session import session
+from .options import StreamOptions
 
 
 def command(
+    stream: StreamOptions,
     expression: Annotated[
         str, typer.Argument(metavar="EXPRESSION", help="Keep the records of which this is true")
     ],
-    files: Files = None,
-    output: Output = "-",
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Keep the records of which an expression is true.
 
@@ -47,15 +40,8 @@ def command(
         $ qvl select 'mean(responses[*].reward) < 0.9 or not has(responses)' records.jsonl.zst | zstdcat
     """
     condition = option("EXPRESSION", expression)
-    with session(
+    with stream.run(
         "select",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        shard=shard,
-        plain=plain,
-        report=report,
         conserves=True,
         config={"expression": expression},
     ) as run:

@@ -3,6 +3,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -14,14 +15,14 @@ import typer
 
 from qvl.errors import Terminated, UserError
 from qvl.jobs import sft
-from qvl.media import images
 from qvl.train import launch
 from qvl.train.settings import SCHEDULES, Settings, check, finished
 
-from .options import AllowRemote, Layout, MediaRoot, Seed
+from .options import Layout, MediaOptions, ResumableStreamOptions, Seed
 
 
 def command(
+    media: MediaOptions,
     data: Annotated[
         list[str], typer.Argument(metavar="FILE...", help="Packed by qvl pack, or see --context")
     ],
@@ -131,8 +132,6 @@ def command(
             "--resume", help="Go on from the last checkpoint in --output, if there is one"
         ),
     ] = False,
-    media_root: MediaRoot = None,
-    allow_remote: AllowRemote = False,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -161,9 +160,9 @@ def command(
         $ qvl sft --model twin -o halves --nproc 2 --layout tp=2 --batch 2 --steps 4 packed.jsonl.zst
         $ torchrun --nproc-per-node 2 --no-python qvl sft --model twin -o out packed.jsonl.zst
     """
-    root = images.root_of(data, media_root)
+    root = media.root(data)
     if context is not None:
-        data = [_packed(data, context, model, Path(output), str(root), allow_remote)]
+        data = [_packed(data, context, model, Path(output), replace(media, media_root=str(root)))]
     settings = Settings(
         model=model,
         data=tuple(data),
@@ -197,7 +196,7 @@ def command(
         save_every=save_every,
         log_every=log_every,
         resume=resume,
-        allow_remote=allow_remote,
+        allow_remote=media.allow_remote,
         megatron=dict(_setting(word) for word in set_ or ()),
     )
     if "RANK" not in os.environ:
@@ -241,9 +240,7 @@ def _stop_at_signal() -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
-def _packed(
-    data: list[str], context: str, model: str, output: Path, media_root: str, allow_remote: bool
-) -> str:
+def _packed(data: list[str], context: str, model: str, output: Path, media: MediaOptions) -> str:
     """The records of `data`, packed; a file of an earlier run of the same is taken as it is."""
     from . import pack
 
@@ -258,15 +255,8 @@ def _packed(
             raise UserError("--context: under torchrun, pack with qvl pack before")
         output.mkdir(parents=True, exist_ok=True)
         rejects = str(path.with_name(f"{path.name}.rejects"))
-        pack.command(
-            model=model,
-            files=data,
-            output=str(path),
-            context=context,
-            media_root=media_root,
-            allow_remote=allow_remote,
-            rejects=rejects,
-        )
+        stream = ResumableStreamOptions(files=data, output=str(path), rejects=rejects)
+        pack.command(model=model, context=context, media=media, stream=stream)
     return str(path)
 
 

@@ -2,21 +2,16 @@ from typing import Annotated
 
 import typer
 
-from .options import Files, OnError, Output, Plain, Rejects, Report, Seed
-from .session import session
+from .groups import without
+from .options import Seed, StreamOptions
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
+    stream: Annotated[StreamOptions, without("shard")],
     seed: Seed = 0,
     buffer_mib: Annotated[
         float, typer.Option(metavar="MIB", help="Records held in memory; the rest waits in $TMPDIR")
     ] = 64,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Put records in a random order, however many there are.
 
@@ -31,14 +26,8 @@ def command(
     """
     from qvl.streams.shuffle import shuffled  # random alone is 5 ms of start-up
 
-    with session(
+    with stream.run(
         "shuffle",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        plain=plain,
-        report=report,
         conserves=True,
         seed=seed,
     ) as run:

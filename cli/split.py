@@ -6,18 +6,18 @@ from qvl.errors import UserError
 from qvl.streams import ratio as shares
 from qvl.streams.expression import option
 
-from .options import Files, OnError, Plain, Rejects, Report, Seed
-from .session import session
+from .groups import without
+from .options import Seed, StreamOptions
 
 
 def command(
+    stream: Annotated[StreamOptions, without("output", "shard")],
     pattern: Annotated[
         str,
         typer.Option(
             "-o", "--output", metavar="PATTERN", help="Write here; {} is the name of each part"
         ),
     ],
-    files: Files = None,
     ratio: Annotated[
         str | None,
         typer.Option(metavar="NAME=N,...", help="Parts in this ratio, by a hash of --by"),
@@ -34,10 +34,6 @@ def command(
         ),
     ] = None,
     seed: Seed = 0,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Split a stream into several files.
 
@@ -71,16 +67,11 @@ def command(
         choose = by_count(records)
     else:
         choose = by_value(option("--by", by or ""))
-    with session(
+    with stream.run(
         "split",
-        files,
-        None,
-        rejects=rejects,
-        on_error=on_error,
-        plain=plain,
-        report=report,
+        output=None,
         conserves=True,
         seed=seed,
         config={"ratio": ratio, "records": records, "by": by},
     ) as run:
-        split(run, choose, pattern, names, plain=plain, in_order=records is not None)
+        split(run, choose, pattern, names, plain=stream.plain, in_order=records is not None)

@@ -7,12 +7,12 @@ import typer
 from qvl.io import jsonl
 from qvl.streams.expression import option
 
-from .options import Files, OnError, Rejects, Report, Shard
-from .session import session
+from .groups import without
+from .options import StreamOptions
 
 
 def command(
-    files: Files = None,
+    stream: Annotated[StreamOptions, without("output", "plain")],
     by: Annotated[
         list[str] | None,
         typer.Option(
@@ -21,10 +21,6 @@ def command(
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Write one JSON object")] = False,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    report: Report = None,
 ) -> None:
     """Print what a stream holds: counts, shares and sizes.
 
@@ -43,16 +39,7 @@ def command(
 
     groups = {key: option("--by", key) for key in by or ["media()", "task", "source"]}
     stats = Stats(groups)
-    with session(
-        "stats",
-        files,
-        None,
-        rejects=rejects,
-        on_error=on_error,
-        shard=shard,
-        report=report,
-        conserves=True,
-    ) as run:
+    with stream.run("stats", output=None, conserves=True) as run:
         for record in run:
             stats.add(record, len(jsonl.encode(record)))
             run.put(record)

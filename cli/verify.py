@@ -1,5 +1,6 @@
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -9,39 +10,24 @@ from qvl.errors import UserError
 from qvl.reward import hybrid, verdict
 from qvl.reward.penalties import PENALTIES
 
+from .endpoint_options import JudgeOptions, RequestOptions, RewardModelOptions
+from .groups import without
 from .options import (
-    AllowRemote,
-    Cache,
-    Concurrency,
-    Files,
-    FreeText,
     Jobs,
-    JudgeModel,
-    JudgePrompt,
-    JudgeUrl,
     MaxErrorRate,
-    MaxTotalTokens,
-    MediaRoot,
-    OnError,
-    Output,
-    Plain,
-    Rejects,
-    Report,
-    Resume,
-    Retries,
-    RewardModelName,
-    RewardModelUrl,
+    MediaOptions,
+    ResumableStreamOptions,
     Seed,
-    Shard,
-    TimeoutSeconds,
     VerdictSeconds,
 )
-from .session import session
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
+    judges: JudgeOptions,
+    reward_models: RewardModelOptions,
+    requests: Annotated[RequestOptions, without("timeout_seconds")],
+    media: MediaOptions,
+    stream: ResumableStreamOptions,
     verifier: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Judge all by this verifier or MODULE:FUNCTION"),
@@ -65,20 +51,13 @@ def command(
             help=f"Take from each reward: {', '.join(PENALTIES)}; repeatable",
         ),
     ] = None,
-    judge: JudgeUrl = None,
-    judge_model: JudgeModel = None,
-    judge_prompt: JudgePrompt = None,
-    reward_model: RewardModelUrl = None,
-    reward_model_name: RewardModelName = None,
-    free_text: FreeText = False,
-    max_total_tokens: MaxTotalTokens = None,
-    concurrency: Concurrency = client.CONCURRENCY,
-    retries: Retries = client.RETRIES,
-    request_timeout_seconds: TimeoutSeconds = client.TIMEOUT_SECONDS,
-    cache: Cache = None,
+    request_timeout_seconds: Annotated[
+        float,
+        typer.Option(
+            "--request-timeout-seconds", metavar="X", min=0.001, help="Maximum seconds per request"
+        ),
+    ] = client.TIMEOUT_SECONDS,
     seed: Seed = 0,
-    media_root: MediaRoot = None,
-    allow_remote: AllowRemote = False,
     max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
     timeout_seconds: VerdictSeconds = verdict.SECONDS,
     partial: Annotated[
@@ -91,12 +70,6 @@ def command(
         ),
     ] = False,
     jobs: Jobs = 1,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    resume: Resume = False,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Judge sampled responses by the verifier of their task, or by all that makes a reward.
 
@@ -131,9 +104,10 @@ def command(
         reward.find(verifier)
     if hybrid_stage and hybrid_stage not in hybrid.STAGES:
         raise UserError(f"--hybrid {hybrid_stage}: say {', '.join(hybrid.STAGES)}")
-    if (judge or reward_model) and hybrid_stage != "general":
+    asks_models = bool(judges.judge or reward_models.reward_model)
+    if asks_models and hybrid_stage != "general":
         raise UserError("--judge and --reward-model go with --hybrid general")
-    if (judge or reward_model) and jobs > 1:
+    if asks_models and jobs > 1:
         raise UserError("--jobs: beside a model, rules run on one core")
     work = verdict.Verify(
         verifier,
@@ -152,53 +126,31 @@ def command(
         "penalties": dict(work.penalties),
     }
     with contextlib.ExitStack() as stack:
-        asked, judged = [], None
-        if judge or reward_model:  # only then is what waits for endpoints imported
+        clients, judged = [], None
+        if asks_models:  # only then is what waits for endpoints imported
             from qvl.judge import Judge, Manner
-            from qvl.judge.prompt import Prompt
             from qvl.judge.scalar import RewardModel
             from qvl.reward.judged import JudgedRewards
 
             from . import judging
 
-            opened = judging.opener(
-                stack,
-                files=files,
-                output=output,
-                resume=resume,
-                cache=cache,
-                media_root=media_root,
-                allow_remote=allow_remote,
-                max_total_tokens=max_total_tokens,
-                concurrency=concurrency,
-                retries=retries,
-                timeout_seconds=request_timeout_seconds,
-            )
-            prompt = Prompt.file(judge_prompt) if judge_prompt else Prompt.named("judge/reward")
-            manner = Manner(seed=seed, free_text=free_text)
-            asked = opened(judge, judge_model) if judge else []
-            judges = [Judge(each, prompt, manner) for each in asked]
+            requests = replace(requests, timeout_seconds=request_timeout_seconds)
+            opened = judging.opener(stack, stream, requests, media)
+            prompt = judging.prompt(judges, "judge/reward")
+            manner = Manner(seed=seed, free_text=judges.free_text)
+            clients = opened(judges.judge, judges.judge_model) if judges.judge else []
+            graders = [Judge(each, prompt, manner) for each in clients]
             scorer = None
-            if reward_model:
-                names = [reward_model_name] if reward_model_name else None
-                scorer = RewardModel(*opened(reward_model, names))
-                asked = [*asked, scorer.client]
+            if reward_models.reward_model:
+                scorer = RewardModel(*opened(reward_models.reward_model, reward_models.names))
+                clients = [*clients, scorer.client]
                 config |= {"reward_model": scorer.name}
-            judged = JudgedRewards(verify=work, judges=judges, model=scorer)
-            config |= {"judges": [each.name for each in judges], "prompt": prompt.identity}
+            judged = JudgedRewards(verify=work, judges=graders, model=scorer)
+            config |= {"judges": [each.name for each in graders], "prompt": prompt.identity}
         run = stack.enter_context(
-            session(
+            stream.run(
                 "verify",
-                files,
-                output,
-                rejects=rejects,
-                on_error=on_error,
-                shard=shard,
-                plain=plain,
-                report=report,
-                resume=resume,
-                journal=True,
-                seed=seed if judge else None,
+                seed=seed if judges.judge else None,
                 config=config,
                 sound=True,
                 conserves=True,
@@ -208,9 +160,9 @@ def command(
         if judged is None:
             done = stage.each(run, work, jobs=jobs)
         else:
-            done = judging.watched(run, judged, concurrency, max_error_rate)
+            done = judging.watched(run, judged, requests.concurrency, max_error_rate)
         run.write(verdict.Totals(max_error_rate).watch(done, run.note))
-        for each in asked:
+        for each in clients:
             run.note(**each.facts)
 
 

@@ -5,13 +5,12 @@ import typer
 from qvl.curate.rules.outcome import RIGHT
 from qvl.curate.selection import potential
 
-from ..options import Files, Output, Plain, Report
-from ..session import session
+from ..groups import without
+from ..options import StreamOptions
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
+    stream: Annotated[StreamOptions, without("rejects", "on_error", "shard")],
     log: Annotated[
         bool, typer.Option("--log", help="The FILEs are logs of a preliminary run, not samples")
     ] = False,
@@ -27,8 +26,6 @@ def command(
         float,
         typer.Option(metavar="X", help="Least reward of a response that passes (our choice)"),
     ] = RIGHT,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Report how much each source can still teach, and which to drop.
 
@@ -53,12 +50,8 @@ def command(
     """
     gather = potential.Log() if log else potential.Samples(pass_reward)
     threshold = gather.threshold if least is None else least
-    with session(
+    with stream.run(
         "rl potential",
-        files,
-        output,
-        plain=plain,
-        report=report,
         sound=not log,
         config={"log": log, "min": threshold, "pass_reward": None if log else pass_reward},
     ) as run:

@@ -11,15 +11,14 @@ from qvl.errors import UserError
 from qvl.io import jsonl
 from qvl.streams.expression import option
 
-from ..options import Files, OnError, Output, Plain, Rejects, Report, Seed
-from ..session import session
+from ..groups import without
+from ..options import Seed, StreamOptions
 
 BATCH_SIZE = 256  # queries a step: our choice
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
+    stream: Annotated[StreamOptions, without("shard")],
     policy: Annotated[
         str | None,
         typer.Option(
@@ -86,10 +85,6 @@ def command(
         ),
     ] = 0,
     seed: Seed = 0,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Make the data set of reinforcement learning, by what was sampled of its queries.
 
@@ -120,7 +115,7 @@ def command(
     """
     from qvl.curate.selection.potential import dropped
 
-    if policy == "-" and "-" in (files or ["-"]):
+    if policy == "-" and "-" in (stream.files or ["-"]):
         raise UserError("--policy -: FILE is read from standard input already")
     if no_format_prompts and format_prompts:
         raise UserError("--format-prompts and --no-format-prompts exclude each other")
@@ -150,14 +145,8 @@ def command(
     }
     if ratio:
         config |= {"ratio": ratio, "batch_size": batch_size, "oversample": oversample}
-    with session(
+    with stream.run(
         "rl prepare",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        plain=plain,
-        report=report,
         seed=seed if ratio else None,
         sound=True,
         conserves=not oversample,

@@ -7,13 +7,11 @@ from qvl.curate.rules.responses import ResponseRules
 from qvl.curate.selection import triggers
 from qvl.curate.selection.triggers import Triggers
 
-from ..options import Files, Jobs, OnError, Output, Plain, Rejects, Report, Shard
-from ..session import session
+from ..options import Jobs, StreamOptions
 
 
 def command(
-    files: Files = None,
-    output: Output = "-",
+    stream: StreamOptions,
     behaviour: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,11 +42,6 @@ def command(
         bool, typer.Option("--keep-responses", help="Keep the responses, which were read to choose")
     ] = False,
     jobs: Jobs = 1,
-    rejects: Rejects = None,
-    on_error: OnError = "stop",
-    shard: Shard = None,
-    plain: Plain = False,
-    report: Report = None,
 ) -> None:
     """Find the prompts that bring out bad behaviour.
 
@@ -70,15 +63,8 @@ def command(
     rules = ResponseRules(thinking=thinking, words=words)
     names = tuple(behaviour or triggers.BEHAVIOURS)
     find = Triggers(behaviours=names, min_rate=min_rate, rules=rules, keep_responses=keep_responses)
-    with session(
+    with stream.run(
         "rl triggers",
-        files,
-        output,
-        rejects=rejects,
-        on_error=on_error,
-        shard=shard,
-        plain=plain,
-        report=report,
         sound=True,
         conserves=True,
         config={"behaviours": names, "min_rate": min_rate, "thinking": thinking, "words": words},

@@ -1,0 +1,57 @@
+"""What `--help` prints: paragraphs at the terminal's width, tables and examples as they are written,
+options under the title of their group."""
+
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+ANY_WIDTH = {"max_content_width": 1 << 16}  # what the terminal has, not 80 at most
+KEEP_LINES = "\b\n"  # before a paragraph, to typer's formatter
+UNBROKEN = "\u2011"  # stands for a hyphen while lines are broken: --max-tokens stays in one piece
+
+
+def formatted(text: str) -> str:
+    """A help text for typer's formatter: a paragraph with an indented line keeps its lines."""
+    paragraphs = text.replace(KEEP_LINES, "").replace("-", UNBROKEN).split("\n\n")
+    return "\n\n".join(KEEP_LINES + each if "\n  " in each else each for each in paragraphs)
+
+
+def options_by_title(params: list[Any]) -> dict[str, list[Any]]:
+    """A command's options by the title of their group, its own first."""
+    titles: dict[str, list[Any]] = {"Options": []}
+    for param in params:
+        if param.param_type_name == "option" and not param.hidden:
+            titles.setdefault(param.rich_help_panel or "Options", []).append(param)
+    return {title: found for title, found in titles.items() if found}
+
+
+class Command(TyperCommand):
+    """A command whose help has a section for each group of options."""
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        self.help = formatted(self.help or "")
+        super().format_help_text(ctx, formatter)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        params = self.get_params(ctx)
+        sections = {"Arguments": [each for each in params if each.param_type_name == "argument"]}
+        sections |= options_by_title(params)
+        for title, found in sections.items():
+            rows = [row for each in found if (row := each.get_help_record(ctx))]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl([(name, text.replace("-", UNBROKEN)) for name, text in rows])
+
+    def get_help(self, ctx: Any) -> str:
+        return super().get_help(ctx).replace(UNBROKEN, "-")
+
+
+class Group(TyperGroup):
+    """A group of commands; its help keeps tables as a command's does."""
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        self.help = formatted(self.help or "")
+        super().format_help_text(ctx, formatter)
+
+    def get_help(self, ctx: Any) -> str:
+        return super().get_help(ctx).replace(UNBROKEN, "-")
