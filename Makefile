@@ -41,8 +41,8 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-man: setup  ## write the man pages anew after a change of a help text
-	$(BIN)/qvl man
+man: setup  ## write the manual pages after a change of a help text
+	$(BIN)/qvl man -o man
 
 setup: .venv/ready
 

@@ -1,6 +1,7 @@
 """What `--help` prints: paragraphs at the terminal's width, tables and examples as they are written,
 options under the title of their group."""
 
+import inspect
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -16,6 +17,12 @@ def formatted(text: str) -> str:
     return "\n\n".join(KEEP_LINES + each if "\n  " in each else each for each in paragraphs)
 
 
+def write_text(text: str | None, formatter: Any) -> None:
+    formatter.write_paragraph()
+    with formatter.indentation():
+        formatter.write_text(formatted(inspect.cleandoc(text or "")))
+
+
 def options_by_title(params: list[Any]) -> dict[str, list[Any]]:
     """A command's options by the title of their group, its own first."""
     titles: dict[str, list[Any]] = {"Options": []}
@@ -29,8 +36,7 @@ class Command(TyperCommand):
     """A command whose help has a section for each group of options."""
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
-        self.help = formatted(self.help or "")
-        super().format_help_text(ctx, formatter)
+        write_text(self.help, formatter)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         params = self.get_params(ctx)
@@ -50,8 +56,7 @@ class Group(TyperGroup):
     """A group of commands; its help keeps tables as a command's does."""
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
-        self.help = formatted(self.help or "")
-        super().format_help_text(ctx, formatter)
+        write_text(self.help, formatter)
 
     def get_help(self, ctx: Any) -> str:
         return super().get_help(ctx).replace(UNBROKEN, "-")

@@ -1,114 +1,139 @@
-"""Man pages from the same typer objects that parse and print --help; man/ holds the output."""
-
+import difflib
+import pydoc
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-EXIT_STATUS = {
-    0: "Success, or the reader of standard output had enough.",
-    1: "A bug: the traceback is on standard error.",
-    2: "Bad usage or bad input: one line on standard error says where, what, and what to do.",
-    3: "The data failed the check that the command makes.",
-    4: "An endpoint or engine failed after its retries; what was done is kept.",
-    130: "Interrupted; 143: terminated. Both leave a state that --resume continues.",
-}
+from qvl.errors import UserError
+
+WRITTEN = {"qvl": "qvl.7", "records": "qvl-records.5", "streams": "qvl-streams.5"}
+WIDEST = 100  # columns: longer lines are hard to read
+RAGGED = re.compile("(^[.]TH .*\n)", re.MULTILINE)  # where to turn off justification and hyphens
+OVERSTRUCK = re.compile(".\b|\x1b\\[[0-9;]*m")  # how man makes text bold or underlined
 
 
-def pages() -> dict[str, str]:
-    """File name -> troff, for every command."""
-    from .main import COMMANDS, app
-
-    root: Any = typer.main.get_command(app)
-    pages = {}
-    for name in COMMANDS:
-        command = root
-        for word in name.split():
-            command = command.get_command(None, word)
-        pages[f"qvl-{name.replace(' ', '-')}.1"] = page(name, command)
-    return pages
-
-
-def page(name: str, command: Any) -> str:
-    """The troff source of one command's page."""
-    summary, _, body = (command.help or "").partition("\n\n")
-    body, _, examples = body.partition("Examples:\n")
-    context = typer.Context(command, info_name=name)
-    usage = " ".join(command.collect_usage_pieces(context))
-    title = f"qvl-{name.replace(' ', '-')}"
-    out = [
-        f'.TH {_escape(title.upper())} 1 "" "qvl" "User Commands"',
-        ".SH NAME",
-        f"{_escape(title)} \\- {_escape(' '.join(summary.split()).rstrip('.'))}",
-        ".SH SYNOPSIS",
-        f".B qvl {_escape(name)}",
-        f".I {_escape(usage)}",
-    ]
-    if text := body.replace("\b", "").strip():
-        out += [".SH DESCRIPTION", *_paragraphs(text)]
-    out += [".SH OPTIONS"]
-    for param in command.params:
-        if entry := _option(param):
-            out += [".TP", f".B {_escape(entry[0])}", _escape(entry[1])]
-    if examples:
-        out += [".SH EXAMPLES", ".EX"]
-        out += [_escape(line.strip()) for line in examples.splitlines() if line.strip()]
-        out += [".EE"]
-    out += [".SH EXIT STATUS"]
-    for status, meaning in EXIT_STATUS.items():
-        out += [".TP", f".B {status}", _escape(meaning)]
-    return "\n".join(
-        [
-            *out,
-            ".SH SEE ALSO",
-            ".BR qvl (7),",
-            ".BR qvl\\-records (5),",
-            ".BR qvl\\-streams (5)",
-            "",
-        ]
-    )
-
-
-def _option(param: Any) -> tuple[str, str] | None:
-    if param.param_type_name == "argument":
-        return param.metavar or param.name.upper(), param.help or ""
-    if param.hidden:
-        return None
-    names = ", ".join([*param.opts, *param.secondary_opts])
-    value = "" if param.is_flag else f" {param.metavar or param.name.upper()}"
-    default = "" if param.is_flag or param.default in (None, "") else f" [default: {param.default}]"
-    return names + value, (param.help or "") + default
-
-
-def _paragraphs(text: str) -> list[str]:
-    out: list[str] = []
-    for paragraph in text.split("\n\n"):
-        lines = [line.rstrip() for line in paragraph.splitlines()]
-        table = any(line.startswith("  ") for line in lines)
-        out += [".PP"] if out else []
-        out += [".EX", *map(_escape, lines), ".EE"] if table else list(map(_escape, lines))
-    return out
-
-
-def _escape(text: str) -> str:
-    text = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
-    return "\n".join("\\&" + t if t.startswith(".") else t for t in text.splitlines())
+def completed(incomplete: str) -> list[str]:
+    return [name for name in _files() if name.startswith(incomplete)]
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Write the pages here")] = Path(
-        "man"
-    ),
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="A command, such as cat or rl prepare; or qvl, records or streams",
+            autocompletion=completed,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="Write the page, or without NAME all, as troff"
+        ),
+    ] = None,
 ) -> None:
-    """Write the man page of every command.
+    """Show the manual page of a command, or of qvl itself.
 
-    Run this after changing a command's help; a test fails until you do. The pages qvl(7),
-    qvl-records(5) and qvl-streams(5) are written by hand and left alone.
+    On a terminal, man(1) shows it in its pager; elsewhere it is plain text, by groff(1). Where
+    neither is installed, the page of a command is its --help. Without NAME the page is qvl(7), the
+    overview of the recipe; records and streams are the formats, qvl-records(5) and qvl-streams(5).
 
-    \b
+    With -o DIR, pages are written as troff instead, to DIR/qvl-cat.1 and so on.
+
     Examples:
-        $ qvl man pages && man -l pages/qvl-cat.1 | head -5
+        $ qvl man cat
+        $ qvl man rl prepare | head -5
+        $ qvl man records | grep -A2 format_prompt
+        $ qvl man -o pages && man -l pages/qvl-cat.1 | head -5
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in pages().items():
-        (folder / name).write_text(text)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        for file in [find(name)] if name else _files().values():
+            (output / file).write_text(source(file), encoding="utf-8")
+    else:
+        show(find(name or ["qvl"]))
+
+
+def find(words: list[str]) -> str:
+    """The file of a page by its name, in any of its spellings: rl prepare, qvl-rl-prepare(1)."""
+    asked = " ".join(words)
+    bare = re.sub(r"\(\d\)$|\.\d$", "", asked)
+    files = _files()
+    for spelling in (bare, bare.removeprefix("qvl-").removeprefix("qvl ")):
+        for name, file in files.items():
+            if name.replace("-", " ") == spelling.replace("-", " "):
+                return file
+    members = [name for name in files if name.startswith(f"{bare} ")]
+    near = members or difflib.get_close_matches(bare, files, 1)
+    hint = f"did you mean {' or '.join(near)}?" if near else "qvl --help lists the commands"
+    raise UserError(f"no manual page {asked!r}; {hint}")
+
+
+def source(file: str) -> str:
+    """The troff of a page: of a command from its options, else as it was written by hand."""
+    if file in WRITTEN.values():
+        return _path(file).read_text(encoding="utf-8")
+    from .pages import page
+
+    return page(next(name for name, other in _files().items() if other == file))
+
+
+def show(file: str) -> None:
+    """The page in man's pager on a terminal, as plain text elsewhere."""
+    troff = source(file)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / file
+        path.write_text(troff, encoding="utf-8")
+        if sys.stdout.isatty() and shutil.which("man"):
+            subprocess.run(["man", path], check=False)
+            return
+        path.write_text(RAGGED.sub(r"\1.ad l\n.nh\n", troff, count=1), encoding="utf-8")
+        text = _formatted(path)
+    if sys.stdout.isatty():
+        pydoc.pager(text)
+    else:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def _formatted(path: Path) -> str:
+    width = min(shutil.get_terminal_size().columns, WIDEST)
+    if shutil.which("groff"):
+        plain = ("-Tutf8", "-P-cbou", f"-rLL={width - 2}n")
+        words = ["groff", "-t", "-man", "-Kutf8", *plain, path]
+    elif shutil.which("man"):
+        words = ["man", path]
+    elif path.name not in WRITTEN.values():
+        from .pages import load
+
+        name = next(name for name, file in _files().items() if file == path.name)
+        return typer.Context(load(name), info_name=f"qvl {name}").get_help() + "\n"
+    else:
+        raise UserError(f"{path.name} needs groff or man to be shown; see {_path(path.name)}")
+    done = subprocess.run(words, capture_output=True, check=True, encoding="utf-8")
+    return OVERSTRUCK.sub("", done.stdout)
+
+
+def _files() -> dict[str, str]:
+    """Name -> file, of every page."""
+    from .main import COMMANDS
+
+    return {**WRITTEN, **{name: f"qvl-{name.replace(' ', '-')}.1" for name in COMMANDS}}
+
+
+def _path(file: str) -> Path:
+    """Where a page written by hand is: in the checkout, or where the wheel has put it."""
+    beside = Path(__file__).parent.parent / "man" / file
+    if beside.exists():
+        return beside
+    for found in metadata.files("qvl") or []:
+        if found.name == file:
+            return Path(str(found.locate()))
+    raise UserError(f"{file} is not installed; reinstall qvl")

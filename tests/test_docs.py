@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,9 +27,15 @@ def commands(cli):
     return found
 
 
-def test_man_pages_are_current(command_module):
-    pages = command_module("man").pages()
-    assert {p.name: p.read_text() for p in (ROOT / "man").glob("*.1")} == pages
+@pytest.fixture(scope="session")
+def pages(cli):
+    """File name -> troff, of every command's page."""
+    return import_module(".pages", cli.__package__).pages()
+
+
+def test_man_pages_are_current(pages):
+    written = {path.name: path.read_text() for path in (ROOT / "man").glob("*.1")}
+    assert written == pages, "a help text has changed: run `make man`"
 
 
 def test_man_pages_are_clean_troff():
@@ -41,11 +48,11 @@ def test_man_pages_are_clean_troff():
         assert (done.returncode, done.stderr) == (0, ""), path
 
 
-def test_the_man_page_says_what_help_says(commands, command_module, sh):
-    pages = command_module("man").pages()
+def test_the_man_page_says_what_help_says(commands, pages):
     for name, command in commands.items():
         page = pages[f"qvl-{name.replace(' ', '-')}.1"]
-        shown = words(sh(f"COLUMNS=100 qvl {name} --help").stdout)
+        context = typer.Context(command, info_name=f"qvl {name}")
+        shown = words(command.get_help(context))
         plain = words(re.sub(r"\\\(aq", "'", page).replace("\\-", "-").replace("\\e", "\\"))
         for param in command.params:
             if param.help and not getattr(param, "hidden", False):
@@ -53,6 +60,29 @@ def test_the_man_page_says_what_help_says(commands, command_module, sh):
                 assert words(param.help) in plain, f"{name}: {param.name}"
         for line in examples(command):
             assert words(line) in plain, f"{name}: {line}"
+
+
+@pytest.mark.parametrize("columns", [60, 100, 160])
+def test_help_wraps_at_the_width_of_the_terminal(commands, monkeypatch, columns):
+    """Tables and examples keep their lines, and options are broken at no hyphen."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    widest = 0
+    for name, command in commands.items():
+        context = typer.Context(command, info_name=f"qvl {name}", max_content_width=1 << 16)
+        lines = command.get_help(context).splitlines()
+        kept = {line.strip() for line in (command.help or "").splitlines()}
+        wrapped = [line for line in lines if line.strip() not in kept and not is_long_name(line)]
+        assert max(map(len, wrapped)) <= columns, name
+        widest = max(widest, *map(len, wrapped))
+        assert not any(line.rstrip().endswith("-") for line in wrapped), name
+        for line in examples(command):
+            assert any(line in each for each in lines), f"{name}: {line}"
+    assert widest > columns - 5
+
+
+def is_long_name(line: str) -> bool:
+    """An option whose name and value fill the line, or a usage line."""
+    return line.lstrip().startswith(("-", "[", "Usage")) and "  " not in line.strip()
 
 
 def words(text: str) -> str:

@@ -19,7 +19,12 @@ DATA_COMMANDS = [
     "qvl filter-queries records.jsonl.zst | qvl filter-responses | qvl score-responses | zstdcat",
     "qvl lineage copy.jsonl.zst",
     "cat copy.jsonl.zst | qvl recover | zstdcat",
-    "qvl man pages",
+    "qvl man cat",
+    "qvl man rl prepare",
+    "qvl man qvl",
+    "qvl man records",
+    "qvl man qvl-streams",
+    "qvl man -o pages",
 ]
 
 
