@@ -88,7 +88,7 @@ def command(
             help="Send gradients and parameters while a step is computed; by default on GPUs",
         ),
     ] = None,
-    balance: Annotated[
+    moe_aux_loss: Annotated[
         float | None,
         typer.Option(
             "--moe-aux-loss",
@@ -186,7 +186,7 @@ def command(
         precision=precision,
         recompute=recompute,
         overlap=overlap,
-        balance=balance,
+        moe_aux_loss=moe_aux_loss,
         workers=workers,
         max_jump=max_jump,
         on_spike=on_spike,

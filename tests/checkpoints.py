@@ -113,7 +113,7 @@ def patches(reference: str) -> np.ndarray:
 
 
 def loader(line: dict[str, Any]) -> Any:
-    """What qvl.model.batch asks images of."""
+    """What qvl.model.batch loads images with."""
     grids = dict(zip(line["images"], line["grids"], strict=True))
 
     def load(reference: str) -> tuple[np.ndarray, tuple[int, int, int]]:
@@ -121,6 +121,29 @@ def loader(line: dict[str, Any]) -> Any:
         return patches(reference)[: grid[1] * grid[2]], grid
 
     return load
+
+
+def samples(line: dict[str, Any]) -> list[Any]:
+    """The records of a packed line, apart, with their columns."""
+    from qvl.pack.packed import Sample
+
+    found, start, image, target = [], 0, 0, 0
+    for name, length, span in zip(
+        line["records"], line["lengths"], line["loss_weights"], strict=True
+    ):
+        ids = line["input_ids"][start : start + length]
+        first, last, weight = span
+        images, targets = (
+            slice(image, image + ids.count(START)),
+            slice(target, target + last - first),
+        )
+        sample = Sample(name, ids, [(first - start, last - start, weight)])
+        sample.images, sample.grids = line["images"][images], line["grids"][images]
+        columns = line.get("columns", {})
+        sample.columns = {name: values[targets] for name, values in columns.items()}
+        found.append(sample)
+        start, image, target = start + length, images.stop, targets.stop
+    return found
 
 
 def batch(folder: Path, line: dict[str, Any]) -> Any:
@@ -152,20 +175,36 @@ def reference_logits(model: Any, line: dict[str, Any]) -> Tensor:
     return torch.cat(out)
 
 
+def reference_log_probs(model: Any, line: dict[str, Any]) -> list[Tensor]:
+    """transformers' log-probs of the target tokens, by record."""
+    log_probs = reference_logits(model, line).log_softmax(-1)
+    ids = torch.tensor(line["input_ids"])
+    return [
+        log_probs[start - 1 : end - 1].gather(1, ids[start:end, None])[:, 0]
+        for start, end, _ in line["loss_weights"]
+    ]
+
+
 def reference_loss(model: Any, lines: list[dict[str, Any]]) -> Tensor:
-    """The weighted mean over the learnt tokens of all lines, token by token."""
+    """The weighted mean over the target tokens of all lines, record by record."""
     total, weight_sum = torch.zeros(()), 0.0
     for line in lines:
-        logprobs = reference_logits(model, line).log_softmax(-1)
-        for start, end, weight in line["loss_weights"]:
-            for place in range(start, end):
-                total = total - weight * logprobs[place - 1, line["input_ids"][place]]
-                weight_sum += weight
+        found = reference_log_probs(model, line)
+        for log_probs, (_, _, weight) in zip(found, line["loss_weights"], strict=True):
+            total = total - weight * log_probs.sum()
+            weight_sum += weight * len(log_probs)
     return total / weight_sum
 
 
 def loss_weight(lines: list[dict[str, Any]]) -> float:
     return sum((end - start) * w for line in lines for start, end, w in line["loss_weights"])
+
+
+def sft_loss(lines: list[dict[str, Any]]) -> Any:
+    """The loss of a step over these lines, for training.step."""
+    from qvl.jobs.sft import loss_of
+
+    return loss_of(loss_weight(lines))
 
 
 def whole_weights(model: Any, folder: Path) -> dict[str, Tensor]:

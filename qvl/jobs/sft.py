@@ -16,7 +16,7 @@ from qvl.media.loader import Loader, loader
 from qvl.model.layout import Layout, parse_layout
 from qvl.pack.packed import PackedFile
 from qvl.train.log import Log, Metrics
-from qvl.train.loss_guard import NAMED, Guard, worst
+from qvl.train.loss_guard import NAMED, LossGuard, worst
 from qvl.train.sampler import Order
 from qvl.train.settings import Settings, check_batch
 
@@ -53,7 +53,7 @@ class _Job:
     trainer: Any
     packs: PackedFile
     feed: Any
-    guard: Guard
+    guard: LossGuard
     metrics: Metrics | None
     """On rank 0."""
     cost: Callable[[int], float]
@@ -104,7 +104,7 @@ def _train(
     job.packs.close()
     finished = number == job.steps
     if finished:
-        job.trainer.settle()
+        job.trainer.wait_for_parameters()
         weights.write(job.trainer.model, job.source, Path(settings.output))
     if job.metrics:
         job.metrics.close()
@@ -141,13 +141,13 @@ def _prepared(settings: Settings, layout: Layout, log: Log) -> _Job:
     identity |= {"batch": settings.batch, "seed": settings.seed, "steps": steps}
 
     overrides = {**(RECOMPUTE if settings.recompute else {}), **settings.megatron}
-    balance = shape.moe_aux_loss if settings.balance is None else settings.balance
-    model = training.build_model(shape, layout, _dtype(settings, source), overrides, balance)
+    aux = shape.moe_aux_loss if settings.moe_aux_loss is None else settings.moe_aux_loss
+    model = training.build_model(shape, layout, _dtype(settings, source), overrides, aux)
     weights.load(model, source)
     trainer = training.prepare(
         model, _optimization(settings, steps), settings.freeze, overlap=_overlaps(settings)
     )
-    guard, first = Guard(settings.max_jump), 0
+    guard, first = LossGuard(settings.max_jump), 0
     if settings.resume:
         state = _resume(trainer, output / "checkpoints", identity)
         first = state.get("step", 0)
@@ -200,24 +200,25 @@ def _take(job: _Job, number: int) -> None:
         job.trainer,
         job.feed.batches(),
         job.feed.count,
-        total,
-        job.guard.objection,
+        loss_of(total),
+        job.guard,
         tokens=tokens,
     )
-    if done.objection:
-        suspects = worst(part for parts in parallel.gather(done.parts) for part in parts)
+    if done.rejected:
+        parts = parallel.gather(done.records.get("cross_entropy", []))
+        suspects = worst(part for each in parts for part in each)
         if job.metrics:
-            job.metrics.objection(number, done.objection, suspects[:NAMED])
+            job.metrics.rejected(number, done.rejected, suspects[:NAMED])
         if job.settings.on_spike == "stop":
             if number - 1 > job.first:  # else it is there, or nothing was done
                 job.save(number - 1)
             job.settle()
-            raise CheckFailed(_told(number, done.objection, suspects))
+            raise CheckFailed(_rejection(number, done.rejected, suspects))
         job.trainer.scheduler.step(1)
     elif job.metrics:
         facts = {"loss": round(done.loss, 6), "grad_norm": round(done.grad_norm, 4), "lr": done.lr}
-        if done.balance is not None:
-            facts["balance"] = round(done.balance, 4)
+        if done.moe_aux_loss is not None:
+            facts["moe_aux_loss"] = round(done.moe_aux_loss, 4)
         job.metrics.step(
             number,
             facts,
@@ -229,7 +230,19 @@ def _take(job: _Job, number: int) -> None:
         )
 
 
-def _told(number: int, reason: str, suspects: list[Any]) -> str:
+def loss_of(total: float) -> Any:
+    """The loss of a step whose target tokens, over all ranks, weigh `total`: see training.Loss."""
+    from qvl.losses.sft import sft
+
+    def loss(batch: Any, output: Any) -> tuple[Any, dict[str, Any]]:
+        weights = batch.columns["weight"]
+        log_probs = output.log_probs(weights=weights)
+        return sft(log_probs, weights, total), {"cross_entropy": -log_probs}
+
+    return loss
+
+
+def _rejection(number: int, reason: str, suspects: list[Any]) -> str:
     names = ", ".join(map(str, suspects[:NAMED]))
     return (
         f"step {number} was not taken: {reason}; the worst of its records (loss): {names}. What "

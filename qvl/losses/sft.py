@@ -1,15 +1,15 @@
-"""The loss of supervised fine-tuning: weighted cross-entropy of the tokens to learn.
+"""The loss of supervised fine-tuning: weighted cross-entropy of the target tokens.
 
-Shapes: R tokens to learn. With every weight 1 and `total` their number it is the plain token mean.
+Shapes: R target tokens. With every weight 1 and `total` their number it is the plain token mean.
 """
 
 from torch import Tensor
 
 
-def sft(losses: Tensor, weights: Tensor, total: float) -> Tensor:
-    """sum_r weights_r * losses_r / total.
+def sft(log_probs: Tensor, weights: Tensor, total: float) -> Tensor:
+    """-sum_r weights_r * log_probs_r / total.
 
-    losses: (R,) cross-entropies. weights: (R,). total: the sum of the weights of the whole batch,
-    over all micro-batches and ranks, so that the parts of a batch add up to its loss.
+    log_probs: (R,) of the target tokens. weights: (R,). total: the sum of the weights of the whole
+    batch, over all micro-batches and ranks, so that the losses of its parts add up to the batch's.
     """
-    return (losses.float() * weights).sum() / total
+    return -(log_probs.float() * weights).sum() / total

@@ -77,7 +77,7 @@ def begin(trainer: Trainer, folder: Path, state: dict[str, Any], *, keep: int) -
     place = folder / f"step-{state['step']:07d}"
     if parallel.rank() == 0:
         shutil.rmtree(place.with_name(f"{place.name}.partial"), ignore_errors=True)
-    trainer.settle()
+    trainer.wait_for_parameters()
     with cpu.tensor_methods():
         return Saving({**_sharded(trainer), "state": state}, place, keep=keep)
 

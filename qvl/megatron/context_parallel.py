@@ -1,11 +1,12 @@
 """Which tokens of a pack a rank computes, under context and sequence parallelism.
 
 Shapes: T tokens of the padded pack, C context-parallel ranks. The pack as a whole, not each of its
-records, is cut in 2 C chunks; rank r has chunks r and 2 C - 1 - r, so that the tokens with many
+records, is divided into 2 C chunks; rank r has chunks r and 2 C - 1 - r, so that the tokens with many
 before them and those with few are shared evenly.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ Span = tuple[int, int]
 
 
 def padded(batch: Batch, *, sequence_parallel: bool) -> Batch:
-    """The batch with a last record, of which nothing is learnt, so that its ranks' shares are equal."""
+    """The batch with a last record, without target tokens, so that its ranks' shares are equal."""
     size = parallel_state.get_context_parallel_world_size()
     multiple = 2 * size if size > 1 else 1
     if sequence_parallel:
@@ -61,3 +62,31 @@ def places(own: Tensor, count: int) -> Tensor:
     where = torch.full((count,), -1, dtype=torch.long, device=own.device)
     where[own] = torch.arange(len(own), device=own.device)
     return where
+
+
+def add_over_ranks(values: Tensor) -> None:
+    """Replace values with their sum over the context-parallel ranks, in place."""
+    torch.distributed.all_reduce(values, group=parallel_state.get_context_parallel_group())
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """The sum over the context-parallel ranks, with a gradient: where each rank has a part of the
+    loss, the gradient of a rank's values is the sum of those of all ranks' results."""
+    if parallel_state.get_context_parallel_world_size() == 1:
+        return values
+    found: Any = _Sum.apply(values)
+    return found
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        values = values.clone()
+        add_over_ranks(values)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        grad = grads[0].clone()
+        add_over_ranks(grad)
+        return grad

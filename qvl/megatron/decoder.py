@@ -36,13 +36,13 @@ def transformer_config(
     layout: Layout,
     dtype: torch.dtype,
     overrides: Mapping[str, Any] | None = None,
-    balance: float = 0.0,
+    moe_aux_loss: float = 0.0,
 ) -> TransformerConfig:
     """Megatron's configuration of a shape at a layout. `overrides` are fields that a user sets.
 
     UserError for an override that is no field, or that Megatron refuses.
     """
-    fields = _fields(shape, layout, dtype, balance)
+    fields = _fields(shape, layout, dtype, moe_aux_loss)
     known = {field.name for field in dataclasses.fields(TransformerConfig)}
     for name in overrides or {}:
         if name not in known:
@@ -60,7 +60,9 @@ def transformer_config(
         raise UserError(f"--set: Megatron refuses it: {error}") from None
 
 
-def _fields(shape: Shape, layout: Layout, dtype: torch.dtype, balance: float) -> dict[str, Any]:
+def _fields(
+    shape: Shape, layout: Layout, dtype: torch.dtype, moe_aux_loss: float
+) -> dict[str, Any]:
     experts: dict[str, Any] = {}
     if shape.num_experts:
         experts = {
@@ -68,8 +70,8 @@ def _fields(shape: Shape, layout: Layout, dtype: torch.dtype, balance: float) ->
             "moe_router_topk": shape.experts_per_token,
             "moe_ffn_hidden_size": shape.expert_ffn,
             "moe_router_pre_softmax": False,  # the probabilities of the chosen sum to 1, as in HF
-            "moe_router_load_balancing_type": "aux_loss" if balance else "none",
-            "moe_aux_loss_coeff": balance,
+            "moe_router_load_balancing_type": "aux_loss" if moe_aux_loss else "none",
+            "moe_aux_loss_coeff": moe_aux_loss,
             "moe_router_dtype": "fp32",
         }
     return dict(

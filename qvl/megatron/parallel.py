@@ -95,6 +95,33 @@ def total(values: list[float]) -> list[float]:
     return tensor.tolist()
 
 
+def from_last_stage(value: Any) -> Any:
+    """The value of the last pipeline stage, pickled, on every stage of its model."""
+    from megatron.core import parallel_state
+
+    if parallel_state.get_pipeline_model_parallel_world_size() == 1:
+        return value
+    values, (last, group) = [value], _last_stage()
+    dist.broadcast_object_list(values, last, group=group, device=device())
+    return values[0]
+
+
+def broadcast_from_last_stage(values: torch.Tensor) -> None:
+    """Fill values with those of the last pipeline stage, on every stage of its model."""
+    last, group = _last_stage()
+    dist.broadcast(values, last, group=group)
+
+
+def _last_stage() -> tuple[int, Any]:
+    """Its rank, and the process group of all stages."""
+    from megatron.core import parallel_state
+
+    return (
+        parallel_state.get_pipeline_model_parallel_last_rank(),
+        parallel_state.get_pipeline_model_parallel_group(),
+    )
+
+
 def world_sum(value: float) -> float:
     """The sum over all ranks."""
     tensor = torch.tensor(value, dtype=torch.float64, device=device())

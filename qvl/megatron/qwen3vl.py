@@ -1,6 +1,6 @@
-"""Qwen3-VL on Megatron: the vision tower before the decoder, the loss of learnt tokens behind it.
+"""Qwen3-VL on Megatron: the vision tower, the decoder, and the hidden states of target tokens.
 
-Shapes: T tokens of a pack, D hidden, M image tokens, R tokens to learn, V vocabulary.
+Shapes: T tokens of a pack, D hidden, M image tokens, R target tokens, V vocabulary.
 """
 
 from typing import Any
@@ -11,9 +11,9 @@ from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
 
-from qvl.losses.cross_entropy import cross_entropy
 from qvl.megatron import context_parallel, decoder
 from qvl.megatron.attention import segments
+from qvl.megatron.output import Output
 from qvl.model import rope, weight_map
 from qvl.model.batch import Batch
 from qvl.model.shape import Shape
@@ -21,7 +21,7 @@ from qvl.model.vision import VisionTower, see_again
 
 
 class LocalModel(torch.nn.ModuleList):
-    """What a rank has of a model: one pipeline stage, or several of them under interleaving."""
+    """The part of a model on this rank: one pipeline stage, or several where they are interleaved."""
 
     def __init__(self, config: TransformerConfig, shape: Shape) -> None:
         count = config.virtual_pipeline_model_parallel_size
@@ -49,7 +49,7 @@ class Qwen3VL(MegatronModule):
         self.post_process = parallel_state.is_pipeline_last_stage(**where)
         self.vp_stage = chunk  # Megatron asks for it
         self.reports_every_gradient = False
-        """Whether parameters that a batch does not use are to have a gradient, of 0."""
+        """Whether parameters that a batch does not use get a gradient of 0, instead of none."""
         self.language_model = decoder.build(
             config, shape, chunk, first=self.pre_process, last=self.post_process
         )
@@ -76,12 +76,10 @@ class Qwen3VL(MegatronModule):
     def shared_embedding_or_output_weight(self) -> Tensor:
         return self.language_model.shared_embedding_or_output_weight()
 
-    def forward(self, batch: Batch, *, logits: bool = False) -> Tensor:
-        """The cross-entropy of the tokens to learn (R,), 0 where another context-parallel rank has
-        the token; in earlier stages, what goes on (T, 1, D).
-
-        With `logits`, those of every token of this rank: (T, V / tensor-parallel size).
-        """
+    def forward(self, batch: Batch) -> Tensor | Output:
+        """In the last stage, the output for this rank's target tokens; in earlier stages, the hidden
+        states for the next one (T, 1, D)."""
+        whole = batch
         model, shape = self.language_model, self.shape
         batch = context_parallel.padded(batch, sequence_parallel=self.config.sequence_parallel)
         own = context_parallel.own_tokens(len(batch.ids)).to(batch.ids.device)
@@ -109,13 +107,16 @@ class Qwen3VL(MegatronModule):
             hidden = tensor_parallel.gather_from_sequence_parallel_region(
                 hidden, tensor_parallel_output_grad=False
             )
-        if logits:
-            return self._logits(hidden[:, 0])
         rows = context_parallel.places(own, len(batch.ids))[batch.rows]
         here = (rows >= 0).nonzero()[:, 0]
-        learnt = hidden[:, 0].index_select(0, rows[here])
-        losses = self._losses(learnt, batch.labels[here], batch.weights[here])
-        return losses.new_zeros(len(rows)).index_copy(0, here, losses)
+        shared = self.config.tensor_model_parallel_size > 1
+        return Output(
+            batch=whole.with_targets(here),
+            places=here,
+            hidden=hidden[:, 0].index_select(0, rows[here]),
+            head=self._head(),
+            group=parallel_state.get_tensor_model_parallel_group() if shared else None,
+        )
 
     def _embed(self, batch: Batch, own: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """This rank's vectors, those of images in their places (T, 1, D); DeepStack's (L, M, D) and
@@ -149,17 +150,6 @@ class Qwen3VL(MegatronModule):
         rows = context_parallel.places(own, len(batch.ids))[batch.image_rows]
         here = (rows >= 0).nonzero()[:, 0]
         return deep[:, here], rows[here]
-
-    def _losses(self, hidden: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        """(R, D), (R,), (R,) -> (R,)."""
-        parts = self.config.tensor_model_parallel_size
-        group: Any = parallel_state.get_tensor_model_parallel_group() if parts > 1 else None
-        return cross_entropy(hidden, self._head(), labels, weights, group=group)
-
-    def _logits(self, hidden: Tensor) -> Tensor:
-        """(R, D) -> (R, V / tensor-parallel size)."""
-        weight = self._head() if self.shape.tied else None
-        return self.language_model.output_layer(hidden[:, None], weight=weight)[0][:, 0]
 
     def _head(self) -> Tensor:
         """(V / tensor-parallel size, D)"""

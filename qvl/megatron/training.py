@@ -3,14 +3,11 @@
 A micro-batch is a Batch: one pack, in our own order of axes; `qwen3vl` knows Megatron's.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import tee
 from typing import Any, Protocol
 
 import torch
-from megatron.core import parallel_state
 from megatron.core.distributed import (
     DistributedDataParallel,
     DistributedDataParallelConfig,
@@ -18,19 +15,21 @@ from megatron.core.distributed import (
 )
 from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
 from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
-from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
-from megatron.core.transformer.moe.moe_utils import (
-    clear_aux_losses_tracker,
-    get_moe_layer_wise_logging_tracker,
-)
 from torch import Tensor
 
-from qvl.losses.sft import sft
-from qvl.megatron import cpu, decoder, parallel, workarounds
+from qvl.megatron import cpu, decoder, moe_aux_loss, parallel, schedule
+from qvl.megatron.output import Output
 from qvl.megatron.qwen3vl import LocalModel
 from qvl.model.batch import Batch
 from qvl.model.shape import Shape
 
+Loss = Callable[[Batch, Output], tuple[Tensor, Mapping[str, Tensor]]]
+"""(this rank's target tokens with their columns, the model's output for them) -> (scalar, metrics).
+
+The loss of a step is the sum of the scalars over micro-batches and ranks, so a loss divides by the
+number or weight of the whole batch. Of the metrics, scalars are added up like it; tensors (R,) have a
+value per target token, whose mean per record names the records of a step that is rejected.
+"""
 PARTS = {  # name of a part that can be frozen -> the parameters it has
     "vision": lambda name: name.startswith("vision.") and "merger" not in name,
     "merger": lambda name: name.startswith("vision.") and "merger" in name,
@@ -67,13 +66,13 @@ class Trainer:
     """Those of the model, under data parallelism."""
     optimizer: Any
     scheduler: OptimizerParamScheduler
-    balance: float
+    moe_aux_loss: float
     """Coefficient of the experts' load-balancing loss."""
 
-    def settle(self) -> None:
-        """Wait for the parameters that other ranks have computed; asked before they are read.
+    def wait_for_parameters(self) -> None:
+        """Wait for the parameters that other ranks have updated; needed before they are read.
 
-        Where messages overlap, those of a step come while the next one runs.
+        Where messages overlap, those of a step arrive while the next one runs.
         """
         if self.overlaps:
             for chunk in self.chunks:
@@ -84,25 +83,31 @@ class Trainer:
         return self.chunks[0].ddp_config.overlap_param_gather
 
 
+RecordSum = tuple[str, float, int]  # id, sum of a metric over its target tokens, number of them
+
+
 @dataclass
 class Step:
-    """What one optimizer step was. `loss` is that of the whole batch, on every rank."""
+    """The result of one optimizer step, the same on every rank."""
 
     loss: float
-    grad_norm: float
-    lr: float
-    balance: float | None = None
+    metrics: dict[str, float]
+    """Scalars that the loss reports, added up over micro-batches and ranks."""
+    grad_norm: float = 0.0
+    lr: float = 0.0
+    moe_aux_loss: float | None = None
     """The experts' load-balancing loss (arXiv 2101.03961, equation 4; 1 where all are as busy)."""
-    objection: str | None = None
-    """Why the step was not taken: the weights are those of the step before."""
-    parts: list[tuple[str, float, int]] = field(default_factory=list)
-    """Where there is an objection, this rank's records: id, sum of cross-entropies, tokens."""
+    rejected: str | None = None
+    """Why the weights were not updated."""
+    records: dict[str, list[RecordSum]] = field(default_factory=dict)
+    """If rejected: by metric, the records of this rank, or its part of them."""
 
 
-class Objection(Protocol):
-    """What may stop a step, the same on every rank."""
+class Guard(Protocol):
+    """Decides whether a step may update the weights, the same on every rank."""
 
-    def __call__(self, loss: float, *, sound: bool) -> str | None: ...
+    def check(self, metrics: Mapping[str, float], *, finite_gradients: bool) -> str | None:
+        """Why it may not; None where it may. The metrics have the loss as `loss`."""
 
 
 def build_model(
@@ -110,13 +115,13 @@ def build_model(
     layout: parallel.Layout,
     dtype: torch.dtype,
     overrides: dict[str, Any] | None = None,
-    balance: float = 0.0,
+    moe_aux_loss: float = 0.0,
 ) -> LocalModel:
     """The model without its weights. `overrides` are fields of Megatron's TransformerConfig.
 
-    balance: coefficient of the experts' load-balancing loss, where there are experts.
+    moe_aux_loss: coefficient of the experts' load-balancing loss, where there are experts.
     """
-    config = decoder.transformer_config(shape, layout, dtype, overrides, balance)
+    config = decoder.transformer_config(shape, layout, dtype, overrides, moe_aux_loss)
     with cpu.tensor_methods():
         return LocalModel(config, shape)
 
@@ -167,145 +172,113 @@ def prepare(
     )
     config.finalize_model_grads_func = _reduce
     config.grad_scale_func = optimizer.scale_loss
-    balance: Any = config.moe_aux_loss_coeff
-    return Trainer(model, chunks, optimizer, scheduler, balance)
+    coefficient: Any = config.moe_aux_loss_coeff
+    return Trainer(model, chunks, optimizer, scheduler, coefficient)
 
 
 def step(
     trainer: Trainer,
     batches: Iterable[Batch],
     count: int,
-    total: float,
-    objection: Objection | None = None,
+    loss: Loss,
+    guard: Guard | None = None,
     *,
     tokens: int = 0,
 ) -> Step:
     """One optimizer step over this rank's `count` micro-batches.
 
-    total: the sum of loss weights over the micro-batches of all ranks. objection: asked with the
-    batch's loss, and whether all gradients are finite, before the weights change. tokens: of all
-    ranks' micro-batches, learnt or not; needed where experts are to be balanced.
+    guard: consulted once the gradients are there, before the weights change. tokens: of all ranks'
+    micro-batches, targets or not; needed where experts have a load-balancing loss.
     """
     for chunk in trainer.chunks:
         chunk.zero_grad_buffer()
         if trainer.overlaps:
             chunk.start_param_sync()
     trainer.optimizer.zero_grad()
-    if trainer.balance:
-        _weigh_balance(trainer, tokens)
-    parts = _run(trainer.chunks, batches, count, partial(_forward, total), backward=True)
+    if trainer.moe_aux_loss:
+        moe_aux_loss.weigh(trainer.model, trainer.moe_aux_loss, tokens)
+    measured = schedule.run(
+        trainer.chunks, batches, count, lambda output: _measure(loss, output), backward=True
+    )
     if trainer.overlaps:
-        _arrived(trainer.chunks)
-    (loss,) = parallel.total([float(sum(part["loss"] for part in parts))])
-    balance = _balance(trainer.model, count) if trainer.balance else None
-    if objection is not None:
-        sound = not parallel.anywhere(not all(map(_finite, trainer.chunks)))
-        reason = objection(loss, sound=sound)
-        if reason is not None:
-            found = [piece for part in parts for piece in _records(**part["pack"])]
-            return Step(loss, 0.0, 0.0, balance, reason, found)
+        _wait_for_unused(trainer.chunks)
+    totals = _totals(measured)
+    done = Step(totals["loss"], totals)
+    if trainer.moe_aux_loss:
+        done.moe_aux_loss = moe_aux_loss.mean(trainer.model, count)
+    if guard is not None:
+        finite = not parallel.anywhere(not all(map(_finite, trainer.chunks)))
+        done.rejected = guard.check(totals, finite_gradients=finite)
+        if done.rejected is not None:
+            done.records = _records(measured)
+            return done
     trainer.scheduler.step(1)  # before the step: the first one has a learning rate above 0
-    lr = trainer.optimizer.param_groups[0]["lr"]
+    done.lr = trainer.optimizer.param_groups[0]["lr"]
     with cpu.tensor_methods():
         _, grad_norm, _ = trainer.optimizer.step()
-    return Step(loss, float(grad_norm or 0.0), lr, balance)
+    done.grad_norm = float(grad_norm or 0.0)
+    return done
 
 
-def cross_entropies(model: LocalModel, batch: Batch) -> Tensor | None:
-    """-log p of each token to learn (R,), on every rank of the last pipeline stage; None elsewhere."""
-    # Interleaved stages want as many micro-batches as there are pipeline ranks.
-    count = 1 if len(model.chunks) == 1 else model.config.pipeline_model_parallel_size
-    found = _run(model.chunks, [batch] * count, count, partial(_forward, 1.0), backward=False)
-    if not found:
-        return None
-    losses = found[0]["pack"]["losses"].clone()
-    # Each context-parallel rank has those of its own tokens, and 0 elsewhere.
-    torch.distributed.all_reduce(losses, group=parallel_state.get_context_parallel_group())
-    return losses
+@dataclass
+class _Measured:
+    """What is kept of a micro-batch."""
+
+    totals: dict[str, Tensor]
+    """Scalars, the loss among them."""
+    per_target: dict[str, Tensor]
+    sequences: Tensor
+    names: Sequence[str]
+    """Of its records."""
 
 
-def _run(
-    chunks: Sequence[Any],
-    batches: Iterable[Batch],
-    count: int,
-    forward: Any,
-    *,
-    backward: bool,
-) -> list[dict[str, Any]]:
-    """Megatron's schedule over `count` micro-batches; what `_loss` kept of each, in the last stage."""
-    return get_forward_backward_func()(
-        forward_step_func=forward,
-        data_iterator=list(tee(batches, len(chunks))),  # each chunk sees every batch
-        model=list(chunks),
-        num_microbatches=count,
-        seq_length=1,  # packs differ in length, and stages announce theirs
-        micro_batch_size=1,
-        forward_only=not backward,
-    )
+def _measure(loss: Loss, output: Output) -> tuple[Tensor, _Measured]:
+    batch = output.batch
+    value, metrics = loss(batch, output)
+    detached = {name: metric.detach() for name, metric in metrics.items()}
+    totals = {name: metric for name, metric in detached.items() if metric.ndim == 0}
+    per_target = {name: metric for name, metric in detached.items() if metric.ndim == 1}
+    kept = _Measured({"loss": value.detach(), **totals}, per_target, batch.sequences, batch.records)
+    return value, kept
 
 
-def _arrived(chunks: Sequence[Any]) -> None:
+def _totals(measured: Sequence[_Measured]) -> dict[str, float]:
+    """The sum of each scalar over the micro-batches of all ranks."""
+    names = parallel.from_last_stage(list(measured[0].totals) if measured else None)
+    sums = [float(sum(each.totals[name] for each in measured)) for name in names]
+    return dict(zip(names, parallel.total(sums), strict=True))
+
+
+def _records(measured: Sequence[_Measured]) -> dict[str, list[RecordSum]]:
+    """By metric per target token, its sum over each record of this rank."""
+    found: dict[str, list[RecordSum]] = {}
+    for each in measured:
+        size = len(each.names)
+        sequences = each.sequences.cpu()
+        counts = torch.bincount(sequences, minlength=size).tolist()
+        for name, values in each.per_target.items():
+            sums = torch.zeros(size, dtype=torch.float64)
+            sums.index_add_(0, sequences, values.double().cpu())
+            found.setdefault(name, []).extend(zip(each.names, sums.tolist(), counts, strict=True))
+    return found
+
+
+def _wait_for_unused(chunks: Sequence[Any]) -> None:
     """Wait for parameters that no module has waited for: those of the tower, without images."""
     for chunk in chunks:
         for group in [*chunk.bucket_groups, *chunk.expert_parallel_bucket_groups]:
             group.finish_param_sync(skip_next_bucket_dispatch=True)
 
 
-def _weigh_balance(trainer: Trainer, tokens: int) -> None:
-    """Make the experts' load-balancing loss of a batch the mean over its tokens of that of their
-    pack. Megatron multiplies each rank's by its tokens, to divide by those that are learnt, all of
-    which `_loss` has done already."""
-    config = trainer.model.config
-    sharers = 1
-    if not workarounds.balance_counts_sharers():
-        sharers = config.context_parallel_size
-        if config.sequence_parallel:
-            sharers *= config.tensor_model_parallel_size
-    config.moe_aux_loss_coeff = trainer.balance * sharers / tokens
-
-
-def _balance(model: LocalModel, count: int) -> float:
-    """The experts' load-balancing loss, a mean over layers and packs. Megatron has noted each
-    rank's part of the sum."""
-    noted = get_moe_layer_wise_logging_tracker().values()
-    sum_over_ranks = parallel.world_sum(float(sum(each["values"].sum() for each in noted)))
-    clear_aux_losses_tracker()
-    return sum_over_ranks / (model.config.num_layers * count * parallel.data_rank()[1])
-
-
 def _finite(model: DistributedDataParallel) -> bool:
-    """Whether this rank's gradients are. A sum is enough: what is not finite makes it so."""
+    """Whether this rank's gradients are finite. So is their sum, or none of it is."""
     held: Any = model
     buffers = [*held.buffers, *held.expert_parallel_buffers]
     return all(bool(torch.isfinite(buffer.grad_data.sum())) for buffer in buffers)
 
 
-def _records(
-    names: Sequence[str], lengths: list[int], rows: Tensor, losses: Tensor
-) -> list[tuple[str, float, int]]:
-    """(id, sum of cross-entropies, tokens to learn) of each record of a pack. Tokens that another
-    context-parallel rank has stand in `losses` as 0, and count there."""
-    own = torch.searchsorted(torch.tensor(lengths).cumsum(0), rows.cpu(), right=True)
-    losses = losses.double().cpu()
-    sums = torch.zeros(len(lengths), dtype=torch.float64).index_add_(0, own, losses)
-    counts = torch.bincount(own[losses != 0], minlength=len(lengths))
-    return list(zip(names, sums.tolist(), counts.tolist(), strict=True))
-
-
-def _forward(total: float, batches: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
-    batch = next(batches).to(parallel.device())
-    return model(batch), partial(_loss, batch, total)
-
-
-def _loss(batch: Batch, total: float, output: Tensor) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    loss = sft(output, batch.weights, total)
-    pack = {"names": batch.records, "lengths": batch.lengths, "rows": batch.rows}
-    kept = {"loss": loss.detach(), "pack": {**pack, "losses": output.detach()}}
-    return loss, torch.tensor(len(batch.labels), dtype=torch.int), kept
-
-
 def _reduce(models: Any, num_tokens: Tensor | None = None, **rest: Any) -> None:
-    """Add the ranks' gradients. `_loss` has divided already, by weights that need not be whole
+    """Add the ranks' gradients. The loss has divided already, by weights that need not be whole
     numbers as Megatron's count of tokens must."""
     finalize_model_grads(models, None, **rest)
 

@@ -172,7 +172,7 @@ def _shapes_between_two_ranks() -> None:
 
 
 @cache
-def balance_counts_sharers() -> bool:
+def aux_loss_counts_sharers() -> bool:
     """Whether the load-balancing loss of experts is multiplied by the tokens of all ranks that share
     a batch, as 0.19 does, or by those of one of them, so that it is too small by their number."""
     router: Any = importlib.import_module("megatron.core.transformer.moe.router").TopKRouter

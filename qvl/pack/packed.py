@@ -1,7 +1,9 @@
 """Packed streams: many rendered records in one line, ready to train on.
 
 A line holds `input_ids`; `lengths`, of its records in order; `loss_weights`, [start, end, weight] of
-the tokens to learn; `images` and their `grids`, in the order of their tokens; `records`, the ids.
+spans of target tokens; `images` and their `grids`, in the order of their tokens; `records`, the ids;
+and where a loss needs more, `columns`: by name, a value per target token (an advantage, an old
+log-probability), or a list of values (a teacher's top-k).
 """
 
 import base64
@@ -22,13 +24,16 @@ FIELDS = {"input_ids", "lengths", "loss_weights", "images", "grids", "records"}
 
 @dataclass
 class Sample:
-    """One rendered record. `spans` are [start, end, weight] of learnt tokens."""
+    """One rendered record."""
 
     id: str
     ids: Sequence[int]
     spans: list[tuple[int, int, float]]
+    """[start, end, weight] of target tokens."""
     images: list[str] = field(default_factory=list)
     grids: list[tuple[int, int, int]] = field(default_factory=list)
+    columns: dict[str, Any] = field(default_factory=dict)
+    """By name, as many values as there are target tokens, or rows of values: lists or arrays."""
 
     @property
     def num_targets(self) -> int:
@@ -38,16 +43,19 @@ class Sample:
 def to_row(sample: Sample) -> dict[str, Any]:
     """A sample as JSON, its ids as the base64 of 32-bit integers: short to send and to keep."""
     ids = base64.b64encode(array("i", sample.ids).tobytes()).decode()
-    return {**vars(sample), "ids": ids}
+    row = {**vars(sample), "ids": ids}
+    if not sample.columns:
+        del row["columns"]
+    return row
 
 
 def from_row(row: dict[str, Any]) -> Sample:
-    # Four bytes a token, because many samples wait in open packs.
+    # Four bytes per token, because many samples wait in open packs.
     return Sample(**{**row, "ids": array("i", base64.b64decode(row["ids"]))})
 
 
 def join(name: str, samples: Sequence[Sample]) -> dict[str, Any]:
-    """The packed line of some samples."""
+    """The packed line of some samples. UserError where their columns differ in name or length."""
     ids: list[int] = []
     spans = []
     for sample in samples:
@@ -62,20 +70,40 @@ def join(name: str, samples: Sequence[Sample]) -> dict[str, Any]:
         "images": [image for sample in samples for image in sample.images],
         "grids": [grid for sample in samples for grid in sample.grids],
         "records": [sample.id for sample in samples],
+        **_columns(samples),
     }
 
 
+def _columns(samples: Sequence[Sample]) -> dict[str, Any]:
+    """{"columns": those of all samples, joined}; {} where they have none."""
+    names = samples[0].columns.keys() if samples else ()
+    for sample in samples:
+        if sample.columns.keys() != set(names):
+            raise UserError(
+                f"{sample.id}: columns {sorted(sample.columns)}, where {samples[0].id} of the same "
+                f"pack has {sorted(names)}"
+            )
+        for name, values in sample.columns.items():
+            if len(values) != sample.num_targets:
+                raise UserError(
+                    f"{sample.id}: column {name} has {len(values)} values for "
+                    f"{sample.num_targets} target tokens"
+                )
+    joined = {name: [x for sample in samples for x in sample.columns[name]] for name in names}
+    return {"columns": joined} if joined else {}
+
+
 class Size(NamedTuple):
-    """What a pack costs to train on."""
+    """What determines the cost of training on a pack."""
 
     tokens: int
     squares: int
-    """Of the records' lengths, added up: attention is within a record."""
+    """Sum of the squared lengths of the records: attention is within a record."""
     targets: int
     """Tokens."""
     patches: int
     patch_squares: int
-    """Of the frames' numbers of patches, added up: the tower attends within a frame."""
+    """Sum of the squared numbers of patches of the frames: the tower attends within a frame."""
 
 
 def size(line: dict[str, Any]) -> Size:
@@ -95,7 +123,7 @@ class PackedFile:
     """Random access to the lines of packed files, whatever their size.
 
     The streams are read once, into a scratch file without a name in folder `scratch`; memory holds
-    an offset, a weight and a size a line.
+    an offset, a weight and a size per line.
     """
 
     def __init__(self, paths: Sequence[str], scratch: Path) -> None:

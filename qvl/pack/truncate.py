@@ -27,7 +27,9 @@ def end(sample: Sample, room: int, pads: Collection[int], tokens: list[int]) -> 
     spans = [
         (start, min(stop, room), weight) for start, stop, weight in sample.spans if start < room
     ]
-    return replace(sample, ids=sample.ids[:room], spans=spans)
+    cut = replace(sample, ids=sample.ids[:room], spans=spans)
+    columns = {name: values[: cut.num_targets] for name, values in sample.columns.items()}
+    return replace(cut, columns=columns)
 
 
 def _spans_of_images(ids: Any, pads: Collection[int], tokens: list[int]) -> list[tuple[int, int]]:

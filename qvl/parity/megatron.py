@@ -69,7 +69,7 @@ def _found(job: Megatron, layout: Layout, lines: Iterable[dict]) -> Iterator[dic
     with gc_frozen():
         import torch
 
-        from qvl.megatron import parallel, training, weights
+        from qvl.megatron import parallel, scoring, training, weights
     from qvl.model.batch import make_batch
     from qvl.model.folder import Folder
     from qvl.model.shape import load_shape
@@ -81,9 +81,8 @@ def _found(job: Megatron, layout: Layout, lines: Iterable[dict]) -> Iterator[dic
     weights.load(built, Folder(model))
     for line in lines:
         batch = make_batch(line, shape, images(line).__getitem__)
-        losses = training.cross_entropies(built, batch)
-        lists = parallel.gather(None if losses is None else (-losses).tolist())
-        yield {"id": line["id"], "spoken": next(each for each in lists if each is not None)}
+        (scores,) = scoring.score(built, [batch], 1)
+        yield {"id": line["id"], "spoken": scores.log_probs.tolist()}
 
 
 def main(folder: Path) -> None:

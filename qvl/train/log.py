@@ -84,10 +84,10 @@ class Metrics:
                     self._board.add_scalar(name, value, number)
         self.log({**row, "steps": of})
 
-    def objection(self, number: int, reason: str, suspects: list[Any]) -> None:
+    def rejected(self, number: int, reason: str, suspects: list[Any]) -> None:
         """A step that was not taken."""
-        named = {each.record: each.loss for each in suspects}
-        self._line({"step": number, "objection": reason, "records": named})
+        named = {each.record: each.value for each in suspects}
+        self._line({"step": number, "rejected": reason, "records": named})
 
     def close(self) -> None:
         self._file.close()

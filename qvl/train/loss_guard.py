@@ -1,8 +1,8 @@
-"""A watch over the loss: which step must not be taken, and which records made it so."""
+"""A watch over a metric of the loss: which step must not be taken, and which records are to blame."""
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import NamedTuple
 
@@ -11,52 +11,65 @@ NAMED = 8  # records that a message names
 
 
 class Suspect(NamedTuple):
-    """A record of a bad step and the mean cross-entropy of its learnt tokens, in nats."""
+    """A record of a rejected step, and the mean over its target tokens of the metric to blame."""
 
     record: str
-    loss: float
+    value: float
 
     def __str__(self) -> str:
-        return f"{self.record} ({self.loss:.4g})"
+        return f"{self.record} ({self.value:.4g})"
 
 
-class Guard:
-    """Objects to losses that are not finite, or more than `jump` nats above what is usual.
+class LossGuard:
+    """Rejects steps whose loss or gradient is not finite, or whose `metric` is more than `max_jump`
+    above its median over the last steps.
 
-    jump: 0 lets any finite loss pass.
+    metric: the loss, or a scalar that the loss reports. max_jump: 0 accepts any finite value.
     """
 
-    def __init__(self, jump: float) -> None:
-        self.jump = jump
+    def __init__(self, max_jump: float, metric: str = "loss") -> None:
+        self.max_jump, self.metric = max_jump, metric
         self._recent: deque[float] = deque(maxlen=WINDOW)
 
-    def objection(self, loss: float, *, sound: bool) -> str | None:
-        """Why a step of this loss must not be taken. `sound`: every gradient is finite."""
-        if not math.isfinite(loss):
-            return f"the loss is {loss}"
-        if not sound:
+    def check(self, metrics: Mapping[str, float], *, finite_gradients: bool) -> str | None:
+        """Why a step with these metrics is rejected; None where it is accepted."""
+        for name in dict.fromkeys(("loss", self.metric)):
+            if not math.isfinite(metrics[name]):
+                return f"the {_words(name)} is {metrics[name]}"
+        if not finite_gradients:
             return "a gradient is not finite"
-        usual = median(self._recent) if self._recent else loss
+        value = metrics[self.metric]
+        usual = median(self._recent) if self._recent else value
         # The first steps have no past to be compared with.
-        if self.jump and len(self._recent) == WINDOW and loss > usual + self.jump:
-            return f"the loss is {loss:.4g}, where {usual:.4g} is the median of the last {WINDOW}"
-        self._recent.append(loss)
+        if self.max_jump and len(self._recent) == WINDOW and value > usual + self.max_jump:
+            return (
+                f"the {_words(self.metric)} is {value:.4g}, where {usual:.4g} is the median of the "
+                f"last {WINDOW}"
+            )
+        self._recent.append(value)
         return None
 
     def state(self) -> list[float]:
+        """The values that it remembers, for `restore`."""
         return list(self._recent)
 
     def restore(self, state: Iterable[float]) -> None:
+        """Remember the values of an interrupted run."""
         self._recent.extend(state)
 
 
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def worst(found: Iterable[tuple[str, float, int]]) -> list[Suspect]:
-    """Parts of records (id, sum of cross-entropies, tokens) -> the records, the likeliest first:
-    those without a finite loss, then by their loss. A record cut over ranks comes in several parts.
+    """Parts of records (id, sum of a metric, target tokens) -> the records by the metric's mean,
+    those without a finite one first, then the largest. A record whose tokens several ranks have
+    comes in several parts.
     """
     sums: dict[str, tuple[float, int]] = {}
-    for name, loss, count in found:
+    for name, value, count in found:
         before = sums.get(name, (0.0, 0))
-        sums[name] = before[0] + loss, before[1] + count
-    suspects = [Suspect(name, loss / count) for name, (loss, count) in sums.items() if count]
-    return sorted(suspects, key=lambda each: (math.isfinite(each.loss), -each.loss, each.record))
+        sums[name] = before[0] + value, before[1] + count
+    suspects = [Suspect(name, value / count) for name, (value, count) in sums.items() if count]
+    return sorted(suspects, key=lambda each: (math.isfinite(each.value), -each.value, each.record))

@@ -67,7 +67,7 @@ class Settings:
     again on the way back."""
     overlap: bool | None = None
     """Send gradients and parameters while a step is computed; none said: on GPUs."""
-    balance: float | None = None
+    moe_aux_loss: float | None = None
     """Coefficient of the experts' load-balancing loss; none said: the checkpoint's
     router_aux_loss_coef."""
     workers: int | None = None

@@ -104,8 +104,8 @@ def of_megatron(folder, line):
     )  # fmt: skip
     trainer = training.prepare(model, wanted)
     batch = make_batch(line, shape, loader(shape))
-    total = checkpoints.loss_weight([line])
-    return seconds_a_step(lambda: training.step(trainer, [batch], 1, total))
+    loss = checkpoints.sft_loss([line])
+    return seconds_a_step(lambda: training.step(trainer, [batch], 1, loss))
 
 
 def of_transformers(folder, line):

@@ -32,8 +32,8 @@ def trained(folder, lines, overrides, overlap):
     weights.load(model, Folder(folder))
     trainer = training.prepare(model, training.Optimization(**OPTIMIZATION), overlap=overlap)
     batches = [checkpoints.batch(folder, line) for line in lines]
-    total = checkpoints.loss_weight(lines)
-    losses = [training.step(trainer, batches, len(batches), total).loss for _ in range(3)]
+    loss = checkpoints.sft_loss(lines)
+    losses = [training.step(trainer, batches, len(batches), loss).loss for _ in range(3)]
     peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
     return losses, peak
 

@@ -186,8 +186,8 @@ def test_experts_are_balanced_by_the_coefficient_of_their_checkpoint(run, folder
         [row for row in jsonl.read(str(folder / name / "log.jsonl")) if "loss" in row]
         for name in ("balanced", "as-they-are")
     )
-    assert all(0.9 < row["balance"] < 3 for row in balanced)
-    assert not any("balance" in row for row in alone)
+    assert all(0.9 < row["moe_aux_loss"] < 3 for row in balanced)
+    assert not any("moe_aux_loss" in row for row in alone)
     assert balanced[0]["loss"] == alone[0]["loss"]
 
 
@@ -208,8 +208,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_record(run, folde
     assert "was not taken: the loss is" in done.stderr and "Traceback" not in done.stderr
     assert "--resume --on-spike skip" in done.stderr
     run(f"{line} --resume --on-spike skip")
-    objections = [row for row in jsonl.read(str(folder / "spoilt/log.jsonl")) if "objection" in row]
-    assert objections and all(row["records"] for row in objections)
+    rejected = [row for row in jsonl.read(str(folder / "spoilt/log.jsonl")) if "rejected" in row]
+    assert rejected and all(row["records"] for row in rejected)
 
 
 def test_records_are_packed_on_the_way_and_only_once(run, folder):

@@ -20,7 +20,7 @@ def step(folder, layout):
     wanted = parse_layout(layout)
     parallel.share(wanted)
     shape = load_shape(folder)
-    model = training.build_model(shape, wanted, torch.float32, balance=COEFFICIENT)
+    model = training.build_model(shape, wanted, torch.float32, moe_aux_loss=COEFFICIENT)
     weights.load(model, Folder(folder))
     optimization = training.Optimization(
         min_lr=1e-2, warmup_steps=0, steps=10, schedule="constant", **STEP
@@ -29,9 +29,8 @@ def step(folder, layout):
     rank, ranks = parallel.data_rank()
     mine = [checkpoints.batch(folder, line) for line in LINES[rank::ranks]]
     tokens = sum(len(line["input_ids"]) for line in LINES)
-    total = checkpoints.loss_weight(LINES)
-    done = training.step(trainer, mine, len(mine), total, tokens=tokens)
-    return done.balance, done.grad_norm, checkpoints.whole_weights(model, folder)
+    done = training.step(trainer, mine, len(mine), checkpoints.sft_loss(LINES), tokens=tokens)
+    return done.moe_aux_loss, done.grad_norm, checkpoints.whole_weights(model, folder)
 
 
 def switch_loss(logits, chosen):

@@ -31,7 +31,7 @@ def train(folder, place, stops):
     for number in range(1, 5):
         lines = [checkpoints.pack(10 * number + other) for other in range(2)]
         mine = [checkpoints.batch(folder, line) for line in lines[rank::ranks]]
-        done = training.step(trainer, mine, len(mine), checkpoints.loss_weight(lines))
+        done = training.step(trainer, mine, len(mine), checkpoints.sft_loss(lines))
         losses.append(done.loss)
         if number in stops:
             checkpoint.begin(trainer, place, {"step": number}, keep=1).finish()
@@ -74,11 +74,11 @@ def saved_behind_a_step(folder, place):
     trainer = training.prepare(build(folder), wanted)
     line = checkpoints.pack(1)
     batch = checkpoints.batch(folder, line)
-    training.step(trainer, [batch], 1, checkpoints.loss_weight([line]))
+    training.step(trainer, [batch], 1, checkpoints.sft_loss([line]))
     before = checkpoints.whole_weights(trainer.model, folder)
     checkpoint.threading = SimpleNamespace(Thread=Late)
     saving = checkpoint.begin(trainer, place, {"step": 1}, keep=1)
-    training.step(trainer, [batch], 1, checkpoints.loss_weight([line]))
+    training.step(trainer, [batch], 1, checkpoints.sft_loss([line]))
     saving.finish()
     return before
 

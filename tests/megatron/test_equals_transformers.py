@@ -1,5 +1,7 @@
 """Megatron's numbers are Hugging Face's: logits, losses, gradients, parameters after a step."""
 
+from dataclasses import replace
+
 import checkpoints
 import pytest
 import torch
@@ -34,7 +36,10 @@ def logits(folder, line):
     with torch.no_grad():
         (model,) = build(folder).chunks
         batch = checkpoints.batch(folder, line)
-        return model(batch, logits=True), model(batch)
+        every = replace(batch, rows=torch.arange(len(batch.ids)), labels=batch.ids)
+        every = replace(every, sequences=torch.zeros_like(batch.ids), columns={})
+        output = model(every)
+        return output.hidden @ output.head.T, -model(batch).log_probs()
 
 
 @pytest.mark.parametrize("kind", ["dense", "moe"])
@@ -61,14 +66,14 @@ def one_step(folder, lines, freeze=(), layout="", overlap=False, again=False):
     trainer = training.prepare(model, wanted, freeze, overlap=overlap)
     rank, ranks = parallel.data_rank()
     mine = [checkpoints.batch(folder, line) for line in lines[rank::ranks]]
-    done = training.step(trainer, mine, len(mine), checkpoints.loss_weight(lines))
-    trainer.settle()
+    done = training.step(trainer, mine, len(mine), checkpoints.sft_loss(lines))
+    trainer.wait_for_parameters()
     return done.loss, done.grad_norm, checkpoints.whole_weights(model, folder)
 
 
-def reference_step(folder, lines):
+def reference_step(folder, lines, reference_loss=checkpoints.reference_loss):
     model = checkpoints.load_reference(folder)
-    loss = checkpoints.reference_loss(model, lines)
+    loss = reference_loss(model, lines)
     loss.backward()
     groups = [
         {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": 0.1},

@@ -23,7 +23,7 @@ def train(folder, place, layout, steps, *, resume=False, save=False):
     for number in steps:
         lines = [checkpoints.pack(10 * number + other) for other in range(2)]
         mine = [checkpoints.batch(folder, line) for line in lines[rank::ranks]]
-        done = training.step(trainer, mine, len(mine), checkpoints.loss_weight(lines))
+        done = training.step(trainer, mine, len(mine), checkpoints.sft_loss(lines))
         losses.append(done.loss)
     if save:
         checkpoint.begin(trainer, place, {"step": steps[-1]}, keep=1).finish()
