@@ -8,8 +8,9 @@ whose values have no one type are kept as JSON in the column qvl. A null of parq
 
 from typing import Any
 
-from qvl.formats import columns, llama_factory, llava, shapes, tools, trl, verl
+from qvl.formats import llama_factory, llava, trl, verl
 from qvl.formats.context import Trade, with_id
+from qvl.formats.parts import columns, tools, validate
 
 CONTAINER = "parquet"
 QUESTIONS = ("question", "problem", "query")
@@ -26,7 +27,7 @@ def to_record(row: dict, trade: Trade) -> dict:
         del row[columns.KEPT]
     turns = row.get("conversations")
     if turns is not None:
-        names = {turn["from"] for turn in shapes.turns(row, "conversations", "from", trade)}
+        names = {turn["from"] for turn in validate.turns(row, "conversations", "from", trade)}
         module = llava if names <= llava.ROLES.keys() and "tools" not in row else llama_factory
     elif "prompt" in row and "reward_model" in row:
         module = verl
@@ -36,7 +37,7 @@ def to_record(row: dict, trade: Trade) -> dict:
     record = module.to_record(row, trade)
     if module is not verl:
         media = {"messages": record.pop("messages")}
-        record = shapes.plain(columns.filled(record), "a column", trade) | media
+        record = validate.plain(columns.filled(record), "a column", trade) | media
     if "tools" in record:
         record["tools"] = tools.parse_schemas(record["tools"], trade)
     return with_id({**record, **(kept or {}).get("record", {})}, trade)
@@ -84,7 +85,7 @@ def _turn(turn: dict, trade: Trade) -> dict:
     held = {name: turn.get(name) for name in MESSAGE}
     for name in ("reasoning_content", "tool_call_id", "name"):
         if held[name] is not None:
-            shapes.text(held[name], name, trade)
+            validate.text(held[name], name, trade)
     if content is None:
         parts = []
     held["content"] = [{"type": part["type"], "text": part.get("text")} for part in parts]
@@ -96,7 +97,7 @@ def _turn(turn: dict, trade: Trade) -> dict:
 def _call(call: Any, trade: Trade) -> dict:
     full = tools.full(tools.brief(call, trade), trade)
     for name in (full.get("id"), full["function"]["name"]):
-        shapes.text(name, "the name or id of a tool call", trade)
+        validate.text(name, "the name or id of a tool call", trade)
     return full
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from qvl.formats import placeholders, shapes, sharegpt, thinking, tools
 from qvl.formats.context import Trade, with_id
+from qvl.formats.parts import placeholders, sharegpt, thinking, tools, validate
 
 CONTAINER = "json"
 ROLES = {"human": "user", "gpt": "assistant", "observation": "tool", "system": "system"}
@@ -26,8 +26,8 @@ THOUGHT = re.compile(r"\A<think>.*?</think>\s*", re.DOTALL)
 
 def to_record(row: dict, trade: Trade) -> dict:
     media = placeholders.Media(row, trade)
-    turns = shapes.turns(row, "conversations", "from", trade)
-    system = shapes.text(row.get("system"), "system", trade)
+    turns = validate.turns(row, "conversations", "from", trade)
+    system = validate.text(row.get("system"), "system", trade)
     messages: list[dict] = [{"role": "system", "content": system}] if system else []
     if system and any(turn["from"] == "system" for turn in turns):
         raise trade.wrong("both a system column and a system turn")
@@ -35,7 +35,7 @@ def to_record(row: dict, trade: Trade) -> dict:
         if turn["from"] == "function_call":
             messages.append(_calls(turn, trade))
         elif turn["from"] == "observation":
-            for value in shapes.text(turn.get("value"), "an observation", trade).split(
+            for value in validate.text(turn.get("value"), "an observation", trade).split(
                 BETWEEN_RESULTS
             ):
                 messages.append(sharegpt.message({**turn, "value": value}, ROLES, media, trade))
@@ -52,7 +52,7 @@ def to_record(row: dict, trade: Trade) -> dict:
 
 def _calls(turn: dict, trade: Trade) -> dict:
     """A function_call turn: perhaps a thought, then the JSON of one call or of a list."""
-    value = shapes.text(turn.get("value"), "a function_call", trade)
+    value = validate.text(turn.get("value"), "a function_call", trade)
     thought = THOUGHT.match(value)
     content = thought[0] if thought else None
     try:

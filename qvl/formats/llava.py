@@ -6,8 +6,8 @@ There is no system turn and there are no tools.
 
 from typing import Any
 
-from qvl.formats import placeholders, shapes, sharegpt
 from qvl.formats.context import Trade, with_id
+from qvl.formats.parts import placeholders, sharegpt, validate
 
 CONTAINER = "json"
 ROLES = {"human": "user", "gpt": "assistant"}
@@ -17,7 +17,7 @@ USED = ("conversations", "image", "images", "video", "videos")
 
 def to_record(row: dict, trade: Trade) -> dict:
     media = placeholders.Media(row, trade)
-    turns = shapes.turns(row, "conversations", "from", trade)
+    turns = validate.turns(row, "conversations", "from", trade)
     messages = [sharegpt.message(turn, ROLES, media, trade) for turn in turns]
     media.check()
     rest = {k: v for k, v in row.items() if k not in USED}

@@ -7,8 +7,8 @@ and channel go through, and so do loss and loss_scale of a turn.
 
 from typing import Any
 
-from qvl.formats import placeholders, shapes, sharegpt, thinking, tools
 from qvl.formats.context import Trade, with_id
+from qvl.formats.parts import placeholders, sharegpt, thinking, tools, validate
 
 CONTAINER = "jsonl"
 ROLES = {"tool_response": "tool"}
@@ -19,7 +19,7 @@ WEIGHTS = ("loss", "loss_scale")  # of a turn; they hold for its text and for it
 def to_record(row: dict, trade: Trade) -> dict:
     media = placeholders.Media(row, trade)
     messages: list[dict] = []
-    for turn in shapes.turns(row, "messages", "role", trade):
+    for turn in validate.turns(row, "messages", "role", trade):
         role = ROLES.get(turn["role"], turn["role"])
         if role == "tool_call":
             _add_call(messages, turn, trade)

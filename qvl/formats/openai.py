@@ -6,15 +6,15 @@ References stay what they are: the API itself takes addresses and data: URIs.
 
 from typing import Any
 
-from qvl.formats import shapes
 from qvl.formats.context import Trade, with_id
+from qvl.formats.parts import validate
 
 CONTAINER = "jsonl"
 KINDS = ("image", "video")
 
 
 def to_record(row: dict, trade: Trade) -> dict:
-    turns = shapes.turns(row, "messages", "role", trade)
+    turns = validate.turns(row, "messages", "role", trade)
     return with_id({**row, "messages": [_from(turn, trade) for turn in turns]}, trade)
 
 
@@ -30,14 +30,14 @@ def _from(message: dict, trade: Trade) -> dict:
 
 
 def _part(part: Any, trade: Trade) -> dict:
-    part = shapes.mapping(part, "a part", trade)
+    part = validate.mapping(part, "a part", trade)
     for kind in KINDS:
         name = f"{kind}_url"
         if part.get(name) is None:
             continue
         url = {"url": part[name]} if isinstance(part[name], str) else part[name]
-        url = dict(shapes.mapping(url, name, trade))
-        reference = shapes.text(url.pop("url", None), name, trade)
+        url = dict(validate.mapping(url, name, trade))
+        reference = validate.text(url.pop("url", None), name, trade)
         beside = {k: v for k, v in part.items() if k not in ("type", name)}
         return {"type": kind, kind: reference, **url, **beside}
     if part.get("type") != "text":

@@ -7,8 +7,8 @@ go through.
 
 from typing import Any
 
-from qvl.formats import placeholders, shapes
 from qvl.formats.context import Trade, with_id
+from qvl.formats.parts import placeholders, validate
 
 CONTAINER = "jsonl"
 USED = ("prompt", "completion", "images", "image")
@@ -27,17 +27,17 @@ def to_record(row: dict, trade: Trade) -> dict:
 
 def _turns(row: dict, trade: Trade) -> list[dict]:
     if row.get("messages") is not None:
-        return shapes.turns(row, "messages", "role", trade)
+        return validate.turns(row, "messages", "role", trade)
     prompt, completion = row.get("prompt"), row.get("completion")
     if prompt is None:
         raise trade.wrong("neither messages nor a prompt")
     if isinstance(prompt, str):
         turns = [{"role": "user", "content": prompt}]
     else:
-        turns = shapes.turns(row, "prompt", "role", trade)
+        turns = validate.turns(row, "prompt", "role", trade)
     if isinstance(completion, str):
         return [*turns, {"role": "assistant", "content": completion}]
-    return turns if completion is None else turns + shapes.turns(row, "completion", "role", trade)
+    return turns if completion is None else turns + validate.turns(row, "completion", "role", trade)
 
 
 def _from(turn: dict, media: placeholders.Media, trade: Trade) -> dict:
@@ -54,10 +54,10 @@ def _from(turn: dict, media: placeholders.Media, trade: Trade) -> dict:
 
 
 def _part(part: Any, media: placeholders.Media, trade: Trade) -> dict | None:
-    part = {k: v for k, v in shapes.mapping(part, "a part", trade).items() if v is not None}
+    part = {k: v for k, v in validate.mapping(part, "a part", trade).items() if v is not None}
     kind = part.get("type")
     if kind == "text":
-        return {**part, "text": shapes.text(part.get("text"), "a part's text", trade)}
+        return {**part, "text": validate.text(part.get("text"), "a part's text", trade)}
     if kind != "image":
         raise trade.wrong(f"a part of type {kind!r}")
     reference = trade.reference(part["image"]) if "image" in part else media.take("image")
@@ -69,7 +69,7 @@ def _lead(messages: list[dict], references: list[str], trade: Trade) -> None:
     message = next((m for m in messages if m["role"] == "user"), None)
     if message is None:
         raise trade.wrong("images, but no user turn")
-    content = shapes.text(message["content"], "the content of a turn", trade)
+    content = validate.text(message["content"], "the content of a turn", trade)
     images = [{"type": "image", "image": reference} for reference in references]
     message["content"] = [*images, {"type": "text", "text": content}]
 

@@ -9,8 +9,8 @@ JSON in extra_info.qvl, so the way back is exact. A null of parquet is no field.
 
 from typing import Any
 
-from qvl.formats import columns, placeholders, shapes, tools
 from qvl.formats.context import Trade, with_id
+from qvl.formats.parts import columns, placeholders, tools, validate
 
 CONTAINER = "parquet"
 COLUMNS = ("data_source", "prompt", "images", "videos", "ability", "reward_model", "extra_info")
@@ -22,21 +22,21 @@ KNOWN = (*KEPT_FIELDS, *NAMES, "messages", "answer", "extra_info", "reward_model
 def to_record(row: dict, trade: Trade) -> dict:
     media = placeholders.Media(row, trade)
     messages = []
-    for turn in shapes.turns(row, "prompt", "role", trade):
+    for turn in validate.turns(row, "prompt", "role", trade):
         content = placeholders.to_parts(turn.get("content"), media, trade)
         messages.append({**columns.filled(turn), "content": content})
     media.check()
     record = columns.filled({k: v for k, v in row.items() if k not in COLUMNS})
-    record = shapes.plain(record, "a column", trade)
+    record = validate.plain(record, "a column", trade)
     record |= {field: row[name] for field, name in NAMES.items() if row.get(name)}
-    reward = dict(shapes.mapping(row.get("reward_model"), "reward_model", trade))
-    reward = shapes.plain(columns.filled(reward), "reward_model", trade)
+    reward = dict(validate.mapping(row.get("reward_model"), "reward_model", trade))
+    reward = validate.plain(columns.filled(reward), "reward_model", trade)
     if "ground_truth" in reward:
         record["answer"] = reward.pop("ground_truth")
     if reward not in ({}, {"style": "rule"}):
         record["reward_model"] = reward
-    info = columns.filled(shapes.mapping(row.get("extra_info"), "extra_info", trade))
-    info = shapes.plain(info, "extra_info", trade)
+    info = columns.filled(validate.mapping(row.get("extra_info"), "extra_info", trade))
+    info = validate.plain(info, "extra_info", trade)
     kept = columns.unpack(info.get(columns.KEPT)) or {}
     if kept:
         del info[columns.KEPT]

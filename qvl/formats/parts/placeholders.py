@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from qvl.formats import shapes
 from qvl.formats.context import Trade
+from qvl.formats.parts import validate
 
 PLACEHOLDER = re.compile(r"<(image|video)>")
 KINDS: tuple[str, ...] = ("image", "video")
@@ -43,7 +43,7 @@ class Media:
 
 def to_parts(value: Any, media: Media, trade: Trade) -> str | list[dict]:
     """The content of a message: a string without media, else parts in the order of the text."""
-    text = shapes.text(value, "the content of a turn", trade)
+    text = validate.text(value, "the content of a turn", trade)
     if not PLACEHOLDER.search(text):
         return text
     parts: list[dict[str, Any]] = []

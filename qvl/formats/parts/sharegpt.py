@@ -1,7 +1,7 @@
 """Conversations of {"from", "value"}: what LLaMA-Factory's ShareGPT and LLaVA have in common."""
 
-from qvl.formats import placeholders, thinking
 from qvl.formats.context import Trade
+from qvl.formats.parts import placeholders, thinking
 
 KNOWN = ("role", "content", "reasoning_content", "tool_calls")
 

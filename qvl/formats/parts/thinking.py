@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from qvl.formats import placeholders, shapes
 from qvl.formats.context import Trade
+from qvl.formats.parts import placeholders, validate
 
 THINK = re.compile(r"\A<think>\n(.*?)\n</think>\n\n", re.DOTALL)
 END = "</think>"
@@ -14,7 +14,7 @@ def fold(message: dict, text: str, trade: Trade) -> str:
     """An assistant's text with its reasoning in <think>, where --think-tags asks for it."""
     if message.get("reasoning_content") is None:
         return text
-    reasoning = shapes.text(message["reasoning_content"], "reasoning_content", trade)
+    reasoning = validate.text(message["reasoning_content"], "reasoning_content", trade)
     if not trade.think_tags:
         trade.lose("reasoning_content (--think-tags writes it as <think>)")
         return text
