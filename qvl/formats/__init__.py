@@ -1,14 +1,14 @@
-"""The formats of neighbouring projects: one file each, to a record and back.
+"""The formats of other projects, a module each, which convert to a record and back.
 
-A format's module holds `CONTAINER` (jsonl, json or parquet: what it is written to), and
+A module has `CONTAINER` (jsonl, json or parquet: the kind of its files), and
 
-    to_record(row, trade) -> record      a row of the format as a record
-    to_row(record, trade) -> row         a record as a row of the format
+    to_record(row, context) -> record    a row of the format as a record
+    to_row(record, context) -> row       a record as a row of the format
 
-and one of parquet also `schema` and `fit`, see qvl.io.parquet. Fields that a function does not know
-go through unchanged under their own name, so what a row holds besides is still there on the way
-back. What a format cannot hold, `trade.lose` names. A content may come back in another spelling that
-Qwen3-VL's template renders alike: a string, one text part or several in a row; none beside a call.
+and for parquet also `schema` and `fit`, see qvl.io.parquet. Fields that a function does not know are
+copied unchanged under the same name, so they survive both directions. `context.unsupported` names
+what a format cannot hold. A content may return in another form that Qwen3-VL's template renders
+alike: a string, one text part or several in a row; null beside a tool call.
 """
 
 from importlib import import_module
@@ -16,7 +16,7 @@ from types import ModuleType
 
 from qvl.errors import UserError
 
-FORMATS = {  # name -> module; imported when it is asked for
+FORMATS = {  # name -> module, imported on use
     "qvl": "qvl.formats.native",
     "openai": "qvl.formats.openai",
     "ms-swift": "qvl.formats.ms_swift",
@@ -30,7 +30,7 @@ FORMATS = {  # name -> module; imported when it is asked for
 
 
 def get(name: str) -> ModuleType:
-    """The module of a format; UserError names them all."""
+    """The module of a format. UserError if there is none of this name."""
     if name not in FORMATS:
-        raise UserError(f"no format {name!r}; there are {', '.join(FORMATS)}")
+        raise UserError(f"unknown format {name!r}; the formats are {', '.join(FORMATS)}")
     return import_module(FORMATS[name])

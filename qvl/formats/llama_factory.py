@@ -1,9 +1,9 @@
 """LLaMA-Factory's ShareGPT: conversations from human, gpt, function_call and observation.
 
-system and tools are columns; images and videos stand as <image> and <video> in the text. Turns must
-alternate and end in an answer: its loader empties other rows with a warning, so they are named here.
-Several calls at once are a JSON list in one turn, several tool results are joined in one turn as its
-own converter of OpenAI messages does, and both are told apart again on reading.
+system and tools are columns; images and videos are <image> and <video> in the text. Turns must
+alternate and end in an answer: its loader empties other rows with a warning, so here they are errors.
+Parallel calls are a JSON list in one turn, and their results are joined in one turn, as its own
+converter of OpenAI messages does. Reading separates both again.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from qvl.formats.context import Trade, with_id
+from qvl.formats.context import Context, with_id
 from qvl.formats.parts import placeholders, sharegpt, thinking, tools, validate
 
 CONTAINER = "json"
@@ -24,102 +24,105 @@ BETWEEN_RESULTS = "\n</tool_response>\n<tool_response>\n"
 THOUGHT = re.compile(r"\A<think>.*?</think>\s*", re.DOTALL)
 
 
-def to_record(row: dict, trade: Trade) -> dict:
-    media = placeholders.Media(row, trade)
-    turns = validate.turns(row, "conversations", "from", trade)
-    system = validate.text(row.get("system"), "system", trade)
+def to_record(row: dict, context: Context) -> dict:
+    media = placeholders.Media(row, context)
+    turns = validate.turns(row, "conversations", "from", context)
+    system = validate.text(row.get("system"), "system", context)
     messages: list[dict] = [{"role": "system", "content": system}] if system else []
     if system and any(turn["from"] == "system" for turn in turns):
-        raise trade.wrong("both a system column and a system turn")
+        raise context.error("both a system column and a system turn")
     for turn in turns:
         if turn["from"] == "function_call":
-            messages.append(_calls(turn, trade))
+            messages.append(_calls(turn, context))
         elif turn["from"] == "observation":
-            for value in validate.text(turn.get("value"), "an observation", trade).split(
+            for value in validate.text(turn.get("value"), "an observation", context).split(
                 BETWEEN_RESULTS
             ):
-                messages.append(sharegpt.message({**turn, "value": value}, ROLES, media, trade))
+                messages.append(sharegpt.message({**turn, "value": value}, ROLES, media, context))
         else:
-            messages.append(sharegpt.message(turn, ROLES, media, trade))
+            messages.append(sharegpt.message(turn, ROLES, media, context))
     media.check()
     record = {k: v for k, v in row.items() if k not in USED}
     if record.get("tools") in ("", None):
         record.pop("tools", None)
     else:
-        record["tools"] = tools.parse_schemas(record["tools"], trade)
-    return with_id({**record, "messages": messages}, trade)
+        record["tools"] = tools.parse_schemas(record["tools"], context)
+    return with_id({**record, "messages": messages}, context)
 
 
-def _calls(turn: dict, trade: Trade) -> dict:
-    """A function_call turn: perhaps a thought, then the JSON of one call or of a list."""
-    value = validate.text(turn.get("value"), "a function_call", trade)
+def _calls(turn: dict, context: Context) -> dict:
+    """The message of a function_call turn: an optional thought, then the JSON of its calls."""
+    value = validate.text(turn.get("value"), "a function_call", context)
     thought = THOUGHT.match(value)
     content = thought[0] if thought else None
     try:
         calls = orjson.loads(value[len(content or "") :])
     except orjson.JSONDecodeError:
-        raise trade.wrong("a function_call is no JSON") from None
-    calls = [tools.full(call, trade) for call in (calls if isinstance(calls, list) else [calls])]
+        raise context.error("a function_call is not JSON") from None
+    calls = [
+        tools.expand(call, context) for call in (calls if isinstance(calls, list) else [calls])
+    ]
     message = {"role": "assistant", "content": content, "tool_calls": calls}
     message |= sharegpt.extras_of(turn)
-    unfolded = thinking.unfold(message, trade)
-    if unfolded is not message:
-        unfolded["content"] = unfolded["content"] or None
-    return unfolded
+    extracted = thinking.extract(message, context)
+    if extracted is not message:
+        extracted["content"] = extracted["content"] or None
+    return extracted
 
 
-def to_row(record: dict, trade: Trade) -> dict:
+def to_row(record: dict, context: Context) -> dict:
     media = placeholders.collector()
     for field in USED:
         if field in record:
-            trade.lose(f"a field named {field!r}")
+            context.unsupported(f"a field named {field!r}")
     row = {k: v for k, v in record.items() if k not in ("messages", *USED)}
     turns: list[dict[str, Any]] = []
     for role, group in groupby(record["messages"], key=lambda message: message["role"]):
-        found = [_turn(message, media, trade) for message in group]
-        turns += [_joined(found, trade)] if role == "tool" else found
+        found = [_turn(message, media, context) for message in group]
+        turns += [_joined(found, context)] if role == "tool" else found
     first = turns[0] if turns else {}
-    # An empty one stays a turn, since an empty column means none.
+    # An empty system turn stays a turn, because an empty column means none.
     if first.get("from") == "system" and first.keys() == {"from", "value"} and first["value"]:
         row["system"] = turns.pop(0)["value"]
     if not _alternate(turns, "chosen" in record):
-        trade.lose("turns that do not alternate up to an answer, such rows are skipped there,")
+        context.unsupported(
+            "turns that do not alternate up to an answer (its loader skips such rows)"
+        )
     row["conversations"] = turns
     if "tools" in record:
         row["tools"] = tools.text_of(record["tools"])
     return row | {kind + "s": found for kind, found in media.items() if found}
 
 
-def _turn(message: dict, media: dict[str, list[str]], trade: Trade) -> dict:
-    turn = sharegpt.turn(message, NAMES[message["role"]], media, trade)
+def _turn(message: dict, media: dict[str, list[str]], context: Context) -> dict:
+    turn = sharegpt.turn(message, NAMES[message["role"]], media, context)
     calls = message.get("tool_calls")
     if calls is None:
         return turn
-    said = turn["value"]
-    thought = THOUGHT.fullmatch(said)
-    if said and not thought:
-        trade.lose("text and a tool call in one turn")
-        said = ""
-    short = [tools.brief(call, trade) for call in calls]
-    value = said + tools.text_of(short[0] if len(short) == 1 else short)
+    text = turn["value"]
+    if text and not THOUGHT.fullmatch(text):
+        context.unsupported("text and a tool call in one turn")
+        text = ""
+    short = [tools.shorten(call, context) for call in calls]
+    value = text + tools.text_of(short[0] if len(short) == 1 else short)
     return {**turn, "from": "function_call", "value": value}
 
 
-def _joined(results: list[dict], trade: Trade) -> dict:
+def _joined(results: list[dict], context: Context) -> dict:
     """One turn for the results of several calls."""
     if len(results) == 1 and BETWEEN_RESULTS not in results[0]["value"]:
         return results[0]
     for result in results:
         for extra in sorted(result.keys() - {"from", "value"}):
-            trade.lose(f"{extra!r} of one tool result of several")
+            context.unsupported(f"{extra!r} of one tool result of several")
         if BETWEEN_RESULTS in result["value"]:
-            trade.lose("the text between two tool results in a tool result")
+            context.unsupported("the text between two tool results in a tool result")
     return {"from": "observation", "value": BETWEEN_RESULTS.join(r["value"] for r in results)}
 
 
 def _alternate(turns: list[dict], ranking: bool) -> bool:
-    """Whether the loader takes them; `chosen` and `rejected` answer where there is a ranking."""
-    spoken = turns[1:] if turns and turns[0]["from"] == "system" else turns
-    asks = [turn["from"] in ASKS for turn in spoken]
-    known = all(turn["from"] != "system" for turn in spoken)
+    """Whether the loader takes the turns. `ranking`: the answers are `chosen` and `rejected`."""
+    dialogue = turns[1:] if turns and turns[0]["from"] == "system" else turns
+    asks = [turn["from"] in ASKS for turn in dialogue]
+    known = all(turn["from"] != "system" for turn in dialogue)
     return known and asks == [n % 2 == 0 for n in range(len(asks))] and len(asks) % 2 == ranking

@@ -1,13 +1,13 @@
-"""qvl's own records: nothing to do."""
+"""qvl's own records, unchanged."""
 
-from qvl.formats.context import Trade
+from qvl.formats.context import Context
 
 CONTAINER = "jsonl"
 
 
-def to_record(row: dict, trade: Trade) -> dict:
+def to_record(row: dict, context: Context) -> dict:
     return row
 
 
-def to_row(record: dict, trade: Trade) -> dict:
+def to_row(record: dict, context: Context) -> dict:
     return record

@@ -1,17 +1,17 @@
-"""TRL's prompt and completion: what follows the last turn that is not the assistant's, apart."""
+"""TRL's prompt and completion; the completion is the assistant turns at the end."""
 
 from qvl.formats import trl
-from qvl.formats.context import Trade
+from qvl.formats.context import Context
 
 CONTAINER = "jsonl"
 to_record = trl.to_record
 
 
-def to_row(record: dict, trade: Trade) -> dict:
-    row = trl.to_row(record, trade)
+def to_row(record: dict, context: Context) -> dict:
+    row = trl.to_row(record, context)
     turns = row.pop("messages")
-    cut = len(turns)
-    while cut and turns[cut - 1]["role"] == "assistant":
-        cut -= 1
-    row["prompt"] = turns[:cut]
-    return row | {"completion": turns[cut:]} if turns[cut:] else row
+    end = len(turns)
+    while end and turns[end - 1]["role"] == "assistant":
+        end -= 1
+    row["prompt"] = turns[:end]
+    return row | {"completion": turns[end:]} if turns[end:] else row

@@ -23,7 +23,7 @@ def test_one_side_must_be_another_format(sh):
 def test_an_unknown_format_is_named_with_the_known_ones(sh):
     done = sh("qvl convert --to sharegpt records.jsonl.zst")
     assert done.returncode == 2
-    assert "there are qvl, openai, ms-swift" in done.stderr
+    assert "the formats are qvl, openai, ms-swift" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qvl import formats
-from qvl.formats.context import Lost, Trade
+from qvl.formats.context import CannotConvert, Context
 from qvl.record import check
 
 OTHERS = [name for name in formats.FORMATS if name != "qvl"]
@@ -91,10 +91,10 @@ def there_and_back(name, record, folder):
     (folder / "images").mkdir(exist_ok=True)
     for number in range(4):
         (folder / "images" / f"{number}.png").write_bytes(b"\x89PNG %d" % number)
-    out = Trade(name, media_root=folder, think_tags=True)
-    back = Trade("a record", media_dir=folder / "media", think_tags=True)
+    out = Context(name, media_root=folder, think_tags=True)
+    back = Context("a record", media_dir=folder / "media", think_tags=True)
     module = formats.get(name)
-    out.begin(record)
+    out.start(record)
     row = module.to_row(orjson.loads(orjson.dumps(record)), out)
     if module.CONTAINER == "parquet":
         schema = module.schema([row], pyarrow)
@@ -102,7 +102,7 @@ def there_and_back(name, record, folder):
         (row,) = pyarrow.Table.from_pylist([row], schema=schema).to_pylist()
     else:
         row = orjson.loads(orjson.dumps(row))
-    back.begin(row)
+    back.start(row)
     return module.to_record(row, back)
 
 
@@ -123,7 +123,7 @@ def test_comes_back_equal_or_says_what_it_cannot_hold(name, tmp_path, record):
     assert check(record) is None
     try:
         back = there_and_back(name, record, tmp_path)
-    except Lost as error:
+    except CannotConvert as error:
         assert "cannot hold" in str(error)
         return
     assert seen(back, tmp_path) == seen(record, tmp_path)
@@ -149,7 +149,7 @@ def test_holds_what_it_claims_to_hold(name, tmp_path, data):
     record = data.draw(records(**HOLDS[name]))
     try:
         back = there_and_back(name, record, tmp_path)
-    except Lost as error:
+    except CannotConvert as error:
         assert any(word in str(error) for word in CANNOT), error
         return
     assert seen(back, tmp_path) == seen(record, tmp_path)

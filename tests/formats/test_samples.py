@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from qvl import formats
 from qvl.errors import UserError
-from qvl.formats.context import Lost, Trade
+from qvl.formats.context import CannotConvert, Context
 from qvl.record import check, images, question
 
 SAMPLES = {
@@ -83,15 +83,15 @@ SAMPLES = {
 
 
 def read(name, row, **options):
-    trade = Trade("a record", place=lambda: ("folder/set.train.json", 3), **options)
-    trade.begin(row)
-    return formats.get(name).to_record(row, trade)
+    context = Context("a record", place=lambda: ("folder/set.train.json", 3), **options)
+    context.start(row)
+    return formats.get(name).to_record(row, context)
 
 
 def write(name, record, **options):
-    trade = Trade(name, **options)
-    trade.begin(record)
-    return formats.get(name).to_row(record, trade)
+    context = Context(name, **options)
+    context.start(record)
+    return formats.get(name).to_row(record, context)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -223,7 +223,7 @@ def test_a_thought_before_a_call_stays_before_it():
     ],
 )
 def test_rows_that_llama_factory_would_empty_are_named(messages):
-    with pytest.raises(Lost, match="cannot hold turns that do not alternate"):
+    with pytest.raises(CannotConvert, match="cannot hold turns that do not alternate"):
         write("llama-factory", {"id": "a", "messages": messages})
     if len(messages) == 1 and messages[0]["role"] == "user":  # a ranking answers itself
         more = {"chosen": {"from": "gpt", "value": "a"}, "rejected": {"from": "gpt", "value": "b"}}
@@ -244,7 +244,7 @@ def test_rows_that_llama_factory_would_empty_are_named(messages):
 )
 def test_what_a_format_cannot_hold_is_named_with_the_record(name, message, what):
     record = {"id": "r1", "messages": [message]}
-    with pytest.raises(Lost, match=f"record 'r1': {name} cannot hold {what}"):
+    with pytest.raises(CannotConvert, match=f"record 'r1': {name} cannot hold {what}"):
         write(name, record)
     assert write(name, record, lossy=True)
 
@@ -273,7 +273,7 @@ def test_what_a_format_cannot_hold_is_named_with_the_record(name, message, what)
     ],
 )
 def test_a_row_that_contradicts_itself_is_named(name, row, why):
-    with pytest.raises(Lost, match="row 'r1': .*" + why):
+    with pytest.raises(CannotConvert, match="row 'r1': .*" + why):
         read(name, {"id": "r1", **row})
 
 
@@ -290,7 +290,7 @@ def test_columns_that_are_no_json_are_made_so_or_named(tmp_path):
     assert Path(record["mask"]).suffix == ".jpg"
     assert (record["day"], record["weight"]) == ("2025-01-02", None)
     assert "level" not in record
-    with pytest.raises(Lost, match="cannot hold Decimal in a column"):
+    with pytest.raises(CannotConvert, match="cannot hold Decimal in a column"):
         read("hf-parquet", {**row, "price": Decimal("1.5")}, media_dir=tmp_path / "media")
 
 

@@ -1,7 +1,7 @@
-"""Fields of all kinds as parquet columns: typed where their values have one type, else JSON.
+"""Fields of any type as parquet columns: typed if their values have one type, else JSON.
 
-The types are those of the first batch. A value that its column's type would change or drop goes into
-the row's JSON instead, so what is read back is equal, whatever the rows hold.
+The types are those of the first batch. A value that its column's type would change or drop is put
+into the row's JSON instead, so every row reads back equal.
 """
 
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 
-KEPT = "qvl"  # the column, or the field of extra_info, of what has no column
+REST = "qvl"  # the column, or the field of extra_info, for values without a column
 
 
 def types_of(rows: Iterable[dict], arrow: Any) -> dict[str, Any]:
-    """field -> the arrow type that all its values have; fields without one are left out."""
+    """The arrow type of each field whose values all have one type, by field."""
     values: dict[str, list] = {}
     for row in rows:
         for name, value in row.items():
@@ -24,14 +24,14 @@ def types_of(rows: Iterable[dict], arrow: Any) -> dict[str, Any]:
         try:
             kind = arrow.array(given).type
         except (arrow.ArrowInvalid, arrow.ArrowTypeError, OverflowError):
-            continue  # of several types
+            continue  # several types
         if _can_be_written(kind, arrow):
             found[name] = kind
     return found
 
 
 def _can_be_written(kind: Any, arrow: Any) -> bool:
-    """Parquet has no struct without fields, and a null type says nothing of later rows."""
+    """Whether parquet can hold the type and it fits later rows: not an empty struct or null."""
     if arrow.types.is_struct(kind):
         fields = [kind.field(i).type for i in range(kind.num_fields)]
         return bool(fields) and all(_can_be_written(field, arrow) for field in fields)
@@ -41,7 +41,7 @@ def _can_be_written(kind: Any, arrow: Any) -> bool:
 
 
 def divide(fields: dict, types: dict[str, Any], arrow: Any) -> tuple[dict, dict]:
-    """`fields` as those that their columns hold exactly, and the rest."""
+    """Divide `fields` into those that their columns hold exactly, and the rest."""
     held: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for name, value in fields.items():
@@ -59,25 +59,25 @@ def _fits(value: Any, kind: Any, arrow: Any) -> bool:
 
 
 def _same(value: Any, back: Any) -> bool:
-    """Equal once `filled` has taken out the nulls that a struct puts where a field is absent."""
-    return _typed(filled(back)) == _typed(value)
+    """Whether both are equal without the nulls that a struct has for absent fields."""
+    return _typed(without_nulls(back)) == _typed(value)
 
 
 def _typed(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)  # 1 and 1.0, 1 and true differ
 
 
-def filled(value: Any) -> Any:
-    """A value of a column without the nulls in its objects."""
+def without_nulls(value: Any) -> Any:
+    """The value of a column without the nulls in its objects."""
     if isinstance(value, dict):
-        return {name: filled(inner) for name, inner in value.items() if inner is not None}
+        return {name: without_nulls(inner) for name, inner in value.items() if inner is not None}
     if isinstance(value, list):
-        return [filled(inner) for inner in value]
+        return [without_nulls(inner) for inner in value]
     return value
 
 
 def unpack(text: Any) -> dict | None:
-    """The object that KEPT holds; None where it is none of ours."""
+    """The object in the column REST; None if qvl did not write it."""
     if not isinstance(text, str) or not text.startswith('{"record":'):
         return None
     try:
@@ -87,5 +87,5 @@ def unpack(text: Any) -> dict | None:
 
 
 def pack(record: dict, **more: Any) -> str:
-    """KEPT: fields of the record, and what else brings them back."""
+    """The text of the column REST: fields of the record, and `more` to restore them."""
     return orjson.dumps({"record": record, **more}).decode()

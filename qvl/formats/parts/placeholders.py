@@ -1,10 +1,10 @@
-"""<image> and <video> in a text, against parts: how most formats say where a medium stands."""
+"""<image> and <video> in a text, which most formats have in place of parts."""
 
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from qvl.formats.context import Trade
+from qvl.formats.context import Context
 from qvl.formats.parts import validate
 
 PLACEHOLDER = re.compile(r"<(image|video)>")
@@ -12,38 +12,38 @@ KINDS: tuple[str, ...] = ("image", "video")
 
 
 class Media:
-    """The images and videos of a row, taken in order as placeholders name them."""
+    """The images and videos of a row, taken in the order of their placeholders."""
 
-    def __init__(self, row: dict, trade: Trade, kinds: tuple[str, ...] = KINDS) -> None:
-        self._trade = trade
-        found = {kind: listed(row, kind, trade) if kind in kinds else [] for kind in KINDS}
+    def __init__(self, row: dict, context: Context, kinds: tuple[str, ...] = KINDS) -> None:
+        self._context = context
+        found = {kind: listed(row, kind, context) if kind in kinds else [] for kind in KINDS}
         self._given = {kind: len(media) for kind, media in found.items()}
         self._named: dict[str, int] = dict.fromkeys(KINDS, 0)
         self._rest = {kind: iter(media) for kind, media in found.items()}
 
     def take(self, kind: str) -> str | None:
-        """The next one's reference; None where there is none, which `check` will name."""
+        """The reference of the next one; None if there is none, which `check` reports."""
         self._named[kind] += 1
         medium = next(self._rest[kind], None)
-        return None if medium is None else self._trade.reference(medium)
+        return None if medium is None else self._context.reference(medium)
 
-    def untouched(self, kind: str) -> Iterator[str]:
-        """All of a kind of which none was named."""
+    def unclaimed(self, kind: str) -> Iterator[str]:
+        """Yield all of a kind if no placeholder has named any."""
         if not self._named[kind]:
             self._named[kind] = self._given[kind]
-            yield from map(self._trade.reference, self._rest[kind])
+            yield from map(self._context.reference, self._rest[kind])
 
     def check(self) -> None:
-        """Every placeholder had its medium, and every medium its placeholder."""
+        """Raise CannotConvert unless there are as many placeholders as images and videos."""
         for kind in KINDS:
             named, given = self._named[kind], self._given[kind]
             if named != given:
-                raise self._trade.wrong(f"{named} <{kind}> in the text, but {given} {kind}s")
+                raise self._context.error(f"{named} <{kind}> in the text, but {given} {kind}s")
 
 
-def to_parts(value: Any, media: Media, trade: Trade) -> str | list[dict]:
-    """The content of a message: a string without media, else parts in the order of the text."""
-    text = validate.text(value, "the content of a turn", trade)
+def to_parts(value: Any, media: Media, context: Context) -> str | list[dict]:
+    """The content of a message: parts in the order of the text, or a string if there are no media."""
+    text = validate.text(value, "the content of a turn", context)
     if not PLACEHOLDER.search(text):
         return text
     parts: list[dict[str, Any]] = []
@@ -60,47 +60,47 @@ def to_parts(value: Any, media: Media, trade: Trade) -> str | list[dict]:
     return parts
 
 
-def to_text(content: Any, media: dict[str, list[str]], trade: Trade) -> str:
-    """A message's content with placeholders; its media are added to `media`."""
+def to_text(content: Any, media: dict[str, list[str]], context: Context) -> str:
+    """The content of a message as text with placeholders; adds its references to `media`."""
     if content is None:
         return ""
     if isinstance(content, str):
-        return plain(content, trade)
+        return escape(content, context)
     out = []
     for part in content:
         kind = part["type"]
-        lose_extras(part, trade)
+        lose_extras(part, context)
         if kind == "text":
-            out.append(plain(part["text"], trade))
+            out.append(escape(part["text"], context))
         else:
             media[kind].append(part[kind])
             out.append(f"<{kind}>")
     return "".join(out)
 
 
-def lose_extras(part: dict, trade: Trade) -> None:
-    """Name the fields of a part besides its type and what the type says."""
+def lose_extras(part: dict, context: Context) -> None:
+    """Report the fields of a part that a placeholder cannot hold."""
     for extra in sorted(part.keys() - {"type", part["type"]}):
-        trade.lose(f"{extra!r} of a part")
+        context.unsupported(f"{extra!r} of a part")
 
 
-def plain(text: str, trade: Trade) -> str:
-    """A text that means no placeholder."""
+def escape(text: str, context: Context) -> str:
+    """The text without accidental placeholders."""
     if PLACEHOLDER.search(text):
-        trade.lose("the words <image> or <video> in a text")
+        context.unsupported("the words <image> or <video> in a text")
         return PLACEHOLDER.sub(r"<\1 >", text)
     return text
 
 
 def collector() -> dict[str, list[str]]:
-    """Where `to_text` puts the media of one row."""
+    """The lists, by kind, that `to_text` adds the references of a row to."""
     return {kind: [] for kind in KINDS}
 
 
-def listed(row: dict, kind: str, trade: Trade) -> list:
-    """row["images"] or row["image"], a list or one."""
+def listed(row: dict, kind: str, context: Context) -> list:
+    """The media in row["images"] or row["image"], a list or a single one."""
     given = [row[name] for name in (kind, kind + "s") if row.get(name) is not None]
     if len(given) == 2:
-        raise trade.wrong(f"both {kind} and {kind}s")
+        raise context.error(f"both {kind} and {kind}s")
     found = given[0] if given else []
     return list(found) if isinstance(found, list | tuple) else [found]

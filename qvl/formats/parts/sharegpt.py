@@ -1,31 +1,31 @@
-"""Conversations of {"from", "value"}: what LLaMA-Factory's ShareGPT and LLaVA have in common."""
+"""Turns {"from", "value"}, which LLaMA-Factory's ShareGPT and LLaVA share."""
 
-from qvl.formats.context import Trade
+from qvl.formats.context import Context
 from qvl.formats.parts import placeholders, thinking
 
 KNOWN = ("role", "content", "reasoning_content", "tool_calls")
 
 
-def message(turn: dict, roles: dict[str, str], media: placeholders.Media, trade: Trade) -> dict:
-    """The message of a turn with a text."""
+def message(turn: dict, roles: dict[str, str], media: placeholders.Media, context: Context) -> dict:
+    """A turn as a message."""
     role = roles.get(turn["from"])
     if role is None:
-        raise trade.wrong(f"a turn from {turn['from']!r}; expected {', '.join(roles)}")
-    content = placeholders.to_parts(turn.get("value"), media, trade)
-    return thinking.unfold({"role": role, "content": content, **extras_of(turn)}, trade)
+        raise context.error(f"a turn from {turn['from']!r}; expected {', '.join(roles)}")
+    content = placeholders.to_parts(turn.get("value"), media, context)
+    return thinking.extract({"role": role, "content": content, **extras_of(turn)}, context)
 
 
-def turn(message: dict, name: str, media: dict[str, list[str]], trade: Trade) -> dict:
-    """A message, its tool calls aside, as a turn from `name`."""
-    text = placeholders.to_text(message.get("content"), media, trade)
-    return {"from": name, "value": thinking.fold(message, text, trade), **rest_of(message)}
+def turn(message: dict, name: str, media: dict[str, list[str]], context: Context) -> dict:
+    """A message without its tool calls, as a turn from `name`."""
+    text = placeholders.to_text(message.get("content"), media, context)
+    return {"from": name, "value": thinking.inline(message, text, context), **rest_of(message)}
 
 
 def extras_of(turn: dict) -> dict:
-    """What a turn holds besides, such as a mask."""
+    """The other fields of a turn, such as a mask."""
     return {k: v for k, v in turn.items() if k not in ("from", "value")}
 
 
 def rest_of(message: dict) -> dict:
-    """What a message holds besides."""
+    """The other fields of a message."""
     return {k: v for k, v in message.items() if k not in KNOWN}

@@ -1,33 +1,33 @@
-"""reasoning_content, for formats that know only text."""
+"""reasoning_content as <think> in a text, for formats without such a field."""
 
 import re
 from typing import Any
 
-from qvl.formats.context import Trade
+from qvl.formats.context import Context
 from qvl.formats.parts import placeholders, validate
 
 THINK = re.compile(r"\A<think>\n(.*?)\n</think>\n\n", re.DOTALL)
 END = "</think>"
 
 
-def fold(message: dict, text: str, trade: Trade) -> str:
-    """An assistant's text with its reasoning in <think>, where --think-tags asks for it."""
+def inline(message: dict, text: str, context: Context) -> str:
+    """The text of an assistant, after its reasoning in <think> with --think-tags."""
     if message.get("reasoning_content") is None:
         return text
-    reasoning = validate.text(message["reasoning_content"], "reasoning_content", trade)
-    if not trade.think_tags:
-        trade.lose("reasoning_content (--think-tags writes it as <think>)")
+    reasoning = validate.text(message["reasoning_content"], "reasoning_content", context)
+    if not context.think_tags:
+        context.unsupported("reasoning_content (--think-tags writes it as <think>)")
         return text
-    reasoning = placeholders.plain(reasoning, trade)
+    reasoning = placeholders.escape(reasoning, context)
     if END in reasoning:
-        trade.lose(f"{END} in reasoning_content")
+        context.unsupported(f"{END} in reasoning_content")
         reasoning = reasoning.replace(END, "</think >")
     return f"<think>\n{reasoning}\n</think>\n\n{text}"
 
 
-def unfold(message: dict, trade: Trade) -> dict:
-    """The message with <think> taken out of its text again, where --think-tags asks for it."""
-    if not trade.think_tags or message["role"] != "assistant" or "reasoning_content" in message:
+def extract(message: dict, context: Context) -> dict:
+    """The message with the <think> of its text as reasoning_content, with --think-tags."""
+    if not context.think_tags or message["role"] != "assistant" or "reasoning_content" in message:
         return message
     content = message.get("content")
     if isinstance(content, str):

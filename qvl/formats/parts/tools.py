@@ -1,57 +1,59 @@
-"""Tool calls and schemas as JSON in a text, as formats without a field for them write them.
+"""Tool calls and schemas as JSON text, for formats without a field for them.
 
-Arguments come back as the JSON text that OpenAI's API has, however they were written.
+Arguments are read back as JSON text, as in OpenAI's API, whatever form they were written in.
 """
 
 from typing import Any
 
 import orjson
 
-from qvl.formats.context import Trade
+from qvl.formats.context import Context
 
 
-def brief(call: Any, trade: Trade) -> dict:
+def shorten(call: Any, context: Context) -> dict:
     """{"name", "arguments"} of an OpenAI tool call, and its "id" where it has one."""
     if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
-        raise trade.wrong("a tool call is no object with a function")
+        raise context.error("a tool call is not an object with a function")
     function = call["function"]
     if call.get("type", "function") != "function":
-        trade.lose(f"a tool call of type {call['type']!r}")
+        context.unsupported(f"a tool call of type {call['type']!r}")
     extras = {*call.keys(), *function.keys()} - {"id", "type", "function", "name", "arguments"}
     for extra in sorted(extras):
-        trade.lose(f"{extra!r} of a tool call")
+        context.unsupported(f"{extra!r} of a tool call")
     arguments = function.get("arguments")
     if isinstance(arguments, str):
         try:
             arguments = orjson.loads(arguments)
         except orjson.JSONDecodeError:
-            raise trade.wrong("the arguments of a tool call are no JSON") from None
+            raise context.error("the arguments of a tool call are not JSON") from None
     short = {"name": function.get("name"), "arguments": arguments}
     return {**short, "id": call["id"]} if call.get("id") is not None else short
 
 
-def full(short: Any, trade: Trade) -> dict:
-    """The OpenAI tool call of a {"name", "arguments"} or of its JSON."""
+def expand(short: Any, context: Context) -> dict:
+    """The OpenAI tool call of {"name", "arguments"}, given as an object or as JSON."""
     try:
         called = orjson.loads(short) if isinstance(short, str) else short
         name, arguments = called["name"], called["arguments"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        raise trade.wrong('a tool call is not {"name": ..., "arguments": ...}') from None
+        raise context.error('a tool call is not {"name": ..., "arguments": ...}') from None
     for extra in sorted(called.keys() - {"name", "arguments", "id"}):
-        trade.lose(f"{extra!r} of a tool call")
+        context.unsupported(f"{extra!r} of a tool call")
     function = {"name": name, "arguments": text_of(arguments)}
     call = {"type": "function", "function": function}
     return {"id": called["id"], **call} if "id" in called else call
 
 
-def parse_schemas(schemas: Any, trade: Trade) -> Any:
+def parse_schemas(schemas: Any, context: Context) -> Any:
+    """The tool schemas, parsed if they are JSON text."""
     if not isinstance(schemas, str):
         return schemas
     try:
         return orjson.loads(schemas)
     except orjson.JSONDecodeError:
-        raise trade.wrong("tools is a string but no JSON") from None
+        raise context.error("tools is a string but not JSON") from None
 
 
 def text_of(value: Any) -> str:
+    """The JSON text of a value."""
     return orjson.dumps(value).decode()
