@@ -19,12 +19,12 @@ MEGATRON = "megatron"
 def from_megatron(checkpoint: Path, output: Path) -> int:
     """Write the Hugging Face folder `output`; return how many tensors it has."""
     with gc_frozen():
-        from qvl.model.dist_checkpoint import Stored
+        from qvl.model.dist_checkpoint import CheckpointTensors
     from qvl.model.folder import Skeleton
     from qvl.model.shape import load_shape
 
     source = Skeleton(skeleton_of(checkpoint))
-    stored = Stored(checkpoint / MEGATRON, source, load_shape(source.path))
+    stored = CheckpointTensors(checkpoint / MEGATRON, source, load_shape(source.path))
     with _told(output):
         source.write_like(output, stored.tensor)
     return len(source.names)
@@ -49,7 +49,7 @@ def to_megatron(folder: Path, checkpoint: Path) -> int:
         with _told(partial):
             source.write_skeleton(partial / SKELETON)
             dist_checkpoint.write(source, shape, partial / MEGATRON)
-        read = dist_checkpoint.Stored(partial / MEGATRON, source, shape)
+        read = dist_checkpoint.CheckpointTensors(partial / MEGATRON, source, shape)
         for name in source.names:
             if not same_bits(read.tensor(name), source.get(name)):
                 raise CheckFailed(f"{checkpoint}: {name} does not read as it is in {folder}")

@@ -34,8 +34,10 @@ def share(layout: Layout, *, seed: int = 0) -> None:
     from megatron.core import parallel_state
     from megatron.core.tensor_parallel.random import model_parallel_cuda_manual_seed
 
-    if world() % layout.ranks_a_model:
-        raise UserError(f"{world()} processes do not divide into models of {layout.ranks_a_model}")
+    if world() % layout.ranks_per_model:
+        raise UserError(
+            f"{world()} processes do not divide into models of {layout.ranks_per_model}"
+        )
     if parallel_state.model_parallel_is_initialized():
         parallel_state.destroy_model_parallel()
     parallel_state.initialize_model_parallel(

@@ -17,7 +17,7 @@ from qvl.megatron.output import Output
 from qvl.model import rope, weight_map
 from qvl.model.batch import Batch
 from qvl.model.shape import Shape
-from qvl.model.vision import VisionTower, see_again
+from qvl.model.vision import VisionTower, recompute
 
 
 class LocalModel(torch.nn.ModuleList):
@@ -126,7 +126,7 @@ class Qwen3VL(MegatronModule):
         if batch.patches is not None:
             assert self.vision is not None and batch.image_rows is not None
             if self.config.recompute_granularity == "full":
-                tokens, deep = see_again(self.vision, batch.patches, batch.grids)
+                tokens, deep = recompute(self.vision, batch.patches, batch.grids)
             else:
                 tokens, deep = self.vision(batch.patches, batch.grids)
             hidden = hidden.index_copy(0, batch.image_rows, tokens.to(hidden.dtype)[:, None])

@@ -31,11 +31,11 @@ def load(model: LocalModel, folder: Folder) -> None:
 def write(model: LocalModel, folder: Folder, target: Path) -> None:
     """A folder like `folder` at `target` with this model's weights; every rank of the world calls,
     and rank 0 writes. It holds a file's tensors at a time, beside its own part of the model."""
-    folder.write_like(target, Whole(model, folder).tensor, keep=parallel.rank() == 0)
+    folder.write_like(target, RankTensors(model, folder).tensor, keep=parallel.rank() == 0)
     parallel.barrier()
 
 
-class Whole(merge.Whole):
+class RankTensors(merge.MergedTensors):
     """Of the ranks that share a model.
 
     Every rank of the world must ask for the same ones, in the same order.
@@ -58,15 +58,15 @@ class Whole(merge.Whole):
             self._lacking |= self._owner.keys() - set(known)
         super().__init__(self._owner, folder, model.shape)
 
-    def put_together(self, name: str) -> Tensor:
-        parameter = self._mine.get(name)
-        if parameter is None:
+    def parameter(self, name: str) -> Tensor:
+        own = self._mine.get(name)
+        if own is None:
             dtype = next(self.model.parameters()).dtype
             whole = torch.empty(self._dims[name], dtype=dtype, device=parallel.device())
         else:
-            whole = self._joined(name, parameter.detach().contiguous())
+            whole = self._joined(name, own.detach().contiguous())
         if name in self._lacking:
-            if parameter is not None and dist.get_rank() != self._owner[name]:
+            if own is not None and dist.get_rank() != self._owner[name]:
                 whole = whole.clone()  # it may be the parameter: not to be written to
             dist.broadcast(whole, self._owner[name])
         return whole

@@ -1,1 +1,1 @@
-"""Qwen3-VL in pure torch: shapes, vision tower, rope, names of weights. Nothing of Megatron."""
+"""Qwen3-VL in pure torch, without Megatron: shapes, vision tower, rope, and the map of weights."""

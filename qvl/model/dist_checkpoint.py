@@ -1,7 +1,7 @@
-"""The weights in Megatron's distributed checkpoints, one at a time: no model, no Megatron, no ranks.
+"""Read and write the weights of Megatron's distributed checkpoints without Megatron, one at a time.
 
-Such a checkpoint is one of torch.distributed.checkpoint, whose tensors are cut in pieces that any
-number of ranks reads; metadata.json and common.pt are what Megatron looks for beside it.
+Such a checkpoint is one of torch.distributed.checkpoint, whose tensors are divided into chunks that
+any number of ranks can read, plus the metadata.json and common.pt of Megatron.
 """
 
 import io
@@ -49,40 +49,40 @@ FORMAT = {
 }
 
 
-class Stored(merge.Whole):
-    """The tensors of the checkpoint in `path`, as `folder` names and shapes them."""
+class CheckpointTensors(merge.MergedTensors):
+    """The Hugging Face tensors of the checkpoint in `path`, with the names and shapes of `folder`."""
 
     def __init__(self, path: Path, folder: Folder, shape: Shape) -> None:
-        """UserError where there is no checkpoint."""
+        """UserError if there is no checkpoint."""
         self._reader = FileSystemReader(path)
         try:
             self._metadata: Metadata = self._reader.read_metadata()
         except (OSError, UnpicklingError, EOFError) as error:
-            raise UserError(f"{path}: no Megatron checkpoint: {error}") from None
+            raise UserError(f"{path}: not a Megatron checkpoint: {error}") from None
         self._reader.set_up_storage_reader(self._metadata, is_coordinator=True)
         self._path = path
         super().__init__((name for name, _ in merge.parameters(shape)), folder, shape)
 
-    def put_together(self, name: str) -> Tensor:
+    def parameter(self, name: str) -> Tensor:
         key, place = weight_map.on_disk(name)
-        known = self._metadata.state_dict_metadata.get(key)
-        if not isinstance(known, TensorStorageMetadata):
-            raise UserError(f"{self._path}: lacks {key}")
-        dims = known.size[len(place) :]
-        found = torch.empty((*[1] * len(place), *dims), dtype=known.properties.dtype)
+        stored = self._metadata.state_dict_metadata.get(key)
+        if not isinstance(stored, TensorStorageMetadata):
+            raise UserError(f"{self._path}: {key} is missing")
+        dims = stored.size[len(place) :]
+        found = torch.empty((*[1] * len(place), *dims), dtype=stored.properties.dtype)
         wanted = ChunkStorageMetadata(torch.Size([*place, *[0] * len(dims)]), found.shape)
-        pieces = create_read_items_for_chunk_list(key, known, [wanted])
-        if sum(math.prod(each.lengths) for each in pieces) != found.numel():
-            raise UserError(f"{self._path}: lacks a part of {key}, at {list(place)}")
+        chunks = create_read_items_for_chunk_list(key, stored, [wanted])
+        if sum(math.prod(each.lengths) for each in chunks) != found.numel():
+            raise UserError(f"{self._path}: a part of {key} is missing, at {list(place)}")
         try:
-            self._reader.read_data(LoadPlan(pieces), _Into(found)).wait()
-        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:  # gone, cut or spoilt
-            raise UserError(f"{self._path}: cannot read {key}: {error or 'it is cut'}") from None
+            self._reader.read_data(LoadPlan(chunks), _Assembly(found)).wait()
+        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:  # damaged
+            raise UserError(f"{self._path}: cannot read {key}: {error or 'truncated'}") from None
         return found.view(dims)
 
 
-class _Into(DefaultLoadPlanner):
-    """Puts the pieces that are read in their places."""
+class _Assembly(DefaultLoadPlanner):
+    """Puts the chunks that are read into their places in a tensor."""
 
     def __init__(self, found: Tensor) -> None:
         super().__init__()
@@ -93,20 +93,20 @@ class _Into(DefaultLoadPlanner):
         return self.found[tuple(slice(start, start + count) for start, count in spans)]
 
     def commit_tensor(self, read_item: ReadItem, tensor: Tensor) -> None:
-        """It is a view of `found`."""
+        """Do nothing: it is a view of `found`."""
 
 
 def write(folder: Folder, shape: Shape, path: Path) -> None:
-    """The weights of a Hugging Face folder as a checkpoint in the new folder `path`, at step 0.
+    """Write the weights of a Hugging Face folder as a checkpoint of step 0 to the new folder `path`.
 
-    UserError where its tensors are not those that its config.json implies, before anything is written.
+    UserError, before anything is written, if its tensors do not match its config.json.
     """
     merge.check(folder, shape)
     path.mkdir(parents=True)
     writer = FileSystemWriter(path, thread_count=1)
     try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a single process
-            save({}, storage_writer=writer, planner=_Reading(folder, shape), no_dist=True)
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # a single process
+            save({}, storage_writer=writer, planner=_WritePlanner(folder, shape), no_dist=True)
     except CheckpointException as error:
         raise _cause(error.failures[0][0]) from None
     torch.save({"state": {"step": 0}}, path / "common.pt")
@@ -114,15 +114,15 @@ def write(folder: Folder, shape: Shape, path: Path) -> None:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """A full disk, say, where torch's zip writer complains of what came of it."""
+    """The first cause, such as a full disk, of an error in torch's zip writer."""
     inner: BaseException | None = error
     while inner and not isinstance(inner, OSError | UserError):
         inner = inner.__context__
     return inner or error
 
 
-class _Reading(DefaultSavePlanner):
-    """Reads each parameter from the folder when it is about to be written."""
+class _WritePlanner(DefaultSavePlanner):
+    """Reads each parameter from the folder just before it is written."""
 
     def __init__(self, folder: Folder, shape: Shape) -> None:
         super().__init__(flatten_state_dict=False)
@@ -146,10 +146,10 @@ class _Reading(DefaultSavePlanner):
         name = self._names[key, tuple(offset)]
         if self._latest[0] != name:
             self._latest = (name, merge.load(self.folder, name, self.shape))
-        whole = self._latest[1]
-        stacked = len(sizes) - whole.dim()
+        parameter = self._latest[1]
+        stacked = len(sizes) - parameter.dim()
         start = offset[stacked]
-        return whole[start : start + sizes[stacked]].reshape(sizes)
+        return parameter[start : start + sizes[stacked]].reshape(sizes)
 
     def _items(self) -> Iterator[WriteItem]:
         stack = (self.shape.layers, self.shape.num_experts)
@@ -161,13 +161,13 @@ class _Reading(DefaultSavePlanner):
             if name.split(".")[-2].startswith("linear_") and place:
                 at, of = (".".join(map(str, each)) for each in (place, counts))
                 yield WriteItem(
-                    # Where Transformer Engine keeps its scales of fp8, and others nothing.
+                    # For the fp8 scales of Transformer Engine; empty without it.
                     index=MetadataIndex(
                         f"{key.removesuffix('weight')}_extra_state/shard_{at}_{of}"
                     ),
                     type=WriteItemType.BYTE_IO,
                 )
-            # Gate and up apart, as Megatron has them: ranks that share them read less.
+            # Gate and up are separate chunks, as in Megatron, so tensor-parallel ranks read less.
             parts = 2 if key.endswith("linear_fc1.weight") and place else 1
             rows = dims[0] // parts
             for part in range(parts):

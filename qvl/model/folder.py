@@ -1,4 +1,4 @@
-"""A Hugging Face folder: its tensors one at a time, and another folder like it with new ones."""
+"""Read a Hugging Face folder one tensor at a time, and write one like it with new tensors."""
 
 import json
 import shutil
@@ -17,13 +17,13 @@ from qvl.io import atomic
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-TRAVELS = ("*.json", "*.jinja", "*.txt", "*.model", "LICENSE*")
+COPIED = ("*.json", "*.jinja", "*.txt", "*.model", "LICENSE*")
 SKELETON = "tensors.json"
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 class Folder:
-    """Reads the tensors of a Hugging Face folder; nothing is loaded before it is asked for."""
+    """The tensors of a Hugging Face folder, each read on request."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,7 +37,7 @@ class Folder:
         return list(self._files)
 
     def get(self, name: str, at: int | None = None) -> Tensor:
-        """One tensor, or its slice `at`, as it is stored. UserError where the folder lacks it."""
+        """One tensor, or its slice `at`, as it is stored. UserError if it is missing."""
         with self._open(name) as file:
             return file.get_tensor(name) if at is None else file.get_slice(name)[at]
 
@@ -50,11 +50,11 @@ class Folder:
             return DTYPES[file.get_slice(name).get_dtype()]
 
     def write_like(self, target: Path, new: Callable[[str], Tensor], *, keep: bool = True) -> None:
-        """A folder of the same files at `target`, its tensors those of `new(name)`.
+        """Write a folder like this one to `target`, with the tensors that `new(name)` returns.
 
-        Types, shard files and their order stay; a file's tensors are in memory at a time, and each
-        file is read back and compared. config.json comes last, so a folder that lacks it is not
-        whole. `keep`: whether this process writes; one that does not only asks for the tensors.
+        Data types, files and the order of tensors are the same. Memory holds the tensors of one file;
+        each file is read back and compared. config.json is written last, so a folder without it is
+        incomplete. keep: whether this process writes; otherwise it only calls `new`.
         """
         if keep:
             target.mkdir(parents=True, exist_ok=True)
@@ -63,52 +63,54 @@ class Folder:
             for name in names:
                 tensor = new(name)
                 if list(tensor.shape) != self.dims(name):
-                    raise ValueError(f"{name}: {list(tensor.shape)} is not {self.dims(name)}")
+                    raise ValueError(
+                        f"{name}: expected the shape {self.dims(name)}, got {list(tensor.shape)}"
+                    )
                 if keep:
                     tensors[name] = tensor.detach().to("cpu", self.dtype(name)).contiguous()
             if keep:
                 _write(target / file, tensors)
         if keep:
-            self._travel(target)
+            self._copy_rest(target)
 
     def write_skeleton(self, target: Path) -> None:
-        """All but the weights, and what a folder of other weights must be like."""
+        """Write all files except the weights, and a description of these."""
         target.mkdir(parents=True, exist_ok=True)
-        told = {
+        described = {
             name: {"file": file, "dtype": str(self.dtype(name)), "shape": self.dims(name)}
             for name, file in self._files.items()
         }
-        atomic.write(target / SKELETON, json.dumps(told, indent=1).encode())
-        self._travel(target)
+        atomic.write(target / SKELETON, json.dumps(described, indent=1).encode())
+        self._copy_rest(target)
 
     def _open(self, name: str) -> Any:
         if name not in self._files:
-            raise UserError(f"{self.path}: lacks the tensor {name}")
+            raise UserError(f"{self.path}: the tensor {name} is missing")
         try:
             return safe_open(self.path / self._files[name], "pt")
         except (OSError, SafetensorError) as error:
             raise UserError(f"{self.path / self._files[name]}: {error}") from None
 
     def _shards(self) -> dict[str, list[str]]:
-        """File name -> the tensors in it."""
+        """The names of the tensors in each file, by file name."""
         shards = defaultdict(list)
         for name, file in self._files.items():
             shards[file].append(name)
         return shards
 
-    def _travel(self, target: Path) -> None:
-        for path in self._travellers():
+    def _copy_rest(self, target: Path) -> None:
+        for path in self._rest():
             _copy(path, target / path.name)
 
-    def _travellers(self) -> list[Path]:
-        found = {path.name: path for pattern in TRAVELS for path in self.path.glob(pattern)}
+    def _rest(self) -> list[Path]:
+        found = {path.name: path for pattern in COPIED for path in self.path.glob(pattern)}
         found.pop(SKELETON, None)
         return [
             found[name] for name in sorted(found, key=lambda name: (name == "config.json", name))
         ]
 
     def _find(self) -> dict[str, str]:
-        """Tensor name -> file name."""
+        """The file name of each tensor, by its name."""
         try:
             if (self.path / INDEX).is_file():
                 return json.loads((self.path / INDEX).read_bytes())["weight_map"]
@@ -119,38 +121,40 @@ class Folder:
 
 
 class Skeleton(Folder):
-    """A Hugging Face folder without its weights, as `write_skeleton` leaves one."""
+    """A Hugging Face folder without its weights, as written by `write_skeleton`."""
 
     def get(self, name: str, at: int | None = None) -> Tensor:
-        raise UserError(f"{self.path}: has no weights, only their names; {name} was asked for")
+        raise UserError(
+            f"{self.path}: cannot read {name}: the folder describes its weights but does not hold them"
+        )
 
     def dims(self, name: str) -> list[int]:
-        return self._told[name]["shape"]
+        return self._described[name]["shape"]
 
     def dtype(self, name: str) -> torch.dtype:
-        return getattr(torch, self._told[name]["dtype"].removeprefix("torch."))
+        return getattr(torch, self._described[name]["dtype"].removeprefix("torch."))
 
     def _find(self) -> dict[str, str]:
         try:
-            self._told = json.loads((self.path / SKELETON).read_bytes())
+            self._described = json.loads((self.path / SKELETON).read_bytes())
         except OSError as error:
             raise UserError(f"{self.path}: no {SKELETON}: {error.strerror}") from None
-        return {name: each["file"] for name, each in self._told.items()}
+        return {name: each["file"] for name, each in self._described.items()}
 
 
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:
-    """A safetensors file, whole or not at all, and the same bits when it is read."""
+    """Write a safetensors file, complete or not at all, and compare what it reads back."""
     partial = path.with_name(f"{path.name}.partial")
     save_file(tensors, partial, metadata={"format": "pt"})
     with safe_open(partial, "pt") as file:
         for name, tensor in tensors.items():
             if not same_bits(file.get_tensor(name), tensor):
-                raise OSError(f"{partial}: {name} does not read as it was written")
+                raise OSError(f"{partial}: {name} does not read back as it was written")
     partial.replace(path)
 
 
 def same_bits(one: Tensor, other: Tensor) -> bool:
-    """As bytes: not-a-number is not equal to itself."""
+    """Whether two tensors are equal byte for byte, so that NaN is equal to itself."""
     return (
         one.dtype == other.dtype
         and one.shape == other.shape

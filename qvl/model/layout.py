@@ -1,4 +1,4 @@
-"""How ranks share a model: the words of --layout, and what a shape allows."""
+"""How a model is divided among ranks: --layout, and what the shape of a model allows."""
 
 import math
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ WORDS = {"tp": "tensor", "pp": "pipeline", "vp": "virtual", "cp": "context", "ep
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How many ranks share what. The rest of the world is data parallel."""
+    """The sizes of the parallel groups. The remaining factor of the world is data parallel."""
 
     tensor: int = 1
     pipeline: int = 1
     virtual: int = 1
-    """Stages that each pipeline rank has, turn and turn about with the others (interleaved 1F1B,
-    arXiv 2104.04473, section 2.2): less idle time, more messages."""
+    """Virtual stages per pipeline rank, interleaved with the other ranks' (interleaved 1F1B, arXiv
+    2104.04473, section 2.2): less idle time, more messages."""
     context: int = 1
     expert: int = 1
-    """Experts are shared among ranks that are otherwise data, context or tensor parallel."""
+    """Experts are divided among ranks that are otherwise data, context or tensor parallel."""
     sequence: bool = True
-    """Under tensor parallelism, ranks also share the tokens where every rank had them all."""
+    """With tensor parallelism, also divide the tokens where each rank would have all of them."""
 
     @property
-    def ranks_a_model(self) -> int:
+    def ranks_per_model(self) -> int:
         return self.tensor * self.pipeline * self.context
 
     @property
     def fewest_ranks(self) -> int:
-        """The smallest world that it fits."""
+        """The smallest world size for this layout."""
         return self.pipeline * math.lcm(self.tensor * self.context, self.expert)
 
     @property
@@ -39,9 +39,11 @@ class Layout:
         return self.sequence and self.tensor > 1
 
     def stages(self, shape: Shape) -> list[int]:
-        """Layers of each pipeline stage, of which rank r has r, r + pp, ...: as many in each, unless
-        that leaves the first one fewer than DeepStack feeds, or does not come out even. The last may
-        have only norm and head."""
+        """The number of layers of each pipeline stage; rank r has the stages r, r + pp, ...
+
+        All are equal if the layers divide evenly and the first stage gets those that DeepStack feeds.
+        Otherwise the first stage gets at least these, and the last may have only norm and head.
+        """
         deep = len(shape.vision.deepstack_layers)
         count = self.pipeline * self.virtual
         even, more = divmod(shape.layers, count)
@@ -52,7 +54,7 @@ class Layout:
         return [first, *(even + (stage < more) for stage in range(count - 1))]
 
     def check(self, shape: Shape, ranks: int) -> None:
-        """UserError where `ranks` cannot share a model of this shape so."""
+        """UserError if a model of this shape cannot be divided among `ranks` like this."""
         reason = self._refusal(shape, ranks)
         if reason:
             raise UserError(f"--layout: {reason}")
@@ -65,11 +67,11 @@ class Layout:
             if size % self.tensor:
                 return f"tp={self.tensor} does not divide the model's {name}, {size}"
         if self.virtual > 1 and self.pipeline == 1:
-            return f"vp={self.virtual} cuts the stages of a pipeline, and pp is 1"
+            return f"vp={self.virtual} divides the stages of a pipeline, but pp is 1"
         if 0 in self.stages(shape)[:-1]:
             return (
-                f"{self.pipeline * self.virtual} stages leave one in the middle without a layer: the "
-                f"model has {shape.layers}, and the first stage must hold those that DeepStack feeds"
+                f"{self.pipeline * self.virtual} stages are too many for the model's {shape.layers} "
+                "layers: one in the middle would be empty, because the first needs DeepStack's layers"
             )
         if self.expert > 1 and not shape.num_experts:
             return f"ep={self.expert}, but the model has no experts"
@@ -77,15 +79,15 @@ class Layout:
             return f"ep={self.expert} does not divide the model's experts, {shape.num_experts}"
         if shape.num_experts and self.tensor > 1 and not self.sequence:
             return "sp=0, but experts under tensor parallelism need it"
-        if ranks % self.ranks_a_model:
-            return f"{ranks} processes do not divide into models of {self.ranks_a_model}"
+        if ranks % self.ranks_per_model:
+            return f"{ranks} processes do not divide into models of {self.ranks_per_model}"
         if ranks // self.pipeline % self.expert:
             return f"ep={self.expert} does not divide the {ranks // self.pipeline} ranks of a stage"
         return None
 
 
 def parse_layout(text: str) -> Layout:
-    """tp=2,pp=2,vp=2,cp=2,ep=2,sp=0 in any order; what is not named is 1. UserError for other words."""
+    """Parse "tp=2,pp=2,vp=2,cp=2,ep=2,sp=0", in any order; the default of each is 1. UserError."""
     fields: dict[str, Any] = {}
     for word in text.split(",") if text else []:
         name, _, number = word.strip().partition("=")

@@ -1,4 +1,4 @@
-"""Between the tensors of a Hugging Face folder and Megatron's parameters: whole ones, one at a time."""
+"""Convert between the tensors of a Hugging Face folder and Megatron's parameters, one at a time."""
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -13,11 +13,11 @@ from qvl.model.folder import Folder
 from qvl.model.shape import Shape
 from qvl.model.vision import VisionTower
 
-LATEST = 4  # parameters that are kept whole for their next Hugging Face tensor: those of a layer
+LATEST = 4  # parameters kept for their next Hugging Face tensor: those of one layer
 
 
 def parameters(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Every parameter of a model by its global Megatron name, and its dimensions."""
+    """Yield every parameter of a model: its global Megatron name and its shape."""
     for name in weight_map.language_names(shape):
         yield name, weight_map.dims(name, shape)
     with torch.device("meta"):
@@ -27,76 +27,77 @@ def parameters(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def check(folder: Folder, shape: Shape) -> None:
-    """UserError where the folder lacks a tensor that its config.json implies, or has another shape."""
+    """UserError if a tensor that config.json implies is missing or has a different shape."""
     seen: dict[str, Tensor] = {}
     for name, dims in parameters(shape):
         found = weight_map.source(name, shape)
         for each in found.names:
             if each not in seen:
                 seen[each] = torch.empty(folder.dims(each), device="meta")
-        stored = [seen[each] for each in found.names]
+        tensors = [seen[each] for each in found.names]
         try:
-            if found.is_expert and len(stored[0]) != shape.num_experts:
+            if found.is_expert and len(tensors[0]) != shape.num_experts:
                 raise IndexError
-            own = [each[0] for each in stored] if found.is_expert else stored
+            own = [each[0] for each in tensors] if found.is_expert else tensors
             fits = tuple(weight_map.join(found, own, shape).shape) == dims
         except (IndexError, RuntimeError, TypeError):
             fits = False
         if not fits:
-            told = ", ".join(str(tuple(each.shape)) for each in stored)
+            shapes = ", ".join(str(tuple(each.shape)) for each in tensors)
             raise UserError(
-                f"{folder.path}: {', '.join(found.names)} of shape {told}, which is not what "
-                "config.json says"
+                f"{folder.path}: {', '.join(found.names)} of shape {shapes} does not match config.json"
             )
 
 
 def load(folder: Folder, name: str, shape: Shape) -> Tensor:
-    """One parameter, of a folder that `check` has seen. Of many experts only the one's is read."""
+    """One parameter of a folder that passed `check`. Only the slice of its own expert is read."""
     found = weight_map.source(name, shape)
     at = found.expert if found.is_expert else None
     return weight_map.join(found, [folder.get(each, at) for each in found.names], shape)
 
 
-class Whole(ABC):
-    """A model's tensors by their Hugging Face names, put together from wherever its parameters are."""
+class MergedTensors(ABC):
+    """A model's Hugging Face tensors, merged from its parameters. Subclasses provide these."""
 
-    def __init__(self, made_of: Iterable[str], folder: Folder, shape: Shape) -> None:
-        """made_of: the parameters' global Megatron names. folder: of the tensors' names and shapes."""
+    def __init__(self, names: Iterable[str], folder: Folder, shape: Shape) -> None:
+        """names: the parameters' global Megatron names. folder: the tensors' names and shapes."""
         self.folder, self.shape = folder, shape
-        self._made_of: dict[str, list[str]] = {}
-        for name in made_of:
+        self._parameters: dict[str, list[str]] = {}  # by Hugging Face name
+        for name in names:
             for source in weight_map.source(name, shape).names:
-                self._made_of.setdefault(source, []).append(name)
-        if shape.tied:  # some folders have it all the same
-            self._made_of.setdefault(weight_map.TOP[weight_map.HEAD], [weight_map.EMBEDDING])
+                self._parameters.setdefault(source, []).append(name)
+        if shape.tied:  # some folders store the head nevertheless
+            self._parameters.setdefault(weight_map.TOP[weight_map.HEAD], [weight_map.EMBEDDING])
         self._latest: OrderedDict[str, list[Tensor]] = OrderedDict()
 
     @abstractmethod
-    def put_together(self, name: str) -> Tensor:
-        """A parameter, whole."""
+    def parameter(self, name: str) -> Tensor:
+        """A complete parameter, by its global Megatron name."""
 
     def tensor(self, name: str) -> Tensor:
-        """One tensor, as `folder` stores it. UserError for one that the model has not."""
-        if name not in self._made_of:
-            raise UserError(f"{self.folder.path}: {name} is no tensor of the model in config.json")
-        made_of = self._made_of[name]
-        found = weight_map.source(made_of[0], self.shape)
+        """One tensor, in the shape that `folder` has. UserError if the model has no such tensor."""
+        if name not in self._parameters:
+            raise UserError(
+                f"{self.folder.path}: {name} is not a tensor of the model in config.json"
+            )
+        parts = self._parameters[name]
+        found = weight_map.source(parts[0], self.shape)
         if not found.is_expert:
             place = found.names.index(name) if name in found.names else 0
-            return self._split(made_of[0])[place]
-        made_of = sorted(made_of, key=lambda each: weight_map.source(each, self.shape).expert)
-        turned = weight_map.stored_transposed(found, self.folder.dims(name), self.shape)
-        first = self.put_together(made_of[0])
-        stacked = first.new_empty(len(made_of), *(first.T if turned else first).shape)
-        for expert, each in enumerate(made_of):
-            part = self.put_together(each)
-            stacked[expert] = part.T if turned else part
+            return self._split(parts[0])[place]
+        parts = sorted(parts, key=lambda each: weight_map.source(each, self.shape).expert)
+        transposed = weight_map.stored_transposed(found, self.folder.dims(name), self.shape)
+        first = self.parameter(parts[0])
+        stacked = first.new_empty(len(parts), *(first.T if transposed else first).shape)
+        for expert, each in enumerate(parts):
+            part = self.parameter(each)
+            stacked[expert] = part.T if transposed else part
         return stacked
 
     def _split(self, name: str) -> list[Tensor]:
-        """The Hugging Face tensors of a parameter, which are mostly asked for one after the other."""
+        """The Hugging Face tensors of a parameter; cached, because they are mostly read in a row."""
         if name not in self._latest:
-            whole = self.put_together(name)
+            whole = self.parameter(name)
             self._latest[name] = weight_map.split(
                 weight_map.source(name, self.shape), whole, self.shape
             )

@@ -1,7 +1,7 @@
-"""Interleaved multimodal rope: positions in time, height and width, and the angles they give.
+"""Interleaved multimodal rope: positions in time, height and width, and their angles.
 
-Shapes: T tokens, D head dimension. An image's tokens share a time and take heights and widths from
-their grid; what follows goes on behind the longest of the three (arXiv 2511.21631, section 2).
+Shapes: T tokens, D head dimension. The tokens of an image have one time, and heights and widths from
+their grid; the next token continues after the longest of the three (arXiv 2511.21631, section 2).
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,10 @@ from qvl.media.patches import Grid
 def positions(
     seen: np.ndarray, lengths: Sequence[int], grids: Sequence[Grid], merge: int
 ) -> np.ndarray:
-    """(3, T): each record of `lengths` starts at 0. seen: (T,) which tokens stand for images or frames
-    of a video; `grids` of these in the tokens' order."""
+    """The positions of a pack's tokens, (3, T); each record of `lengths` starts at 0.
+
+    seen: (T,), whether a token is of an image or a video. grids: of these, in the order of tokens.
+    """
     out = np.empty((3, len(seen)), dtype=np.int64)
     left = iter(grids)
     start = 0
@@ -32,7 +34,7 @@ def positions(
 
 
 def _with_images(out: np.ndarray, seen: np.ndarray, grids, merge: int) -> None:
-    """Fill the positions of one record; `seen` says which of its tokens stand for images."""
+    """Fill in the positions of one record with images."""
     at, position, length = 0, 0, len(seen)
     while at < length:
         if not seen[at]:
@@ -53,12 +55,12 @@ def _with_images(out: np.ndarray, seen: np.ndarray, grids, merge: int) -> None:
 def angles(
     position_ids: torch.Tensor, head_dim: int, theta: float, section: Sequence[int]
 ) -> torch.Tensor:
-    """(3, T) -> (T, D): frequencies 1, 4, 7, ... turn with height, 2, 5, 8, ... with width."""
+    """(3, T) -> (T, D): frequencies 1, 4, 7, ... follow the height, 2, 5, 8, ... the width."""
     exponents = torch.arange(0, head_dim, 2, dtype=torch.float32, device=position_ids.device)
     inverse = 1.0 / theta ** (exponents / head_dim)  # (D/2,)
     every = position_ids.float()[..., None] * inverse  # (3, T, D/2)
     mixed = every[0].clone()
     for axis in (1, 2):
-        turned = slice(axis, section[axis] * 3, 3)
-        mixed[:, turned] = every[axis][:, turned]
+        own = slice(axis, section[axis] * 3, 3)
+        mixed[:, own] = every[axis][:, own]
     return torch.cat([mixed, mixed], dim=-1)

@@ -1,4 +1,4 @@
-"""The shape of a Qwen3-VL, read from the `config.json` of its Hugging Face folder."""
+"""The shape of a Qwen3-VL, from the `config.json` of its Hugging Face folder."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from qvl.errors import UserError
 
 MODELS = ("qwen3_vl", "qwen3_vl_moe")
-VISION_ROPE_THETA = 10_000.0  # of the two-dimensional rope; not in config.json
+VISION_ROPE_THETA = 10_000.0  # of the two-dimensional rope, not in config.json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class VisionShape:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """The language model, the vision tower, and the ids that stand for images."""
+    """The language model, the vision tower, and the ids of image and video tokens."""
 
     hidden: int
     layers: int
@@ -60,25 +60,27 @@ class Shape:
 
 
 def load_shape(model: Path) -> Shape:
-    """The shape of a Hugging Face folder. UserError where it is no Qwen3-VL."""
+    """The shape of a Hugging Face folder. UserError if it is not a Qwen3-VL."""
     path = model / "config.json"
     try:
         config = json.loads(path.read_bytes())
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; --model wants a Hugging Face folder") from None
+        raise UserError(f"{path}: {error.strerror}; expected a Hugging Face folder") from None
     except ValueError as error:
         raise UserError(f"{path}: not JSON: {error}") from None
     if config.get("model_type") not in MODELS:
-        raise UserError(f"{path}: model_type {config.get('model_type')!r} is not {MODELS[0]}")
+        raise UserError(
+            f"{path}: model_type {config.get('model_type')!r} is not supported; expected {MODELS[0]}"
+        )
     try:
         return _shape(config)
     except KeyError as error:
-        raise UserError(f"{path}: lacks {error}") from None
+        raise UserError(f"{path}: {error} is missing") from None
 
 
 def _shape(config: dict[str, Any]) -> Shape:
     text, vision = config["text_config"], config["vision_config"]
-    # transformers 5 says rope_parameters where 4.57 said rope_scaling and rope_theta.
+    # transformers 5 has rope_parameters in place of rope_scaling and rope_theta of 4.57.
     rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
     if rope.get("rope_type", "default") not in ("default", "mrope"):
         raise UserError(f"rope_type {rope['rope_type']!r} is not supported")

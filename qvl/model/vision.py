@@ -1,7 +1,7 @@
-"""Qwen3-VL's vision tower, with the parameter names of Hugging Face's.
+"""Qwen3-VL's vision tower, with Hugging Face's parameter names.
 
-Shapes: N patches, D hidden, H heads, M tokens after merging (N / merge^2). Images of one grid that
-follow each other attend in one call, so sort a batch's images by their grid.
+Shapes: N patches, D hidden, H heads, M tokens after merging (N / merge^2). Consecutive images of the
+same grid attend in one call, so sort a batch's images by their grid.
 """
 
 import itertools
@@ -17,8 +17,8 @@ from qvl.media.patches import Grid
 from qvl.model.shape import VISION_ROPE_THETA, VisionShape
 
 EPS = 1e-6  # of every layer norm of the tower
-# Patches whose activations exist at once where they are computed again: an image of 1,024 tokens. Our
-# choice; the activations of an 8B model's tower take 1.0 MB a patch.
+# Patches whose activations `recompute` holds at once: an image of 1,024 tokens. Our choice; the
+# activations of an 8B model's tower take 1.0 MB per patch.
 AT_ONCE = 4096
 Run = tuple[int, int, int]  # images or frames, rows, columns of patches
 
@@ -68,7 +68,7 @@ class Block(nn.Module):
 
 
 class Merger(nn.Module):
-    """merge^2 patches -> one token of the language model."""
+    """Merges merge^2 patches into one token of the language model."""
 
     def __init__(self, shape: VisionShape, *, norm_after: bool) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Merger(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """A convolution whose stride is its kernel: a matrix product. Keeps the kernel's five axes."""
+    """A convolution whose stride is its kernel, as a matrix product; the weight keeps five axes."""
 
     def __init__(self, shape: VisionShape) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class VisionTower(nn.Module):
         )
 
     def forward(self, patches: Tensor, grids: Sequence[Grid]) -> tuple[Tensor, Tensor]:
-        """(N, patch values) -> tokens (M, out), and DeepStack's of each of L levels (L, M, out)."""
+        """(N, patch values) -> tokens (M, out), and the tokens of DeepStack's L levels (L, M, out)."""
         runs = _runs(grids)
         x = self.patch_embed(patches) + self._positions(runs)
         rope = _rope(runs, self.shape, x.device)
@@ -123,7 +123,7 @@ class VisionTower(nn.Module):
         return self.merger(x), torch.stack(deep)
 
     def _positions(self, runs: Sequence[Run]) -> Tensor:
-        """The learned square of position vectors, stretched over each grid (bilinear): (N, D)."""
+        """The learned square of position embeddings, resized bilinearly to each grid: (N, D)."""
         side = int(self.shape.num_positions**0.5)
         out = []
         for images, rows, columns in runs:
@@ -136,11 +136,14 @@ class VisionTower(nn.Module):
         return torch.cat(out)
 
 
-def see_again(
+def recompute(
     tower: VisionTower, patches: Tensor, grids: Sequence[Grid], at_once: int = AT_ONCE
 ) -> tuple[Tensor, Tensor]:
-    """As `tower` itself, but only patches and tokens are kept: the rest is computed once more on the
-    way back, for as many images at a time as have `at_once` patches, or for one that has more."""
+    """Apply `tower`, but store only its inputs and outputs for the backward pass.
+
+    The activations are recomputed for groups of images of up to `at_once` patches (or for one image
+    with more).
+    """
     parts, first, start = [], 0, 0
     sizes = [frames * rows * columns for frames, rows, columns in grids]
     while first < len(grids):
@@ -162,14 +165,14 @@ def see_again(
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn the halves of the last axis: x (N, H, d), angles (N, 1, d), in fp32."""
+    """Rotate the halves of the last axis in fp32: x (N, H, d), cosine and sine (N, 1, d)."""
     first, second = x.float().chunk(2, dim=-1)
-    turned = torch.cat([-second, first], dim=-1)
-    return (x.float() * cosine + turned * sine).to(x.dtype)
+    rotated = torch.cat([-second, first], dim=-1)
+    return (x.float() * cosine + rotated * sine).to(x.dtype)
 
 
 def _runs(grids: Sequence[Grid]) -> list[Run]:
-    """Neighbours of one size, joined. Every frame attends alone, so frames count as images."""
+    """Join consecutive images of one size. A frame attends alone, so frames count as images."""
     frames = [(rows, columns) for count, rows, columns in grids for _ in range(count)]
     return [(len(list(same)), *size) for size, same in itertools.groupby(frames)]
 
@@ -189,7 +192,7 @@ def _coordinates(
 
 
 def _rope(runs: Sequence[Run], shape: VisionShape, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of each patch, (N, 1, d): a quarter of d turns with each axis, twice."""
+    """Cosine and sine of each patch, (N, 1, d): a quarter of d follows each axis, twice."""
     quarter = shape.hidden // shape.heads // 4
     inverse = VISION_ROPE_THETA ** (-torch.arange(quarter, device=device).float() / quarter)
     out = []
@@ -204,7 +207,7 @@ def _rope(runs: Sequence[Run], shape: VisionShape, device: torch.device) -> tupl
 def _corners(
     row: Tensor, rows: int, column: Tensor, columns: int, side: int
 ) -> tuple[Tensor, Tensor]:
-    """Which four learned positions a patch lies between, and their weights; corners align."""
+    """The four learned positions around each patch, and their weights; the corners are aligned."""
 
     def axis(at: Tensor, count: int) -> tuple[Tensor, Tensor]:
         exact = torch.linspace(0, side - 1, count, device=at.device)[at]

@@ -1,6 +1,6 @@
-"""Which Hugging Face tensors make which Megatron parameter, and back, bit for bit.
+"""Map Hugging Face tensors to Megatron parameters and back, bit for bit.
 
-A Megatron name here is global: layers and experts are counted over the whole model, whatever stage
+Megatron names here are global: layers and experts are numbered over the whole model, whichever stage
 or rank holds them. `language_model.` is Megatron's decoder, `vision.` the tower of qvl.model.vision.
 """
 
@@ -33,7 +33,7 @@ IN_LAYER = {
     "mlp.router.weight": "mlp.gate.weight",
 }
 EXPERTS_ON_DISK = "language_model.decoder.layers.mlp.experts.experts."
-NORMS_ON_DISK = {  # in layers whose spec is that of Transformer Engine, a norm is part of what follows
+NORMS_ON_DISK = {  # with Transformer Engine, a norm belongs to the linear layer after it
     "input_layernorm.weight": "self_attention.linear_qkv.layer_norm_weight",
     "pre_mlp_layernorm.weight": "mlp.linear_fc1.layer_norm_weight",
 }
@@ -43,11 +43,11 @@ SPLIT_COLUMNS = ("linear_proj.weight", "linear_fc2.weight")
 
 @dataclass(frozen=True)
 class Source:
-    """Where a Megatron parameter comes from."""
+    """The Hugging Face tensors of a Megatron parameter."""
 
     names: tuple[str, ...]
     kind: str
-    """copy, qkv, gate_up; or expert_up and expert_down, a slice of one tensor of all experts."""
+    """copy, qkv or gate_up; or expert_up or expert_down, a slice of the tensor of all experts."""
     expert: int = 0
 
     @property
@@ -56,7 +56,7 @@ class Source:
 
 
 def language_names(shape: Shape) -> Iterator[str]:
-    """The decoder's parameters, by their global names."""
+    """Yield the global names of the decoder's parameters."""
     yield EMBEDDING
     linear = ("linear_fc1.weight", "linear_fc2.weight")
     mlp = [f"mlp.{each}" for each in linear]
@@ -74,7 +74,7 @@ def language_names(shape: Shape) -> Iterator[str]:
 
 
 def dims(name: str, shape: Shape) -> tuple[int, ...]:
-    """Of a parameter of the decoder, whole."""
+    """The shape of a complete parameter of the decoder."""
     queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     ffn = shape.expert_ffn if ".local_experts." in name else shape.ffn
     known = {
@@ -92,8 +92,10 @@ def dims(name: str, shape: Shape) -> tuple[int, ...]:
 
 
 def on_disk(name: str) -> tuple[str, tuple[int, ...]]:
-    """The tensor that has a parameter in Megatron's distributed checkpoints, and where: layers are
-    stacked there, and so are experts."""
+    """The tensor of a Megatron distributed checkpoint that holds a parameter, and its index in it.
+
+    Layers are stacked in one tensor there, and so are experts.
+    """
     match = LAYER.fullmatch(name)
     if not match:
         return name, ()
@@ -104,7 +106,7 @@ def on_disk(name: str) -> tuple[str, tuple[int, ...]]:
 
 
 def source(name: str, shape: Shape) -> Source:
-    """The source of a global Megatron name. KeyError for a name that is none."""
+    """The source of a parameter, by its global name. KeyError for an unknown name."""
     if name == HEAD and shape.tied:
         name = EMBEDDING
     if name in TOP:
@@ -130,7 +132,7 @@ def source(name: str, shape: Shape) -> Source:
 
 
 def join(found: Source, tensors: Sequence[Tensor], shape: Shape) -> Tensor:
-    """The whole Megatron tensor of its Hugging Face tensors; of experts', of the one's own slice."""
+    """The complete Megatron parameter of its Hugging Face tensors, or of an expert's own slice."""
     if found.kind == "qkv":
         groups = [x.view(shape.kv_heads, -1, shape.head_dim, x.shape[1]) for x in tensors]
         return torch.cat(groups, 1).reshape(-1, shape.hidden)  # per kv head: its queries, k, v
@@ -142,7 +144,7 @@ def join(found: Source, tensors: Sequence[Tensor], shape: Shape) -> Tensor:
 
 
 def split(found: Source, whole: Tensor, shape: Shape) -> list[Tensor]:
-    """The inverse of `join`. An expert's slice comes alone, laid out as transformers 5 does."""
+    """The inverse of `join`. An expert's slice has the layout of transformers 5."""
     if found.kind == "qkv":
         queries = shape.heads // shape.kv_heads
         groups = whole.view(shape.kv_heads, queries + 2, shape.head_dim, shape.hidden)
@@ -153,10 +155,10 @@ def split(found: Source, whole: Tensor, shape: Shape) -> list[Tensor]:
 
 
 def shard(name: str, whole: Tensor, size: int, rank: int) -> Tensor:
-    """This rank's part of a tensor under tensor parallelism of `size`."""
+    """The part of a parameter that a rank has under tensor parallelism of `size`."""
     if size == 1 or name.startswith("vision."):
         return whole
-    if name.endswith("linear_fc1.weight"):  # gate and up are cut alike
+    if name.endswith("linear_fc1.weight"):  # gate and up are divided separately
         gate, up = whole.chunk(2)
         return torch.cat([gate.chunk(size)[rank], up.chunk(size)[rank]])
     if name.endswith(SPLIT_ROWS):
@@ -167,7 +169,7 @@ def shard(name: str, whole: Tensor, size: int, rank: int) -> Tensor:
 
 
 def unshard(name: str, parts: Sequence[Tensor]) -> Tensor:
-    """The inverse of `shard`: the whole of the parts of all tensor-parallel ranks."""
+    """The inverse of `shard`: the complete parameter, from the parts of all ranks."""
     if len(parts) == 1 or name.startswith("vision."):
         return parts[0]
     if name.endswith("linear_fc1.weight"):
@@ -181,7 +183,7 @@ def unshard(name: str, parts: Sequence[Tensor]) -> Tensor:
 
 
 def stored_transposed(found: Source, stored: Sequence[int], shape: Shape) -> bool:
-    """Whether a checkpoint stores experts as (E, in, out), as those of Qwen3-VL-MoE do."""
+    """Whether a checkpoint stores experts as (E, in, out), like those of Qwen3-VL-MoE."""
     return found.is_expert and _transposed(found, stored[1:], shape)
 
 

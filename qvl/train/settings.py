@@ -104,7 +104,7 @@ def check(settings: Settings, ranks: int) -> None:
 
     layout = parse_layout(settings.layout)
     layout.check(load_shape(Path(settings.model)), ranks)
-    check_batch(settings.batch, layout, ranks // layout.ranks_a_model)
+    check_batch(settings.batch, layout, ranks // layout.ranks_per_model)
     load_rules(Path(settings.model))
     for path in (*settings.data, *settings.interleave):
         if not Path(path).is_file():

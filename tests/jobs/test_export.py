@@ -59,7 +59,7 @@ def test_a_checkpoint_that_is_cut_gone_or_lacks_a_piece_is_told_in_one_line(impo
     def gone(place):
         (place / "__0_0.distcp").unlink()
 
-    def spoilt(place):
+    def corrupted(place):
         (place / ".metadata").write_bytes(b"x")
 
     def short(place):
@@ -70,8 +70,8 @@ def test_a_checkpoint_that_is_cut_gone_or_lacks_a_piece_is_told_in_one_line(impo
     for harm, told in (
         (cut, "cannot read"),
         (gone, "No such file"),
-        (spoilt, "no Megatron checkpoint"),
-        (short, "lacks a part of vision.pos_embed.weight"),
+        (corrupted, "not a Megatron checkpoint"),
+        (short, "a part of vision.pos_embed.weight is missing"),
     ):
         shutil.rmtree(tmp_path / "bad", ignore_errors=True)
         shutil.copytree(imported, tmp_path / "bad")

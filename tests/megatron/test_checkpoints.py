@@ -10,7 +10,7 @@ import torch
 from test_equals_transformers import STEP, build
 
 from qvl.jobs import export
-from qvl.model.dist_checkpoint import Stored
+from qvl.model.dist_checkpoint import CheckpointTensors
 from qvl.model.folder import Folder, same_bits
 from qvl.model.shape import load_shape
 
@@ -90,7 +90,7 @@ def test_training_that_goes_on_does_not_change_what_is_being_saved(ranks, dense,
 
 def check_stored(folder, place, expected):
     """What is read without Megatron."""
-    stored = Stored(place / "megatron", Folder(folder), load_shape(folder))
+    stored = CheckpointTensors(place / "megatron", Folder(folder), load_shape(folder))
     for name, tensor in expected.items():
         assert same_bits(stored.tensor(name), tensor), name
 

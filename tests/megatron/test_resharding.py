@@ -5,7 +5,7 @@ import pytest
 from test_equals_transformers import STEP, build
 from test_layouts import folders  # noqa: F401
 
-from qvl.model.dist_checkpoint import Stored
+from qvl.model.dist_checkpoint import CheckpointTensors
 from qvl.model.folder import Folder, same_bits
 from qvl.model.shape import load_shape
 
@@ -74,6 +74,6 @@ def test_what_any_layout_saved_is_read_without_megatron(
     folder = folders[kind]
     (_, expected), *_ = ranks(count, saved_half, folder, tmp_path, layout)
     place = tmp_path / "step-0000002" / "megatron"
-    stored = Stored(place, Folder(folder), load_shape(folder))
+    stored = CheckpointTensors(place, Folder(folder), load_shape(folder))
     for name, tensor in expected.items():
         assert same_bits(stored.tensor(name), tensor), name

@@ -46,5 +46,5 @@ def test_the_first_stage_holds_what_deepstack_feeds(layers, pipeline, stages):
 
 
 def test_only_the_stages_of_a_pipeline_are_interleaved(twin):
-    with pytest.raises(UserError, match="vp=2 cuts the stages of a pipeline, and pp is 1"):
+    with pytest.raises(UserError, match="vp=2 divides the stages of a pipeline, but pp is 1"):
         parse_layout("vp=2").check(load_shape(twin), 2)

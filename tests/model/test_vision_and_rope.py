@@ -11,7 +11,7 @@ from PIL import Image
 from qvl.media.patches import ImageRules, smart_resize
 from qvl.model import rope
 from qvl.model.shape import VisionShape, load_shape
-from qvl.model.vision import VisionTower, see_again
+from qvl.model.vision import VisionTower, recompute
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_what_the_tower_computes_again_is_the_same_and_is_not_kept(folder):
     grids = [(1, 4, 4), (1, 4, 4), (1, 4, 4), (1, 6, 4), (1, 20, 18), (2, 4, 6)]
     patches = torch.randn(sum(t * h * w for t, h, w in grids), 6 * PATCH**2)
     found, kept = [], []
-    for see in (tower, lambda *given: see_again(tower, *given, at_once=40)):
+    for see in (tower, lambda *given: recompute(tower, *given, at_once=40)):
         tower.zero_grad()
         sizes = {}
 
