@@ -64,12 +64,12 @@ def command(
     root = media.root(stream.files)
     totals = compare.Totals(tolerance)
     with contextlib.ExitStack() as stack:
-        served = None
+        engine = None
         if endpoint:
-            from qvl.parity.engine import Served
+            from qvl.parity.engine import RunningEngine
 
-            served = stack.enter_context(
-                Served(endpoint, Path(model), root, allow_remote=media.allow_remote)
+            engine = stack.enter_context(
+                RunningEngine(endpoint, Path(model), root, allow_remote=media.allow_remote)
             )
         run = stack.enter_context(
             stream.run(
@@ -81,8 +81,8 @@ def command(
             )
         )
         theirs = HuggingFace(Path(model), root, allow_remote=media.allow_remote)
-        if served:
-            run.write(records.served(run, theirs, served, totals))
+        if engine:
+            run.write(records.compared_with_engine(run, theirs, engine, totals))
         else:
             ours = Megatron(
                 model=other, layout=layout, media_root=str(root), allow_remote=media.allow_remote

@@ -1,1 +1,1 @@
-"""Render, tokenise and pack records for training. No torch: `qvl pack` starts at once."""
+"""Records to packed token sequences: rendering, tokenisation, bin packing, files of packs."""

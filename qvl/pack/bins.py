@@ -1,7 +1,7 @@
-"""Packing: best fit, online, in bounded memory.
+"""Bin packing: best fit, online, in bounded memory.
 
-Items go, in the order they come, into the open pack with the least room that still holds them. So
-neighbours of the stream stay neighbours, and a shuffled stream gives mixed packs.
+Each item is put, in the order of the stream, into the open pack with the least room that holds it. So
+neighbours in the stream stay close, and a shuffled stream gives mixed packs.
 """
 
 from bisect import bisect_left, insort
@@ -15,7 +15,7 @@ OPEN_TOKENS = 1 << 25  # tokens held in open packs; at 4 bytes each 128 MiB. Our
 
 
 class Packs(Generic[Item]):
-    """The open packs, found by their free room."""
+    """The open packs, by their free room."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -24,7 +24,7 @@ class Packs(Generic[Item]):
         self._rooms: list[int] = []  # the keys of _by_room, sorted
 
     def add(self, item: Item, length: int) -> list[Item] | None:
-        """Place an item; return the pack if that filled it to the last token."""
+        """Place an item; return its pack if that is full now."""
         index = bisect_left(self._rooms, length)
         room = self._rooms[index] if index < len(self._rooms) else self.capacity
         pack = self._take(room) if index < len(self._rooms) else []
@@ -37,7 +37,7 @@ class Packs(Generic[Item]):
         return None
 
     def fullest(self) -> list[Item]:
-        """Close the open pack that has the least room."""
+        """Close and return the open pack with the least room."""
         room = self._rooms[0]
         self.held -= self.capacity - room
         return self._take(room)
@@ -52,7 +52,7 @@ class Packs(Generic[Item]):
         self._by_room[room].append(pack)
 
     def _take(self, room: int) -> list[Item]:
-        """The oldest pack of this room."""
+        """Remove and return the oldest pack with this room."""
         packs = self._by_room[room]
         pack = packs.popleft()
         if not packs:
@@ -64,7 +64,8 @@ class Packs(Generic[Item]):
 def pack(
     items: Iterable[tuple[Item, int]], capacity: int, open_tokens: int = OPEN_TOKENS
 ) -> Iterator[list[Item]]:
-    """Yield packs of (item, length) pairs, none above `capacity` tokens, each length at least 1."""
+    """Pack (item, length) pairs into lists of at most `capacity` tokens. ValueError for a length
+    that is not from 1 to `capacity`."""
     packs: Packs[Item] = Packs(capacity)
     for item, length in items:
         if not 1 <= length <= capacity:

@@ -68,7 +68,7 @@ class Renderer:
             return Drop("no-answer", "the last message is not an assistant turn")
         return self._rendered(record, lambda: self._pieces(messages, record.get("tools")))
 
-    def whole(self, record: dict[str, Any]) -> Sample | Drop:
+    def all_targets(self, record: dict[str, Any]) -> Sample | Drop:
         """The sample of a conversation, all tokens but the first to learn, whoever says them. One
         that the assistant does not end is followed by what asks for its turn."""
         messages = record.get("messages") or []

@@ -1,4 +1,4 @@
-"""The stream of `qvl pack`: records in, packed lines out."""
+"""The stage of `qvl pack`: records in, packed lines out."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ UNITS = {"k": 1 << 10, "m": 1 << 20}
 
 @dataclass(frozen=True, kw_only=True)
 class Rendering:
-    """How a record becomes a sample of at most `context` tokens; can be pickled."""
+    """Renders a record as a sample of at most `context` tokens; can be pickled."""
 
     model: str
     media_root: str
@@ -26,15 +26,15 @@ class Rendering:
     weight: str
     last_only: bool
     too_long: str
-    """A rule of cut.RULES."""
+    """One of truncate.RULES."""
     allow_remote: bool
 
     def __post_init__(self) -> None:
         if self.too_long not in truncate.RULES:
-            raise UserError(f"--too-long {self.too_long}: say {', '.join(truncate.RULES)}")
+            raise UserError(f"--too-long {self.too_long}: expected {', '.join(truncate.RULES)}")
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any] | Drop:
-        """The sample as a row, or why there is none."""
+        """The sample as a row, or the reason why there is none."""
         sample = self._fitting(record)
         if isinstance(sample, Drop):
             return sample
@@ -57,13 +57,13 @@ class Rendering:
         if isinstance(sample, Drop) or len(sample.ids) <= self.context:
             return sample
         if self.too_long == "turns":
-            fewer = truncate.whole_turns(record["messages"])
+            fewer = truncate.drop_last_turn(record["messages"])
             if fewer:
                 return self._fitting({**record, "messages": fewer})
         if self.too_long == "end":
             render = self.render
             tokens = [render.rules.num_tokens(grid) for grid in sample.grids]
-            return truncate.end(sample, self.context, render.pads, tokens)
+            return truncate.cut_end(sample, self.context, render.pads, tokens)
         return Drop("too-long", f"{len(sample.ids)} tokens, --context {self.context}")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class Rendering:
 
 
 def packs(run: Run, rendering: Rendering, jobs: int = 1) -> Iterator[dict]:
-    """Yield the packed lines of a run's records; note how well they fill the context."""
+    """Yield the packed lines of a run's records; report how well they fill the context."""
     count, tokens, context = 0, 0, rendering.context
     for group in bins.pack(_samples(run, rendering, jobs), context):
         line = packed.join(f"pack-{count:07d}", group)
@@ -94,8 +94,8 @@ def _samples(run: Run, rendering: Rendering, jobs: int) -> Iterator[tuple[Sample
 
 
 def parse_size(text: str) -> int:
-    """ "32k" -> 32,768; ValueError for what is no count of tokens."""
+    """Parse a number of tokens: "32k" is 32,768. ValueError."""
     number, unit = (text[:-1], text[-1:].lower()) if text[-1:].lower() in UNITS else (text, "")
     if not number.isdigit() or int(number) == 0:
-        raise ValueError(f"{text!r} is no number of tokens, such as 4096 or 32k")
+        raise ValueError(f"{text!r}: expected a number of tokens, such as 4096 or 32k")
     return int(number) * UNITS.get(unit, 1)

@@ -1,4 +1,4 @@
-"""A checkpoint's own chat template and tokenizer, without transformers."""
+"""The chat template and tokenizer of a checkpoint, without transformers."""
 
 import json
 from datetime import datetime
@@ -9,7 +9,7 @@ from qvl.errors import UserError, need
 
 
 class Template:
-    """Renders messages as transformers' apply_chat_template does: the same jinja environment."""
+    """Renders messages as transformers' apply_chat_template does, in the same jinja environment."""
 
     def __init__(self, source: str) -> None:
         sandbox = need("jinja2.sandbox", extra="train")
@@ -24,9 +24,9 @@ class Template:
     def __call__(
         self, messages: list[dict], tools: list[dict] | None = None, *, prompt: bool = False
     ) -> str:
-        """The text of a conversation; `prompt`: with what asks for the next assistant turn.
+        """The text of a conversation. `prompt`: followed by the start of the next assistant turn.
 
-        ValueError where the template refuses the messages.
+        ValueError if the template refuses the messages.
         """
         errors = need("jinja2", extra="train")
         try:
@@ -38,7 +38,7 @@ class Template:
 
 
 def load_template(model: Path) -> Template:
-    """The chat template of a Hugging Face folder, wherever its version of the format keeps it."""
+    """The chat template of a Hugging Face folder, from any of the files that may have it."""
     path = model / "chat_template.jinja"
     if path.is_file():
         return Template(path.read_text(encoding="utf-8"))
@@ -55,7 +55,7 @@ def load_tokenizer(model: Path) -> Any:
     tokenizers = need("tokenizers", extra="train")
     path = model / "tokenizer.json"
     if not path.is_file():
-        raise UserError(f"{path}: no such file; --model wants a Hugging Face folder")
+        raise UserError(f"{path}: not found; --model expects a Hugging Face folder")
     return tokenizers.Tokenizer.from_file(str(path))
 
 

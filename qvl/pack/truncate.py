@@ -1,4 +1,4 @@
-"""What becomes of a sample that is longer than a pack."""
+"""Shorten a sample that is longer than the context."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -10,26 +10,28 @@ from qvl.pack.packed import Sample
 RULES = ("reject", "end", "turns")
 
 
-def whole_turns(messages: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """The conversation without its last question and answer; None where nothing would be left."""
+def drop_last_turn(messages: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """The conversation without its last question and answer; None if nothing would be left."""
     answers = [place for place, turn in enumerate(messages) if turn["role"] == "assistant"]
     return messages[: answers[-2] + 1] if len(answers) > 1 else None
 
 
-def end(sample: Sample, room: int, pads: Collection[int], tokens: list[int]) -> Sample:
-    """The sample's first `room` tokens, or fewer: an image that would be cut goes as a whole, and so
-    does all behind it. pads: the ids that stand for images and frames. tokens: those of each."""
+def cut_end(sample: Sample, length: int, pads: Collection[int], tokens: list[int]) -> Sample:
+    """The first `length` tokens of a sample, or fewer: an image is kept complete or dropped.
+
+    pads: the ids of image and video tokens. tokens: their number for each image or pair of frames.
+    """
     for place, (first, last) in enumerate(_spans_of_images(sample.ids, pads, tokens)):
-        if last > room:
-            room = min(room, first - 1)  # and the mark before the image
+        if last > length:
+            length = min(length, first - 1)  # without the <|vision_start|> before it
             sample = replace(sample, images=sample.images[:place], grids=sample.grids[:place])
             break
     spans = [
-        (start, min(stop, room), weight) for start, stop, weight in sample.spans if start < room
+        (start, min(stop, length), weight) for start, stop, weight in sample.spans if start < length
     ]
-    cut = replace(sample, ids=sample.ids[:room], spans=spans)
-    columns = {name: values[: cut.num_targets] for name, values in sample.columns.items()}
-    return replace(cut, columns=columns)
+    shortened = replace(sample, ids=sample.ids[:length], spans=spans)
+    columns = {name: values[: shortened.num_targets] for name, values in sample.columns.items()}
+    return replace(shortened, columns=columns)
 
 
 def _spans_of_images(ids: Any, pads: Collection[int], tokens: list[int]) -> list[tuple[int, int]]:

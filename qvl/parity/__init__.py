@@ -1,5 +1,5 @@
-"""The same records through two implementations: do they give every token the same probability?
+"""Compare the log-probabilities that two implementations give to the tokens of the same records.
 
-A side is something that gives the log-probability of each token of a record but the first, given
-those before it: transformers (`huggingface`) or Megatron at a layout (`megatron`).
+A side gives the log-probability of each token of a record but the first: transformers
+(`huggingface`), Megatron at a layout (`megatron`) or a running engine (`engine`).
 """

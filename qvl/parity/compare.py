@@ -1,4 +1,4 @@
-"""Log-probabilities of two sides, token by token, summed up by what kind of token it is."""
+"""Compare the log-probabilities of two sides token by token, in total for each class of token."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from typing import Any
 
 from qvl.errors import CheckFailed
 
-TOLERANCE = 1e-4  # in fp32, in nats: our choice; implementations differ by some 1e-6
-SAID = "said"  # what an engine says next, from its caches
-CLASSES = ("text", "after-image", "special", "tool", SAID)
+TOLERANCE = 1e-4  # in nats, fp32: our choice; implementations differ by about 1e-6
+NEXT = "next-token"  # the token that an engine generates next, from its caches
+CLASSES = ("text", "after-image", "special", "tool", NEXT)
 
 
 @dataclass
 class Difference:
-    """Between the log-probabilities of some tokens, in nats."""
+    """The differences between two log-probabilities over some tokens, in nats."""
 
     tokens: int = 0
     sum: float = 0.0
@@ -22,7 +22,7 @@ class Difference:
     def add(self, difference: float) -> None:
         self.tokens += 1
         self.sum += difference
-        # A comparison with not-a-number is false: what is none must not look like agreement.
+        # Comparisons with NaN are false: a NaN must not look like agreement.
         if not difference <= self.largest:
             self.largest = difference
 
@@ -35,7 +35,7 @@ class Difference:
 
 
 class Totals:
-    """What all records showed."""
+    """The differences over all records."""
 
     def __init__(self, tolerance: float) -> None:
         self.tolerance = tolerance
@@ -44,8 +44,10 @@ class Totals:
         self.first = ""
 
     def add(self, name: str, kinds: Sequence[str], ours: Any, theirs: Any) -> dict[str, Any]:
-        """Compare a record; return its row. kinds: the class of each token, as many as there are
-        log-probabilities on either side."""
+        """Compare a record, and return its differences by class of token.
+
+        kinds: the class of each token that `ours` and `theirs` have a log-probability of.
+        """
         own = {kind: Difference() for kind in CLASSES}
         worst, place = 0.0, 0
         for index, (kind, one, other) in enumerate(zip(kinds, ours, theirs, strict=True)):
@@ -59,11 +61,12 @@ class Totals:
         return {kind: each.row() for kind, each in own.items() if each.tokens}
 
     def differ(self, name: str, what: str) -> None:
+        """Count a record that differs."""
         self.over += 1
         self.first = self.first or f"record {name!r}: {what}"
 
     def facts(self) -> dict[str, str]:
-        """For the summary: the largest and the mean difference of each class that there was."""
+        """The largest and mean difference of each class, for the summary."""
         return {
             kind: f"{each.largest:.3g} (mean {each.sum / each.tokens:.2g} of {each.tokens:,})"
             for kind, each in self.classes.items()
@@ -71,7 +74,7 @@ class Totals:
         }
 
     def check(self) -> None:
-        """CheckFailed where a record differs by more than the tolerance."""
+        """CheckFailed if a record differs by more than the tolerance."""
         if self.over:
             raise CheckFailed(
                 f"{self.over:,} records differ by more than {self.tolerance:g}; the first: {self.first}"
@@ -79,7 +82,7 @@ class Totals:
 
 
 def kinds(ids: Sequence[int], special: dict[int, str]) -> list[str]:
-    """The class of each token but the first. special: the special tokens by their ids."""
+    """The class of each token but the first. special: the special tokens, by id."""
     out, image, tool = [], False, False
     for token in ids:
         name = special.get(token, "")
@@ -93,7 +96,7 @@ def kinds(ids: Sequence[int], special: dict[int, str]) -> list[str]:
 
 
 def first_difference(ours: Sequence[int], theirs: Sequence[int]) -> str | None:
-    """Where two lists of ids part; None where they do not."""
+    """A description of where two lists of ids first differ; None if they are equal."""
     for place, (one, other) in enumerate(zip(ours, theirs, strict=False)):
         if one != other:
             return f"token {place} is {one} here and {other} there"

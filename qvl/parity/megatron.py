@@ -1,7 +1,6 @@
-"""Megatron's side, at any layout: ranks that are started for it read packed records and write what
-they find.
+"""Megatron's side, at any layout: ranks read packed records and write their log-probabilities.
 
-Run as `python -m qvl.parity.megatron FOLDER` by each rank; `Megatron` starts them.
+`Megatron` starts the ranks, each as `python -m qvl.parity.megatron FOLDER`.
 """
 
 import sys
@@ -21,12 +20,12 @@ from qvl.pack import packed
 from qvl.pack.packed import Sample
 from qvl.train import launch
 
-JOB, RECORDS, FOUND = "job.json", "records.jsonl.zst", "found.jsonl.zst"
+JOB, RECORDS, RESULTS = "job.json", "records.jsonl.zst", "results.jsonl.zst"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Megatron:
-    """The model of a folder, shared as `layout` says, in fp32."""
+    """The model of a folder at a layout, in fp32."""
 
     model: str
     layout: str
@@ -34,12 +33,12 @@ class Megatron:
     allow_remote: bool = False
 
     def __call__(self, samples: Iterable[Sample]) -> Iterator[list[float]]:
-        """The log-probabilities of each sample's learnt tokens. UserError where the ranks fail."""
+        """The log-probabilities of each sample's learnt tokens. UserError if the ranks fail."""
         lines = (packed.join(sample.id, [sample]) for sample in samples)
         ranks = parse_layout(self.layout).fewest_ranks
-        rows = self._of_ranks(lines, ranks) if ranks > 1 else found(self, lines)
+        rows = self._of_ranks(lines, ranks) if ranks > 1 else results(self, lines)
         for row in rows:
-            yield row["spoken"]
+            yield row["logprobs"]
 
     def _of_ranks(self, lines: Iterable[dict], ranks: int) -> Iterator[dict]:
         with tempfile.TemporaryDirectory(prefix="qvl-parity-") as name:
@@ -49,23 +48,23 @@ class Megatron:
             status = launch.launch(ranks, ["-m", "qvl.parity.megatron", name])
             if status:
                 raise UserError(f"--layout {self.layout}: a rank ended with status {status}")
-            yield from jsonl.read(str(folder / FOUND))
+            yield from jsonl.read(str(folder / RESULTS))
 
 
-def found(job: Megatron, lines: Iterable[dict]) -> Iterator[dict]:
-    """What this rank finds, the same on every one."""
+def results(job: Megatron, lines: Iterable[dict]) -> Iterator[dict]:
+    """Yield the log-probabilities of each line, {"id", "logprobs"}; every rank gets the same."""
     with gc_frozen():
         from qvl.megatron import parallel
 
     layout = parse_layout(job.layout)
     parallel.start(layout)
     try:
-        yield from _found(job, layout, lines)
+        yield from _results(job, layout, lines)
     finally:
         parallel.finish()
 
 
-def _found(job: Megatron, layout: Layout, lines: Iterable[dict]) -> Iterator[dict]:
+def _results(job: Megatron, layout: Layout, lines: Iterable[dict]) -> Iterator[dict]:
     with gc_frozen():
         import torch
 
@@ -82,15 +81,15 @@ def _found(job: Megatron, layout: Layout, lines: Iterable[dict]) -> Iterator[dic
     for line in lines:
         batch = make_batch(line, shape, images(line).__getitem__)
         (scores,) = scoring.score(built, [batch], 1)
-        yield {"id": line["id"], "spoken": scores.log_probs.tolist()}
+        yield {"id": line["id"], "logprobs": scores.log_probs.tolist()}
 
 
 def main(folder: Path) -> None:
-    """One rank of several."""
+    """Run one rank of several."""
     job = Megatron(**orjson.loads((folder / JOB).read_bytes()))
-    rows = found(job, jsonl.read(str(folder / RECORDS)))
+    rows = results(job, jsonl.read(str(folder / RECORDS)))
     if launch.is_first():
-        jsonl.write(rows, str(folder / FOUND))
+        jsonl.write(rows, str(folder / RESULTS))
     else:
         for _ in rows:
             pass

@@ -1,4 +1,4 @@
-"""The stream of `qvl parity`: records in, records with the differences of two sides out."""
+"""The stage of `qvl parity`: records in, records with the differences of two sides out."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,69 +7,70 @@ from qvl.pack.packed import Sample
 from qvl.pack.render import Renderer
 from qvl.parity import compare
 from qvl.parity.compare import Totals
-from qvl.parity.engine import Served, asked
+from qvl.parity.engine import RunningEngine, without_answer
 from qvl.parity.huggingface import HuggingFace
 from qvl.parity.megatron import Megatron
 from qvl.stage import Drop, Run
 
-BATCH = 1024  # records that wait for the ranks at once, which start anew for each such batch
+BATCH = 1024  # records per start of the ranks
 
 
 def compared(
     run: Run, theirs: HuggingFace, ours: Megatron, render: Renderer, totals: Totals
 ) -> Iterator[dict]:
-    """The records with scores["parity"]; `totals` learns what they show. render: for our side."""
+    """Yield the records with scores["parity"], and add to `totals`. render: for our side."""
     special = theirs.special
     for batch in _batches(run, render):
-        for (record, sample), spoken in zip(
+        for (record, sample), logprobs in zip(
             batch, ours(sample for _, sample in batch), strict=True
         ):
             ids, expected = theirs(record)
-            parted = compare.first_difference(sample.ids, ids)
-            if parted:
-                totals.differ(record["id"], parted)
-                row = {"ids": parted}
+            difference = compare.first_difference(sample.ids, ids)
+            if difference:
+                totals.differ(record["id"], difference)
+                row = {"ids": difference}
             else:
                 row = totals.add(
-                    record["id"], compare.kinds(ids, special), spoken, expected.tolist()
+                    record["id"], compare.kinds(ids, special), logprobs, expected.tolist()
                 )
-            scores = {**(record.get("scores") or {}), "parity": row}
-            yield {**record, "scores": scores}
+            yield {**record, "scores": {**(record.get("scores") or {}), "parity": row}}
 
 
-def served(run: Run, theirs: HuggingFace, engine: Served, totals: Totals) -> Iterator[dict]:
-    """The records with scores["parity"], against a running engine."""
+def compared_with_engine(
+    run: Run, theirs: HuggingFace, engine: RunningEngine, totals: Totals
+) -> Iterator[dict]:
+    """Yield the records with scores["parity"] against a running engine, and add to `totals`."""
     special = theirs.special
     for record in run:
-        said = engine.chat(record)
-        if isinstance(said, Drop):
-            run.reject(record, said.reason, said.detail)
+        completion = engine.chat(record)
+        if isinstance(completion, Drop):
+            run.reject(record, completion.reason, completion.detail)
             continue
         tools = record.get("tools")
-        prompt, seen = theirs.inputs(asked(record), tools)
-        parted = compare.first_difference(said.prompt_ids, prompt[0].tolist())
-        if not parted:
+        prompt, media = theirs.inputs(without_answer(record), tools)
+        difference = compare.first_difference(completion.prompt_ids, prompt[0].tolist())
+        if not difference:
             ids, expected = theirs(record)
             score = engine.score(record, theirs.prompt(record["messages"], tools))
-            parted = compare.first_difference(score.prompt_ids, ids)
-        if parted:
-            totals.differ(record["id"], parted)
-            row: dict[str, Any] = {"ids": parted}
+            difference = compare.first_difference(score.prompt_ids, ids)
+        if difference:
+            totals.differ(record["id"], difference)
+            row: dict[str, Any] = {"ids": difference}
         else:
-            kinds = [*compare.kinds(ids, special), compare.SAID]
-            ours = [*score.logprobs[1:], said.logprob]
-            next_one = theirs.next_logprobs(prompt, seen)[said.token].item()
-            both = zip(kinds, ours, [*expected.tolist(), next_one], strict=True)
-            # Of the tokens of images and videos an engine says nothing.
-            told = [each for each in both if each[1] is not None]
-            row = totals.add(record["id"], *map(list, zip(*told, strict=True)))
+            kinds = [*compare.kinds(ids, special), compare.NEXT]
+            ours = [*score.logprobs[1:], completion.logprob]
+            next_one = theirs.next_logprobs(prompt, media)[completion.token].item()
+            tokens = zip(kinds, ours, [*expected.tolist(), next_one], strict=True)
+            # Engines do not report the tokens of images and videos.
+            reported = [each for each in tokens if each[1] is not None]
+            row = totals.add(record["id"], *map(list, zip(*reported, strict=True)))
         yield {**record, "scores": {**(record.get("scores") or {}), "parity": row}}
 
 
 def _batches(run: Run, render: Renderer) -> Iterator[list[tuple[dict, Sample]]]:
     batch: list[tuple[dict, Sample]] = []
     for record in run:
-        sample = render.whole(record)
+        sample = render.all_targets(record)
         if isinstance(sample, Drop):
             run.reject(record, sample.reason, sample.detail)
             continue

@@ -253,7 +253,7 @@ def test_parity_is_0_and_a_stale_cache_after_an_update_is_3(server, engine, fold
     rpc = {"method": "qvl_reload", "kwargs": {"folder": str(folder / "other")}}
     assert server.post("/collective_rpc", rpc)
     done = parity(server, folder / "other", tmp_path)
-    assert done.returncode == 3 and "said" in done.stderr, done.stderr
+    assert done.returncode == 3 and "next-token" in done.stderr, done.stderr
     engine.load(folder / "twin", "default")
     assert parity(server, folder / "twin", tmp_path).returncode == 0
 

@@ -55,7 +55,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_tokens_places_and_log_probs_are_those_of_transformers(folder, case):
     given = record(*CASES[case])
-    sample = Renderer(folder / "twin", media_root=folder).whole(given)
+    sample = Renderer(folder / "twin", media_root=folder).all_targets(given)
     assert not isinstance(sample, Drop), sample
     checkpoint = Checkpoint(folder / "twin")
     prompt = checkpoint.prompt(

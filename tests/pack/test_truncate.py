@@ -13,31 +13,31 @@ def sample(ids, images=0):
 
 
 def test_the_end_is_cut_to_the_token():
-    left = truncate.end(sample([1] * 12), 9, {IMAGE}, [])
+    left = truncate.cut_end(sample([1] * 12), 9, {IMAGE}, [])
     assert (left.ids, left.spans) == ([1] * 9, [(4, 6, 1.0), (8, 9, 0.5)])
 
 
 def test_what_is_learnt_behind_the_cut_is_gone():
-    assert truncate.end(sample([1] * 12), 8, {IMAGE}, []).spans == [(4, 6, 1.0)]
+    assert truncate.cut_end(sample([1] * 12), 8, {IMAGE}, []).spans == [(4, 6, 1.0)]
 
 
 def test_an_image_that_would_be_cut_goes_with_its_mark_and_all_behind_it():
     ids = [1, 2, 3, 2, IMAGE, IMAGE, 3, 1, 2, IMAGE, IMAGE, 3, 1]
-    left = truncate.end(sample(ids, images=2), 10, {IMAGE}, [2, 2])
+    left = truncate.cut_end(sample(ids, images=2), 10, {IMAGE}, [2, 2])
     assert left.ids == ids[:8]
     assert left.images == ["0.png"] and left.grids == [GRID]
 
 
 def test_an_image_that_fits_stays():
     ids = [1, 2, IMAGE, IMAGE, 3, 1, 1, 1, 1]
-    left = truncate.end(sample(ids, images=1), 8, {IMAGE}, [2])
+    left = truncate.cut_end(sample(ids, images=1), 8, {IMAGE}, [2])
     assert (left.ids, left.images) == (ids[:8], ["0.png"])
 
 
 def test_turns_go_from_the_end_question_and_answer_together():
     roles = ["system", "user", "assistant", "user", "assistant", "tool", "assistant"]
     messages = [{"role": role, "content": str(place)} for place, role in enumerate(roles)]
-    fewer = truncate.whole_turns(messages)
+    fewer = truncate.drop_last_turn(messages)
     assert fewer == messages[:5]
-    assert truncate.whole_turns(messages[:5]) == messages[:3]
-    assert truncate.whole_turns(messages[:3]) is None
+    assert truncate.drop_last_turn(messages[:5]) == messages[:3]
+    assert truncate.drop_last_turn(messages[:3]) is None

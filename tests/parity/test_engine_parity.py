@@ -1,4 +1,4 @@
-"""`qvl parity --endpoint`: a local engine of the same folder is equal, and of a spoilt one is told."""
+"""`qvl parity --endpoint`: an engine of the same folder is equal, and one of another is found out."""
 
 import shutil
 from importlib import import_module
@@ -75,12 +75,12 @@ def test_what_is_wrong_with_an_engine_is_found(folder, theirs, tmp_path, spoil, 
     try:
         with (
             pytest.raises((CheckFailed, EndpointError), match=told),
-            engine.Served(server.url, folder / "twin", folder) as served,
+            engine.RunningEngine(server.url, folder / "twin", folder) as served,
         ):
             with session(
                 "parity", [str(folder / "records.jsonl.zst")], str(tmp_path / "out")
             ) as run:
-                run.write(records.served(run, theirs, served, totals))
+                run.write(records.compared_with_engine(run, theirs, served, totals))
             totals.check()
     finally:
         server.stop()
@@ -100,10 +100,10 @@ def test_frames_that_are_taken_otherwise_are_found(folder, theirs, tmp_path, spo
     totals = compare.Totals(compare.TOLERANCE)
     try:
         with (
-            engine.Served(server.url, folder / "twin", tmp_path) as served,
+            engine.RunningEngine(server.url, folder / "twin", tmp_path) as served,
             session("parity", [str(folder / "videos.jsonl.zst")], str(tmp_path / "out")) as run,
         ):
-            run.write(records.served(run, theirs, served, totals))
+            run.write(records.compared_with_engine(run, theirs, served, totals))
         with pytest.raises(CheckFailed, match=told):
             totals.check()
     finally:
@@ -121,10 +121,10 @@ def test_records_with_videos_go_to_the_rejects_of_an_engine_that_takes_other_fra
     files = [str(folder / "videos.jsonl.zst")], str(tmp_path / "out")
     with (
         FakeEndpoint(lambda body, attempt: completion("x"), described) as fake,
-        engine.Served(fake.url, folder / "twin", folder) as served,
+        engine.RunningEngine(fake.url, folder / "twin", folder) as served,
         session("parity", *files, rejects=str(tmp_path / "bad")) as run,
     ):
-        run.write(records.served(run, theirs, served, compare.Totals(1.0)))
+        run.write(records.compared_with_engine(run, theirs, served, compare.Totals(1.0)))
     rejects = [each["reject"] for each in jsonl.read(str(tmp_path / "bad"))]
     assert [each["reason"] for each in rejects] == ["video"] * 3
     assert "where qvl serve started it" in rejects[0]["detail"] and fake.requests == []
