@@ -213,5 +213,5 @@ def whole_weights(model: Any, folder: Path) -> dict[str, Tensor]:
     from qvl.model.folder import Folder
 
     like = Folder(folder)
-    whole = weights.Whole(model, like)
+    whole = weights.RankTensors(model, like)
     return {name: whole.tensor(name).clone() for name in like.names}
