@@ -1,21 +1,22 @@
-"""Model-written code runs here and nowhere else.
+"""Run model-written code in isolation. Nothing else in qvl runs such code.
 
-Each run is alone: own user, PID, network, mount and IPC namespaces; /usr and the interpreter
-read-only, /tmp its only writable place, gone afterwards; no /home, no /proc, no network, an empty
-environment; limits on time, memory, processes, files and output; system calls filtered; and the
-tree of processes killed as one. bubblewrap does it; where it cannot, `run` refuses.
+Each run has its own user, PID, network, mount and IPC namespaces. /usr and the interpreter are
+read-only; /tmp is the only writable folder, and is deleted afterwards; there is no /home, no /proc, no
+network and an empty environment. Time, memory, processes, files and output are limited, system calls
+are filtered, and all processes of the run are killed together. bubblewrap and libseccomp do it;
+without them `run` refuses.
 
-What it does not protect against:
-- A hole in the kernel that the remaining system calls reach: it is a shared kernel, no virtual
-  machine. Do not run here what you would not run as an unprivileged user of this machine.
-- Reading what every user may read below /usr (and the interpreter's prefix).
-- Time: a run may use its processor seconds to the full, and side channels are open.
-- Short peaks: all processes' memory is looked at 20 times a second, so that several processes
-  together can pass the limit for 50 ms; each alone cannot. Millions of empty files in /tmp, and
-  sockets' buffers, are kernel memory that only the time limit bounds.
-- A wrong verdict: that a program ends well says nothing of what it computed. Give it no answers
-  to compare with, and compare outside (qvl.reward.verifiers.code does).
-On machines other than x86_64 and aarch64 system calls are not filtered; `probe` says so.
+It does not protect against:
+- A vulnerability of the kernel that the remaining system calls reach: the kernel is shared, this is not
+  a virtual machine. Do not run what you would not run as an unprivileged user of this machine.
+- Reading what every user may read below /usr and the interpreter's prefix.
+- Use of time: a run may use all its processor seconds, and side channels are open.
+- Short peaks: memory is measured 20 times per second, so several processes together can exceed the
+  limit for 50 ms; a single one cannot. Only the time limit bounds the kernel memory of socket buffers
+  and of millions of empty files in /tmp.
+- A wrong verdict: a successful exit says nothing about what a program computed. Do not give it the
+  expected answers; compare outside, as qvl.reward.verifiers.code does.
+On machines other than x86_64 and aarch64 system calls are not filtered, which `probe` reports.
 """
 
 import sys
@@ -29,8 +30,8 @@ from qvl.sandbox.supervise import Ended, SandboxError
 __all__ = ["Limits", "NoIsolation", "Outcome", "Probe", "SandboxError", "probe", "run"]
 
 _SOURCE = "main.py"
-# Without the site module there is no exit() in a program, which those of contests call. Nothing is
-# imported from the working folder, where one process of a program could trap another.
+# Contest programs call exit(), which does not exist without the site module. The working folder is not
+# on the path: one process of a program could plant a module there for another.
 _START = """\
 import builtins, sys
 sys.path = [folder for folder in sys.path if folder]
@@ -51,32 +52,32 @@ def run(
     files: Mapping[str, bytes] | None = None,
     unsafe_local: bool = False,
 ) -> Outcome:
-    """Run a Python source (a string) or a command (a list) and say how it ended.
+    """Run a Python source (a string) or a command (a list), and return its outcome.
 
     files: name -> content, read-only in /job. The working folder is /tmp.
-    unsafe_local: run without isolation where there is none; else NoIsolation is raised.
-    Safe to call from several threads. The standard library is all that a source can import.
-    Errors: NoIsolation; SandboxError when the sandbox failed, which says nothing of the program.
+    unsafe_local: run without isolation if there is none, in place of raising NoIsolation.
+    Thread-safe. A source can import only the standard library.
+    Raises NoIsolation, or SandboxError if the sandbox itself failed, whatever the program did.
     """
     limits = limits or Limits()
     found = probe()
     if not found.isolated and not unsafe_local:
         raise NoIsolation(
-            f"model-written code needs a sandbox, and {found.reason}; "
-            "or --unsafe-local runs it with your own rights"
+            f"model-written code needs a sandbox, but {found.reason}; "
+            "or run it with your own rights: --unsafe-local"
         )
-    given = dict(files or {})
+    contents = dict(files or {})
     command = list(program)
     if isinstance(program, str):
-        given[_SOURCE] = program.encode(errors="replace")
+        contents[_SOURCE] = program.encode(errors="replace")
         path = f"{FILES}/{_SOURCE}" if found.isolated else _SOURCE
         python = found.python if found.isolated else sys.executable
         # Not -I, which would ignore the hash seed in the environment.
         command = [python, "-s", "-S", "-B", "-X", "utf8", "-c", _START.format(path=path)]
     if found.isolated:
-        ended = isolate(command, stdin, limits, given, found)
+        ended = isolate(command, stdin, limits, contents, found)
     else:
-        ended = run_unsafe(command, stdin, limits, given)
+        ended = run_unsafe(command, stdin, limits, contents)
     return _outcome(ended, limits)
 
 
@@ -95,7 +96,7 @@ def _status(code: int, ended: Ended, limits: Limits) -> Status:
     if code == 0:
         return "ok"
     if code == _SIGXCPU or (code == _SIGKILL and ended.seconds >= limits.cpu_seconds):
-        return "timeout"  # the kernel's own limit came first
+        return "timeout"  # the kernel's limit was reached first
     if ended.stderr.rstrip().endswith(b"MemoryError"):
-        return "memory"  # Python met the limit of its address space
+        return "memory"  # Python reached the limit of its address space
     return "crash" if code > 128 else "failed"

@@ -1,4 +1,4 @@
-"""The isolation: bubblewrap makes the namespaces, prlimit sets the limits, a shell is process 1."""
+"""Isolation: bubblewrap creates the namespaces, prlimit sets the limits, a shell is process 1."""
 
 import contextlib
 import os
@@ -17,54 +17,60 @@ from qvl.sandbox import seccomp
 from qvl.sandbox.limits import Limits
 from qvl.sandbox.supervise import Ended, SandboxError, Supervised
 
-NOBODY = 65534  # root's limits on processes do not bind, so root's sandboxes run as this user
-FILES = "/job"  # where the program's files are, read-only
-ENVIRONMENT = {  # all that a program sees
+NOBODY = 65534  # root is exempt from the limit on processes, so root's sandboxes run as this user
+FILES = "/job"  # the folder of the program's files, read-only
+ENVIRONMENT = {  # of every program
     "PATH": "/usr/bin:/bin",
     "HOME": "/tmp",
     "LANG": "C.UTF-8",
-    "PYTHONHASHSEED": "0",  # equal seeds make equal verdicts
-    "MALLOC_ARENA_MAX": "1",  # else each thread reserves 64 MiB of the address space that is limited
+    "PYTHONHASHSEED": "0",  # reproducible verdicts
+    "MALLOC_ARENA_MAX": "1",  # else each thread reserves 64 MiB of the limited address space
 }
-CORRECTED_LINUX = (5, 14)  # since when RLIMIT_NPROC is counted for each user namespace
-_PRLIMIT = "/usr/bin/prlimit"  # as the sandbox sees it
+CORRECTED_LINUX = (5, 14)  # counts RLIMIT_NPROC per user namespace
+_PRLIMIT = "/usr/bin/prlimit"  # inside the sandbox
 _TRIAL = "import sys; print(sys.version_info >= (3, 10))"
-_SHELL = '"$@"; exit $?'  # not the last command, or the shell would make way for the program
+_SHELL = '"$@"; exit $?'  # `exit` keeps the shell from replacing itself with the program
 
 
 class NoIsolation(UserError):
-    """Nothing here can isolate a program; the message says why and what helps."""
+    """This machine cannot isolate programs; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What this machine offers."""
+    """What the sandbox can do on this machine."""
 
     isolated: bool
-    """A program was run in isolation, here and now."""
+    """Whether a program ran in isolation."""
     reason: str
-    """Why not, and what helps; "" where it works."""
+    """Why not, and what to do; "" if it works."""
     python: str = ""
-    """The interpreter that runs sources."""
+    """The Python interpreter in the sandbox."""
     user: int = 0
     """The user id that programs have outside the sandbox."""
     seccomp: bool = False
-    """System calls are filtered."""
+    """Whether system calls are filtered."""
     scratch: bool = False
-    """/tmp is writable, within a limit."""
+    """Whether /tmp is writable, within a limit."""
     version: str = ""
-    """bubblewrap's."""
+    """The version of bubblewrap."""
 
 
 @cache
 def probe() -> Probe:
-    """Try the sandbox once in this process's life: about 0.1 s."""
+    """Try the sandbox, once per process; takes about 0.1 s."""
     if shutil.which("bwrap") is None:
         return Probe(False, "bubblewrap is not installed; try: apt-get install bubblewrap")
     if not Path(_PRLIMIT).exists() or shutil.which("setpriv") is None:
         return Probe(False, "prlimit or setpriv is not found; try: apt-get install util-linux")
     if not hasattr(os, "pidfd_open") or _release() < CORRECTED_LINUX:
-        return Probe(False, f"Linux 5.14 or later is needed, not {platform.release()}")
+        return Probe(False, f"Linux 5.14 or later is needed; this is {platform.release()}")
+    filtered = seccomp.supported(platform.machine())
+    try:
+        if filtered:
+            seccomp.program()
+    except seccomp.FilterError as error:
+        return Probe(False, str(error))
     version = subprocess.run(
         [_tool("bwrap"), "--version"], capture_output=True, text=True, check=True
     ).stdout.split()
@@ -74,7 +80,7 @@ def probe() -> Probe:
     if python is None:
         return Probe(
             False,
-            f"no Python that user {user} may read ({sys.base_prefix} is not); "
+            f"user {user} cannot read a Python interpreter ({sys.base_prefix}); "
             "try: apt-get install python3",
         )
     found = Probe(
@@ -82,30 +88,30 @@ def probe() -> Probe:
         "",
         python=python,
         user=user,
-        seccomp=seccomp.supported(),
-        scratch=numbers >= (0, 7),  # --size; an unbounded /tmp would be a way to all memory
+        seccomp=filtered,
+        scratch=numbers >= (0, 7),  # --size; an unlimited /tmp could use all memory
         version=".".join(map(str, numbers)),
     )
     return _tried(found)
 
 
 def _tried(found: Probe) -> Probe:
-    """The same, or why a first program did not run."""
+    """The probe, or the reason why a first program did not run."""
     try:
         ended = isolate([found.python, "-I", "-S", "-c", _TRIAL], b"", Limits(), {}, found)
     except SandboxError as error:
         hint = ""
         if "namespace" in str(error) or "uid map" in str(error):
             hint = (
-                "; user namespaces are closed to this user: see the sysctls "
+                "; this user cannot create user namespaces: see the sysctls "
                 "user.max_user_namespaces, kernel.unprivileged_userns_clone and "
                 "kernel.apparmor_restrict_unprivileged_userns; in a container, "
-                "--security-opt seccomp=unconfined opens them"
+                "--security-opt seccomp=unconfined allows them"
             )
         return Probe(False, f"{error}{hint}", version=found.version)
     if ended.stdout != b"True\n":
-        said = ended.stderr.decode(errors="replace").strip() or "Python 3.10 or later is needed"
-        return Probe(False, f"{found.python} does not run in the sandbox: {said}"[:500])
+        reason = ended.stderr.decode(errors="replace").strip() or "Python 3.10 or later is needed"
+        return Probe(False, f"{found.python} does not run in the sandbox: {reason}"[:500])
     return found
 
 
@@ -116,12 +122,12 @@ def isolate(
     files: Mapping[str, bytes],
     found: Probe,
 ) -> Ended:
-    """Run a command in a sandbox of its own; SandboxError where it could not be made."""
+    """Run a command in a sandbox of its own. SandboxError if that cannot be created."""
     with contextlib.ExitStack() as stack:
-        report, said = os.pipe()
-        end = stack.enter_context(_closing(said))
-        passed = [end]
-        options = ["--json-status-fd", str(end)]
+        report, status = os.pipe()
+        stack.enter_context(_closing(status))
+        passed = [status]
+        options = ["--json-status-fd", str(status)]
         for name, data in files.items():
             fd = stack.enter_context(_closing(_in_memory(data)))
             passed.append(fd)
@@ -161,21 +167,21 @@ def isolate(
             raise
     ended = supervised.wait()
     if ended.limit is None and not any("exit-code" in line for line in ended.report):
-        said_last = ended.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise SandboxError(" ".join(said_last) or f"bwrap ended with status {ended.returncode}")
+        last_line = ended.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise SandboxError(" ".join(last_line) or f"bwrap ended with status {ended.returncode}")
     return ended
 
 
 @cache
 def _tool(name: str) -> str:
-    """Where a program lies that `probe` has found."""
+    """The path of a program that `probe` has found."""
     path = shutil.which(name)
     assert path
     return path
 
 
 def _as_user(user: int) -> list[str]:
-    """Another program to change the user: Popen(user=...) would fork a parent of many gigabytes."""
+    """The command that changes the user; Popen(user=...) would fork this process with its memory."""
     if os.geteuid() == user:
         return []
     return [_tool("setpriv"), f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"]
@@ -185,15 +191,15 @@ def _namespaces() -> list[str]:
     return [
         "--unshare-all",  # user, PID, network, mounts, IPC, host name, control groups
         "--die-with-parent",
-        "--new-session",  # no terminal to type into
-        "--as-pid-1",  # so that bwrap reaps its child; else a container's process 1 had to
+        "--new-session",  # no access to the terminal
+        "--as-pid-1",  # bwrap reaps its child; else process 1 of a container would have to
         "--hostname",
         "sandbox",
     ]
 
 
 def _file_system(found: Probe, limits: Limits) -> list[str]:
-    """Programs and libraries, read-only; four devices; no /proc, which shows other processes."""
+    """Read-only programs and libraries, and four devices; no /proc, which shows other processes."""
     options = ["--ro-bind", "/usr", "/usr"]
     for name in ("/bin", "/lib", "/lib64"):
         path = Path(name)
@@ -213,7 +219,7 @@ def _file_system(found: Probe, limits: Limits) -> list[str]:
 
 
 def _limited(limits: Limits) -> list[str]:
-    """Set inside: outside, the limit on processes would count all of this user's."""
+    """The command that sets limits, inside the sandbox: outside, all processes of the user count."""
     return [
         _PRLIMIT,
         f"--cpu={limits.cpu_seconds}:{limits.cpu_seconds + 1}",
@@ -251,7 +257,7 @@ def _prefix(python: str) -> Path:
 
 
 def _interpreter(user: int) -> str | None:
-    """The interpreter behind this process, or the system's where `user` may not read that one."""
+    """The interpreter of this process, or the system's if `user` cannot read that one."""
     own = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
     for path in (own, Path("/usr/bin/python3"), Path("/usr/local/bin/python3")):
         if path.exists() and _readable(path.resolve(), user):
@@ -260,7 +266,7 @@ def _interpreter(user: int) -> str | None:
 
 
 def _readable(path: Path, user: int) -> bool:
-    """Whether another user may read a file: everyone may, or it is that user's own process."""
+    """Whether `user` may read and execute a file: this process may and is its own, or everyone may."""
     if user == os.geteuid():
         return os.access(path, os.R_OK | os.X_OK)
     return all(part.stat().st_mode & 0o005 == 0o005 for part in (path, *path.parents))

@@ -1,4 +1,4 @@
-"""No isolation at all, for those who say so: limits and a folder that is removed, nothing more."""
+"""Run without isolation, on request: only limits, and a temporary working folder."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ from qvl.sandbox.supervise import Ended, Supervised
 def run_unsafe(
     command: Sequence[str], stdin: bytes, limits: Limits, files: Mapping[str, bytes]
 ) -> Ended:
-    """Run a command with this user's rights, network and files.
+    """Run a command with the rights, network and files of this user.
 
-    Its files are in its working folder. Its process group is killed at the end; a program that
-    leaves the group survives. The limit on processes is not set: it would count all of this user's.
+    `files` are in its working folder. Its process group is killed at the end, but a process that left
+    the group survives. There is no limit on processes: it would count all processes of this user.
     """
     with tempfile.TemporaryDirectory(prefix="qvl-unsafe-") as folder:
         for name, data in files.items():

@@ -1,4 +1,4 @@
-"""What a tree of processes uses, read from /proc."""
+"""Memory and processor time of a tree of processes, from /proc."""
 
 import os
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Usage:
-    """Of all processes of a tree together."""
+    """The use of all processes of a tree together."""
 
     memory_bytes: int
     cpu_seconds: float
 
 
 def usage(root: int, limit_bytes: int) -> Usage:
-    """Resident anonymous and shared memory, and processor time, of `root` and its descendants.
+    """The anonymous and shared resident memory and processor time of `root` and its descendants.
 
-    Pages that several processes share are counted once each at first; only where that sum is over
-    `limit_bytes` are they shared out exactly (PSS), which costs a walk of the page tables.
+    Shared pages count once per process, unless the sum is over `limit_bytes`: then they are divided
+    among the processes (PSS), which takes a walk of the page tables.
     """
     tree = _tree(root)
     memory = sum(_resident(pid) for pid in tree)
@@ -29,7 +29,7 @@ def usage(root: int, limit_bytes: int) -> Usage:
 
 
 def _tree(root: int) -> list[int]:
-    """A process may end while it is looked at: then it has no children and uses nothing."""
+    """The process ids of a tree. A process that ends meanwhile has no children and uses nothing."""
     found, waiting = [], [root]
     while waiting:
         pid = waiting.pop()
@@ -62,12 +62,12 @@ def _resident(pid: int) -> int:
 def _proportional(pid: int) -> int:
     try:
         text = _read(f"/proc/{pid}/smaps_rollup")
-    except PermissionError:  # a program that made itself unreadable is counted in full
+    except PermissionError:  # an unreadable program counts in full
         return _resident(pid)
     return _sum_kib(text, "Pss_Anon", "Pss_Shmem", "SwapPss")
 
 
 def _cpu(pid: int) -> float:
-    """Its own time and that of the children it has waited for."""
+    """The processor time of a process and of the children it has waited for."""
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return sum(int(ticks) for ticks in fields[11:15]) / _TICKS

@@ -1,132 +1,126 @@
-"""The filter of system calls: a classic BPF program for seccomp(2), assembled here.
+"""The filter of system calls, compiled by libseccomp.
 
-It refuses what a computation never needs and what kernels have been broken by: tracing, namespaces,
-mounts, keyrings, BPF, io_uring, modules; memory that RLIMIT_AS does not see (memfd, System V);
-sockets other than Unix ones, because vsock and netlink are not held by a network namespace.
-Numbers: arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h of Linux.
+It refuses what a computation never needs and what has been used to break kernels: tracing,
+namespaces, mounts, keyrings, BPF, io_uring, modules; memory that RLIMIT_AS does not limit (memfd,
+System V); sockets other than Unix ones, because a network namespace does not contain vsock and
+netlink. libseccomp knows the numbers of the calls on every machine. ctypes loads it, because
+pyseccomp searches for the library with a compiler and has no release since 2021.
 """
 
+import ctypes
 import errno
-import platform
-import struct
+import os
+import tempfile
 from functools import cache
 
-# name -> number on x86_64, on aarch64; None where that machine has no such call
-REFUSED: dict[str, tuple[int, int | None]] = {
-    "ptrace": (101, 117),
-    "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271),
-    "kcmp": (312, 272),
-    "pidfd_getfd": (438, 438),
-    "memfd_create": (319, 279),
-    "memfd_secret": (447, 447),
-    "shmget": (29, 194),
-    "shmat": (30, 196),
-    "semget": (64, 190),
-    "msgget": (68, 186),
-    "mq_open": (240, 180),
-    "unshare": (272, 97),
-    "setns": (308, 268),
-    "mount": (165, 40),
-    "umount2": (166, 39),
-    "pivot_root": (155, 41),
-    "chroot": (161, 51),
-    "open_tree": (428, 428),
-    "move_mount": (429, 429),
-    "fsopen": (430, 430),
-    "fsconfig": (431, 431),
-    "fsmount": (432, 432),
-    "fspick": (433, 433),
-    "mount_setattr": (442, 442),
-    "bpf": (321, 280),
-    "perf_event_open": (298, 241),
-    "userfaultfd": (323, 282),
-    "io_uring_setup": (425, 425),
-    "io_uring_enter": (426, 426),
-    "io_uring_register": (427, 427),
-    "add_key": (248, 217),
-    "request_key": (249, 218),
-    "keyctl": (250, 219),
-    "kexec_load": (246, 104),
-    "kexec_file_load": (320, 294),
-    "init_module": (175, 105),
-    "finit_module": (313, 273),
-    "delete_module": (176, 106),
-    "name_to_handle_at": (303, 264),
-    "open_by_handle_at": (304, 265),
-    "fanotify_init": (300, 262),
-    "quotactl": (179, 60),
-    "swapon": (167, 224),
-    "swapoff": (168, 225),
-    "reboot": (169, 142),
-    "acct": (163, 89),
-    "syslog": (103, 116),
-    "personality": (135, 92),
-    "clock_settime": (227, 112),
-    "clock_adjtime": (305, 266),
-    "settimeofday": (164, 170),
-    "adjtimex": (159, 171),
-    "sethostname": (170, 161),
-    "setdomainname": (171, 162),
-    "modify_ldt": (154, None),
-    "iopl": (172, None),
-    "ioperm": (173, None),
-}
-CLONE, CLONE3, SOCKET = (56, 220), (435, 435), (41, 198)  # refused only with some arguments
+LIBRARY = "libseccomp.so.2"
+REFUSED = (
+    *("ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd"),
+    *("memfd_create", "memfd_secret", "shmget", "shmat", "semget", "msgget", "mq_open"),
+    *("unshare", "setns", "mount", "umount2", "pivot_root", "chroot"),
+    *("open_tree", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr"),
+    *("bpf", "perf_event_open", "userfaultfd"),
+    *("io_uring_setup", "io_uring_enter", "io_uring_register"),
+    *("add_key", "request_key", "keyctl"),
+    *("kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module"),
+    *("name_to_handle_at", "open_by_handle_at", "fanotify_init"),
+    *("quotactl", "swapon", "swapoff", "reboot", "acct", "syslog", "personality"),
+    *("clock_settime", "clock_adjtime", "settimeofday", "adjtimex"),
+    *("sethostname", "setdomainname", "modify_ldt", "iopl", "ioperm"),
+)
+NEW_NAMESPACES = (  # flags of clone(2)
+    *(0x00020000, 0x02000000, 0x04000000, 0x08000000),  # mounts, control groups, host name, IPC
+    *(0x10000000, 0x20000000, 0x40000000),  # users, PIDs, network
+)
+AF_UNIX = 1
 
-_MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column, AUDIT_ARCH_*
-_NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
-_X32 = 0x40000000  # x86_64's second table of calls, for 32-bit pointers
-_AF_UNIX = 1
-
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCH, _ARGUMENT_0 = 0, 4, 16  # offsets in struct seccomp_data, little endian
-_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
+_NOT_EQUAL, _MASKED_EQUAL = 1, 7  # enum scmp_compare
+_BAD_ARCHITECTURE = 2  # enum scmp_filter_attr: what other machines' calls get, x32 included
+_UNKNOWN_CALL = -1
 
 
-def supported() -> bool:
-    """Whether this machine's calls are known here."""
-    return platform.machine() in _MACHINES
+class FilterError(Exception):
+    """The filter cannot be made; the message says why and what helps."""
+
+
+class _Comparison(ctypes.Structure):
+    """struct scmp_arg_cmp"""
+
+    _fields_ = [
+        ("argument", ctypes.c_uint),
+        ("operation", ctypes.c_int),
+        ("value", ctypes.c_uint64),
+        ("value2", ctypes.c_uint64),
+    ]
+
+
+def supported(machine: str) -> bool:
+    """Whether the filter is known to hold on a machine: where clone's flags are argument 0."""
+    return machine in ("x86_64", "aarch64")
 
 
 @cache
 def program(machine: str | None = None) -> bytes:
-    """The filter for a machine (default: this one), as `bwrap --seccomp` reads it."""
-    column, arch = _MACHINES[machine or platform.machine()]
-    # The end: four places to jump to, in this order.
-    end = ["kill", "refuse", "unknown", "allow"]
-    body: list[tuple[int, int, str | None, str | None]] = [
-        (_LOAD, _ARCH, None, None),
-        (_EQUAL, arch, None, "kill"),
-        (_LOAD, _NUMBER, None, None),
-        (_AT_LEAST, _X32, "refuse", None),
-        # Its flags lie behind a pointer; told "no such call", the C library falls back to clone.
-        (_EQUAL, CLONE3[column], "unknown", None),
-    ]
-    for numbers in REFUSED.values():
-        number = numbers[column]
-        if number is not None:
-            body.append((_EQUAL, number, "refuse", None))
-    body += [
-        (_EQUAL, CLONE[column], "clone", None),
-        (_EQUAL, SOCKET[column], "socket", "allow"),
-    ]
-    labels = {"clone": len(body), "socket": len(body) + 2}
-    body += [
-        (_LOAD, _ARGUMENT_0, None, None),
-        (_ANY_BIT, _NEW_NAMESPACES, "refuse", "allow"),
-        (_LOAD, _ARGUMENT_0, None, None),
-        (_EQUAL, _AF_UNIX, "allow", "refuse"),
-    ]
-    labels |= {name: len(body) + i for i, name in enumerate(end)}
+    """The filter as a BPF program for `bwrap --seccomp`; by default for this machine.
 
-    def distance(position: int, label: str | None) -> int:
-        return 0 if label is None else labels[label] - position - 1
+    FilterError without libseccomp, or with one that does not know a call.
+    """
+    library = _library()
+    context = ctypes.c_void_p(library.seccomp_init(_ALLOW))
+    try:
+        if machine is not None:
+            _set_machine(library, context, machine)
+        _check(library.seccomp_attr_set(context, _BAD_ARCHITECTURE, ctypes.c_uint32(_KILL_PROCESS)))
+        for name in REFUSED:
+            _refuse(library, context, name)
+        # Its flags are behind a pointer; on "no such call" the C library falls back to clone.
+        _refuse(library, context, "clone3", error=errno.ENOSYS)
+        for flag in NEW_NAMESPACES:
+            _refuse(library, context, "clone", _Comparison(0, _MASKED_EQUAL, flag, flag))
+        _refuse(library, context, "socket", _Comparison(0, _NOT_EQUAL, AF_UNIX, 0))
+        with tempfile.TemporaryFile() as file:
+            _check(library.seccomp_export_bpf(context, file.fileno()))
+            file.seek(0)
+            return file.read()
+    finally:
+        library.seccomp_release(context)
 
-    code = [
-        struct.pack("<HBBI", operation, distance(i, yes), distance(i, no), value)
-        for i, (operation, value, yes, no) in enumerate(body)
-    ]
-    returns = [_KILL, _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS, _ALLOW]
-    code += [struct.pack("<HBBI", _RETURN, 0, 0, value) for value in returns]
-    return b"".join(code)
+
+def _library() -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(LIBRARY)
+    except OSError:
+        raise FilterError(f"{LIBRARY} is not installed; try: apt-get install libseccomp2") from None
+    library.seccomp_init.restype = ctypes.c_void_p
+    return library
+
+
+def _set_machine(library: ctypes.CDLL, context: ctypes.c_void_p, machine: str) -> None:
+    token = library.seccomp_arch_resolve_name(machine.encode())
+    if library.seccomp_arch_exist(context, token) == 0:
+        return
+    _check(library.seccomp_arch_add(context, token))
+    _check(library.seccomp_arch_remove(context, 0))  # 0 is this machine
+
+
+def _refuse(
+    library: ctypes.CDLL,
+    context: ctypes.c_void_p,
+    name: str,
+    comparison: _Comparison | None = None,
+    error: int = errno.EPERM,
+) -> None:
+    """Let a call fail with `error`, if `comparison` holds of its arguments."""
+    number = library.seccomp_syscall_resolve_name(name.encode())
+    if number == _UNKNOWN_CALL:
+        raise FilterError(f"{LIBRARY} is too old: it does not know {name}; 2.5.2 or later does")
+    compared = [comparison] if comparison else []
+    array = (_Comparison * len(compared))(*compared)
+    action = ctypes.c_uint32(_ERRNO | error)
+    _check(library.seccomp_rule_add_array(context, action, number, len(compared), array))
+
+
+def _check(status: int) -> None:
+    if status < 0:
+        raise FilterError(f"{LIBRARY}: {os.strerror(-status)}")

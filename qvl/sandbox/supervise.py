@@ -1,4 +1,4 @@
-"""Feed a process, read it, watch it, end it: never blocked, never past its limits."""
+"""Run a process: feed its input, read its output, enforce its limits, and never block."""
 
 import contextlib
 import json
@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from qvl.sandbox import processes
 from qvl.sandbox.limits import Limits, Status
 
-WATCH_SECONDS = 0.05  # between two looks at memory and processor time
-END_SECONDS = 5.0  # a killed tree is gone in milliseconds; one that is not is an error
+WATCH_SECONDS = 0.05  # between measurements of memory and processor time
+END_SECONDS = 5.0  # a killed tree ends within milliseconds; longer is an error
 CHUNK = 1 << 16
 
 
 class SandboxError(RuntimeError):
-    """The sandbox failed, not the program in it: there is no outcome."""
+    """The sandbox itself failed, not the program in it, so there is no outcome."""
 
 
 @dataclass
 class Ended:
-    """A process that ended, or that was ended by `limit`."""
+    """A process that has ended, by itself or by `limit`."""
 
     returncode: int
     stdout: bytes
@@ -32,11 +32,11 @@ class Ended:
     seconds: float
     limit: Status | None
     report: list[dict] = field(default_factory=list)
-    """What the process said on the report pipe, a JSON object a line."""
+    """The JSON objects, one per line, from the report pipe."""
 
 
 class Supervised:
-    """One process, from start to end, seen by the thread that calls `wait`."""
+    """One process from start to end, run by the thread that calls `wait`."""
 
     def __init__(
         self,
@@ -52,9 +52,9 @@ class Supervised:
     ):
         """Start `command`.
 
-        report_fd: the end to read of a pipe whose other end is in pass_fds; its first object names
-        the "child-pid" that is the root of what is to be watched and killed.
-        group: the process leads a group of its own, which is killed as one.
+        report_fd: the read end of a pipe whose other end is in pass_fds. The "child-pid" of its first
+        object is the root of the tree to measure and kill.
+        group: start a process group, and kill it as a whole.
         """
         self.limits, self.group = limits, group
         self.begin = time.monotonic()
@@ -92,7 +92,7 @@ class Supervised:
         self.selector.register(self.stdin, selectors.EVENT_WRITE)
 
     def wait(self) -> Ended:
-        """Until every process of it is gone."""
+        """Return once every process of the tree has ended."""
         try:
             self._until_end()
         finally:
@@ -125,7 +125,7 @@ class Supervised:
             self._turn(max(0.0, until - now))
 
     def _turn(self, seconds: float) -> None:
-        """Serve the pipes that are ready, or wait for one."""
+        """Serve the pipes that are ready, or wait for one of them."""
         for key, _ in self.selector.select(seconds):
             fd = key.fd
             if fd == self.exit_fd:
@@ -141,7 +141,7 @@ class Supervised:
             written = os.write(self.stdin, self.input[:CHUNK]) if self.input else 0
         except BlockingIOError:
             return
-        except BrokenPipeError:  # it does not read to the end: its right
+        except BrokenPipeError:  # it may close its input early
             written = len(self.input)
         self.input = self.input[written:]
         if not self.input:
@@ -166,13 +166,13 @@ class Supervised:
                 self.limit = self.limit or "output"
 
     def _watch(self, root: int) -> None:
-        """Hold the process by a descriptor, which a reused number cannot mislead."""
-        with contextlib.suppress(ProcessLookupError):  # it has ended already
+        """Open a descriptor of the process, which stays valid if its id is reused."""
+        with contextlib.suppress(ProcessLookupError):  # already ended
             self.root_fd = os.pidfd_open(root)
         self.root = root
 
     def _over(self) -> Status | None:
-        """The limit that the tree of processes is over."""
+        """The limit that the tree of processes exceeds, if any."""
         if self.root is None or self.exited:
             return None
         used = processes.usage(self.root, self.limits.memory_bytes)
@@ -181,7 +181,7 @@ class Supervised:
         return "timeout" if used.cpu_seconds > self.limits.cpu_seconds else None
 
     def _kill(self) -> None:
-        """The root first: its namespace dies with it, and its parent then reaps it and ends."""
+        """Kill the root: its namespace ends with it, and its parent then reaps it and ends."""
         with contextlib.suppress(ProcessLookupError):
             if self.group:
                 os.killpg(self.process.pid, signal.SIGKILL)
