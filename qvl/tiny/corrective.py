@@ -12,7 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from qvl.tiny.drawing import COLOURS, PAPERS, paper, pen
-from qvl.tiny.sample import Sample, Turn, drawn
+from qvl.tiny.example import Sample, Turn, drawn
 
 if TYPE_CHECKING:
     from PIL.Image import Image

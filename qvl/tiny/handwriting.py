@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qvl.errors import need
 from qvl.tiny.drawing import COLOURS, PAPERS, paper
-from qvl.tiny.sample import Sample, Turn
+from qvl.tiny.example import Sample, Turn
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -9,7 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from qvl.errors import need
-from qvl.tiny.sample import Sample, Turn
+from qvl.tiny.example import Sample, Turn
 
 if TYPE_CHECKING:
     from PIL.Image import Image

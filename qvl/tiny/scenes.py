@@ -16,7 +16,7 @@ from qvl.tiny.drawing import (
     pen,
     per_mille,
 )
-from qvl.tiny.sample import Sample, Turn, drawn
+from qvl.tiny.example import Sample, Turn, drawn
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,7 +7,7 @@ from typing import Any
 
 from qvl.errors import UserError
 from qvl.tiny import corrective, handwriting, photographs, scenes, text
-from qvl.tiny.sample import Sample, Turn, stream
+from qvl.tiny.example import Sample, Turn, stream
 
 TRIES = 2000  # draws without a new sample, after which a task has no more
 

@@ -5,7 +5,7 @@ The keys of the test split are never asked in training: pairs, digits, or orders
 
 from random import Random
 
-from qvl.tiny.sample import Sample, Turn, drawn
+from qvl.tiny.example import Sample, Turn, drawn
 
 LARGEST = 99
 NAMES = ["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal"]

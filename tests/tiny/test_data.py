@@ -16,7 +16,7 @@ from qvl.io import jsonl
 from qvl.reward import verify
 from qvl.tiny import data, defects, drawing, photographs, scenes, tasks
 from qvl.tiny.data import DataPlan
-from qvl.tiny.sample import held_out, stream
+from qvl.tiny.example import held_out, stream
 
 
 @pytest.fixture(scope="module")
