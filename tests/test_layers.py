@@ -1,8 +1,10 @@
 """What may import what, what is imported at start, and what ships."""
 
 import ast
+import io
 import subprocess
 import sys
+import tokenize
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -181,6 +183,16 @@ def test_no_file_hides_a_second_subject():
         assert len(path.read_text().splitlines()) <= 450, path
 
 
-def test_the_sources_are_ascii():
+def test_only_strings_hold_other_scripts():
+    """A pattern is written in its script; names, comments and docstrings are ASCII."""
     for path in [*modules(), *(ROOT / "cli").rglob("*.py")]:
-        assert path.read_text().isascii(), path
+        source = path.read_text()
+        if source.isascii():
+            continue
+        tree = ast.parse(source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                assert (ast.get_docstring(node) or "").isascii(), path
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type in (tokenize.COMMENT, tokenize.NAME):
+                assert token.string.isascii(), f"{path}:{token.start[0]}"

@@ -6,7 +6,7 @@ import typer
 
 from qvl.tiny import data, tasks
 from qvl.tiny.data import DataPlan
-from qvl.tiny.folder import whole
+from qvl.tiny.folder import new_folder
 
 from ..options import Seed
 
@@ -69,7 +69,7 @@ def command(
         defect_share=defect_share,
         thinking=thinking,
     )
-    with whole(out, force=force, mark=data.RAW) as folder:
+    with new_folder(out, force=force, mark=data.RAW) as folder:
         counts = data.write(folder, plan)
     parts = (f"{name} {number:,}" for name, number in counts.items())
     print(f"qvl tiny data: {', '.join(parts)}", file=sys.stderr)

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from qvl.errors import UserError
-from qvl.tiny import model
-from qvl.tiny.folder import whole
+from qvl.tiny import config, model
+from qvl.tiny.folder import new_folder
 
 from ..options import Seed
 
@@ -16,7 +16,7 @@ def command(
     size: Annotated[
         str,
         typer.Option(
-            metavar="|".join(model.SIZES),
+            metavar="|".join(config.SIZES),
             help="0.5, 1.1, 2.7 or 4.8 million parameters, where dense (our choice)",
         ),
     ] = "xs",
@@ -48,9 +48,9 @@ def command(
         $ qvl tiny model student --size xxs
         $ qvl tiny model twin --moe --thinking --seed 7
     """
-    if size not in model.SIZES:
-        raise UserError(f"--size {size}: there are {', '.join(model.SIZES)}")
-    with whole(out, force=force, mark="config.json") as folder:
+    if size not in config.SIZES:
+        raise UserError(f"--size {size}: there are {', '.join(config.SIZES)}")
+    with new_folder(out, force=force, mark="config.json") as folder:
         number = model.write(folder, size, moe=moe, thinking=thinking, seed=seed, layers=layers)
     kind = "MoE" if moe else "dense"
     print(f"qvl tiny model: {out}: {kind}, {number / 1e6:.2f} million parameters", file=sys.stderr)

@@ -1,1 +1,1 @@
-"""The CPU twin: tiny Qwen3-VL checkpoints, and tasks that they can learn in minutes."""
+"""The CPU twin: tiny Qwen3-VL checkpoints, and tasks that they learn within minutes on a CPU."""

@@ -1,6 +1,6 @@
-"""The text that the twin's tokenizer is trained on: what the tasks say, enumerated.
+"""The training text of the twin's tokenizer: an enumeration of the texts of all tasks.
 
-Nothing here is drawn at random, so every machine learns the same tokens.
+Nothing is drawn at random, so the tokens are the same on every machine.
 """
 
 import json
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from qvl.tiny.drawing import COLOURS, SHAPES
 from qvl.tiny.photographs import PHOTOGRAPHS
 from qvl.tiny.scenes import CARD_COLOURS, PLACES
-from qvl.tiny.text import ASKED, NAMES
+from qvl.tiny.text import COMPARED, NAMES
 
-SPOKEN = [  # what prompts, tools and judges say around the tasks
+FRAME = [  # the texts of prompts, tools and judges around the tasks
     "system\nuser\nassistant\n",
     '{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [125, 250, 375, 500], '
     '"label": "card", "img_idx": 0}}',
@@ -24,7 +24,8 @@ SPOKEN = [  # what prompts, tools and judges say around the tasks
 
 
 def lines() -> Iterator[str]:
-    yield from SPOKEN * 20
+    """Yield the lines of the corpus."""
+    yield from FRAME * 20
     for number in range(100):
         yield f"What is {number} + {99 - number}?"
         yield f"Sum up {number // 10} {number % 10} 3 8."
@@ -37,9 +38,9 @@ def lines() -> Iterator[str]:
         yield "What does the photograph show?"
     for name in NAMES:
         for other in NAMES:
-            for asked in ASKED:
+            for rank in COMPARED:
                 yield f"{name} is taller than {other}. {other} is shorter than {name}."
-                yield f"Who is the {asked}?\n{name}"
+                yield f"Who is the {rank}?\n{name}"
     for hue in COLOURS:
         yield from [f"How many {hue} objects are there?", f"Which shape is {hue}?", hue] * 4
         for shape in SHAPES:

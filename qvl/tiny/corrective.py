@@ -1,9 +1,8 @@
-"""Tasks that set a trap for what a model has come to expect, for general RL (Qwen3-VL report 4.4.2).
+"""Tasks against a model's priors, for general RL (Qwen3-VL report, 4.4.2).
 
-The report names counter-intuitive counting and complex clock reading. Here: things with another number
-of parts than they are known for, sometimes with the usual one, so that no answer is safe unseen; and
-clocks with three hands of one colour on a dial that is turned. Which things, and how far off they are,
-is our choice.
+The report names counter-intuitive counting and complex clock reading. Here: things with an unusual
+number of parts, or sometimes the usual one, so the number cannot be guessed; and clocks with three
+hands of one colour on a rotated dial. The things and their numbers are our choice.
 """
 
 import math
@@ -12,27 +11,29 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from qvl.tiny.drawing import COLOURS, PAPERS, paper, pen
-from qvl.tiny.example import Sample, Turn, drawn
+from qvl.tiny.example import Example, Turn, drawn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIZE = 96  # pixels: 3 x 3 tokens
-USUAL_SHARE = 0.2  # of the things that have what they are known for
-FURTHEST = 3  # parts more or less than usual
-HUES = ["red", "green", "blue", "purple", "black"]  # yellow would not stand out from what is light
+USUAL_SHARE = 0.2  # share of the things with their usual number of parts
+MAX_DEVIATION = 3  # parts more or less than usual
+HUES = ["red", "green", "blue", "purple", "black"]  # yellow would not stand out from light parts
 
 Draw = Callable[[Any, int, int, int, int, tuple[int, int, int]], None]
 
 
-def odd_count(rng: Random, split: str) -> Sample:
-    """How many parts a thing has, seldom as many as it is known for."""
+def odd_count(rng: Random, split: str) -> Example:
+    """The number of parts of a thing, rarely the usual one."""
 
     def draw() -> tuple:
         name = rng.choice(list(THINGS))
-        usual, fewest, _, _ = THINGS[name]
+        usual, smallest, _, _ = THINGS[name]
         others = [
-            n for n in range(max(fewest, usual - FURTHEST), usual + FURTHEST + 1) if n != usual
+            n
+            for n in range(max(smallest, usual - MAX_DEVIATION), usual + MAX_DEVIATION + 1)
+            if n != usual
         ]
         number = usual if rng.random() < USUAL_SHARE else rng.choice(others)
         place = SIZE // 2 + rng.randint(-6, 6), SIZE // 2 + rng.randint(-6, 6)
@@ -45,42 +46,42 @@ def odd_count(rng: Random, split: str) -> Sample:
             rng.randint(30, 40),
         )
 
-    key = name, number, hue, sheet, (x, y), reach = drawn(split, draw)
+    key = name, number, hue, paper_index, (x, y), reach = drawn(split, draw)
     _, _, question, put = THINGS[name]
 
     def image() -> "Image":
-        page = paper(SIZE, sheet)
+        page = paper(SIZE, paper_index)
         put(pen(page), number, x, y, reach, COLOURS[hue])
         return page
 
     answer = str(number)
-    return Sample(("odd-count", *key), [Turn(question, answer, answer)], image)
+    return Example(("odd-count", *key), [Turn(question, answer, answer)], image)
 
 
-def hard_clock(rng: Random, split: str) -> Sample:
-    """The time to the second, of a dial whose twelve may be anywhere on its edge."""
+def hard_clock(rng: Random, split: str) -> Example:
+    """The time to the second on a dial that is rotated by any number of hours."""
 
     def draw() -> tuple:
         time = rng.randrange(12), rng.randrange(60), rng.randrange(60)
         centre = SIZE // 2 + rng.randint(-3, 3), SIZE // 2 + rng.randint(-3, 3)
-        turned = rng.randrange(12)  # hours, clockwise
-        return (*time, turned, rng.randrange(len(PAPERS)), centre, rng.randint(40, 44))
+        rotation = rng.randrange(12)  # hours, clockwise
+        return (*time, rotation, rng.randrange(len(PAPERS)), centre, rng.randint(40, 44))
 
     key = hour, minute, second, *_ = drawn(split, draw)
     answer = f"{hour or 12}:{minute:02d}:{second:02d}"
     question = "What time is it, to the second? The red mark is at twelve."
-    return Sample(("hard-clock", *key), [Turn(question, answer, answer)], lambda: _dial(*key))
+    return Example(("hard-clock", *key), [Turn(question, answer, answer)], lambda: _dial(*key))
 
 
-def angles(hour: int, minute: int, second: int, turned: int) -> tuple[float, float, float]:
-    """Of the hands for hours, minutes and seconds: radians clockwise from the top of the image."""
+def angles(hour: int, minute: int, second: int, rotation: int) -> tuple[float, float, float]:
+    """The angles of the hour, minute and second hands: radians clockwise from the image's top."""
     twelfth = math.pi / 6
     minutes = minute + second / 60
     hours = hour + minutes / 60
     return (
-        (turned + hours) * twelfth,
-        (turned + minutes / 5) * twelfth,
-        (turned + second / 5) * twelfth,
+        (rotation + hours) * twelfth,
+        (rotation + minutes / 5) * twelfth,
+        (rotation + second / 5) * twelfth,
     )
 
 
@@ -93,22 +94,22 @@ def _dial(
     hour: int,
     minute: int,
     second: int,
-    turned: int,
-    sheet: int,
+    rotation: int,
+    paper_index: int,
     centre: tuple[int, int],
     radius: int,
 ) -> "Image":
-    image = paper(SIZE, sheet)
+    image = paper(SIZE, paper_index)
     draw = pen(image)
     x, y = centre
     edge = (x - radius, y - radius, x + radius, y + radius)
     draw.ellipse(edge, outline=(0, 0, 0), width=2, fill=(250, 250, 250))
     for mark in range(12):
-        angle = (turned + mark) * math.pi / 6
+        angle = (rotation + mark) * math.pi / 6
         ends = *point(x, y, angle, 0.82 * radius), *point(x, y, angle, 0.97 * radius)
         twelve = mark == 0
         draw.line(ends, fill=COLOURS["red"] if twelve else (90, 90, 90), width=4 if twelve else 1)
-    hands = angles(hour, minute, second, turned)
+    hands = angles(hour, minute, second, rotation)
     for angle, (reach, width) in zip(hands, ((0.5, 5), (0.75, 3), (0.8, 1)), strict=True):
         draw.line((x, y, *point(x, y, angle, reach * radius)), fill=COLOURS["black"], width=width)
     return image
@@ -154,7 +155,9 @@ def _octopus(draw: Any, number: int, x: int, y: int, reach: int, hue: tuple[int,
         draw.line((x, y, *point(x, y, angle, 1.1 * reach)), fill=hue, width=max(2, reach // 10))
 
 
-THINGS: dict[str, tuple[int, int, str, Draw]] = {  # the usual number, the fewest, question, drawing
+THINGS: dict[
+    str, tuple[int, int, str, Draw]
+] = {  # usual number, smallest number, question, drawing
     "star": (5, 3, "How many points does the star have?", _star),
     "hand": (5, 2, "How many fingers does the hand have?", _hand),
     "animal": (4, 2, "How many legs does the animal have?", _animal),

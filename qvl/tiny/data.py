@@ -1,4 +1,4 @@
-"""A raw set to curate and train on, and a clean one to evaluate with, as files of one folder."""
+"""Write a raw set to curate and train on, and a clean one to evaluate with, to one folder."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 from qvl.errors import UserError
 from qvl.io import jsonl
 from qvl.tiny import defects, tasks
-from qvl.tiny.example import Sample, digest, stream
+from qvl.tiny.example import Example, digest, stream
 
 RAW, TEST, DEFECTS = "raw.jsonl.zst", "test.jsonl.zst", "defects.jsonl.zst"
 DEFAULT_TRAIN = sum(tasks.TASKS[name].train for name in tasks.DEFAULT)
@@ -16,52 +16,54 @@ DEFAULT_TRAIN = sum(tasks.TASKS[name].train for name in tasks.DEFAULT)
 
 @dataclass(frozen=True, kw_only=True)
 class DataPlan:
-    """How much of what; all of it is our choice."""
+    """The size and composition of the sets; the defaults are our choice."""
 
     names: list[str] = field(default_factory=lambda: list(tasks.DEFAULT))
     seed: int = 0
 
     train: int | None = None
-    """Training records before defects, shared as by default; None: the default amounts."""
+    """Training records without duplicates, in the default proportions; None: the default numbers."""
 
     test: int = 1000
-    """Held-out records, the same number of each task."""
+    """Held-out records, the same number for each task."""
 
     defect_share: float = 0.07
-    """Of the training records; duplicates are added, the rest take a sound record's place."""
+    """Share of training records with a defect: duplicates are added, others replace a record."""
 
     thinking: bool = False
-    """The steps of an answer are reasoning_content, not its first lines."""
+    """Write the reasoning to reasoning_content, not to the first lines of the response."""
 
     def amounts(self, split: str) -> dict[str, int]:
-        """Task -> number of samples."""
+        """The number of examples of each task."""
         weights = {name: tasks.TASKS[name].train if split == "train" else 1 for name in self.names}
-        whole = sum(weights.values())
-        wanted = self.test if split == "test" else whole if self.train is None else self.train
+        default = sum(weights.values())
+        wanted = self.test if split == "test" else default if self.train is None else self.train
         if wanted < len(weights):
-            raise UserError(f"--{split} {wanted}: fewer than the {len(weights)} tasks")
-        # Rounding the running total, so that the numbers add up to what was asked for.
+            raise UserError(
+                f"--{split} {wanted}: must be at least the number of tasks, {len(weights)}"
+            )
+        # Rounding the running total makes the numbers add up to the requested one.
         ends, total = [0], 0
         for weight in weights.values():
             total += weight
-            ends.append(round(total * wanted / whole))
+            ends.append(round(total * wanted / default))
         return {name: ends[i + 1] - ends[i] for i, name in enumerate(weights)}
 
 
 def write(folder: Path, plan: DataPlan) -> Counter[str]:
-    """Write the set into an existing folder; how many of each task and defect there are."""
+    """Write the sets to an existing folder; return the number of records, images and defects."""
     (folder / "images").mkdir()
     counts: Counter[str] = Counter()
-    spoilt = defects.spoil(
+    corrupted = defects.inject(
         list(_records(folder, plan, "train")), plan.defect_share, stream(plan.seed, "defects")
     )
-    order = _order(spoilt, plan.seed)
+    order = _order(corrupted, plan.seed)
     identity = {place: f"tiny-{number:06d}" for number, place in enumerate(order)}
     notes = []
 
     def raw() -> Iterator[dict]:
         for place in order:
-            record, kind, original = spoilt[place]
+            record, kind, original = corrupted[place]
             counts["raw"] += 1
             if kind:
                 counts[kind] += 1
@@ -81,22 +83,22 @@ def write(folder: Path, plan: DataPlan) -> Counter[str]:
     return counts
 
 
-def _order(spoilt: list[tuple[dict, str, int | None]], seed: int) -> list[int]:
-    """The places of all records, shuffled; a copy comes after what it copies."""
-    order = stream(seed, "order").sample(range(len(spoilt)), len(spoilt))
+def _order(corrupted: list[tuple[dict, str, int | None]], seed: int) -> list[int]:
+    """The shuffled indices of all records; a duplicate comes after its original."""
+    order = stream(seed, "order").sample(range(len(corrupted)), len(corrupted))
     rank = {place: number for number, place in enumerate(order)}
-    for place, (_, _, original) in enumerate(spoilt):
+    for place, (_, _, original) in enumerate(corrupted):
         if original is not None and rank[place] < rank[original]:
             rank[place], rank[original] = rank[original], rank[place]
     return sorted(rank, key=rank.__getitem__)
 
 
 def _records(folder: Path, plan: DataPlan, split: str) -> Iterator[dict]:
-    """Sound records without an id: conversations to train on, or single questions to test."""
+    """Yield records without defects or ids: conversations to train on, or single questions to test."""
     for name, number in plan.amounts(split).items():
-        for sample in tasks.samples(name, plan.seed, split, number):
-            image = _image(folder, name, sample)
-            turns = sample.turns if split == "train" else sample.turns[:1]
+        for example in tasks.examples(name, plan.seed, split, number):
+            image = _image(folder, name, example)
+            turns = example.turns if split == "train" else example.turns[:1]
             messages = tasks.messages(turns, image, thinking=plan.thinking)
             yield {
                 "messages": messages if split == "train" else messages[:-1],
@@ -106,10 +108,10 @@ def _records(folder: Path, plan: DataPlan, split: str) -> Iterator[dict]:
             }
 
 
-def _image(folder: Path, name: str, sample: Sample) -> str | None:
-    """Write the sample's image; its path in records. The name is of what was drawn."""
-    if sample.draw is None:
+def _image(folder: Path, name: str, example: Example) -> str | None:
+    """Write the example's image, named by its content; return its path in records."""
+    if example.draw is None:
         return None
-    path = f"images/{name}-{digest(sample.key)[:8].hex()}.png"
-    sample.draw().save(folder / path, compress_level=1)
+    path = f"images/{name}-{digest(example.key)[:8].hex()}.png"
+    example.draw().save(folder / path, compress_level=1)
     return path

@@ -1,7 +1,7 @@
-"""What is wrong with a share of a raw set, so that curation has something to catch.
+"""Inject defects into a share of a raw set, for curation to find.
 
-Each kind is a function (record, rng) -> a spoilt copy, or None where the record does not lend
-itself to it. Nothing in a copy tells of the defect; what was done is kept apart.
+Each kind is a function (record, rng) -> a corrupted copy, or None if the record is not suitable. A
+copy does not show its defect, which is recorded separately.
 """
 
 import copy
@@ -20,11 +20,10 @@ SENTENCES = [
     "The result is {}, which we can see if we",
     "To answer this I go step by step. First, I note that {} is the",
 ]
-# "the answer is", "because", "so", "therefore we get", "this is", "in the picture", in Chinese.
 CHINESE = [
-    ("The answer \u662f {}, because \u56fe\u7247\u4e2d shows it \u5f88\u6e05\u695a."),
-    ("So \u7b54\u6848\u5e94\u8be5\u662f {}, \u56e0\u4e3a that is what \u6211\u4eec can see."),
-    ("\u6240\u4ee5 the result \u7b49\u4e8e {}, \u8fd9\u662f the \u6700\u540e answer."),
+    ("The answer 是 {}, because 图片中 shows it 很清楚."),
+    ("So 答案应该是 {}, 因为 that is what 我们 can see."),
+    ("所以 the result 等于 {}, 这是 the 最后 answer."),
 ]
 LOOPS = [
     "The answer is {}. ",
@@ -35,20 +34,21 @@ LOOPS = [
 
 
 def vague_query(record: dict, rng: Random) -> dict | None:
-    """A query that means nothing alone; an image could mean it, so there is none."""
+    """A query that means nothing by itself; never with an image, which could give it a meaning."""
     if not isinstance(record["messages"][0]["content"], str):
         return None
-    return _asked(_one_question(record), rng.choice(VAGUE))
+    return _with_query(_one_question(record), rng.choice(VAGUE))
 
 
 def empty_query(record: dict, rng: Random) -> dict | None:
-    return _asked(_one_question(record), rng.choice(EMPTY))
+    """A query without words."""
+    return _with_query(_one_question(record), rng.choice(EMPTY))
 
 
 def wrong_answer(record: dict, rng: Random) -> dict | None:
-    """The response ends in another answer than the reference."""
-    right, said = record["answer"], text(record["messages"][-1])
-    lines = said.split("\n")
+    """The response ends in an answer other than the reference."""
+    right, response = record["answer"], text(record["messages"][-1])
+    lines = response.split("\n")
     if not isinstance(right, str) or lines[-1] != right:
         return None
     if right.isdigit():
@@ -57,39 +57,40 @@ def wrong_answer(record: dict, rng: Random) -> dict | None:
         wrong = _another(right, rng)
     if wrong is None or wrong.startswith("-"):
         return None
-    return _answered(record, "\n".join([*lines[:-1], wrong]))
+    return _with_response(record, "\n".join([*lines[:-1], wrong]))
 
 
 def loop(record: dict, rng: Random) -> dict | None:
-    """One unit, over and over."""
+    """The response repeats one unit many times."""
     unit = rng.choice(LOOPS).replace("{}", _short(record))
-    said = text(record["messages"][-1])
-    return _answered(record, said + "\n" + (unit * rng.randint(12, 40)).rstrip())
+    response = text(record["messages"][-1])
+    return _with_response(record, response + "\n" + (unit * rng.randint(12, 40)).rstrip())
 
 
 def cut_answer(record: dict, rng: Random) -> dict | None:
-    """The response ends in the middle."""
-    said = text(record["messages"][-1])
-    if "=" in said:
-        ends = [place + 1 for place, letter in enumerate(said) if letter in "=+"]
-        return _answered(record, said[: rng.choice(ends)])
-    if said.startswith("["):
-        return _answered(record, said[: rng.randint(8, len(said) - 4)])
-    return _answered(record, rng.choice(SENTENCES).format(_short(record)))
+    """The response is truncated."""
+    response = text(record["messages"][-1])
+    if "=" in response:
+        ends = [place + 1 for place, letter in enumerate(response) if letter in "=+"]
+        return _with_response(record, response[: rng.choice(ends)])
+    if response.startswith("["):
+        return _with_response(record, response[: rng.randint(8, len(response) - 4)])
+    return _with_response(record, rng.choice(SENTENCES).format(_short(record)))
 
 
 def mixed_language(record: dict, rng: Random) -> dict | None:
     """Chinese words in the answer to an English question."""
-    return _answered(record, rng.choice(CHINESE).format(_short(record)))
+    return _with_response(record, rng.choice(CHINESE).format(_short(record)))
 
 
 def duplicate(record: dict, rng: Random) -> dict | None:
+    """The same record."""
     return copy.deepcopy(record)
 
 
 def near_duplicate(record: dict, rng: Random) -> dict | None:
-    """The same record but for letter case, spaces or punctuation of the last question."""
-    asked = question(record)
+    """The same record except for case, spaces or punctuation of the last question."""
+    query = question(record)
     changes: list[Callable[[str], str]] = [
         str.upper,
         str.lower,
@@ -98,11 +99,11 @@ def near_duplicate(record: dict, rng: Random) -> dict | None:
         lambda words: f" {words}\n",
         lambda words: words.rstrip("?.") + "!!",
     ]
-    changed = rng.choice(changes)(asked)
-    return _asked(record, changed) if changed != asked else None
+    changed = rng.choice(changes)(query)
+    return _with_query(record, changed) if changed != query else None
 
 
-KINDS = {  # name -> spoil; the last two are added to the set, the others take a record's place
+KINDS = {  # name -> function; those in ADDED are added to the set, the others replace a record
     "vague-query": vague_query,
     "empty-query": empty_query,
     "wrong-answer": wrong_answer,
@@ -115,11 +116,11 @@ KINDS = {  # name -> spoil; the last two are added to the set, the others take a
 ADDED = ("duplicate", "near-duplicate")
 
 
-def spoil(records: list[dict], share: float, rng: Random) -> list[tuple[dict, str, int | None]]:
-    """(record, its defect or "", the place of what it copies in the result or None).
+def inject(records: list[dict], share: float, rng: Random) -> list[tuple[dict, str, int | None]]:
+    """Corrupt a share of the records, with equal numbers of each kind.
 
-    As many of each kind, `share` of the result in all. No record is spoilt twice or copied when
-    spoilt.
+    Returns (record, its defect or "", the index of the original of a duplicate or None). No record is
+    corrupted twice, or duplicated when corrupted.
     """
     number = round(share * len(records))
     found: list[tuple[dict, str, int | None]] = [(record, "", None) for record in records]
@@ -129,38 +130,38 @@ def spoil(records: list[dict], share: float, rng: Random) -> list[tuple[dict, st
         if done == number:
             break
         kind = list(KINDS)[done % len(KINDS)]
-        spoilt = KINDS[kind](records[place], rng)
-        if spoilt is None:
+        corrupted = KINDS[kind](records[place], rng)
+        if corrupted is None:
             continue
         if kind in ADDED:
-            found.append((spoilt, kind, place))
+            found.append((corrupted, kind, place))
         else:
-            found[place] = (spoilt, kind, None)
+            found[place] = (corrupted, kind, None)
         done += 1
     return found
 
 
 def _one_question(record: dict) -> dict:
-    """The first question with its answer only: an earlier turn would say what is meant."""
+    """A copy with the first question and answer only: an earlier turn could give a meaning."""
     return {**record, "messages": record["messages"][:2]}
 
 
-def _asked(record: dict, query: str) -> dict:
-    """A copy whose last user turn says `query`."""
-    spoilt = copy.deepcopy(record)
-    turn = next(turn for turn in reversed(spoilt["messages"]) if turn["role"] == "user")
+def _with_query(record: dict, query: str) -> dict:
+    """A copy whose last user turn is `query`."""
+    corrupted = copy.deepcopy(record)
+    turn = next(turn for turn in reversed(corrupted["messages"]) if turn["role"] == "user")
     if isinstance(turn["content"], str):
         turn["content"] = query
     else:
         turn["content"][-1]["text"] = query
-    return spoilt
+    return corrupted
 
 
-def _answered(record: dict, said: str) -> dict:
-    """A copy whose last assistant turn says `said`."""
-    spoilt = copy.deepcopy(record)
-    spoilt["messages"][-1]["content"] = said
-    return spoilt
+def _with_response(record: dict, response: str) -> dict:
+    """A copy whose last assistant turn is `response`."""
+    corrupted = copy.deepcopy(record)
+    corrupted["messages"][-1]["content"] = response
+    return corrupted
 
 
 def _short(record: dict) -> str:
@@ -169,12 +170,12 @@ def _short(record: dict) -> str:
 
 
 def _another(right: str, rng: Random) -> str | None:
-    """Another answer of the same sort, where there is one."""
+    """Another answer of the same kind, if there is one."""
     from qvl.tiny.drawing import COLOURS, SHAPES
     from qvl.tiny.photographs import PHOTOGRAPHS
     from qvl.tiny.text import NAMES
 
-    for sort in (list(COLOURS), SHAPES, list(PHOTOGRAPHS), NAMES):
-        if right in sort:
-            return rng.choice([one for one in sort if one != right])
+    for answers in (list(COLOURS), SHAPES, list(PHOTOGRAPHS), NAMES):
+        if right in answers:
+            return rng.choice([one for one in answers if one != right])
     return None

@@ -1,4 +1,4 @@
-"""Shapes on paper: how the synthetic images are drawn."""
+"""Draw the synthetic images: shapes on paper."""
 
 import math
 from random import Random
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 from qvl.errors import need
 
-Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels, the last two included
+Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels, inclusive
 
 COLOURS = {
     "red": (220, 40, 40),
@@ -20,22 +20,23 @@ COLOURS = {
     "black": (20, 20, 20),
 }
 SHAPES = ["circle", "square", "triangle", "star", "cross"]
-# Mid-grey is near zero after Qwen's normalisation (mean and std 0.5). White would put one large
-# constant into every patch, and a small model then learns to see many times slower.
+# Mid-grey is near zero after Qwen's normalisation (mean and std 0.5). White adds a large constant to
+# every patch, with which a small model learns to see many times slower.
 PAPERS = [(128, 128, 128), (138, 132, 124), (120, 130, 138), (134, 124, 130)]
 
 
 def paper(size: int, index: int) -> "Image":
-    """A square sheet of `size` pixels."""
+    """A square sheet of paper of `size` pixels."""
     return need("PIL.Image", extra="tiny").new("RGB", (size, size), PAPERS[index])
 
 
 def pen(image: "Image") -> Any:
+    """The PIL.ImageDraw of an image."""
     return need("PIL.ImageDraw", extra="tiny").Draw(image)
 
 
 def draw_objects(size: int, index: int, objects: list[tuple[str, str, Box]]) -> "Image":
-    """A sheet with (colour, shape, box) drawn on it."""
+    """A sheet of paper with objects (colour, shape, box)."""
     image = paper(size, index)
     draw = pen(image)
     for colour, shape, box in objects:
@@ -44,6 +45,7 @@ def draw_objects(size: int, index: int, objects: list[tuple[str, str, Box]]) -> 
 
 
 def draw_shape(draw: Any, shape: str, fill: tuple[int, int, int], box: Box) -> None:
+    """Draw one of SHAPES into a box."""
     left, top, right, bottom = box
     if shape == "circle":
         draw.ellipse(box, fill=fill)
@@ -58,7 +60,7 @@ def draw_shape(draw: Any, shape: str, fill: tuple[int, int, int], box: Box) -> N
     elif shape == "star":
         draw.polygon(_star((left + right) / 2, (top + bottom) / 2, (right - left) / 2), fill=fill)
     else:
-        raise ValueError(f"no shape {shape!r}")
+        raise ValueError(f"unknown shape {shape!r}")
 
 
 def _star(x: float, y: float, radius: float) -> list[tuple[float, float]]:
@@ -71,7 +73,7 @@ def _star(x: float, y: float, radius: float) -> list[tuple[float, float]]:
 
 
 def boxes(rng: Random, number: int, size: int, least: int, most: int, snap: int = 1) -> list[Box]:
-    """Up to `number` squares that do not touch, sides least..most, corners on multiples of snap."""
+    """Up to `number` squares that do not touch: sides from `least` to `most`, in steps of `snap`."""
     found: list[Box] = []
     for _ in range(200):
         if len(found) == number:
@@ -94,6 +96,6 @@ def _apart(one: Box, other: Box, gap: int = 2) -> bool:
 
 
 def per_mille(box: Box, size: int) -> list[int]:
-    """The box as Qwen3-VL says it: thousandths of the image's sides, the far edges excluded."""
+    """The box in Qwen3-VL's form: thousandths of the image's sides, far edges exclusive."""
     left, top, right, bottom = box
     return [round(edge * 1000 / size) for edge in (left, top, right + 1, bottom + 1)]

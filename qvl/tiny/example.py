@@ -1,4 +1,4 @@
-"""What a task makes: questions and answers over one image or none, on one side of the split."""
+"""Examples of the tasks: questions and answers about at most one image, split by their content."""
 
 import hashlib
 import random
@@ -13,7 +13,7 @@ HELD_OUT = 10  # one key in ten belongs to the test split
 
 
 class Turn(NamedTuple):
-    """A question, the reference that a verifier expects, and how the answer is said."""
+    """A question, the reference answer for a verifier, and the response with its reasoning."""
 
     question: str
     answer: Any
@@ -22,11 +22,11 @@ class Turn(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sample:
+class Example:
     """One image with its questions, or one question.
 
-    `key` tells all that was drawn at random: equal keys are equal samples. `draw` makes the image,
-    so that samples which are not kept cost nothing.
+    `key` is all that was drawn at random: equal keys are equal examples. `draw` makes the image, on
+    demand, so that discarded examples cost nothing.
     """
 
     key: tuple
@@ -35,21 +35,22 @@ class Sample:
 
 
 def held_out(key: tuple) -> bool:
-    """Whether a key belongs to the test split: its own doing, so no two seeds ever share a key."""
+    """Whether a key is in the test split. It depends on the key alone, so no seed mixes the splits."""
     return int.from_bytes(digest(key)[:4]) % HELD_OUT == 0
 
 
 def digest(key: tuple) -> bytes:
+    """The SHA-256 of a key, the same on every machine."""
     return hashlib.sha256(repr(key).encode()).digest()
 
 
 def drawn(split: str, draw: Callable[[], tuple]) -> tuple:
-    """The first key that `draw` gives of the split "train" or "test"."""
+    """The first key from `draw` in the split, "train" or "test"."""
     while held_out(key := draw()) != (split == "test"):
         pass
     return key
 
 
 def stream(*words: object) -> random.Random:
-    """Random numbers that depend on the words alone, the same on every machine and release."""
+    """Random numbers that depend only on the words, on any machine and release."""
     return random.Random("/".join(map(str, words)))

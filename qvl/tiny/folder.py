@@ -1,4 +1,4 @@
-"""A folder that appears whole or not at all."""
+"""An output folder that appears complete or not at all."""
 
 import contextlib
 import os
@@ -10,17 +10,17 @@ from qvl.errors import UserError
 
 
 @contextlib.contextmanager
-def whole(target: Path, *, force: bool, mark: str) -> Iterator[Path]:
-    """A new folder beside `target` to write into, moved there on success.
+def new_folder(target: Path, *, force: bool, mark: str) -> Iterator[Path]:
+    """Give a temporary folder beside `target` to write to, and rename it to `target` on success.
 
-    An empty target is taken. One that is not is replaced only with `force`, and only if it holds
-    the file `mark`, so that a mistyped path costs nothing.
+    A target that is not empty is replaced only with `force`, and only if it has the file `mark`, so a
+    mistyped path does no harm.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         if not force:
-            raise UserError(f"{target}: is there and not empty; replace it with --force")
+            raise UserError(f"{target}: exists and is not empty; replace it with --force")
         if not (target / mark).is_file():
-            raise UserError(f"{target}: not replaced: it holds no {mark}, so it was not made here")
+            raise UserError(f"{target}: not replaced: it has no {mark}, so qvl did not write it")
     final = Path(os.path.realpath(target))
     partial = final.with_name(f"{final.name}.{os.getpid()}.partial")
     try:

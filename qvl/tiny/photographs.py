@@ -1,7 +1,7 @@
-"""Real photographs: those that scikit-learn and scikit-image hold inside their wheels.
+"""Real photographs: those in the wheels of scikit-learn and scikit-image; nothing is downloaded.
 
-Nothing is downloaded. A part of each photograph is cut out; the parts for the test come from a
-band of its width that no part for training touches.
+An example is a crop of a photograph. Crops for the test come from a vertical band that no crop for
+training touches.
 """
 
 import functools
@@ -9,15 +9,15 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from qvl.errors import need
-from qvl.tiny.example import Sample, Turn
+from qvl.tiny.example import Example, Turn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIZE = 64  # pixels: 2 x 2 tokens
-BAND = (0.6, 0.8)  # of the width: held out
+BAND = (0.6, 0.8)  # of the width, for the test
 
-PHOTOGRAPHS = {  # what it shows -> whose it is, the name there, width, height
+PHOTOGRAPHS = {  # content -> package, name in it, width, height
     "astronaut": ("skimage", "astronaut", 512, 512),
     "bricks": ("skimage", "brick", 512, 512),
     "cat": ("skimage", "chelsea", 451, 300),
@@ -35,8 +35,8 @@ PHOTOGRAPHS = {  # what it shows -> whose it is, the name there, width, height
 }
 
 
-def photo(rng: Random, split: str) -> Sample:
-    """What a part of a photograph shows."""
+def photo(rng: Random, split: str) -> Example:
+    """What a crop of a photograph shows."""
     name = rng.choice(list(PHOTOGRAPHS))
     _, _, width, height = PHOTOGRAPHS[name]
     first, last = round(BAND[0] * width), round(BAND[1] * width)
@@ -47,14 +47,14 @@ def photo(rng: Random, split: str) -> Sample:
         lefts = [*range(first - side + 1), *range(last, width - side + 1)]
         left = rng.choice(lefts)
     top, mirrored = rng.randint(0, height - side), rng.random() < 0.5
-    return Sample(
+    return Example(
         ("photo", name, left, top, side, mirrored),
         [Turn("What does the photograph show?", name, name)],
-        lambda: _cut(name, left, top, side, mirrored),
+        lambda: _crop(name, left, top, side, mirrored),
     )
 
 
-def _cut(name: str, left: int, top: int, side: int, mirrored: bool) -> "Image":
+def _crop(name: str, left: int, top: int, side: int, mirrored: bool) -> "Image":
     pillow = need("PIL.Image", extra="tiny")
     box = (left, top, left + side, top + side)
     image = _photograph(name).resize((SIZE, SIZE), pillow.Resampling.BILINEAR, box=box)

@@ -16,7 +16,7 @@ from qvl.tiny.drawing import (
     pen,
     per_mille,
 )
-from qvl.tiny.example import Sample, Turn, drawn
+from qvl.tiny.example import Example, Turn, drawn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,21 +32,21 @@ CARD_COLOURS = ["red", "green", "blue", "yellow", "purple"]
 Object = tuple[str, str, Box]  # colour, shape, box
 
 
-def colour(rng: Random, split: str, most: int = 2) -> Sample:
-    """The colour of a shape, or the shape of a colour; no colour and no shape is there twice."""
-    key = sheet, objects = drawn(split, lambda: _scene(rng, most, 18, 34))
+def colour(rng: Random, split: str, most: int = 2) -> Example:
+    """The colour of a shape, or the shape of a colour; all colours and shapes differ."""
+    key = paper_index, objects = drawn(split, lambda: _scene(rng, most, 18, 34))
     turns = []
     for hue, shape, _ in rng.sample(objects, len(objects)):
         if rng.random() < 0.5:
             turns.append(Turn(f"What colour is the {shape}?", hue, hue))
         else:
             turns.append(Turn(f"Which shape is {hue}?", shape, shape))
-    return Sample(("colour", *key), turns, lambda: draw_objects(SIZE, sheet, list(objects)))
+    return Example(("colour", *key), turns, lambda: draw_objects(SIZE, paper_index, list(objects)))
 
 
-def count(rng: Random, split: str, most: int = 4) -> Sample:
-    """How many there are, in all and of a colour."""
-    key = sheet, objects = drawn(split, lambda: _scene(rng, most, 14, 24, alike=True))
+def count(rng: Random, split: str, most: int = 4) -> Example:
+    """The number of objects, in total and of one colour."""
+    key = paper_index, objects = drawn(split, lambda: _scene(rng, most, 14, 24, alike=True))
     number = str(len(objects))
     hue = rng.choice([one[0] for one in objects] if rng.random() < 0.8 else list(COLOURS))
     of_hue = str(sum(one[0] == hue for one in objects))
@@ -54,22 +54,22 @@ def count(rng: Random, split: str, most: int = 4) -> Sample:
         Turn("How many objects are there?", number, number),
         Turn(f"How many {hue} objects are there?", of_hue, of_hue),
     ]
-    return Sample(("count", *key), turns, lambda: draw_objects(SIZE, sheet, list(objects)))
+    return Example(("count", *key), turns, lambda: draw_objects(SIZE, paper_index, list(objects)))
 
 
-def ground(rng: Random, split: str, most: int = 2) -> Sample:
-    """Where an object is: Qwen3-VL's JSON, thousandths of the image's sides."""
-    # Corners on multiples of 8 pixels, so that few numbers are to be learnt.
-    key = sheet, objects = drawn(split, lambda: _scene(rng, most, 24, 40, snap=8))
+def ground(rng: Random, split: str, most: int = 2) -> Example:
+    """The box of an object as Qwen3-VL's JSON, in thousandths of the image's sides."""
+    # Corners on multiples of 8 pixels leave few numbers to learn.
+    key = paper_index, objects = drawn(split, lambda: _scene(rng, most, 24, 40, snap=8))
     turns = []
     for hue, shape, box in rng.sample(objects, len(objects)):
         answer = [{"bbox_2d": per_mille(box, SIZE), "label": f"{hue} {shape}"}]
         turns.append(Turn(f"Locate the {hue} {shape}.", answer, json.dumps(answer)))
-    return Sample(("ground", *key), turns, lambda: draw_objects(SIZE, sheet, list(objects)))
+    return Example(("ground", *key), turns, lambda: draw_objects(SIZE, paper_index, list(objects)))
 
 
-def caption(rng: Random, split: str, most: int = 3) -> Sample:
-    """Every card of a 3 x 3 grid with its place, in reading order."""
+def caption(rng: Random, split: str, most: int = 3) -> Example:
+    """The colour and place of every card on a 3 x 3 grid, in reading order."""
 
     def draw() -> tuple:
         number = rng.randint(1, most)
@@ -78,7 +78,7 @@ def caption(rng: Random, split: str, most: int = 3) -> Sample:
         )
         return rng.randrange(len(PAPERS)), tuple(cards)
 
-    key = sheet, cards = drawn(split, draw)
+    key = paper_index, cards = drawn(split, draw)
     side = SIZE // 3
     objects = []
     for place, hue in cards:
@@ -86,11 +86,11 @@ def caption(rng: Random, split: str, most: int = 3) -> Sample:
         objects.append((hue, "square", (left, top, left + side // 2 - 1, top + side // 2 - 1)))
     answer = ", ".join(f"{hue} {PLACES[place]}" for place, hue in cards)
     turns = [Turn("Describe the cards.", answer, answer)]
-    return Sample(("caption", *key), turns, lambda: draw_objects(SIZE, sheet, objects))
+    return Example(("caption", *key), turns, lambda: draw_objects(SIZE, paper_index, objects))
 
 
-def clock(rng: Random, split: str, step: int = 5) -> Sample:
-    """The time that a clock shows, to five minutes."""
+def clock(rng: Random, split: str, step: int = 5) -> Example:
+    """The time on a clock, to five minutes."""
 
     def draw() -> tuple:
         hands = rng.choice(list(COLOURS)), rng.choice(list(COLOURS))
@@ -101,13 +101,13 @@ def clock(rng: Random, split: str, step: int = 5) -> Sample:
     key = drawn(split, draw)
     answer = f"{key[0] or 12}:{key[1]:02d}"
     turns = [Turn("What time is it?", answer, answer)]
-    return Sample(("clock", *key), turns, lambda: _face(*key))
+    return Example(("clock", *key), turns, lambda: _face(*key))
 
 
 def _scene(
     rng: Random, most: int, least_side: int, most_side: int, snap: int = 1, alike: bool = False
 ) -> tuple[int, tuple[Object, ...]]:
-    """A paper and 1 to `most` objects; where not `alike`, no colour or shape is there twice."""
+    """A paper and 1 to `most` objects; unless `alike`, all colours and shapes differ."""
     places = boxes(rng, rng.randint(1, most), SIZE, least_side, most_side, snap)
     number = len(places)
     if alike:
@@ -118,9 +118,14 @@ def _scene(
 
 
 def _face(
-    hour: int, minute: int, sheet: int, centre: tuple[int, int], radius: int, hands: tuple[str, str]
+    hour: int,
+    minute: int,
+    paper_index: int,
+    centre: tuple[int, int],
+    radius: int,
+    hands: tuple[str, str],
 ) -> "Image":
-    image = paper(SIZE, sheet)
+    image = paper(SIZE, paper_index)
     draw = pen(image)
     x, y = centre
 

@@ -1,4 +1,4 @@
-"""The table of the twin's tasks."""
+"""The table of the twin's tasks, and their examples."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from typing import Any
 
 from qvl.errors import UserError
 from qvl.tiny import corrective, handwriting, photographs, scenes, text
-from qvl.tiny.example import Sample, Turn, stream
+from qvl.tiny.example import Example, Turn, stream
 
-TRIES = 2000  # draws without a new sample, after which a task has no more
+TRIES = 2000  # draws without a new example, after which a task is exhausted
 
 
 @dataclass(frozen=True)
 class Task:
-    """`make(rng, split)`; `task` names the verifier; `train` is how many samples by default."""
+    """`make(rng, split)` draws an example, `task` names the verifier, `train` is the default number."""
 
-    make: Callable[[Random, str], Sample]
+    make: Callable[[Random, str], Example]
     task: str
     train: int
 
 
-TASKS = {  # name -> task; the amounts are our choice: digit, add and sum are learnt in minutes from
-    # these, and more of the others, which are not, would only cost digit its time
+TASKS = {  # name -> task. The numbers are our choice: a model learns digit, add and sum from these
+    # within minutes, but not the others, of which more would only take time from digit
     "digit": Task(handwriting.digit, "ocr", 12000),
     "add": Task(text.add, "math", 8000),
     "sum": Task(text.sum_up, "math", 8000),
@@ -41,34 +41,37 @@ DEFAULT = [name for name in TASKS if name not in ("mixed", "odd-count", "hard-cl
 
 
 def names(wanted: str) -> list[str]:
-    """The tasks of a list with commas. UserError for one that there is not."""
+    """Parse a comma-separated list of tasks. UserError for an unknown one."""
     found = [name.strip() for name in wanted.split(",")]
     for name in found:
         if name not in TASKS:
-            raise UserError(f"no task {name!r}; there are {', '.join(TASKS)}")
+            raise UserError(f"unknown task {name!r}; the tasks are {', '.join(TASKS)}")
     return list(dict.fromkeys(found))
 
 
-def samples(name: str, seed: int, split: str, number: int) -> Iterator[Sample]:
-    """`number` different samples of a task; fewer are the first of more. UserError beyond all."""
+def examples(name: str, seed: int, split: str, number: int) -> Iterator[Example]:
+    """Yield `number` different examples of a task; a smaller number gives the first of them.
+
+    UserError if the task has fewer.
+    """
     seen: set[tuple] = set()
     make, draw, last = TASKS[name].make, 0, 0
     while len(seen) < number:
-        sample = make(stream(seed, name, split, draw), split)
-        if sample.key not in seen:
-            seen.add(sample.key)
+        example = make(stream(seed, name, split, draw), split)
+        if example.key not in seen:
+            seen.add(example.key)
             last = draw
-            yield sample
+            yield example
         elif draw - last > TRIES:
-            raise UserError(f"{name}: no more than {len(seen)} different samples to {split}")
+            raise UserError(f"{name}: only {len(seen)} different examples to {split}")
         draw += 1
 
 
 def messages(turns: list[Turn], image: str | None, *, thinking: bool = False) -> list[dict]:
-    """The conversation; the image stands before the first question.
+    """The conversation, with the image before the first question.
 
-    The steps of an answer are its first lines, and the answer proper is the last; a `thinking`
-    model has them in reasoning_content.
+    The last line of a response is the answer and the lines before it the reasoning; with `thinking`,
+    the reasoning is in reasoning_content.
     """
     found: list[dict[str, Any]] = []
     for number, turn in enumerate(turns):

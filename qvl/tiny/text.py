@@ -1,39 +1,39 @@
 """Tasks without an image: sums and comparisons.
 
-The keys of the test split are never asked in training: pairs, digits, or orders of people.
+Training never has a key of the test split: a pair of numbers, digits, or an order of people.
 """
 
 from random import Random
 
-from qvl.tiny.example import Sample, Turn, drawn
+from qvl.tiny.example import Example, Turn, drawn
 
 LARGEST = 99
 NAMES = ["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal"]
-ASKED = ["tallest", "shortest", "second tallest"]
+COMPARED = ["tallest", "shortest", "second tallest"]
 
 
-def add(rng: Random, split: str) -> Sample:
-    """The sum of two numbers up to 99, said at once."""
+def add(rng: Random, split: str) -> Example:
+    """The sum of two numbers up to 99, without steps."""
     one, other = drawn(split, lambda: (rng.randint(0, LARGEST), rng.randint(0, LARGEST)))
     answer = str(one + other)
-    return Sample(("add", one, other), [Turn(f"What is {one} + {other}?", answer, answer)])
+    return Example(("add", one, other), [Turn(f"What is {one} + {other}?", answer, answer)])
 
 
-def sum_up(rng: Random, split: str, terms: int = 5) -> Sample:
-    """The sum of one-digit numbers, one step at a time; the last line of the answer is the sum."""
-    return Sample(*_sum(rng, split, terms))
+def sum_up(rng: Random, split: str, terms: int = 5) -> Example:
+    """The sum of one-digit numbers step by step; the last line of the answer is the sum."""
+    return Example(*_sum(rng, split, terms))
 
 
-def mixed(rng: Random, split: str, terms: int = 6, share: float = 0.35) -> Sample:
-    """The same of six numbers, with the steps in a share of the answers only, else at once.
+def mixed(rng: Random, split: str, terms: int = 6, share: float = 0.35) -> Example:
+    """The same of six numbers, but only a share of the answers has the steps.
 
-    Answering at once is mostly wrong: a policy trained on this has a choice to learn. The shares
-    are our choice.
+    Answers without steps are mostly wrong, so a policy trained on this can learn to choose. The share
+    is our choice.
     """
     key, (turn,) = _sum(rng, split, terms)
     if rng.random() >= share:
         turn = turn._replace(reasoning="")
-    return Sample(("mixed", *key), [turn])
+    return Example(("mixed", *key), [turn])
 
 
 def _sum(rng: Random, split: str, terms: int) -> tuple[tuple, list[Turn]]:
@@ -46,21 +46,21 @@ def _sum(rng: Random, split: str, terms: int) -> tuple[tuple, list[Turn]]:
     return ("sum", *digits), [Turn(question, str(total), str(total), " ".join(steps))]
 
 
-def logic(rng: Random, split: str, people: int = 3) -> Sample:
-    """Who is tallest, shortest or second tallest, of people compared in pairs."""
+def logic(rng: Random, split: str, people: int = 3) -> Example:
+    """Who is tallest, shortest or second tallest among people compared in pairs."""
 
     def draw() -> tuple:
         order = tuple(rng.sample(range(people - 1), people - 1))
         who = tuple(rng.sample(NAMES, people))
-        return who, order, rng.randrange(len(ASKED)), rng.random() < 0.5
+        return who, order, rng.randrange(len(COMPARED)), rng.random() < 0.5
 
-    who, order, asked, shorter = key = drawn(split, draw)
+    who, order, rank, shorter = key = drawn(split, draw)
     facts = [
         f"{who[i + 1]} is shorter than {who[i]}."
         if shorter
         else f"{who[i]} is taller than {who[i + 1]}."
         for i in order
     ]
-    answer = (who[0], who[-1], who[1])[asked]
-    question = f"{' '.join(facts)} Who is the {ASKED[asked]}?"
-    return Sample(("logic", *key), [Turn(question, answer, answer)])
+    answer = (who[0], who[-1], who[1])[rank]
+    question = f"{' '.join(facts)} Who is the {COMPARED[rank]}?"
+    return Example(("logic", *key), [Turn(question, answer, answer)])

@@ -1,4 +1,4 @@
-"""The twin's tokenizer: byte-level BPE of Qwen's make, with its special tokens and few merges."""
+"""The twin's tokenizer: byte-level BPE like Qwen's, with its special tokens but few merges."""
 
 import functools
 import json
@@ -8,7 +8,7 @@ from typing import Any
 from qvl.errors import need
 from qvl.tiny import corpus
 
-# In Qwen's order. The first kind is left out of decoded text; the second is text that parsers need.
+# In Qwen's order. Decoding skips SPECIAL but keeps ADDED, which parsers need.
 SPECIAL = [
     *("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
     *("<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>"),
@@ -21,7 +21,7 @@ ADDED = [
 ]
 NUM_MERGES = 230
 VOCABULARY = 256 + NUM_MERGES + len(SPECIAL) + len(ADDED)  # 506
-# Qwen2's, so each digit is a token.
+# Qwen2's: each digit is a token.
 PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -31,7 +31,7 @@ MAX_LENGTH = 262_144  # Qwen3-VL's context
 
 @functools.cache
 def train() -> Any:
-    """The `tokenizers.Tokenizer`, trained anew: a tenth of a second."""
+    """Train the `tokenizers.Tokenizer`, which takes 0.1 s."""
     tokenizers = need("tokenizers", extra="tiny")
     pre, regex = tokenizers.pre_tokenizers, tokenizers.Regex(PATTERN)
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
@@ -61,7 +61,7 @@ def ident(text: str) -> int:
 
 
 def write(folder: Path) -> None:
-    """tokenizer.json, what older readers want (vocab.json, merges.txt), and its configuration."""
+    """Write tokenizer.json, vocab.json and merges.txt for older readers, and the configuration."""
     tokenizer = train()
     tokenizer.save(str(folder / "tokenizer.json"))
     tokenizer.model.save(str(folder))

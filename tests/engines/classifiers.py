@@ -9,6 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from qvl.tiny import model, tokenizer
+from qvl.tiny.config import HEAD_DIM, PADDED_VOCABULARY
 
 STD = 0.5  # of the head: scores that tell conversations apart
 
@@ -22,13 +23,13 @@ def write_text(folder: Path) -> Path:
 
     torch.manual_seed(0)
     config = Qwen3Config(
-        vocab_size=model.PADDED_VOCABULARY,
+        vocab_size=PADDED_VOCABULARY,
         hidden_size=128,
         intermediate_size=256,
         num_hidden_layers=3,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=model.HEAD_DIM,
+        head_dim=HEAD_DIM,
         max_position_embeddings=4096,
         pad_token_id=tokenizer.ident("<|endoftext|>"),
         eos_token_id=tokenizer.ident("<|im_end|>"),

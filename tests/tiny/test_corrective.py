@@ -52,7 +52,7 @@ def counted(sample) -> int:
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_image_shows_as_many_as_the_answer_says(split):
     seen = Counter()
-    for sample in tasks.samples("odd-count", 0, split, 150):
+    for sample in tasks.examples("odd-count", 0, split, 150):
         assert counted(sample) == int(sample.turns[0].answer), sample.key
         seen[sample.key[1]] += 1
     assert seen.keys() == corrective.THINGS.keys()
@@ -61,13 +61,13 @@ def test_the_image_shows_as_many_as_the_answer_says(split):
 def test_the_usual_number_is_seldom_but_sometimes_right():
     usual = [
         sample.key[2] == corrective.THINGS[sample.key[1]][0]
-        for sample in tasks.samples("odd-count", 0, "train", 500)
+        for sample in tasks.examples("odd-count", 0, "train", 500)
     ]
     assert 0.14 < sum(usual) / 500 < 0.26
 
 
 def test_the_hands_of_a_hard_clock_are_where_its_time_says():
-    for sample in tasks.samples("hard-clock", 0, "train", 100):
+    for sample in tasks.examples("hard-clock", 0, "train", 100):
         _, hour, minute, second, turned, _, (x, y), radius = sample.key
         image = image_of(sample)
         found = re.fullmatch(r"(\d+):(\d\d):(\d\d)", sample.turns[0].answer)

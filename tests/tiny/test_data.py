@@ -99,20 +99,20 @@ def test_train_and_test_share_nothing(raw, test_set):
 
 @pytest.mark.parametrize("name", tasks.TASKS)
 def test_no_seed_trains_on_what_another_tests(name):
-    trained = {sample.key for sample in tasks.samples(name, 1, "train", 150)}
-    tested = {sample.key for sample in tasks.samples(name, 2, "test", 60)}
+    trained = {sample.key for sample in tasks.examples(name, 1, "train", 150)}
+    tested = {sample.key for sample in tasks.examples(name, 2, "test", 60)}
     assert (len(trained), len(tested)) == (150, 60)
     assert not trained & tested
 
 
 def test_handwriting_is_split_by_original():
-    assert all(sample.key[1] < 1400 for sample in tasks.samples("digit", 0, "train", 300))
-    assert all(sample.key[1] >= 1400 for sample in tasks.samples("digit", 0, "test", 300))
+    assert all(sample.key[1] < 1400 for sample in tasks.examples("digit", 0, "train", 300))
+    assert all(sample.key[1] >= 1400 for sample in tasks.examples("digit", 0, "test", 300))
 
 
 def test_photographs_are_split_by_region():
     for split in ("train", "test"):
-        for sample in tasks.samples("photo", 0, split, 300):
+        for sample in tasks.examples("photo", 0, split, 300):
             _, name, left, top, side, _ = sample.key
             _, _, width, height = photographs.PHOTOGRAPHS[name]
             assert 0 <= left <= width - side and 0 <= top <= height - side
@@ -123,14 +123,14 @@ def test_photographs_are_split_by_region():
 
 
 def test_fewer_samples_are_the_first_of_more():
-    few, many = (list(tasks.samples("sum", 0, "train", n)) for n in (20, 40))
+    few, many = (list(tasks.examples("sum", 0, "train", n)) for n in (20, 40))
     assert [one.key for one in few] == [one.key for one in many][:20]
 
 
 def test_a_task_that_runs_out_says_so(tmp_path):
     done = shell(tmp_path)("qvl tiny data x --tasks add --train 9500 --test 10")
     assert done.returncode == 2
-    assert re.search(r"add: no more than [89]\d\d\d different samples to train", done.stderr)
+    assert re.search(r"add: only [89]\d\d\d different examples to train", done.stderr)
     assert not list(tmp_path.iterdir())
 
 
@@ -194,7 +194,7 @@ def near(image: numpy.ndarray, colour: str) -> numpy.ndarray:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_boxes_hold_the_object_and_nothing_less(split):
-    for sample in tasks.samples("ground", 0, split, 60):
+    for sample in tasks.examples("ground", 0, split, 60):
         image = pixels(sample)
         for turn in sample.turns:
             (found,) = json.loads(turn.content)
@@ -206,7 +206,7 @@ def test_boxes_hold_the_object_and_nothing_less(split):
 
 
 def test_captions_name_what_lies_where():
-    for sample in tasks.samples("caption", 0, "train", 60):
+    for sample in tasks.examples("caption", 0, "train", 60):
         image, found = pixels(sample), {}
         for place, name in enumerate(scenes.PLACES):
             x, y = place % 3 * 32 + 16, place // 3 * 32 + 16
@@ -218,7 +218,7 @@ def test_captions_name_what_lies_where():
 
 
 def test_colours_and_counts_are_those_drawn():
-    for sample in tasks.samples("colour", 0, "train", 60):
+    for sample in tasks.examples("colour", 0, "train", 60):
         image = pixels(sample)
         hues = {hue for hue in drawing.COLOURS if near(image, hue).any()}
         assert len(hues) == len(sample.turns)
@@ -227,7 +227,7 @@ def test_colours_and_counts_are_those_drawn():
                 turn.answer if "What colour" in turn.question else turn.question.split()[-1][:-1]
             )
             assert asked in hues
-    for sample in tasks.samples("count", 0, "train", 60):
+    for sample in tasks.examples("count", 0, "train", 60):
         image = pixels(sample)
         hue = sample.turns[1].question.split()[2]
         assert (sample.turns[1].answer == "0") == (not near(image, hue).any())
@@ -235,7 +235,7 @@ def test_colours_and_counts_are_those_drawn():
 
 
 def test_clocks_point_at_the_time():
-    for sample in tasks.samples("clock", 0, "train", 60):
+    for sample in tasks.examples("clock", 0, "train", 60):
         _, hour, minute, _, (x, y), radius, (_, hand) = sample.key
         angle = minute * math.pi / 30
         row, column = y - 0.7 * radius * math.cos(angle), x + 0.7 * radius * math.sin(angle)
@@ -245,7 +245,7 @@ def test_clocks_point_at_the_time():
 
 
 def test_digits_are_dark_or_bright_enough_to_read():
-    for sample in tasks.samples("digit", 0, "test", 60):
+    for sample in tasks.examples("digit", 0, "test", 60):
         image = pixels(sample)
         assert image.reshape(-1, 3).std(0).max() > 15
 
@@ -329,9 +329,9 @@ def test_thinking_data_keeps_its_steps_apart(tmp_path):
 
 def test_a_run_that_fails_leaves_nothing(tmp_path):
     done = shell(tmp_path)("qvl tiny data x --train 3")
-    assert (done.returncode, "fewer than the 10 tasks" in done.stderr) == (2, True)
+    assert (done.returncode, "at least the number of tasks, 10" in done.stderr) == (2, True)
     done = shell(tmp_path)("qvl tiny data x --tasks add,chess")
-    assert (done.returncode, "no task 'chess'" in done.stderr) == (2, True)
+    assert (done.returncode, "unknown task 'chess'" in done.stderr) == (2, True)
     assert not list(tmp_path.iterdir())
 
 
