@@ -4,12 +4,11 @@ from .options import StreamOptions
 def command(
     stream: StreamOptions,
 ) -> None:
-    """Copy records, from any mix of plain and zstd files, to one whole stream.
+    """Copy records from plain and zstd files into one complete stream.
 
-    Every line is read as JSON and written anew, so what leaves is well formed, compressed and
-    checksummed, and a cut or corrupt input is an error that names the record.
+    Every line is parsed as JSON and written anew, so the output is well formed, compressed and
+    checksummed. A truncated or corrupted input is an error that names the record.
 
-    \b
     Examples:
         $ qvl cat records.jsonl.zst | zstdcat | head -1
         $ cat records.jsonl.zst records.jsonl.zst | qvl cat --shard 1/2 -o half.jsonl.zst

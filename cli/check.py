@@ -14,19 +14,18 @@ def command(
     stream: Annotated[StreamOptions, without("output")],
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Write the sound records here"),
+        typer.Option("-o", "--output", metavar="FILE", help="Write the valid records to this file"),
     ] = None,
     open_media: Annotated[
-        bool, typer.Option("--media", help="Open every local image as well")
+        bool, typer.Option("--media", help="Also open every local image")
     ] = False,
 ) -> None:
-    """Check that every record is sound, and exit with status 3 if one is not.
+    """Check that every record is valid, and exit with status 3 if one is not.
 
-    Reads a stream to its end: it must be whole, every line an object, every id unique, the
-    messages as qvl-records(5) says, and with --media every local image readable. Unsound records
-    are counted by reason and go to --rejects; sound ones go to -o FILE, or nowhere.
+    Reads the stream to its end. The stream must be complete, every line an object, every id unique, the
+    messages as in qvl-records(5), and with --media every local image readable. Invalid records are
+    counted by reason and go to --rejects; valid ones go to -o FILE, if it is given.
 
-    \b
     Examples:
         $ qvl check records.jsonl.zst
         $ qvl check --media --rejects bad.jsonl.zst -o good.jsonl.zst records.jsonl.zst
@@ -36,4 +35,4 @@ def command(
         run.write(check.sound(run, root))
     if run.reasons:
         first = f"; the first: {run.notes['first']}" if "first" in run.notes else ""
-        raise CheckFailed(f"{run.reasons.total()} of {run.read} records are unsound{first}")
+        raise CheckFailed(f"{run.reasons.total()} of {run.read} records are invalid{first}")

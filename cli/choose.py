@@ -6,43 +6,45 @@ from qvl import stage
 from qvl.curate.selection.choose import FORMATS, Choose
 from qvl.streams.expression import option
 
-from .options import StreamOptions
+from .options import KeepResponses, StreamOptions
 
 
 def command(
     stream: StreamOptions,
     by: Annotated[
         str | None,
-        typer.Option(metavar="EXPRESSION", help="Of a response: take the one with the highest"),
+        typer.Option(
+            metavar="EXPRESSION", help="Choose the response with the highest value of this"
+        ),
     ] = None,
-    least: Annotated[bool, typer.Option("--least", help="Take the lowest instead")] = False,
+    least: Annotated[bool, typer.Option("--least", help="Choose the lowest value instead")] = False,
     where: Annotated[
         str | None,
-        typer.Option(metavar="EXPRESSION", help="Of a response: only those of which it is true"),
+        typer.Option(
+            metavar="EXPRESSION", help="Choose only among responses for which this is true"
+        ),
     ] = None,
     format_: Annotated[
         str,
         typer.Option(
-            "--format", metavar="|".join(FORMATS), help="Of SFT: without its thinking, or with one"
+            "--format",
+            metavar="|".join(FORMATS),
+            help="Format of the turn: unchanged, without reasoning, or with it",
         ),
     ] = "as-is",
-    keep_responses: Annotated[
-        bool, typer.Option("--keep-responses", help="Leave the responses in the record")
-    ] = False,
+    keep_responses: KeepResponses = False,
 ) -> None:
-    """Make one of the sampled responses the assistant turn to learn.
+    """Make one of the sampled responses the assistant turn to train on.
 
-    Reads records with responses, chooses one of each, and writes it as the last turn, in place of one
-    that is there: its content, thinking and calls, or an agent's whole trajectory. Expressions are
-    those of qvl select, of the fields of a response: reward, scores.judge_correctness, num_tokens.
-    Of equals the first is taken, and without --by the first of all. scores.choose tells which it
-    was. A record without responses keeps the turn that it has.
+    Reads records with responses, chooses one each, and writes it as the last turn, in place of an existing
+    one: its content, reasoning and calls, or an agent's whole trajectory. Expressions are those of qvl
+    select on the fields of a response: reward, scores.judge_correctness, num_tokens. Among equals the
+    first is chosen, and without --by the first of all. scores.choose records which. A record without
+    responses keeps its turn.
 
-    --format standard leaves the thinking out; thinking wants one, between <think> and </think> or
-    in reasoning_content. The rest goes to --rejects as no-response, none-eligible, no-number or
-    no-thinking.
+    --format standard removes the reasoning; thinking requires it, between <think> and </think> or in
+    reasoning_content. The others go to --rejects as no-response, none-eligible, no-number or no-thinking.
 
-    \b
     Examples:
         $ qvl choose --where 'len(content) > 1' sampled.jsonl.zst | zstdcat
         $ qvl verify sampled.jsonl.zst | qvl choose --by reward --where 'reward == 1' | zstdcat

@@ -11,37 +11,48 @@ def command(
     media: MediaOptions,
     stream: StreamOptions,
     source: Annotated[
-        str, typer.Option("--from", metavar="FORMAT", help="What FILEs hold")
+        str, typer.Option("--from", metavar="FORMAT", help="Format of the FILEs")
     ] = "qvl",
-    target: Annotated[str, typer.Option("--to", metavar="FORMAT", help="What to write")] = "qvl",
+    target: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Format to write")] = "qvl",
     lossy: Annotated[
-        bool, typer.Option("--lossy", help="Drop what the format cannot hold, and count it")
+        bool,
+        typer.Option("--lossy", help="Drop values that the format cannot hold, and count them"),
     ] = False,
     think_tags: Annotated[
         bool,
-        typer.Option("--think-tags", help="Reasoning is <think> in texts, where there is no field"),
+        typer.Option(
+            "--think-tags",
+            help="Keep reasoning as <think> in texts where the format has no field for it",
+        ),
     ] = False,
     media_dir: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Embedded media go here; by default beside -o FILE"),
+        typer.Option(metavar="DIR", help="Write embedded media here; by default beside -o FILE"),
     ] = None,
 ) -> None:
-    """Convert between records and the formats of neighbouring projects.
+    """Convert between records and the formats of other projects.
 
-    FORMAT is qvl; openai (chat completions); ms-swift (messages, images); llama-factory (ShareGPT);
-    llava (LLaVA, Qwen's fine-tuning); trl (messages) and trl-prompt (prompt, completion); verl
-    (parquet for reinforcement); hf-parquet (Hugging Face, images inside). JSON is read as lines or
-    as one array, plain or zstd. openai, ms-swift, trl and trl-prompt are written as a stream,
-    llama-factory and llava as one plain array, verl and hf-parquet as a parquet file.
+    Formats:
+      qvl            records
+      openai         OpenAI chat completions
+      ms-swift       ms-swift: messages, images
+      llama-factory  LLaMA-Factory: ShareGPT
+      llava          LLaVA, and the fine-tuning code of Qwen
+      trl            TRL: messages
+      trl-prompt     TRL: prompt, completion
+      verl           verl: parquet for reinforcement learning
+      hf-parquet     Hugging Face parquet, with the images inside
 
-    Fields that a format does not know go through. What it cannot hold stops the command with one
-    line that names it; with --lossy it is dropped and counted, with --on-error reject the record is
-    put aside; --think-tags keeps reasoning. A placeholder without its medium, or a medium without
-    its placeholder, is an error of that row. Media inside parquet become files in STEM-media beside
-    -o FILE, named by their content; media that go into parquet are read from below --media-root. A
-    row without an id gets FILE-000001 and so on. JSON arrays carry no lineage.
+    JSON is read as lines or as one array, plain or zstd. llama-factory and llava are written as one plain
+    array, verl and hf-parquet as a parquet file, the others as a stream.
 
-    \b
+    Fields that a format does not know pass through. A value that it cannot hold stops the command with
+    an error that names the value; with --lossy it is dropped and counted, with --on-error reject the
+    record is rejected. A placeholder without its medium, or a medium without its placeholder, is an
+    error of that row. Media inside parquet are written to STEM-media beside -o FILE, named by their
+    content; media for parquet are read from below --media-root. A row without an id gets FILE-000001 and
+    so on. JSON arrays carry no lineage.
+
     Examples:
         $ qvl convert --to openai records.jsonl.zst | zstdcat | head -1
         $ qvl select 'task == "ocr"' records.jsonl.zst | qvl convert --to llava -o llava.json
@@ -51,7 +62,7 @@ def command(
     from qvl.formats.convert import Conversion, media_place
 
     if source == target == "qvl":
-        raise UserError("say --from FORMAT or --to FORMAT; 'qvl cat' copies records")
+        raise UserError("give --from FORMAT or --to FORMAT; to copy records, use qvl cat")
     place, name = media_place(stream.output, media_dir)
     conversion = Conversion(
         source,

@@ -15,48 +15,48 @@ def command(
     stream: StreamOptions,
     against: Annotated[
         list[str],
-        typer.Option("--against", metavar="EVAL", help="A set of evaluation records; repeatable"),
+        typer.Option("--against", metavar="EVAL", help="Evaluation set, as records; repeatable"),
     ],
     ngram: Annotated[
         int,
-        typer.Option(metavar="N", min=2, help="Words in a row that tell a match (our choice)"),
+        typer.Option(metavar="N", min=2, help="Consecutive words that make a match (our choice)"),
     ] = 13,
     common: Annotated[
         int,
         typer.Option(
             metavar="N",
             min=1,
-            help="A run of words in more evaluation records than this is a template's, and tells none",
+            help="Ignore runs of words that more than N evaluation records share, as of a template",
         ),
     ] = 10,
     questions: Annotated[
-        bool, typer.Option("--questions", help="Look at the user's turns only, not at answers")
+        bool, typer.Option("--questions", help="Check user turns only, not answers")
     ] = False,
     images: Annotated[
         int | None,
         typer.Option(
             metavar="BITS",
-            help="Compare images too: equal, or alike in all but so many of 64 bits of a perceptual "
-            "hash; 4 is our choice",
+            help="Also compare images: up to BITS of the 64 bits of a perceptual hash may differ; "
+            "4 is our choice",
         ),
     ] = None,
 ) -> None:
-    """Drop records that hold what an evaluation set asks.
+    """Drop records that contain questions of an evaluation set.
 
-    Reads the evaluation sets first, then records; passes on those that share no run of --ngram words
-    with a question of theirs. What goes, goes to --rejects with the reason ngram or image and the match:
-    the file, the record and the words. Case, punctuation and compatibility forms count for nothing; where
-    no spaces part words, as in Chinese, each character is one. A shorter question matches as a whole, from
-    five words on, unless it shows an image: then the words are a template's.
+    Reads the evaluation sets first, then the records, and keeps those that share no run of --ngram words
+    with a question of theirs. Dropped records go to --rejects with the reason ngram or image, and with
+    the file, the record and the words that matched. Case, punctuation and compatibility forms are
+    ignored; in scripts without spaces, such as Chinese, each character is a word. A shorter question
+    matches as a whole if it has five words or more, unless it shows an image: then its words are those
+    of a template.
 
-    --images also drops what shows an image of an evaluation record, be it scaled or recompressed; a
-    thumbnail confirms that no detail differs. It needs qvl[data]. Images of an evaluation set lie beside
-    it, those of the records below --media-root.
+    --images also drops records that show an image of an evaluation record, be it scaled or recompressed;
+    a thumbnail confirms that no detail differs. It needs qvl[data]. Images of an evaluation set are
+    relative to its folder, those of the records to --media-root.
 
-    Memory grows with the evaluation sets, about 100 bytes a word and 3 kB an image, and not with what is
-    cleaned.
+    Memory grows with the evaluation sets, by about 100 bytes per word and 3 kB per image, and not with
+    the records.
 
-    \b
     Examples:
         $ qvl decontaminate --against sampled.jsonl.zst records.jsonl.zst | zstdcat
         $ qvl decontaminate --against sampled.jsonl.zst --images 4 --rejects seen.zst records.jsonl.zst -o clean.zst

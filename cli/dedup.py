@@ -14,36 +14,37 @@ def command(
     stream: Annotated[StreamOptions, without("shard")],
     key: Annotated[
         str,
-        typer.Option(metavar="EXPRESSION", help="The text that is compared; see qvl select"),
+        typer.Option(
+            metavar="EXPRESSION", help="Expression for the text to compare; see qvl select"
+        ),
     ] = "prompt()",
     near: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", help="Drop texts this similar, such as 0.8, not only equal"),
+        typer.Option(metavar="SHARE", help="Also drop texts at least this similar, such as 0.8"),
     ] = None,
     images: Annotated[
         int | None,
         typer.Option(
             metavar="BITS",
-            help="Compare images by their look, not their path: up to this many of 64 bits of a "
+            help="Compare images by appearance instead of path: up to BITS of the 64 bits of a "
             "perceptual hash may differ; 4 is our choice",
         ),
     ] = None,
 ) -> None:
-    """Drop records that ask for the same thing as an earlier one.
+    """Drop records that ask the same as an earlier one.
 
-    Keeps the first of each kind; the others go to --rejects with "duplicate of ID". Two records are
-    the same if their media are and their texts are: all turns before the answer, or what --key
-    says: 'question()' is the last user turn, messages is all. Equal means but for white space.
+    Keeps the first record of each kind; the others go to --rejects as "duplicate of ID". Two records are
+    the same if their media are equal, and their texts but for white space. The text is all turns before
+    the answer, or --key: 'question()' is the last user turn, messages is everything.
 
-    --near compares texts in any language by MinHash over six bytes in a row, with case and
-    compatibility forms folded. The share is that of a text's pieces which both have; numbers must
-    be equal, because 17 + 25 and 17 + 26 are two questions. --images finds images that were scaled
-    or recompressed, and confirms by a thumbnail that no detail differs.
+    --near compares texts in any language by MinHash over runs of six bytes, after case folding and
+    compatibility normalization. SHARE is the Jaccard similarity of the two sets of runs. Numbers must be
+    equal, because 17 + 25 and 17 + 26 are two questions. --images finds images that were scaled or
+    recompressed, and compares thumbnails to confirm that no detail differs.
 
-    Memory grows with the records kept: about 0.4 kB each, 5 kB with --near, 3 kB more an image with
-    --images. --near and --images need qvl[data].
+    Memory grows with the records kept: by 0.4 kB per record, 5 kB with --near, and 3 kB more per image
+    with --images. --near and --images need qvl[data].
 
-    \b
     Examples:
         $ qvl dedup records.jsonl.zst records.jsonl.zst -o unique.jsonl.zst --rejects twice.zst
         $ qvl dedup --near 0.8 records.jsonl.zst | zstdcat

@@ -13,44 +13,50 @@ from qvl.errors import CheckFailed, UserError
 def command(
     install: Annotated[
         list[str] | None,
-        typer.Option(metavar="vllm|sglang", help="Make this engine's own environment; repeatable"),
+        typer.Option(
+            metavar="vllm|sglang",
+            help="Install this engine in an environment of its own; repeatable",
+        ),
     ] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Install for the CPU")] = False,
     cuda: Annotated[bool, typer.Option("--cuda", help="Install for NVIDIA GPUs")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the commands of --install, run none")
+        bool, typer.Option("--dry-run", help="Print the commands of --install without running them")
     ] = False,
     need: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Status 3 if this row is missing; repeatable"),
+        typer.Option(metavar="NAME", help="Exit with status 3 if this is missing; repeatable"),
     ] = None,
     endpoint: Annotated[
         list[str] | None,
-        typer.Option(metavar="URL", help="Ask this server what it is and can do; repeatable"),
+        typer.Option(metavar="URL", help="Print what this server is and can do; repeatable"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not a table")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table")
+    ] = False,
 ) -> None:
-    """Say what is installed, found and missing, and the command that mends it.
+    """Report what is installed and what is missing, and how to install it.
 
-    vLLM and SGLang cannot share an environment, with each other or with qvl: --install makes one
-    for each, for this machine's GPUs or the CPU, from versions that are pinned in the package.
-    It may be interrupted and run again. It lands in $XDG_DATA_HOME/qvl/engines, which is
-    ~/.local/share/qvl/engines, or in $QVL_ENGINES. An engine that is on PATH is used where none was
-    installed so. A CPU build of torch must be in pip's indexes; PIP_EXTRA_INDEX_URL adds one.
+    vLLM and SGLang cannot share an environment with each other or with qvl. --install makes one for each,
+    for the GPUs of this machine or for the CPU, from versions pinned in the package. It can be
+    interrupted and run again. Environments are in $QVL_ENGINES, by default $XDG_DATA_HOME/qvl/engines,
+    which is ~/.local/share/qvl/engines. An engine on PATH is used where none was installed this way. A
+    CPU build of torch must be in pip's indexes; PIP_EXTRA_INDEX_URL adds one.
 
-    \b
     Examples:
         $ qvl doctor
         $ qvl doctor --need python --need zstd --json
         $ qvl doctor --install vllm --cpu --dry-run
     """
     if cpu and cuda:
-        raise UserError("--cpu and --cuda: one of them")
+        raise UserError("--cpu and --cuda exclude each other")
     if (cpu or cuda or dry_run) and not install:
-        raise UserError("--cpu, --cuda and --dry-run go with --install")
+        raise UserError("--cpu, --cuda and --dry-run need --install")
     for engine in install or []:
         if engine not in environments.ENGINES:
-            raise UserError(f"--install {engine}: there are {', '.join(environments.ENGINES)}")
+            raise UserError(
+                f"--install {engine}: expected one of {', '.join(environments.ENGINES)}"
+            )
     device = "cpu" if cpu or (not cuda and not environments.gpus()) else "cuda"
     for engine in install or []:
         if dry_run:

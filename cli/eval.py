@@ -21,39 +21,55 @@ def command(
     media: MediaOptions,
     stream: ResumableStreamOptions,
     num_samples: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Answers a record, each with its own seed")
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Number of responses per record, each with its own seed"
+        ),
     ] = 1,
     temperature: Annotated[
-        float, typer.Option(metavar="X", min=0, help="0 takes the likeliest token (our choice)")
+        float,
+        typer.Option(
+            metavar="X", min=0, help="Sampling temperature, 0 for greedy decoding (our choice)"
+        ),
     ] = 0.0,
     reward: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Judge all by this verifier or MODULE:FUNCTION"),
+        typer.Option(
+            metavar="NAME",
+            help="Verifier of all records, or MODULE:FUNCTION, instead of their tasks",
+        ),
     ] = None,
     by: Annotated[
         str, typer.Option(metavar="FIELD", help="Group the summary by this field")
     ] = "source",
     min_: Annotated[
         list[str] | None,
-        typer.Option("--min", metavar="GROUP=X", help="Fail under this accuracy; 'all' is a group"),
+        typer.Option(
+            "--min",
+            metavar="GROUP=X",
+            help="Exit with status 3 below this accuracy; repeatable; 'all' is a group",
+        ),
     ] = None,
     baseline: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Show the accuracies of this earlier --report beside"),
+        typer.Option(metavar="FILE", help="Also show the accuracies of this earlier --report"),
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Ask an endpoint held-out questions and score its answers.
+    """Evaluate an endpoint on held-out questions.
 
-    Reads records that end in the user's turn and hold an answer; the task names the verifier.
-    Writes each with its responses, scored. A table on standard error tells, by group, the accuracy
-    with its 95 % Wilson interval over records, what the best single guess for all would get, the
-    mean tokens and the answers that were cut. Boxes count as right from IoU 0.5 on. A record that
-    cannot be asked or judged is an error, or goes to --rejects with --on-error reject. The
-    report's settings: Instruct at temperature 0.7, top-p 0.8, top-k 20, presence penalty 1.5;
-    Thinking (MoE) at 0.6, 0.95, 20; at most 32,768 tokens, 81,920 for AIME-25 and the like.
+    Reads records that end in the user's turn and hold an answer; the task names the verifier. Writes each
+    with its scored responses. A table on standard error shows, per group, the accuracy with its 95 %
+    Wilson interval over records, the accuracy of the best single guess, the mean number of tokens, and
+    the number of truncated responses. Boxes are right from IoU 0.5 on. A record that cannot be requested
+    or judged is an error, or goes to --rejects with --on-error reject.
 
-    \b
+    The report's settings:
+
+      Instruct         --temperature 0.7 --top-p 0.8 --top-k 20 --presence-penalty 1.5
+      Thinking (MoE)   --temperature 0.6 --top-p 0.95 --top-k 20
+      both             --max-tokens 32768, for AIME-25 and the like 81920
+
     Examples:
         $ qvl serve twin --port 0 -- qvl eval --by task --max-tokens 4 test.jsonl.zst | zstdcat
     """

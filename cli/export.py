@@ -11,22 +11,22 @@ from qvl.jobs import export
 def command(
     checkpoint: Annotated[
         str,
-        typer.Argument(metavar="CHECKPOINT", help="Of qvl import, or one in OUT/checkpoints/"),
+        typer.Argument(
+            metavar="CHECKPOINT", help="Checkpoint of qvl import, or one in OUT/checkpoints/"
+        ),
     ],
     output: Annotated[str, typer.Argument(metavar="DIR", help="Hugging Face folder to write")],
 ) -> None:
-    """Turn a Megatron checkpoint into a Hugging Face folder.
+    """Convert a Megatron checkpoint to a Hugging Face folder.
 
-    One process reads what ranks of any layout have written, without Megatron. A file of tensors at
-    a time is put together, written and read back, and no more than that is in memory. Their names,
-    types and files are those of the folder that it all began with, and so are configuration,
-    tokenizer, template and processor.
+    One process without Megatron reads what ranks of any layout wrote. One file of tensors at a time is
+    assembled, written and read back, so memory holds no more than that. Names, types and files of the
+    tensors are those of the original folder, and so are configuration, tokenizer, template and processor.
 
-    \b
     Examples:
         $ qvl export tuned/checkpoints/step-0000002 early
     """
     if Path(output).exists() and any(Path(output).iterdir()):
-        raise UserError(f"{output}: is there already")
+        raise UserError(f"{output}: exists and is not empty")
     count = export.from_megatron(Path(checkpoint), Path(output))
     print(f"qvl export: {count} tensors -> {output}", file=sys.stderr)

@@ -19,28 +19,32 @@ def command(
     stream: ResumableStreamOptions,
     max_chars: Annotated[
         int,
-        typer.Option(metavar="N", help="Longest conversation before the answer (our choice)"),
+        typer.Option(
+            metavar="N", help="Maximum length of the conversation before the answer (our choice)"
+        ),
     ] = QueryRules.max_chars,
     need_answer: Annotated[
-        bool, typer.Option("--need-answer", help="Drop what has no reference answer to verify by")
+        bool, typer.Option("--need-answer", help="Drop records without a reference answer")
     ] = QueryRules.need_answer,
     one_question: Annotated[
-        bool, typer.Option("--one-question", help="Drop what asks several questions at once")
+        bool, typer.Option("--one-question", help="Drop queries that ask several questions")
     ] = QueryRules.one_question,
     least: Annotated[
         list[str] | None,
         typer.Option(
             "--min",
             metavar="AXIS=X",
-            help="Drop what the judge scores lower: complexity, relevance",
+            help="Drop queries that the judge scores lower: complexity, relevance; repeatable",
         ),
     ] = None,
     no_revision: Annotated[
-        bool, typer.Option("--no-revision", help="Drop ambiguous queries, do not revise them")
+        bool, typer.Option("--no-revision", help="Drop ambiguous queries instead of revising them")
     ] = False,
     min_similarity: Annotated[
         float,
-        typer.Option(metavar="X", help="Least likeness of a revision's text (our choice)"),
+        typer.Option(
+            metavar="X", help="Minimum similarity of a revision to its query (our choice)"
+        ),
     ] = revision.MIN_SIMILARITY,
     max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
     seed: Seed = 0,
@@ -48,23 +52,31 @@ def command(
 ) -> None:
     """Drop queries that are not worth a response.
 
-    Reads records and writes those that pass, in order; the rest goes to --rejects with one of these
-    reasons: no-query (no user turn), empty, no-substance (a greeting, a placeholder, a web page's
-    furniture, an address), vague (points at something that nothing names), missing-image (speaks of
-    an image that is not there), denies-image, too-long, no-answer, several-questions. The rules
-    need no model and know some fifteen languages; records that pass them alone are unchanged.
+    Reads records and writes those that pass, unchanged and in order. The others go to --rejects with a
+    reason:
 
-    With --judge, what the rules keep is shown to a model, with its images. It drops no-substance,
-    not-verifiable and, with --min, low-complexity and low-relevance. An ambiguous query is replaced
-    by the judge's minimal revision, unless that loses or turns round a word that matters, or changes a
-    number, a negation, a quotation, an answer option and the like: then it is dropped as ambiguous. Of
-    74 revisions that ask something else, written for this, the guard lets none pass, and of 67 that do
-    not it stops 5. The scores, and a revised query as it was, stand in scores["filter-queries"]. A reply that cannot be read is asked
-    for again; after that the record is rejected as no-verdict, and too many of those are status 4.
+      no-query           no user turn
+      empty              no text in the last user turn
+      no-substance       a greeting, a placeholder, an address, the navigation of a web page
+      vague              refers to something that is not named
+      missing-image      refers to an image that is not there
+      denies-image       says that there is no image, but there is one
+      too-long           longer than --max-chars
+      no-answer          with --need-answer
+      several-questions  with --one-question
 
-    The report publishes no rule, prompt, scale or threshold, so these are our choice.
+    These rules need no model and know some fifteen languages.
 
-    \b
+    With --judge, a model sees what the rules keep, with its images. It drops no-substance,
+    not-verifiable and, with --min, low-complexity and low-relevance. It revises an ambiguous query
+    minimally. A revision that loses or inverts a word that matters, or that changes a number, a negation,
+    a quotation, an answer option or the like, is refused and the record rejected as ambiguous. Of the
+    revisions written to test this, it refuses all 74 that change the question and 5 of the 67 that do
+    not. Scores, and the original of a revised query, are in scores["filter-queries"]. A reply that cannot
+    be parsed is requested again; after that the record is rejected as no-verdict.
+
+    The report publishes no rule, prompt, scale or threshold; these are our choice.
+
     Examples:
         $ qvl filter-queries records.jsonl.zst | zstdcat
         $ qvl filter-queries --need-answer --one-question records.jsonl.zst -o queries.jsonl.zst
@@ -72,7 +84,7 @@ def command(
     """
     rules = QueryRules(max_chars=max_chars, need_answer=need_answer, one_question=one_question)
     if not judges.judge and (stream.resume or least or requests.max_total_tokens):
-        raise UserError("--resume, --min and --max-total-tokens go with --judge URL")
+        raise UserError("--resume, --min and --max-total-tokens need --judge URL")
     with contextlib.ExitStack() as stack:
         judged, config = None, dict(vars(rules))
         if judges.judge:  # only then is what waits for endpoints imported
@@ -85,7 +97,7 @@ def command(
             opened = judging.opener(stack, stream, requests, media)
             asked = opened(judges.judge, judges.judge_model)
             if len(asked) > 1:
-                raise UserError("filter-queries asks one judge: give one --judge-model")
+                raise UserError("filter-queries takes one judge: give one --judge-model")
             prompt = judging.prompt(judges, "judge/query")
             judged = JudgedQueries(
                 rules=rules,

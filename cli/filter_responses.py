@@ -7,7 +7,7 @@ from qvl.curate.rules.drop_responses import drop_failed
 from qvl.curate.rules.explain import Explained
 from qvl.curate.rules.responses import ResponseRules
 
-from .options import Jobs, StreamOptions
+from .options import Jobs, StreamOptions, Words
 
 
 def command(
@@ -16,7 +16,7 @@ def command(
         str,
         typer.Option(
             metavar="allow|forbid|require",
-            help="What a thought is: forbidden in instruct data, required in thinking data",
+            help="Whether reasoning is allowed, forbidden (instruct data) or required (thinking data)",
         ),
     ] = ResponseRules.thinking,
     min_reasoning: Annotated[
@@ -24,27 +24,32 @@ def command(
         typer.Option(
             metavar="CHARS",
             min=0,
-            help="Drop guesses: a chain of thought that is shorter; 0 is off",
+            help="Drop answers with shorter reasoning as guesses; 0 turns it off",
         ),
     ] = ResponseRules.min_reasoning,
     check_answers: Annotated[
         bool,
         typer.Option(
             "--check-answers/--no-check-answers",
-            help="Drop what the task's verifier finds wrong",
+            help="Drop answers that the task's verifier finds wrong",
         ),
     ] = ResponseRules.check_answers,
     loop_times: Annotated[
-        int, typer.Option(metavar="N", min=2, help="A unit so often in a row is a loop")
+        int, typer.Option(metavar="N", min=2, help="Consecutive repetitions that make a loop")
     ] = ResponseRules.loop_times,
     loop_chars: Annotated[
         int,
-        typer.Option(metavar="CHARS", min=1, help="Shortest loop at the end; twice that elsewhere"),
+        typer.Option(
+            metavar="CHARS", min=1, help="Minimum length of a loop at the end; twice that elsewhere"
+        ),
     ] = ResponseRules.loop_chars,
     max_repeated: Annotated[
         float,
         typer.Option(
-            metavar="SHARE", min=0, max=1, help="Most text in lines and sentences that stood before"
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Maximum share of text in repeated lines and sentences",
         ),
     ] = ResponseRules.max_repeated,
     min_density: Annotated[
@@ -53,25 +58,31 @@ def command(
             metavar="RATIO",
             min=0,
             max=1,
-            help="Least compressed size over size, from a kilobyte on",
+            help="Minimum ratio of compressed size to size, from 1 kB on",
         ),
     ] = ResponseRules.min_density,
     max_grams: Annotated[
         float,
         typer.Option(
-            metavar="SHARE", min=0, max=1, help="Most words in runs of six that stood before"
+            metavar="SHARE", min=0, max=1, help="Maximum share of words in repeated 6-grams"
         ),
     ] = ResponseRules.max_grams,
     max_mixed: Annotated[
         float,
         typer.Option(
-            metavar="SHARE", min=0, max=1, help="Most words in a script that the query does not use"
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Maximum share of words in a script that the query does not use",
         ),
     ] = ResponseRules.max_mixed,
     max_foreign: Annotated[
         float,
         typer.Option(
-            metavar="SHARE", min=0, max=1, help="Most words in sentences of another language"
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Maximum share of words in sentences of another language",
         ),
     ] = ResponseRules.max_foreign,
     min_query_words: Annotated[
@@ -79,44 +90,43 @@ def command(
         typer.Option(
             metavar="N",
             min=0,
-            help="A long answer without any of a query's content words, so many at least, is off topic; "
-            "0 is off",
+            help="A long answer that uses none of a query's N or more content words is off topic; "
+            "0 turns it off",
         ),
     ] = ResponseRules.min_query_words,
     skip: Annotated[
         list[str] | None,
-        typer.Option(metavar="REASON", help="Drop nothing for this reason; repeatable"),
+        typer.Option(metavar="REASON", help="Do not drop for this reason; repeatable"),
     ] = None,
-    words: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="Lists that stand in for ours of the same file name"),
-    ] = None,
+    words: Words = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Add what was measured to `scores`, also of rejects")
+        bool, typer.Option("--explain", help="Add the measurements to `scores`, also of rejects")
     ] = False,
     jobs: Jobs = 1,
 ) -> None:
     """Drop responses that are not worth learning, by rules.
 
-    Reads records; looks at the final assistant turn and at each of `responses`. A record whose final
-    turn fails is rejected; responses that fail are taken out, and the record is rejected when none
-    is left. What is taken out of a record that is kept goes to --rejects too, as the record's id and
-    these responses, with the reason "responses".
+    Reads records and checks the final assistant turn and each of `responses`. A record whose final turn
+    fails is rejected. Responses that fail are removed, and the record is rejected when none is left. The
+    responses removed from a record that is kept go to --rejects as the record's id and the responses,
+    with the reason "responses".
 
-    Reasons: no-response, empty, repetition, truncated, special-token, think-format, tool-format,
-    bad-json (also boxes out of range), harmful, off-topic (cannot see the image, refuses, holds
-    another turn or a web page, takes up no word of the query), language-mixing, style-shift, guess,
-    inconsistent (thought and answer disagree), wrong-answer. The papers name these defects and
-    publish no thresholds: the defaults are our choice.
+      no-response, empty, repetition, truncated, special-token, think-format, tool-format, harmful
+      bad-json         also boxes out of range
+      off-topic        cannot see the image, refuses, holds another turn or a web page,
+                       or uses no word of the query
+      language-mixing, style-shift, guess, wrong-answer
+      inconsistent     reasoning and answer disagree
 
-    The rules know English, Chinese, Japanese, Korean, Arabic, Russian, Spanish and some more. Words
-    and patterns are in lists (qvl/text/words); --words replaces those that it holds, such as
-    harmful.txt, blind.txt, refusal.txt, spill.txt, guess.txt, repeat.txt, languages.txt, casual.txt.
+    The papers name these defects but publish no thresholds; the defaults are our choice.
 
-    --explain adds scores["filter-responses"] to records with a final turn and to the `scores` of
-    each response: loop_times, loop_chars, repeated, grams, density, mixed, foreign, reasoning_chars.
+    The rules know English, Chinese, Japanese, Korean, Arabic, Russian, Spanish and some more. Words and
+    patterns are in lists (qvl/text/words); --words replaces those that it holds, such as harmful.txt,
+    blind.txt, refusal.txt, spill.txt, guess.txt, repeat.txt, languages.txt, casual.txt.
 
-    \b
+    --explain adds scores["filter-responses"] to records with a final turn, and to the `scores` of each
+    response: loop_times, loop_chars, repeated, grams, density, mixed, foreign, reasoning_chars.
+
     Examples:
         $ qvl filter-responses records.jsonl.zst | zstdcat
         $ qvl filter-responses --thinking forbid records.jsonl.zst -o instruct.jsonl.zst

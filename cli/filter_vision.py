@@ -24,40 +24,47 @@ def command(
         typer.Option(
             metavar="URL",
             envvar="QVL_TEXT_ENDPOINT",
-            help="Ask a text model here; repeat it for several servers",
+            help="Server of a text model; repeat it to spread requests over several",
         ),
     ] = None,
     num_samples: Annotated[
         int,
         typer.Option(
-            "-n", "--num-samples", metavar="N", min=1, help="Answers at most (our choice)"
+            "-n",
+            "--num-samples",
+            metavar="N",
+            min=1,
+            help="Maximum number of responses per record (our choice)",
         ),
     ] = vision.NUM_SAMPLES,
     max_pass_rate: Annotated[
         float,
-        typer.Option(metavar="RATE", min=0, max=1, help="Drop where more pass (our choice)"),
+        typer.Option(
+            metavar="RATE", min=0, max=1, help="Drop a question if more responses pass (our choice)"
+        ),
     ] = vision.MAX_PASS_RATE,
     verifier: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Judge all by this verifier or MODULE:FUNCTION"),
+        typer.Option(
+            metavar="NAME",
+            help="Verifier of all records, or MODULE:FUNCTION, instead of their tasks",
+        ),
     ] = None,
     max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
     seed: Seed = 0,
 ) -> None:
     """Drop questions that a model solves without their image.
 
-    Reads records with a task and an answer. Those with images or videos are put to a text model
-    without them, and its answers judged by the verifier of the task: half of the samples first, the
-    others only where those do not settle it. Adds scores["filter-vision"]: asked, passed, pass_rate
-    and the ends of its 95 % Wilson interval. The rest goes to --rejects as solved-blind,
-    not-verifiable, not-judged or refused. A verifier that crashes or runs out of time is counted as
-    an error and not as an answer that did not pass. Records without media, and those whose question is the image alone,
-    pass as they are.
+    Reads records with a task and an answer. A text model gets those with images or videos without their
+    media, and the task's verifier judges its answers: first half of the samples, the others only if the
+    result is still open. Adds scores["filter-vision"]: asked, passed, pass_rate and the ends of its 95 %
+    Wilson interval. Dropped records go to --rejects as solved-blind, not-verifiable, not-judged or
+    refused. A verifier that crashes or times out counts as an error, not as a failed answer. Records
+    without media, and those whose question is the image alone, pass unchanged.
 
-    The report does so for the cold start's mathematics, with a 30B model that does not think; how
-    often it was asked, and which rate counts as solved, is not published.
+    The report does this for the mathematics of the cold start, with a 30B model without thinking. It
+    publishes neither the number of samples nor the pass rate of a solved question.
 
-    \b
     Examples:
         $ qvl serve twin --port 0 -- qvl filter-vision --text-endpoint {endpoint} --max-tokens 4 test.jsonl.zst | zstdcat
     """

@@ -20,61 +20,81 @@ def command(
     stream: ResumableStreamOptions,
     num_samples: Annotated[
         int,
-        typer.Option("-n", "--num-samples", metavar="N", min=1, help="Answers to add to a record"),
+        typer.Option(
+            "-n", "--num-samples", metavar="N", min=1, help="Number of responses per record"
+        ),
     ] = 1,
     token_ids: Annotated[
-        bool, typer.Option("--token-ids", help="Keep the ids of the prompt's and answer's tokens")
+        bool, typer.Option("--token-ids", help="Keep the token ids of prompt and response")
     ] = False,
     logprobs: Annotated[
-        bool, typer.Option("--logprobs", help="Keep the log-probability of each answer's tokens")
+        bool,
+        typer.Option("--logprobs", help="Keep the log-probability of each token of a response"),
     ] = False,
     top_logprobs: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, help="With --logprobs: the likeliest tokens beside each"),
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="With --logprobs, also keep the N most likely tokens at each position",
+        ),
     ] = None,
     json_schema: Annotated[
         str | None,
-        typer.Option(metavar="FILE|JSON", help="Answers are JSON of this schema, no thought first"),
+        typer.Option(
+            metavar="FILE|JSON",
+            help="Constrain responses to JSON of this schema, without reasoning",
+        ),
     ] = None,
     regex: Annotated[
         str | None,
-        typer.Option(metavar="RE", help="Answers match this expression from end to end"),
+        typer.Option(metavar="RE", help="Constrain responses to match this regular expression"),
     ] = None,
     early_stop: Annotated[
         float | None,
         typer.Option(
-            metavar="RATE", min=0, max=1, help="Ask no more once --max-pass-rate RATE is settled"
+            metavar="RATE",
+            min=0,
+            max=1,
+            help="Request no more samples once --max-pass-rate RATE is decided",
         ),
     ] = None,
     verifier: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="With --early-stop: judge all by it, not by their task"),
+        typer.Option(
+            metavar="NAME",
+            help="With --early-stop, the verifier of all records instead of their tasks",
+        ),
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Sample answers to each record from an endpoint.
+    """Sample responses to each record from an endpoint.
 
-    Reads records; the assistant's turn to learn, where one ends a record, is not sent. Writes each
-    with the answers added to its responses: content, reasoning_content (what comes before
-    </think>), tool_calls, finish_reason, num_tokens, model and sampling. The seed of a sample
-    follows from --seed, the record's id and the sample's number, so that a run that is resumed or
-    sharded asks the same. Presets are the report's settings: instruct for 235B, 32B and 30B,
-    instruct-small for 8B, 4B and 2B, thinking for the mixtures of experts, thinking-dense; all end
-    answers at 32,768 tokens (AIME-25 and the like: --max-tokens 81920).
+    Reads records; a final assistant turn, the one to learn, is not sent. Appends to the `responses` of
+    each: content, reasoning_content (the text before </think>), tool_calls, finish_reason, num_tokens,
+    model and sampling. The seed of a sample is derived from --seed, the record's id and the sample's
+    number, so a run that is resumed or sharded sends the same requests.
 
-    --json-schema and --regex are kept to token by token by qvl serve, vLLM and SGLang; at an
-    endpoint that does not know them, or passes them over, the command stops with status 2.
+    Presets are the report's settings, with at most 32,768 tokens (AIME-25 and the like: --max-tokens
+    81920):
 
-    With --early-stop the samples are asked for in four rounds (our choice), each judged before the
-    next as qvl verify would, and the verdicts are kept. A record gets no further ones where more than
-    RATE of -n pass, or so many no longer can: qvl filter-difficulty --max-pass-rate RATE says of it
-    what it would say of all. A verdict that could not be given settles nothing. That is for a filter:
-    who trains on the samples, or asks for --min-pass-rate, --min-tokens or --sure, wants all.
+      instruct        the models of 235B, 32B and 30B
+      instruct-small  those of 8B, 4B and 2B
+      thinking        the mixtures of experts
+      thinking-dense  the dense models
 
-    What is in flight when --max-total-tokens is reached is still finished and kept; then the
-    command stops with status 3, and --resume goes on.
+    qvl serve, vLLM and SGLang enforce --json-schema and --regex token by token. With an endpoint that
+    does not know them, or ignores them, the command stops with status 2.
 
-    \b
+    With --early-stop, samples are requested in four rounds (our choice), and each is judged as by qvl
+    verify before the next; the verdicts are kept. A record gets no more samples once more than RATE of
+    the -n have passed, or can no longer pass: qvl filter-difficulty --max-pass-rate RATE decides as it
+    would with all. A missing verdict decides nothing. Use it for that filter only: training on the
+    samples, --min-pass-rate, --min-tokens and --sure need all.
+
+    When --max-total-tokens is reached, requests in flight are finished and kept. The command then stops
+    with status 3, and --resume continues.
+
     Examples:
         $ qvl serve twin --port 0 -- qvl generate -n 2 --max-tokens 4 test.jsonl.zst | zstdcat
         $ qvl generate --regex 'yes|no' test.jsonl.zst -o judged.jsonl.zst
@@ -85,11 +105,11 @@ def command(
     thinking = presets.thinks(sampling.preset)
     if requests.max_total_tokens is not None and stream.output == "-" and requests.cache is None:
         raise UserError(
-            "--max-total-tokens needs -o FILE or --cache FILE, so that what was paid for is kept"
+            "--max-total-tokens needs -o FILE or --cache FILE, so that finished responses are kept"
         )
     if verifier is not None:
         if early_stop is None:
-            raise UserError(f"--verifier {verifier} goes with --early-stop")
+            raise UserError(f"--verifier {verifier}: needs --early-stop")
         reward.find(verifier)
     asking = samples.SamplingConfig(
         num_samples=num_samples,

@@ -12,20 +12,19 @@ from .options import Layout
 
 
 def command(
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="Hugging Face folder")],
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="Hugging Face folder to read")],
     checkpoint: Annotated[
         str, typer.Argument(metavar="CHECKPOINT", help="Megatron checkpoint to write")
     ],
     layout: Layout = "",
 ) -> None:
-    """Turn a Hugging Face folder into a Megatron checkpoint.
+    """Convert a Hugging Face folder to a Megatron checkpoint.
 
-    A tensor at a time is read and written, by one process without Megatron. What comes of it is read
-    at any layout; --layout says for which one it is meant, and is refused where that does not fit
-    the model. Then the checkpoint is read back and every tensor compared, bit for bit: status 3
-    where one differs. qvl sft begins from the folder itself and needs none of this.
+    Reads and writes one tensor at a time, in one process without Megatron. The checkpoint loads at any
+    layout; --layout only checks that the model fits the one it is meant for. Finally the checkpoint is
+    read back and every tensor compared bit for bit; the status is 3 if one differs. qvl sft starts from
+    the Hugging Face folder and does not need this.
 
-    \b
     Examples:
         $ qvl import twin checkpoint --layout tp=2,pp=2
         $ qvl export checkpoint twin2

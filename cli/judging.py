@@ -1,4 +1,4 @@
-"""What the commands that ask judges share: their clients, open as long as the command."""
+"""What the commands with --judge share: clients, prompts, and a limit on errors."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence

@@ -12,14 +12,13 @@ from .options import Files
 
 def command(
     files: Files = None,
-    json: Annotated[bool, typer.Option("--json", help="Write the entries as JSON lines")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the entries as JSON lines")] = False,
 ) -> None:
     """Print where a stream came from: every stage, its counts and its command line.
 
-    Reads the stream to its end, because the lineage is what the last stage writes last. Prints one
-    line a stage, the newest first, its inputs indented below it.
+    Reads the stream to its end, where the lineage is. Prints one line per stage, the newest first, with
+    its inputs indented below it.
 
-    \b
     Examples:
         $ qvl cat records.jsonl.zst | qvl lineage
         $ qvl cat records.jsonl.zst | qvl lineage --json | head -1
@@ -28,7 +27,7 @@ def command(
     for _ in reader:
         pass
     if not reader.lineage:
-        raise UserError(f"{', '.join(map(inputs.display_name, reader.paths))}: no lineage in it")
+        raise UserError(f"{', '.join(map(inputs.display_name, reader.paths))}: no lineage found")
     for depth, entry in lineage.flatten(reader.lineage):
         if json:
             line = orjson.dumps({"depth": depth, **entry}, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,4 +1,4 @@
-"""`qvl`: the table of commands, and the one place that turns an error into an exit status."""
+"""`qvl`: the table of commands, and the only place that turns an error into an exit status."""
 
 import os
 import re
@@ -56,12 +56,12 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
 
 DOCSTRING = re.compile(r'"""(.+)')
 
-# typer keeps click to itself, but what all usage errors share is the base of the one it exports.
+# typer does not export click, but the base of the error that it exports is that of all usage errors.
 UsageError: Any = typer.BadParameter.__bases__[0]
 
 
 class LazyGroup(help.Group):
-    """Imports a command's module when that command is asked for."""
+    """A group that imports the module of a command when the command is used."""
 
     prefix = ""
 
@@ -104,7 +104,7 @@ class RootGroup(LazyGroup):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            if str(error):  # a rank whose error another one has told has no words
+            if str(error):  # empty on a rank whose error another rank reports
                 _say(str(error))
             raise typer.Exit(error.status) from None
         except UsageError as error:
@@ -113,7 +113,7 @@ class RootGroup(LazyGroup):
             where = error.ctx.command_path if error.ctx else "qvl"
             _say(f"{error.format_message().rstrip('.')}; see {where} --help")
             raise typer.Exit(2) from None
-        except BrokenPipeError:  # the reader had enough, as `head` does
+        except BrokenPipeError:  # the reader has had enough, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except KeyboardInterrupt:
@@ -123,7 +123,7 @@ class RootGroup(LazyGroup):
 
 
 def subgroup(name: str, prefix: str) -> Any:
-    """The group of `qvl NAME ...`: a folder of this folder, its docstring the help."""
+    """The group of `qvl NAME ...`; the docstring of its folder is its help."""
     group = type("Group", (LazyGroup,), {"prefix": prefix})
     sub = typer.Typer(cls=group, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
     module = "." + prefix.strip().replace(" ", ".")
@@ -134,7 +134,7 @@ def subgroup(name: str, prefix: str) -> Any:
 
 
 def _summary(name: str) -> str:
-    """The first sentence of a command's help, read from the source: importing all is slow."""
+    """The first sentence of a command's help, read from its source: importing them all is slow."""
     module = COMMANDS.get(name)
     path = Path(__file__).parent / (module or name).replace(".", "/").replace(" ", "/")
     source = (path.with_suffix(".py") if module else path / "__init__.py").read_text()
@@ -168,13 +168,17 @@ app = typer.Typer(
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and exit"
+        ),
     ] = False,
 ) -> None:
     """The post-training recipe of Qwen3-VL as small tools that read and write zstd JSONL streams.
 
-    Each command is a filter: FILEs or standard input in, standard output or -o FILE out.
-    qvl(7) walks through the recipe; qvl-records(5) and qvl-streams(5) define what flows.
+    Each command is a filter: it reads FILEs or standard input, and writes standard output or -o FILE.
+    "qvl man" walks through the recipe, "qvl man COMMAND" shows the page of a command, and "qvl man
+    records" and "qvl man streams" define the formats.
     """
 
 
@@ -182,9 +186,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app(prog_name="qvl")
-    except Terminated:  # after the command's end
+    except Terminated:  # after the end of the command
         sys.exit(143)
     finally:
-        # All is done but the interpreter's end, which would tell of an exception in it at length.
+        # From here on a signal must not raise: the interpreter would print a traceback at its end.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)

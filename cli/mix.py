@@ -14,41 +14,43 @@ def command(
         str,
         typer.Option(
             metavar="NAME=N,...|N,...",
-            help="Shares by name of bucket, or one a FILE in their order",
+            help="Shares by bucket, or one per FILE in order; or sft, cold-start",
         ),
     ] = "text=1,multimodal=2",
     by: Annotated[
         str,
-        typer.Option(metavar="EXPRESSION", help="What names a record's bucket; see qvl select"),
+        typer.Option(
+            metavar="EXPRESSION", help="Expression for the bucket of a record; see qvl select"
+        ),
     ] = "modality()",
     oversample: Annotated[
         int,
-        typer.Option(metavar="N", min=0, help="Let a bucket that runs dry begin again, N times"),
+        typer.Option(metavar="N", min=0, help="Repeat a bucket that runs out, up to N times"),
     ] = 0,
     batch_size: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Hold the ratio in each N records, by largest remainder"
+            metavar="N", min=1, help="Hold the ratio in every N records, by largest remainder"
         ),
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Mix records in a fixed ratio, kept all along the stream.
+    """Mix records in a fixed ratio that holds throughout the stream.
 
-    Buckets are told by a field, or are the files. At any point of the output each bucket is within
-    two records of its share, in an order that --seed decides; within a bucket the order stays, so
-    shuffle first. Memory is bounded: what is early waits in $TMPDIR.
+    A record's bucket is the value of --by, or its file where --ratio has no names. At every point of
+    the output, each bucket is within two records of its share. --seed decides the order of the buckets;
+    within a bucket the order stays, so shuffle first. Memory is bounded: records that are read too early
+    wait in $TMPDIR.
 
-    Where a bucket runs dry the mix ends, and what is left of the others goes to --rejects as
-    over-ratio; a record of no bucket goes there as no-bucket. With --oversample a dry bucket begins
-    again, its records with -repeat1 added to their ids, until the others are used up.
+    The mix ends when a bucket runs out. The remaining records of the others go to --rejects as
+    over-ratio, records without a bucket as no-bucket. With --oversample, a bucket that runs out starts
+    again, with -repeat1 added to its ids, until the others are used up.
 
-    With --batch-size each N records that follow one another hold the same number of each bucket, in a
-    random order, as reinforcement learning wants it; what fills no batch is over-ratio too.
+    With --batch-size, every N consecutive records hold the same number of each bucket, in random order,
+    as reinforcement learning needs it; records that fill no batch are over-ratio too.
 
-    sft is the report's (4.2.1), text=1,multimodal=2, and cold-start (4.2.2) text=1,multimodal=1.
+    The ratio sft is the report's (4.2.1), text=1,multimodal=2; cold-start (4.2.2) is text=1,multimodal=1.
 
-    \b
     Examples:
         $ qvl mix records.jsonl.zst | zstdcat
         $ qvl mix --ratio cold-start --seed 3 records.jsonl.zst -o cold.jsonl.zst

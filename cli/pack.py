@@ -14,42 +14,43 @@ def command(
     stream: ResumableStreamOptions,
     model: Annotated[
         str,
-        typer.Option(metavar="DIR", help="Hugging Face folder: template, tokenizer, image sizes"),
+        typer.Option(
+            metavar="DIR", help="Hugging Face folder of the template, tokenizer and image processor"
+        ),
     ],
     context: Annotated[
-        str, typer.Option(metavar="TOKENS", help="Tokens a pack; k and m are 2^10 and 2^20")
+        str, typer.Option(metavar="TOKENS", help="Tokens per pack; k and m are 2^10 and 2^20")
     ] = "32k",
     loss_weight: Annotated[
         str,
         typer.Option(
             metavar="token|sqrt|turn",
-            help="Loss weight of a token in an answer of n tokens: 1, 1/sqrt(n) or 1/n. "
-            "Not published; our choice is 1",
+            help="Loss weight of a token in an answer of n tokens: 1, 1/sqrt(n) or 1/n "
+            "(our choice)",
         ),
     ] = "token",
     last_only: Annotated[
-        bool, typer.Option("--last-only", help="Learn the last assistant turn, not every one")
+        bool, typer.Option("--last-only", help="Train on the last assistant turn only")
     ] = False,
     too_long: Annotated[
         str,
         typer.Option(
             metavar="|".join(truncate.RULES),
-            help="A record longer than a pack is rejected, loses its end (an image only whole), or "
-            "loses its last turns, question and answer together",
+            help="What to do with a record longer than a pack: reject it, truncate its end (an "
+            "image only as a whole), or drop its last turns, question and answer together",
         ),
     ] = "reject",
     jobs: Jobs = 1,
 ) -> None:
-    """Render, tokenise and pack SFT records to a context length.
+    """Render, tokenize and pack SFT records to a context length.
 
-    Renders each record with the checkpoint's own chat template, expands every image and every pair of
-    a video's frames to its number of tokens, and puts several records in one line by best fit. Frames
-    are chosen as by qvl serve, 2 a second, and stand behind their times. Assistant turns and the
-    <|im_end|> after them are learnt, nothing else is. A record that does not fit is rejected with
-    its reason, unless --too-long says how to cut it. Reports packs, tokens and efficiency. Shuffle
-    the records first.
+    Renders each record with the chat template of the checkpoint, expands every image and every pair of
+    video frames to its number of tokens, and packs several records per line by best fit. Frames are
+    sampled as by qvl serve, 2 per second, after their timestamps. The loss covers assistant turns and
+    the <|im_end|> after them, nothing else. A record that does not fit is rejected with its reason,
+    unless --too-long says how to truncate it. Reports packs, tokens and efficiency. Shuffle the records
+    first.
 
-    \b
     Examples:
         $ qvl pack --model twin --rejects long.jsonl.zst raw.jsonl.zst -o packed.jsonl.zst
         $ qvl cat raw.jsonl.zst | qvl pack --model twin --context 4k --loss-weight sqrt | zstdcat

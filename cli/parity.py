@@ -19,36 +19,34 @@ from .options import Layout, MediaOptions, StreamOptions
 def command(
     media: MediaOptions,
     stream: Annotated[StreamOptions, without("shard")],
-    model: Annotated[str, typer.Argument(metavar="DIR", help="Hugging Face folder")],
+    model: Annotated[str, typer.Argument(metavar="DIR", help="Hugging Face folder of the model")],
     layout: Layout = "",
     against: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="What Megatron reads, in place of the same folder"),
+        typer.Option(metavar="DIR", help="Folder that Megatron loads instead of the same one"),
     ] = None,
     endpoint: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Compare with this engine, in place of Megatron"),
+        typer.Option(metavar="URL", help="Compare with this engine instead of Megatron"),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(metavar="X", help="Largest difference, in nats (our choice)")
+        float, typer.Option(metavar="X", help="Maximum difference, in nats (our choice)")
     ] = compare.TOLERANCE,
 ) -> None:
-    """Compare the log-probabilities of records in transformers and in Megatron, or in an engine.
+    """Compare log-probabilities of records in transformers with Megatron or an engine.
 
-    Every token but the first is compared, whoever says it, in fp32: first the ids, then what each
-    side gives them. transformers renders, tokenises and cuts images with its own code (videos with
-    qvl's: its own needs torchvision); Megatron gets what qvl pack makes of the record, shared among
-    the processes of --layout. Writes the
-    records with scores["parity"]: tokens, largest and mean difference of text, of text after an
-    image, of special tokens and of tool calls and answers. Status 3 where the ids differ or a
-    difference is over --tolerance; the summary names the first.
+    Compares every token but the first, of all roles, in fp32: first the token ids, then their
+    log-probabilities. transformers renders, tokenizes and preprocesses images with its own code (videos
+    with qvl's, as its own needs torchvision); Megatron gets the record from qvl pack, shared among the
+    processes of --layout. Writes the records with scores["parity"]: number of tokens, largest and mean
+    difference of text, of text after an image, of special tokens, and of tool calls and answers. The
+    status is 3 if the ids differ or a difference exceeds --tolerance; the summary names the first.
 
-    With --endpoint the other side is a running qvl serve, vLLM or SGLang: first the ids that it makes
-    of a chat, up to the last answer, and which token it says next, then what it thinks of every token
-    of the record but those of images and videos. So a template, a processor, a rope, a tensor or a choice of
-    frames that is not DIR's is found, and old weights or caches after an update.
+    With --endpoint, the other side is a running qvl serve, vLLM or SGLang: first the ids that it makes of
+    a chat up to the last answer, and the token that it predicts next, then the log-probabilities of all
+    tokens but those of images and videos. This finds a template, a processor, a rope, a tensor or a
+    choice of frames that is not DIR's, and old weights or caches after an update.
 
-    \b
     Examples:
         $ qvl parity twin test.jsonl.zst | zstdcat
         $ qvl parity twin --layout tp=2 test.jsonl.zst -o compared.jsonl.zst
@@ -56,11 +54,11 @@ def command(
     """
     other = against or model
     if endpoint and (layout or against):
-        raise UserError("--endpoint: --layout and --against are for Megatron")
+        raise UserError("--endpoint: --layout and --against are for Megatron only")
     shape, wanted = load_shape(Path(other)), parse_layout(layout)
     wanted.check(shape, wanted.fewest_ranks)
     if tolerance < 0:
-        raise UserError(f"--tolerance {tolerance}: at least 0")
+        raise UserError(f"--tolerance {tolerance}: expected 0 or more")
     root = media.root(stream.files)
     totals = compare.Totals(tolerance)
     with contextlib.ExitStack() as stack:

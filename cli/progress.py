@@ -1,4 +1,4 @@
-"""The progress bar of a terminal: records a second, and the time left where the input is files."""
+"""The progress bar: records per second, and the time left where the input is files."""
 
 import contextlib
 import threading

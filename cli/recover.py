@@ -9,13 +9,12 @@ from .options import StreamOptions
 def command(
     stream: Annotated[StreamOptions, without("on_error", "shard")],
 ) -> None:
-    """Save the whole records of a stream that is cut or corrupt.
+    """Save the complete records of a truncated or corrupted stream.
 
-    Writes every record up to the damage, and from the next zstd frame on where the stream has
-    several. A record of which only a part is left is dropped and counted, and --rejects says where;
-    nothing is guessed.
+    Writes every record up to the damage, and from the next zstd frame on where the stream has several. A
+    record of which only a part remains is dropped and counted, and --rejects holds its place; nothing is
+    guessed.
 
-    \b
     Examples:
         $ cat records.jsonl.zst records.jsonl.zst | head -c 1300 | qvl recover | zstdcat
     """

@@ -17,7 +17,7 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="[NAME|FILE]...",
-            help="Cases: those that ship with a verifier or task, or your own JSONL; - is standard input",
+            help="Built-in cases of a verifier or task, or a JSONL file; - is standard input",
         ),
     ] = None,
     own: Annotated[
@@ -27,26 +27,27 @@ def command(
     hostile: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, help="Random answers to each task, beside the fixed (our choice)"
+            metavar="N",
+            min=0,
+            help="Number of random answers per task, beside the fixed ones (our choice)",
         ),
     ] = trial.NUM_NOISE,
     timeout_seconds: VerdictSeconds = verdict.SECONDS,
     seed: Seed = 0,
 ) -> None:
-    """Try a reward on answers whose verdict is known, and on hostile ones.
+    """Test a verifier on answers whose reward is known, and on hostile ones.
 
-    Tries every verifier that ships, or those of the NAMEs, or your own (--reward), a function of a
-    record and a response in a module on PYTHONPATH. A FILE has records whose responses have a `case`,
-    and perhaps an `expected` reward: gold must have 1; empty and hacked 0; wrong and partial what is
-    expected, or less than 1. Each task gets answers too that nobody wrote: hostile ones (nested,
-    endless, giant), which must have a verdict in time, and below 1; bombs (9^9^9^9), which may run out
-    of time; and noise, which may hit by luck, but must have a verdict.
+    Tests every built-in verifier, those of the NAMEs, or your own (--verifier), a function of a record
+    and a response in a module on PYTHONPATH. A FILE holds records whose responses have a `case`, and
+    perhaps an `expected` reward: gold must get 1, empty and hacked 0, wrong and partial what is expected,
+    or less than 1. Each task is also tested on generated answers: hostile ones (nested, endless, giant)
+    must get a verdict in time, and below 1; bombs (9^9^9^9) may time out; noise may be right by chance,
+    but must get a verdict.
 
-    Writes a record a case with scores["reward-test"]: case, expected, found, status, seconds and
-    problem, which is empty where all is well; a long hostile answer is cut unless it failed. What was
-    written can be tried again. One problem (another reward, a crash, a verdict that hangs) is status 3.
+    Writes one record per case with scores["reward-test"]: case, expected, found, status, seconds and
+    problem, which is empty if all is well; a long hostile answer is truncated unless it failed. The
+    output can be tested again. Any problem (a wrong reward, a crash, a verdict that hangs) is status 3.
 
-    \b
     Examples:
         $ qvl reward-test counting chart -o tried.jsonl.zst
         $ qvl reward-test --reward qvl.reward.verifiers.number:score number -o tried.jsonl.zst

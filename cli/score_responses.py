@@ -22,63 +22,69 @@ def command(
     least: Annotated[
         list[str] | None,
         typer.Option(
-            "--min", metavar="AXIS=X", help="Drop what scores under X on this axis; repeatable"
+            "--min",
+            metavar="AXIS=X",
+            help="Drop responses that score below X on this axis; repeatable",
         ),
     ] = None,
     pairwise: Annotated[
-        bool, typer.Option("--pairwise", help="Compare responses by twos, each pair in both orders")
+        bool, typer.Option("--pairwise", help="Compare responses in pairs, each in both orders")
     ] = False,
     samples: Annotated[
-        int, typer.Option("-n", "--num-samples", metavar="N", min=1, help="Verdicts of each judge")
+        int,
+        typer.Option(
+            "-n", "--num-samples", metavar="N", min=1, help="Number of verdicts per judge"
+        ),
     ] = 1,
     aggregate: Annotated[
         str,
         typer.Option(
-            metavar="|".join(measured.AGGREGATES), help="What is made of several verdicts"
+            metavar="|".join(measured.AGGREGATES), help="How several verdicts are combined"
         ),
     ] = "mean",
     max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
     seed: Seed = 0,
     jobs: Jobs = 1,
 ) -> None:
-    """Score responses on axes, by rules and by judges, and drop nothing unless told to.
+    """Score responses on axes, by rules and by judges, and drop none by default.
 
-    Reads records; writes them with `scores` on each of `responses`, and with
-    scores["score-responses"] for the final assistant turn (without one: the mean of the responses).
-    All go from 0 to 1, higher is better; an axis that cannot be told is left out:
-    correctness, what the task's verifier gives, where there is an answer to compare with;
-    completeness, 1 unless the text is empty or was cut;
-    clarity, 1 less the share of text that repeats;
-    language, 1 less the share of words in a script that the query does not use;
-    form, 1 unless tags, tool calls, JSON or special tokens are out of order.
+    Reads records and writes them with `scores` on each of `responses`, and with
+    scores["score-responses"] for the final assistant turn (without one, the mean of the responses). All
+    scores are from 0 to 1, higher is better; an axis that cannot be measured is left out.
+
+      correctness   the reward of the task's verifier, where there is a reference answer
+      completeness  1 unless the text is empty or truncated
+      clarity       1 less the share of text that repeats
+      language      1 less the share of words in a script that the query does not use
+      form          1 unless tags, tool calls, JSON or special tokens are malformed
 
     With --judge, models grade each answer, with the images of its query: judge_correctness,
-    judge_completeness, judge_clarity, judge_helpfulness, judge_language, judge_style, and
-    judge_vision where there is something to see. Several judges, or several samples of one, are put
-    together by --aggregate, and judge_AXIS_spread tells how far they are apart. judge_errors counts
-    replies that could not be read, which score nothing; too many are status 4. With --pairwise it is
-    judge_wins alone, the share of its comparisons that a response wins; a verdict that changes with
-    the order of the two is a tie. Judging anew needs no new responses, and qvl select chooses.
+    judge_completeness, judge_clarity, judge_helpfulness, judge_language, judge_style, and judge_vision
+    where there is media. --aggregate combines several judges, or several samples of one, and
+    judge_AXIS_spread is their spread. judge_errors counts replies that could not be parsed and score
+    nothing. With --pairwise the only axis is judge_wins, the share of comparisons that a response wins;
+    a verdict that changes with the order of the two is a tie.
 
-    With --reward-model, reward_model is the value that a scalar reward model gives, as it is: vLLM
-    serves one with --engine-args '--runner pooling'. reward_model_errors counts what it refuses.
+    With --reward-model, reward_model is the value of a scalar reward model, unchanged; vLLM serves one
+    with --engine-args '--runner pooling'. reward_model_errors counts the requests that it refuses.
 
-    With --min, a final turn under a threshold rejects its record and a response under it is taken
-    out, as qvl filter-responses does, with the reason low-AXIS. An axis left out is not under it.
+    With --min, a final turn below a threshold rejects its record, and a response below it is removed, as
+    by qvl filter-responses, with the reason low-AXIS. A missing axis is not below it.
 
-    \b
     Examples:
         $ qvl score-responses records.jsonl.zst | zstdcat
         $ qvl score-responses --min clarity=0.8 --min correctness=0.5 records.jsonl.zst | zstdcat
     """
     if not judges.judge and (pairwise or samples > 1):
-        raise UserError("--pairwise and --num-samples go with --judge URL")
+        raise UserError("--pairwise and --num-samples need --judge URL")
     if not (judges.judge or reward_models.reward_model) and (
         stream.resume or requests.max_total_tokens
     ):
-        raise UserError("--resume and --max-total-tokens go with --judge or --reward-model URL")
+        raise UserError("--resume and --max-total-tokens need --judge or --reward-model URL")
     if aggregate not in measured.AGGREGATES:
-        raise UserError(f"--aggregate {aggregate}: say {', '.join(measured.AGGREGATES)}")
+        raise UserError(
+            f"--aggregate {aggregate}: expected one of {', '.join(measured.AGGREGATES)}"
+        )
     with contextlib.ExitStack() as stack:
         clients, judged, config, prompts = [], None, {}, []
         if judges.judge or reward_models.reward_model:  # only then are clients imported

@@ -12,27 +12,29 @@ from .options import StreamOptions
 def command(
     stream: StreamOptions,
     expression: Annotated[
-        str, typer.Argument(metavar="EXPRESSION", help="Keep the records of which this is true")
+        str, typer.Argument(metavar="EXPRESSION", help="Keep the records for which this is true")
     ],
 ) -> None:
-    """Keep the records of which an expression is true.
+    """Keep the records for which an expression is true.
 
-    Fields are written task, scores.quality.value, messages[-1].role, scores["odd name"] and, of each
-    element, responses[*].reward; a missing one is null. Values are numbers, quoted strings, true,
-    false, null and [lists]. There are == != < <= > >= in, not in, and, or, not, + - * / % and ().
-    null, false, 0 and what is empty count as false.
+    A field is written as task, scores.quality.value, messages[-1].role or scores["odd name"], and as
+    responses[*].reward for every element of a list; a missing field is null. Literals are numbers,
+    quoted strings, true, false, null and [lists]. null, false, 0 and empty values count as false.
 
-    Unlike types are never equal. An order exists between two numbers or two strings; any other is
-    false, so that a missing score is neither over nor under a threshold, and the summary counts
-    comparisons of unlike types other than null. Arithmetic without a result is null.
+      operators   == != < <= > >=, in, not in, and, or, not, + - * / %, ()
+      of values   len(x), lower(x), contains(x, y), startswith(x, y), endswith(x, y),
+                  matches(x, "regex") anywhere in x, has(field), field("odd name"),
+                  min(list), max(list), mean(list)
+      of records  text() of all turns, text("user") of one role, question(), final(),
+                  prompt(), images(), videos(),
+                  modality(): text or multimodal,
+                  media(): text, image, video or image+video
 
-    Functions of values: len(x), lower(x), contains(x, y), startswith(x, y), endswith(x, y),
-    matches(x, "regex") anywhere in x, has(field), field("odd name"), and min, max, mean of a list.
-    Functions of the record: text() of all turns, text("user") of one role, question(), final(),
-    prompt(), images(), videos(), modality() which is text or multimodal, media() which is text,
-    image, video or image+video. A regex that takes over a second on one text is an error.
+    Values of different types are never equal, and only two numbers or two strings have an order. Any
+    other comparison is false, so a missing score is neither above nor below a threshold. The summary
+    counts comparisons of different types, except with null. Arithmetic without a result is null. A
+    regex that takes over a second on one text is an error.
 
-    \b
     Examples:
         $ qvl select 'task == "math"' records.jsonl.zst | zstdcat
         $ qvl select 'modality() == "multimodal" and len(answer) < 5' records.jsonl.zst | zstdcat

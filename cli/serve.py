@@ -13,85 +13,97 @@ from qvl.errors import UserError
 
 
 def command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A checkpoint's folder")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a checkpoint")],
     command: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- COMMAND]...", help="Serve as long as this runs, then stop"),
+        typer.Argument(metavar="[-- COMMAND]...", help="Serve until this command ends"),
     ] = None,
     backend: Annotated[
-        str, typer.Option(metavar="local|vllm|sglang", help="The engine that answers")
+        str, typer.Option(metavar="local|vllm|sglang", help="Engine to run")
     ] = "local",
     engine_args: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="'FLAGS'", help="More flags of vLLM or SGLang, as in a shell; repeatable"
+            metavar="'FLAGS'", help="Further flags for vLLM or SGLang, as in a shell; repeatable"
         ),
     ] = None,
     engine_env: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="The environment of vLLM or SGLang, not the one of qvl-doctor(1)"
+            metavar="DIR", help="Environment of vLLM or SGLang, instead of that of qvl doctor"
         ),
     ] = None,
     num_replicas: Annotated[
         int,
         typer.Option(
-            "--replicas", metavar="N", min=1, help="Engines, on equal shares of the GPUs here"
+            "--replicas", metavar="N", min=1, help="Number of engines, on equal shares of the GPUs"
         ),
     ] = 1,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Listen here")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="N", help="Listen here; 0 picks a free one")] = 8000,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="N", help="Port to listen on; 0 picks a free one")
+    ] = 8000,
     served_model_name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Its name in requests, not the folder's")
+        str | None,
+        typer.Option(metavar="NAME", help="Model name in requests, by default the folder's"),
     ] = None,
     max_batch: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Answers decoded together (our choice)")
+        int,
+        typer.Option(metavar="N", min=1, help="Maximum number of sequences per batch (our choice)"),
     ] = 64,
     max_model_len: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             min=1,
-            help="Tokens of prompt and answer; 8192 or the model's limit (our choice); "
-            "keys and values for --max-batch times as many must fit in memory",
+            help="Maximum tokens of prompt and response; by default 8192 or the model's limit (our "
+            "choice); keys and values for --max-batch times as many must fit in memory",
         ),
     ] = None,
     dtype: Annotated[
         str,
         typer.Option(
             metavar="|".join(DTYPES),
-            help="Type of the arithmetic; auto is fp32 on a CPU, the checkpoint's own on a GPU",
+            help="Data type of the computation; auto is fp32 on a CPU, the checkpoint's on a GPU",
         ),
     ] = "auto",
     media_root: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Requests may name files of images and videos below it"),
+        typer.Option(
+            metavar="DIR", help="Let requests name image and video files below this folder"
+        ),
     ] = None,
     ready_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the endpoint here when ready, as JSON"),
+        typer.Option(metavar="FILE", help="Write the JSON line here when ready"),
     ] = None,
 ) -> None:
     """Serve a checkpoint behind an OpenAI-compatible endpoint.
 
-    The local engine runs transformers in this process and decodes requests together as they come:
-    text, images and videos. Logits depend, in their last digits, on what is computed beside them, and so may
-    a seeded answer; with --dtype float64, which the local engine alone has, it is the same whatever else is
-    asked. vLLM and SGLang run in the environment that qvl-doctor(1) made, or that
-    is on PATH, with the flags that the recipe needs; their log goes to standard error. All three see the same of a video:
-    2 frames a second, 4 to 768 of them, or all the frames that are sent; SGLang by a loader of qvl's, as its own takes
-    other frames and resizes them twice. When it is ready, one JSON line on standard output (and in --ready-file,
-    which goes away with the server) holds the endpoint, the model's name, the version of its weights and what the server can do. Ctrl-C and SIGTERM
-    stop it, and status 4 says that the engine died. With a COMMAND it serves as long as that runs, with QVL_ENDPOINT in its environment and
-    {endpoint} in its words replaced, and ends with its exit status; the JSON line is left out.
-    Where QVL_API_KEY is set, requests must hold it; beyond loopback it must be set.
+    The local engine runs transformers in this process and batches requests as they arrive: text, images
+    and videos. The last digits of logits depend on what is computed in the same batch, and so may a
+    seeded response; --dtype float64, for the local engine only, makes it independent of other requests.
+    vLLM and SGLang run in the environment that qvl doctor made, or that is on PATH, with the flags that
+    the recipe needs; their log goes to standard error. All three sample videos alike: 2 frames per
+    second, 4 to 768 of them, or all frames that are sent. SGLang uses a loader of qvl's for that, as its
+    own takes other frames and resizes them twice.
 
-    With --replicas a request goes to the least busy of N engines. One that dies, or answers nothing
-    for a minute (save while its weights change or sleep, when engines are silent), is started again, and what it was asked is asked of another; a stream that it had begun is cut, for its client to
-    ask again. New weights, pauses and sleep are told to all by the one endpoint; one that is started again
-    gets the present weights before it is asked anything.
+    When the server is ready, one JSON line on standard output (and in --ready-file, which is removed at
+    the end) holds the endpoint, the model's name, the version of its weights, and the capabilities of
+    the server. Ctrl-C and SIGTERM stop it; status 4 means that the engine died. If QVL_API_KEY is set,
+    requests must carry it; to listen beyond loopback, it must be set.
 
-    \b
+    With a COMMAND, the server runs until the COMMAND ends, and exits with its status. The COMMAND gets
+    QVL_ENDPOINT in its environment, and {endpoint} in its words is replaced. No JSON line is printed.
+
+    With --replicas, a request goes to the least busy of N engines. An engine that dies, or is silent for
+    a minute (unless its weights are being updated or it sleeps), is restarted, and its requests go to
+    another; a stream that had started ends early, and its client must retry. New weights, pauses and
+    sleep sent to the endpoint apply to all engines; a restarted engine gets the present weights before
+    any request.
+
     Examples:
         $ qvl serve twin --port 0 -- qvl eval --max-tokens 4 test.jsonl.zst -o scored.jsonl.zst
         $ qvl serve twin --port 0 -- sh -c 'curl -s {endpoint}/v1/models'
@@ -105,12 +117,12 @@ def command(
 
     if backend not in ("local", *environments.ENGINES):
         raise UserError(
-            f"--backend {backend}: there are {', '.join(('local', *environments.ENGINES))}"
+            f"--backend {backend}: expected one of {', '.join(('local', *environments.ENGINES))}"
         )
     if backend == "local" and (engine_args or engine_env):
-        raise UserError("--engine-args and --engine-env go with --backend vllm or sglang")
+        raise UserError("--engine-args and --engine-env need --backend vllm or sglang")
     if dtype not in DTYPES:
-        raise UserError(f"--dtype {dtype}: there are {', '.join(DTYPES)}")
+        raise UserError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}")
     name = served_model_name or model.resolve().name
     if num_replicas > 1:
         given = {

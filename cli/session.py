@@ -1,4 +1,4 @@
-"""A command's run with its words: progress on a terminal, one summary line, the report."""
+"""A command's run on standard error: progress on a terminal, one summary line; and its report."""
 
 import contextlib
 import re
@@ -25,7 +25,7 @@ def session(
     report: str | None = None,
     **options: Any,
 ) -> Iterator[Run]:
-    """Open a Run of `command` and tell its story on standard error. Options are those of Run."""
+    """Open a Run of `command`, and report on standard error how it went. Options are those of Run."""
     argv = [CREDENTIALS.sub("", word) for word in sys.argv[1:] if word != "--resume"]
     run = None
     try:
@@ -33,7 +33,7 @@ def session(
         with run, progress(run):
             yield run
     except (KeyboardInterrupt, Terminated):
-        hint = "; go on with --resume" if run and run.journal else ""
+        hint = "; continue with --resume" if run and run.journal else ""
         print(
             f"qvl {command}: stopped after {run.read if run else 0} records{hint}", file=sys.stderr
         )
@@ -48,7 +48,7 @@ def session(
 
 
 def summary(run: Run, seconds: float) -> str:
-    """The one line that cron mails."""
+    """The counts of a run in one line, as cron mails it."""
     parts = [f"{run.read:,} read", f"{run.kept:,} kept"]
     if run.reasons:
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in run.reasons.most_common())
@@ -70,8 +70,8 @@ def write_report(account: dict, path: str | None) -> None:
 
 @contextlib.contextmanager
 def progress(run: Run) -> Iterator[None]:
-    """Rate and remaining time on a terminal; nothing elsewhere, and rich is not even imported."""
-    # Two writers on one terminal would garble each other: records win.
+    """Show rate and remaining time on a terminal. Elsewhere rich is not even imported."""
+    # If both go to the terminal, the records are shown and not the progress.
     if not sys.stderr.isatty() or sys.stdout.isatty():
         yield
         return

@@ -10,16 +10,18 @@ def command(
     stream: Annotated[StreamOptions, without("shard")],
     seed: Seed = 0,
     buffer_mib: Annotated[
-        float, typer.Option(metavar="MIB", help="Records held in memory; the rest waits in $TMPDIR")
+        float,
+        typer.Option(
+            metavar="MIB", help="Size of the records held in memory; the rest waits in $TMPDIR"
+        ),
     ] = 64,
 ) -> None:
-    """Put records in a random order, however many there are.
+    """Put the records of a stream of any size in random order.
 
-    Reads the stream to its end and writes every record once. The order depends on --seed and the
-    input alone: the same seed gives the same bytes on any machine and with any --buffer-mib. What
-    is beyond it waits in $TMPDIR, compressed, in files without a name: none outlives the command.
+    Reads the stream to its end and writes every record once. The order depends only on --seed and the
+    input: the same seed gives the same bytes on any machine and with any --buffer-mib. Records beyond
+    the buffer wait in $TMPDIR, compressed, in unnamed files that vanish with the command.
 
-    \b
     Examples:
         $ qvl shuffle --seed 1 records.jsonl.zst -o shuffled.jsonl.zst
         $ qvl shuffle records.jsonl.zst --plain | head -3

@@ -15,37 +15,39 @@ def command(
     pattern: Annotated[
         str,
         typer.Option(
-            "-o", "--output", metavar="PATTERN", help="Write here; {} is the name of each part"
+            "-o",
+            "--output",
+            metavar="PATTERN",
+            help="Files to write; {} stands for the name of a part",
         ),
     ],
     ratio: Annotated[
         str | None,
-        typer.Option(metavar="NAME=N,...", help="Parts in this ratio, by a hash of --by"),
+        typer.Option(metavar="NAME=N,...", help="Split in this ratio, by a hash of --by"),
     ] = None,
     records: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Parts of N records in their order")
+        int | None, typer.Option(metavar="N", min=1, help="Split into parts of N records, in order")
     ] = None,
     by: Annotated[
         str | None,
         typer.Option(
             metavar="EXPRESSION",
-            help="With --ratio, what must not be torn apart, id if not given; alone, a part for "
-            "each of its values; see qvl select",
+            help="With --ratio, what stays together, by default id; alone, one part per value; "
+            "see qvl select",
         ),
     ] = None,
     seed: Seed = 0,
 ) -> None:
     """Split a stream into several files.
 
-    With --ratio, records go to parts by a hash of --by and --seed: those with the same value end in
-    the same part, today and in next month's data, and no record moves when others are added. So the
-    ratio holds on average. With --records, parts are named 00001, 00002 and so on. With --by alone,
-    each value is a part. A record without a value is rejected with the reason no-key.
+    With --ratio, records go to parts by a hash of --by and --seed. Records with the same value go to the
+    same part, also in later data, and adding records moves no other; the ratio holds on average. With
+    --records, parts are named 00001, 00002 and so on. With --by alone, each value is a part. A record
+    without a value is rejected as no-key.
 
-    All files appear when the last record is written, or none; each carries the lineage. Memory grows with
-    the parts, 4 MB each; 500 are possible.
+    All files appear when the last record is written, or none. Each carries the lineage. Memory grows by
+    4 MB per part, and up to 500 parts are possible.
 
-    \b
     Examples:
         $ qvl split --ratio train=0.9,test=0.1 records.jsonl.zst -o '{}.jsonl.zst'
         $ qvl split --ratio train=9,test=1 --by source records.jsonl.zst -o 'set-{}.jsonl.zst'
@@ -55,12 +57,12 @@ def command(
     from qvl.streams.split import by_count, by_hash, by_value, split  # hashlib, fractions: 15 ms
 
     if [ratio, records].count(None) == 0 or (records and by) or not (ratio or records or by):
-        raise UserError("say how: --ratio (perhaps with --by), --records alone, or --by alone")
+        raise UserError("give --ratio (with or without --by), --records alone, or --by alone")
     names: list[str] = []
     if ratio is not None:
         weights = shares.parse(ratio)
         if "=" not in ratio:
-            raise UserError(f"--ratio {ratio}: parts need names, as in train=0.9,test=0.1")
+            raise UserError(f"--ratio {ratio}: expected names, as in train=0.9,test=0.1")
         names = list(weights)
         choose = by_hash(option("--by", by or "id"), weights, seed)
     elif records is not None:

@@ -17,19 +17,18 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="EXPRESSION",
-            help="Count records by this; repeatable; if not given by media(), task and source",
+            help="Expression to count by, see qvl select; repeatable; by default media(), task and source",
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Write one JSON object")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object")] = False,
 ) -> None:
-    """Print what a stream holds: counts, shares and sizes.
+    """Print the contents of a stream: counts, shares and sizes.
 
-    Reads the stream once, in bounded memory. Prints how many records have an answer, reasoning,
-    images and so on; how many there are of each task, source and medium, or of what --by says (see
-    qvl select; 10,000 values at most are counted apart); and the mean, percentiles and maximum of
-    turns, characters, images, responses and rewards. Percentiles are right within 1 %.
+    Reads the stream once, in bounded memory. Prints how many records have an answer, reasoning, images
+    and so on; how many have each task, source and medium, or each value of --by (up to 10,000 values are
+    counted separately); and the mean, percentiles and maximum of turns, characters, images, responses
+    and rewards. Percentiles are accurate to 1 %.
 
-    \b
     Examples:
         $ qvl stats records.jsonl.zst
         $ qvl stats --by task --by 'len(messages)' --json records.jsonl.zst

@@ -30,25 +30,30 @@ def command(
     stream: ResumableStreamOptions,
     verifier: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Judge all by this verifier or MODULE:FUNCTION"),
+        typer.Option(
+            metavar="NAME",
+            help="Verifier of all records, or MODULE:FUNCTION, instead of their tasks",
+        ),
     ] = None,
     verifiers: Annotated[
         bool,
         typer.Option(
-            "--verifiers", help="List verifiers, penalties and the tables of --hybrid; do no more"
+            "--verifiers", help="List verifiers, penalties and the tables of --hybrid, and exit"
         ),
     ] = False,
     hybrid_stage: Annotated[
         str | None,
         typer.Option(
-            "--hybrid", metavar="|".join(hybrid.STAGES), help="Sum up the parts of this stage of RL"
+            "--hybrid",
+            metavar="|".join(hybrid.STAGES),
+            help="Sum the parts of the reward of this stage of RL",
         ),
     ] = None,
     penalty: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[=WEIGHT]",
-            help=f"Take from each reward: {', '.join(PENALTIES)}; repeatable",
+            help=f"Penalty on each reward: {', '.join(PENALTIES)}; repeatable",
         ),
     ] = None,
     request_timeout_seconds: Annotated[
@@ -61,36 +66,32 @@ def command(
     max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
     timeout_seconds: VerdictSeconds = verdict.SECONDS,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Code earns the share of its tests that passed")
+        bool, typer.Option("--partial", help="Reward code with the share of tests that it passes")
     ] = False,
     unsafe_local: Annotated[
         bool,
-        typer.Option(
-            "--unsafe-local", help="Run code with your own rights where nothing isolates it"
-        ),
+        typer.Option("--unsafe-local", help="Run code without isolation where there is no sandbox"),
     ] = False,
     jobs: Jobs = 1,
 ) -> None:
-    """Judge sampled responses by the verifier of their task, or by all that makes a reward.
+    """Judge sampled responses by the verifier of their task, or by a whole reward.
 
-    Reads records with a task, an answer and responses; the final answer is taken after the
-    thinking. Writes them with, on each response: `reward`, from 0 to 1, or null where there is no
-    verdict; `rewards`, by verifier; and `verdict`: the verifier, its status, what it took as the
-    answer, the particulars. The status is ok, timeout or error: a verifier that crashes, or finds
-    nothing to compare with, scores nobody 0. Programs run in a sandbox with time limits of its
-    own; one that runs out of time failed and scores 0. The totals stand in the summary, and too
-    many responses without a verdict are status 3. Nothing is dropped.
+    Reads records with a task, an answer and responses; the final answer is what follows the reasoning.
+    Adds to each response `reward`, from 0 to 1, or null where there is no verdict; `rewards` by verifier;
+    and `verdict`: the verifier, its status, the answer that it extracted, and details. The status is ok,
+    timeout or error: a verifier that crashes, or has nothing to compare with, gives no 0. Programs run in
+    a sandbox with its own time limits; one that exceeds them fails and scores 0. The summary has the
+    totals. Nothing is dropped.
 
-    A penalty takes from the reward, by default half of what it finds: language, where a response is
-    not in the language of its prompt; repetition; format, where tags, calls or JSON are broken. With
-    --hybrid the reward is the sum of the parts that --verifiers shows for a stage of RL and a kind
-    of record. Open questions are graded by a model then (--judge) that sees the reference answer and
-    the images, each axis beside `judge` in `rewards`; a reply that cannot be read is an error. Those
-    without a reference are scored by a reward model (--reward-model), whose value a sigmoid brings
-    between 0 and 1, else graded too. Beside a model, rules run on one core. The weights are our choice. qvl filter-difficulty still counts as
-    passed what the verifier passes.
+    A penalty reduces the reward, by default by half of what it measures: language, a response in another
+    language than its prompt; repetition; format, malformed tags, calls or JSON. With --hybrid the reward
+    is the sum of the parts that --verifiers lists for a stage of RL and a kind of record. A model then
+    grades open questions (--judge), given the reference answer and the images, with each axis beside
+    `judge` in `rewards`; a reply that cannot be parsed is an error. Those without a reference are scored
+    by a reward model (--reward-model), whose value a sigmoid maps to between 0 and 1, or else graded too.
+    With a model, rules run on one core. The weights are our choice. qvl filter-difficulty still counts
+    what the verifier passes.
 
-    \b
     Examples:
         $ qvl verify sampled.jsonl.zst | zstdcat
         $ qvl verify --verifier exact --jobs 2 sampled.jsonl.zst -o verified.jsonl.zst
@@ -103,12 +104,12 @@ def command(
     if verifier:
         reward.find(verifier)
     if hybrid_stage and hybrid_stage not in hybrid.STAGES:
-        raise UserError(f"--hybrid {hybrid_stage}: say {', '.join(hybrid.STAGES)}")
+        raise UserError(f"--hybrid {hybrid_stage}: expected one of {', '.join(hybrid.STAGES)}")
     asks_models = bool(judges.judge or reward_models.reward_model)
     if asks_models and hybrid_stage != "general":
-        raise UserError("--judge and --reward-model go with --hybrid general")
+        raise UserError("--judge and --reward-model need --hybrid general")
     if asks_models and jobs > 1:
-        raise UserError("--jobs: beside a model, rules run on one core")
+        raise UserError("--jobs: with a model, rules run on one core")
     work = verdict.Verify(
         verifier,
         timeout_seconds,

@@ -12,38 +12,37 @@ from ..options import StreamOptions
 def command(
     stream: Annotated[StreamOptions, without("rejects", "on_error", "shard")],
     log: Annotated[
-        bool, typer.Option("--log", help="The FILEs are logs of a preliminary run, not samples")
+        bool, typer.Option("--log", help="Read logs of a preliminary run instead of samples")
     ] = False,
     least: Annotated[
         float | None,
         typer.Option(
             "--min",
             metavar="X",
-            help="Least potential; if not given 0.1 of samples and 0.02 of a log (our choice)",
+            help="Minimum potential; by default 0.1 of samples, 0.02 of a log (our choice)",
         ),
     ] = None,
     pass_reward: Annotated[
         float,
-        typer.Option(metavar="X", help="Least reward of a response that passes (our choice)"),
+        typer.Option(metavar="X", help="Minimum reward of a response that passes (our choice)"),
     ] = RIGHT,
 ) -> None:
     """Report how much each source can still teach, and which to drop.
 
-    Of samples of the model to be trained, verified: the share of a source's queries of which some
-    responses pass and some do not, for the others have no advantage within their group; beside it the
-    pass rate and the spread, the mean of p (1 - p). Of a log (--log): by how much the mean reward of a
-    source rose from the first step to the last, on a line fitted to the steps. The Qwen3-VL report
-    (4.4.1) names neither its measure nor its threshold.
+    The potential of samples (verified, of the model to train) is the share of a source's queries of which
+    some responses pass and some do not; the others have no advantage within their group. Beside it are
+    the pass rate and the spread, the mean of p (1 - p). The potential of a log (--log) is the rise of a
+    source's mean reward from the first step to the last, on a line fitted to the steps. The Qwen3-VL
+    report (4.4.1) names neither its measure nor its threshold.
 
     A log has lines {"step": 3, "sources": {"NAME": {"reward": 0.41, "count": 64}}}: the mean reward of
-    so many responses. Other fields and other lines are passed over.
+    count responses. Other fields and other lines are ignored.
 
-    Writes a record a source, the least first: source, measure, verdict, potential, the ends low and
-    high of its 95 % interval, threshold, what was counted. The verdict is keep; drop, where the whole
-    interval is under the threshold; else unsure. Edit it as you like: qvl rl prepare --potential drops
-    the sources whose verdict is drop.
+    Writes one record per source, the lowest potential first: source, measure, verdict, potential, the
+    ends low and high of its 95 % interval, threshold, and counts. The verdict is keep from the threshold
+    on; below it, drop, or unsure if the interval reaches the threshold. Edit it as you like: qvl rl
+    prepare --potential drops the sources whose verdict is drop.
 
-    \b
     Examples:
         $ qvl verify sampled.jsonl.zst | qvl rl potential | zstdcat
         $ echo '{"step": 1, "sources": {"geometry": {"reward": 0.4, "count": 64}}}' | qvl rl potential --log | zstdcat

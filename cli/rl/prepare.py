@@ -12,101 +12,105 @@ from qvl.io import jsonl
 from qvl.streams.expression import option
 
 from ..groups import without
-from ..options import Seed, StreamOptions
+from ..options import KeepResponses, Seed, StreamOptions
 
-BATCH_SIZE = 256  # queries a step: our choice
+BATCH_SIZE = 256  # queries per step: our choice
 
 
 def command(
     stream: Annotated[StreamOptions, without("shard")],
     policy: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE", help="The records with verified responses of the model to train"
-        ),
+        typer.Option(metavar="FILE", help="Records with verified responses of the model to train"),
     ] = None,
     max_pass_rate: Annotated[
         float,
         typer.Option(
-            metavar="RATE", min=0, max=1, help="With --policy, keep where so many pass at most"
+            metavar="RATE", min=0, max=1, help="With --policy, maximum share of responses that pass"
         ),
     ] = QueryChoice.max_pass_rate,
     all_wrong: Annotated[
         str,
         typer.Option(
             metavar="|".join(rl_queries.ALL_WRONG),
-            help="Which queries of a FILE go where no response passes",
+            help="Which queries of FILEs are rejected if no response passes",
         ),
     ] = QueryChoice.all_wrong,
     pass_reward: Annotated[
         float,
-        typer.Option(metavar="X", help="Least reward of a response that passes (our choice)"),
+        typer.Option(metavar="X", help="Minimum reward of a response that passes (our choice)"),
     ] = QueryChoice.pass_reward,
     min_responses: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Fewest responses with a reward, where any are")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Minimum number of responses with a reward, where there are any",
+        ),
     ] = QueryChoice.min_responses,
     potential: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Drop the sources that this report of rl potential drops"
+            metavar="FILE", help="Drop the sources that this output of qvl rl potential drops"
         ),
     ] = None,
     format_prompts: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Prompts that stand in for ours: TASK.txt, TASK.zh.txt"),
+        typer.Option(
+            metavar="DIR",
+            help="Format prompts that replace the built-in ones: TASK.txt, TASK.zh.txt",
+        ),
     ] = None,
     no_format_prompts: Annotated[
-        bool, typer.Option("--no-format-prompts", help="Append no prompt")
+        bool, typer.Option("--no-format-prompts", help="Append no format prompt")
     ] = False,
     verifier: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="All are judged by this verifier or MODULE:FUNCTION"),
+        typer.Option(
+            metavar="NAME",
+            help="Verifier of all records, or MODULE:FUNCTION, instead of their tasks",
+        ),
     ] = None,
     general: Annotated[
-        bool, typer.Option("--general", help="Keep tasks without a verifier, which a judge rewards")
+        bool, typer.Option("--general", help="Keep tasks without a verifier, for a judge to reward")
     ] = False,
-    keep_responses: Annotated[
-        bool, typer.Option("--keep-responses", help="Keep the responses, which were read to choose")
-    ] = False,
+    keep_responses: KeepResponses = False,
     ratio: Annotated[
         str | None,
-        typer.Option(
-            metavar="TASK=N,...", help="Shuffle, and mix tasks in batches with these shares"
-        ),
+        typer.Option(metavar="TASK=N,...", help="Shuffle, and mix tasks in batches in this ratio"),
     ] = None,
     batch_size: Annotated[
         int,
-        typer.Option(metavar="N", min=1, help="With --ratio, queries in a batch (our choice)"),
+        typer.Option(metavar="N", min=1, help="With --ratio, queries per batch (our choice)"),
     ] = BATCH_SIZE,
     oversample: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, help="With --ratio, let a task that runs dry begin again, N times"
+            metavar="N", min=0, help="With --ratio, repeat a task that runs out, up to N times"
         ),
     ] = 0,
     seed: Seed = 0,
 ) -> None:
-    """Make the data set of reinforcement learning, by what was sampled of its queries.
+    """Prepare the queries of reinforcement learning, using what was sampled for them.
 
-    Reads records and does what their state allows; run it again when more is known. All of it is as
-    in the Qwen3-VL report, 4.4.1, where not said otherwise.
+    Reads records and does what their fields allow; run it again when more is known. It follows the
+    Qwen3-VL report, 4.4.1, where not said otherwise.
 
-    Any record: it goes where no verifier can judge it (no-verifier, unverifiable); else the format
-    prompt of its task is appended to the last user turn, once, and kept as `format_prompt`. So
-    prepare first and sample then: the summary counts responses to a question without it.
+    For any record: it is rejected if no verifier can judge it (no-verifier, unverifiable). Otherwise the
+    format prompt of its task is appended to the last user turn, once, and kept as `format_prompt`. So
+    prepare first and sample afterwards: the summary counts responses to a question without the prompt.
 
-    With responses, of a strong model (16, verified): a multimodal query that all get wrong goes
-    (all-wrong). With --policy, the same records with responses of the model to be trained (16,
-    verified): a query that over 90 % get right goes (too-easy), and one that is not there
-    (not-sampled). Where responses are, --min-responses must have a reward (not-judged). The counts
-    stay in scores["rl-prepare"].strong and .policy; the responses themselves are left out.
+    With responses of a strong model (16, verified): a multimodal query that all get wrong is rejected
+    (all-wrong). With --policy, the same records with responses of the model to train (16, verified): a
+    query that over 90 % get right is rejected (too-easy), and one that is missing there (not-sampled).
+    Where there are responses, --min-responses must have a reward (not-judged). The counts are in
+    scores["rl-prepare"].strong and .policy; the responses themselves are removed.
 
-    With --ratio: the rest is shuffled by --seed, and each --batch-size records that follow one
-    another hold the same number of each task, by largest remainder. Where a task runs dry the output
-    ends with the last full batch; what is left goes to --rejects as over-ratio, and a task that has no
-    share as no-bucket. --oversample is as in qvl mix.
+    With --ratio, the rest is shuffled by --seed, and every --batch-size consecutive records hold the same
+    number of each task, by largest remainder. Where a task runs out, the output ends with the last full
+    batch. The remaining records go to --rejects as over-ratio, those of a task without a share as
+    no-bucket. --oversample works as in qvl mix.
 
-    \b
     Examples:
         $ qvl rl prepare records.jsonl.zst --rejects unfit.jsonl.zst -o queries.jsonl.zst
         $ qvl verify sampled.jsonl.zst | qvl rl prepare --all-wrong any | zstdcat
@@ -116,11 +120,11 @@ def command(
     from qvl.curate.selection.potential import dropped
 
     if policy == "-" and "-" in (stream.files or ["-"]):
-        raise UserError("--policy -: FILE is read from standard input already")
+        raise UserError("--policy -: standard input is already read for FILE")
     if no_format_prompts and format_prompts:
         raise UserError("--format-prompts and --no-format-prompts exclude each other")
     if oversample and not ratio:
-        raise UserError("--oversample needs --ratio, which says what runs dry")
+        raise UserError("--oversample needs --ratio")
     if verifier:
         reward.find(verifier)
     prompts = None if no_format_prompts else FormatPrompts(format_prompts)

@@ -7,7 +7,7 @@ from qvl.curate.rules.responses import ResponseRules
 from qvl.curate.selection import triggers
 from qvl.curate.selection.triggers import Triggers
 
-from ..options import Jobs, StreamOptions
+from ..options import Jobs, KeepResponses, StreamOptions, Words
 
 
 def command(
@@ -15,7 +15,7 @@ def command(
     behaviour: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="|".join(triggers.BEHAVIOURS), help="Look for this one alone; repeatable"
+            metavar="|".join(triggers.BEHAVIOURS), help="Look for this behaviour only; repeatable"
         ),
     ] = None,
     min_rate: Annotated[
@@ -24,37 +24,31 @@ def command(
             metavar="SHARE",
             min=0,
             max=1,
-            help="Least share of the responses to show one (our choice)",
+            help="Minimum share of responses that show it (our choice)",
         ),
     ] = Triggers.min_rate,
     thinking: Annotated[
         str,
         typer.Option(
             metavar="allow|forbid|require",
-            help="What a thought is: fine, bad form, or bad form where it is missing",
+            help="Whether reasoning is allowed, or malformed if present or if missing",
         ),
     ] = ResponseRules.thinking,
-    words: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="Lists that stand in for ours of the same file name"),
-    ] = None,
-    keep_responses: Annotated[
-        bool, typer.Option("--keep-responses", help="Keep the responses, which were read to choose")
-    ] = False,
+    words: Words = None,
+    keep_responses: KeepResponses = False,
     jobs: Jobs = 1,
 ) -> None:
     """Find the prompts that bring out bad behaviour.
 
-    Reads records with sampled responses; keeps those of which at least --min-rate of the responses mix
-    languages, repeat themselves, or break the format (special tokens, tags of thinking, tool calls,
-    JSON), as the rules of qvl filter-responses tell it. Such behaviour is rare over all data; general
-    RL gets a set of its own of these prompts, so that it is penalised often (Qwen3-VL report 4.4.2).
+    Reads records with sampled responses. Keeps those where at least --min-rate of the responses mix
+    languages, repeat themselves, or break the format (special tokens, thinking tags, tool calls, JSON),
+    by the rules of qvl filter-responses. Such behaviour is rare in general; a set of these prompts lets
+    general RL penalise it often (Qwen3-VL report 4.4.2).
 
-    Adds `trigger`: behaviours, their rates, the number of responses, and a detail of the first; leaves
-    out the responses. The rest goes to --rejects as quiet, or as no-response. No verifier is needed.
-    examples/data/triggers.jsonl holds some prompts to begin with.
+    Adds `trigger`: behaviours, their rates, the number of responses, and a detail of the first. Removes
+    the responses. The others go to --rejects as quiet or no-response. No verifier is needed.
+    examples/data/triggers.jsonl holds some prompts to start with.
 
-    \b
     Examples:
         $ qvl rl triggers --min-rate 0.5 sampled.jsonl.zst --rejects quiet.jsonl.zst | zstdcat
         $ qvl rl triggers --behaviour repetition sampled.jsonl.zst -o repetitive.jsonl.zst

@@ -12,23 +12,23 @@ from ..options import Seed
 
 
 def command(
-    out: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="The folder to make")],
+    out: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder to create")],
     train: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             min=1,
-            help="Training records in all, before duplicates are added; by default each task's "
-            f"own number, together {data.DEFAULT_TRAIN:,} (our choice)",
+            help="Total training records, before duplicates are added; by default the sum over "
+            f"the tasks, {data.DEFAULT_TRAIN:,} (our choice)",
         ),
     ] = None,
     test: Annotated[
         int,
-        typer.Option(metavar="N", min=1, help="Held-out records, as many of each task"),
+        typer.Option(metavar="N", min=1, help="Test records, equally many per task"),
     ] = DataPlan.test,
     only: Annotated[
         str,
-        typer.Option("--tasks", metavar="NAME,...", help=f"Which of {', '.join(tasks.TASKS)}"),
+        typer.Option("--tasks", metavar="NAME,...", help=f"Some of {', '.join(tasks.TASKS)}"),
     ] = ",".join(tasks.DEFAULT),
     defect_share: Annotated[
         float,
@@ -36,26 +36,24 @@ def command(
     ] = DataPlan.defect_share,
     thinking: Annotated[
         bool,
-        typer.Option("--thinking", help="Steps go to reasoning_content, not the answer's text"),
+        typer.Option("--thinking", help="Write steps to reasoning_content instead of the answer"),
     ] = False,
     seed: Seed = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace a set made here before")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing set")] = False,
 ) -> None:
-    """Write a raw training set with defects and a clean held-out set, with their images.
+    """Write a raw training set with defects and a clean test set, with their images.
 
-    OUT_DIR appears whole, with raw.jsonl.zst (conversations that end in the answer to learn),
-    test.jsonl.zst (single questions with their `answer`), images/, and defects.jsonl.zst, which
-    tells what is wrong with which record of the raw set: vague and empty queries, duplicates,
-    wrong answers, loops, cut answers, mixed languages. `source` is tiny/NAME. The last line of an
-    answer is the answer proper. Handwriting and photographs are real; the rest is drawn or
-    computed. The same seed gives the same files, and no seed's test set shares a sample with any
-    seed's training set.
+    OUT_DIR appears only when complete, with raw.jsonl.zst (conversations that end in the answer to
+    learn), test.jsonl.zst (single questions with their `answer`), images/, and defects.jsonl.zst, which
+    lists the defects of the raw set: vague and empty queries, duplicates, wrong answers, loops,
+    truncated answers, mixed languages. `source` is tiny/NAME. The last line of an answer is the final
+    answer. Handwriting and photographs are real; the rest is drawn or computed. The same seed gives the
+    same files, and no test set shares a sample with any training set, whatever their seeds.
 
-    Made only when named: mixed, sums of which some are answered at once; odd-count and hard-clock, the
-    corrective tasks of general RL (report 4.4.2), things with another number of parts than they are
-    known for and turned dials with three hands.
+    Some tasks are made only by name: mixed, sums of which some are answered at once; odd-count and
+    hard-clock, the corrective tasks of general RL (report 4.4.2): things with another number of parts
+    than usual, and rotated dials with three hands.
 
-    \b
     Examples:
         $ qvl tiny data twin-text --tasks add,sum,logic --train 2000 --test 300
         $ qvl tiny data corrective --tasks odd-count,hard-clock --train 60 --test 10 --defect-share 0

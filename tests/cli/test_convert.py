@@ -17,7 +17,7 @@ def rows(sh, line: str) -> list[dict]:
 def test_one_side_must_be_another_format(sh):
     done = sh("qvl convert records.jsonl.zst")
     assert done.returncode == 2
-    assert "say --from FORMAT or --to FORMAT" in done.stderr
+    assert "give --from FORMAT or --to FORMAT" in done.stderr
 
 
 def test_an_unknown_format_is_named_with_the_known_ones(sh):

@@ -86,9 +86,9 @@ def test_a_part_that_got_nothing_is_a_whole_file(sh):
 @pytest.mark.parametrize(
     ("flags", "why"),
     [
-        ("-o '{}.zst'", "say how"),
-        ("-o '{}.zst' --records 3 --by task", "say how"),
-        ("-o '{}.zst' --records 3 --ratio a=1,b=1", "say how"),
+        ("-o '{}.zst'", "give --ratio"),
+        ("-o '{}.zst' --records 3 --by task", "give --ratio"),
+        ("-o '{}.zst' --records 3 --ratio a=1,b=1", "give --ratio"),
         ("-o out.zst --records 3", "needs one {}"),
         ("-o '{}.zst' --ratio 1,2", "parts need names"),
         ("-o '{}.zst' --by 'task ='", "--by: column 6"),

@@ -65,7 +65,7 @@ def test_duplicate_ids_are_found_by_check(sh, tmp_path):
     done = sh("qvl check in.jsonl --rejects bad.jsonl --plain")
     assert done.returncode == 3
     assert "duplicate-id" in done.stderr
-    assert "1 of 2 records are unsound" in done.stderr
+    assert "1 of 2 records are invalid" in done.stderr
 
 
 def test_a_record_that_is_no_conversation_is_one_line_and_not_a_crash(sh, tmp_path):

@@ -97,7 +97,7 @@ def test_what_is_no_checkpoint_or_there_already_is_one_line(folder):
     sh = shell(folder)
     for line, told in [
         ("qvl export twin out", "no Megatron checkpoint of qvl sft or qvl import"),
-        ("qvl export twin twin", "is there already"),
+        ("qvl export twin twin", "exists and is not empty"),
         ("qvl import twin x --layout tp=5", "does not divide the model's"),
     ]:
         done = sh(line)

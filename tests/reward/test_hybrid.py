@@ -154,10 +154,10 @@ def test_a_reply_that_cannot_be_read_is_an_error_and_no_reward(run):
     ("words", "told"),
     [
         ("--hybrid general", "record 'why': task 'vqa' is one for a model: give --judge URL"),
-        ("--hybrid other", "--hybrid other: say reasoning, general"),
+        ("--hybrid other", "--hybrid other: expected one of reasoning, general"),
         ("--penalty sloth", "no penalty 'sloth'; known: language, repetition, format"),
         ("--penalty format=x", "--penalty format=x: expected NAME=WEIGHT"),
-        ("--judge http://127.0.0.1:9", "--judge and --reward-model go with --hybrid general"),
+        ("--judge http://127.0.0.1:9", "--judge and --reward-model need --hybrid general"),
     ],
 )
 def test_what_cannot_be_summed_up_is_told_in_one_line(run, words, told):

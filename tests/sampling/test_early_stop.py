@@ -136,4 +136,4 @@ def test_a_record_that_is_refused_stops_the_run_or_goes_to_the_rejects(run, tmp_
 def test_a_verifier_goes_with_early_stop_alone(run):
     done, _ = run([query("a", "easy: what?")], "http://127.0.0.1:9", "--verifier math")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "--verifier math goes with --early-stop" in done.stderr
+    assert "--verifier math: needs --early-stop" in done.stderr

@@ -253,7 +253,7 @@ def test_the_command_writes_replaces_and_reports(tmp_path):
 
 def test_an_unknown_size_is_named(tmp_path):
     done = shell(tmp_path)("qvl tiny model x --size xl")
-    assert (done.returncode, "there are xxs, xs, s, m" in done.stderr) == (2, True)
+    assert (done.returncode, "expected one of xxs, xs, s, m" in done.stderr) == (2, True)
 
 
 def test_a_deeper_twin_has_the_layers_that_are_asked_for(tmp_path):

@@ -163,7 +163,7 @@ def test_an_engine_that_qvl_does_not_know_is_refused(sh):
     done = sh("qvl doctor --install tgi")
     assert (done.returncode, done.stderr) == (
         2,
-        "qvl: error: --install tgi: there are vllm, sglang\n",
+        "qvl: error: --install tgi: expected one of vllm, sglang\n",
     )
 
 
