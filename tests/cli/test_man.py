@@ -37,7 +37,7 @@ def test_a_pipe_gets_plain_text_at_its_width(sh):
     for columns in (60, 100):
         text = sh(f"COLUMNS={columns} qvl man records").stdout
         assert "\b" not in text and "\x1b" not in text
-        prose = text.partition("WHAT JSON LEAVES OPEN")[0].splitlines()
+        prose = text.partition("JSON IN DETAIL")[0].splitlines()
         assert columns - 20 < max(map(len, prose)) <= columns
 
 
