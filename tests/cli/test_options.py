@@ -76,7 +76,7 @@ def test_a_new_option_is_completed_and_has_its_line_on_the_page(edited):
         env={"_QVL_COMPLETE": "complete_bash", "COMP_WORDS": "qvl mix --tr", "COMP_CWORD": "2"},
     )
     assert done.stdout.split() == ["--trace"], done.stderr
-    code = "from qvl.cli.man import pages; print(pages()['qvl-mix.1'])"
+    code = "from qvl.cli.pages import pages; print(pages()['qvl-mix.1'])"
     done = subprocess.run([sys.executable, "-c", code], cwd=edited, capture_output=True, text=True)
     assert ".B \\-\\-trace FILE\nA trace" in done.stdout, done.stderr
 

@@ -111,7 +111,7 @@ def test_a_policy_can_come_from_a_pipe(sh, tmp_path):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("qvl rl prepare --policy - < records.jsonl.zst", "FILE is read from standard input"),
+        ("qvl rl prepare --policy - < records.jsonl.zst", "standard input is already read for FILE"),
         ("qvl rl prepare --policy none.zst records.jsonl.zst", "none.zst: No such file"),
         ("qvl rl prepare --oversample 2 records.jsonl.zst", "--oversample needs --ratio"),
         ("qvl rl prepare --verifier maths records.jsonl.zst", "no verifier for task 'maths'"),

@@ -90,7 +90,7 @@ def test_a_part_that_got_nothing_is_a_whole_file(sh):
         ("-o '{}.zst' --records 3 --by task", "give --ratio"),
         ("-o '{}.zst' --records 3 --ratio a=1,b=1", "give --ratio"),
         ("-o out.zst --records 3", "needs one {}"),
-        ("-o '{}.zst' --ratio 1,2", "parts need names"),
+        ("-o '{}.zst' --ratio 1,2", "expected names"),
         ("-o '{}.zst' --by 'task ='", "--by: column 6"),
         ("-o '{}.zst' --by id --records 0", "--records"),
         ("-o 'absent/{}.zst' --records 3", "absent/00001.zst: No such file"),

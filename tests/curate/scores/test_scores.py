@@ -72,4 +72,4 @@ def test_thresholds_are_read_or_refused_in_one_line():
 
 def test_every_axis_is_explained_in_the_help(command_module):
     help_text = command_module("score-responses").command.__doc__
-    assert all(f"{name}, " in help_text for name in AXES)
+    assert all(f"      {name} " in help_text for name in AXES)
