@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qvl.errors import UserError, need
-from qvl.media import images, loader, patches, video, video_patches
+from qvl.media import images, loader, patches, placeholders, video, video_patches
 from qvl.pack.packed import Sample
 from qvl.pack.template import Template, load_template, load_tokenizer
 from qvl.record import text as text_of
@@ -25,8 +25,6 @@ TURN = "<|im_start|>assistant\n"
 END = "<|im_end|>"
 IMAGE = "<|image_pad|>"
 MARKS = re.compile(r"<\|(im_start|im_end|image_pad|video_pad|vision_start|vision_end|endoftext)\|>")
-
-_PADS = re.compile(f"(?:{re.escape(video_patches.PAD)})+")
 
 WEIGHTS = {  # name -> the loss weight of each token of an answer of n tokens
     "token": lambda n: 1.0,
@@ -54,10 +52,12 @@ class Renderer:
         self.tokenizer = load_tokenizer(model)
         self.rules = patches.load_rules(model)
         self.model = model
-        found = (self.tokenizer.token_to_id(each) for each in (IMAGE, video_patches.PAD))
-        self.pads = {token for token in found if token is not None}
-        if self.tokenizer.token_to_id(IMAGE) is None or self.tokenizer.token_to_id(END) is None:
+        image_pad, video_pad, end = map(self.tokenizer.token_to_id, (IMAGE, video_patches.PAD, END))
+        if image_pad is None or end is None:
             raise UserError(f"{model}: its tokenizer has no {IMAGE} or {END}; is it a Qwen3-VL?")
+        self.image_pad: int = image_pad
+        self.video_pad: int = -1 if video_pad is None else video_pad  # -1 is no token's id
+        self.pads = {self.image_pad, self.video_pad}
         self.media_root, self.allow_remote = media_root, allow_remote
         self.weigh, self.last_only = WEIGHTS[weight], last_only
 
@@ -96,11 +96,13 @@ class Renderer:
         except ValueError as error:
             return Drop("template", str(error))
         try:
-            references, grids, marks = self._media(messages)
-            cut = _with_marks(cut, marks)
+            references, grids, media = self._media(messages)
         except ValueError as error:
             return Drop("media", str(error))
-        return self._sample(str(record.get("id", "")), cut, references, grids)
+        try:
+            return self._sample(str(record.get("id", "")), cut, references, grids, media)
+        except placeholders.PadMismatch as error:
+            return Drop("template", f"it renders {error}")
 
     def _pieces(self, messages: list[dict], tools: Any) -> list[tuple[str, bool]]:
         """The rendered text in order, cut into (text, learnt)."""
@@ -127,25 +129,35 @@ class Renderer:
         asked = self.template(context, tools, prompt=True)
         return asked[asked.rindex(TURN) :]
 
-    def _media(self, messages: list[dict]) -> tuple[list[str], list[patches.Grid], list[str]]:
+    def _media(
+        self, messages: list[dict]
+    ) -> tuple[list[str], list[patches.Grid], list[placeholders.Media]]:
         """References and grids of images and of the pairs of frames of videos, in the order of the
-        text; and what each video's mark becomes, with one pad a pair."""
+        text; and what the pads of images and videos become."""
         references: list[str] = []
         grids: list[patches.Grid] = []
-        marks: list[str] = []
+        sizes: list[int] = []  # of images, in tokens
+        marks: list[str] = []  # of videos
         for part in _parts(messages):
             if part.get("type") == "image":
                 references.append(part["image"])
                 grids.append(self.rules.grid(*self._size(part["image"])))
+                sizes.append(self.rules.num_tokens(grids[-1]))
             elif part.get("type") == "video":
                 clip = video.read(part["video"], self.media_root, allow_remote=self.allow_remote)
                 frames, height, width, _ = clip.frames.shape
                 grid = self._videos.grid(frames, width, height)
                 pairs, rows, columns = grid
-                marks.append(_PADS.sub(video_patches.PAD, self._videos.marks(clip, grid)))
+                marks.append(self._videos.marks(clip, grid))
                 references += [loader.pair(part["video"], index) for index in range(pairs)]
                 grids += [(1, rows, columns)] * pairs
-        return references, grids, marks
+        pads = placeholders.Media("image", self.image_pad, sizes, lambda n: [self.image_pad] * n)
+        clips = placeholders.Media("video", self.video_pad, marks, self._tokens)
+        return references, grids, [pads, clips]
+
+    def _tokens(self, text: str) -> list[int]:
+        # Not encode_batch: its threads cost more than a short text does.
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     @functools.cached_property
     def _videos(self) -> video_patches.VideoRules:
@@ -166,40 +178,17 @@ class Renderer:
         pieces: list[tuple[str, bool]],
         references: list[str],
         grids: list[patches.Grid],
-    ) -> Sample | Drop:
+        media: list[placeholders.Media],
+    ) -> Sample:
         ids: list[int] = []
         spans = []
-        left = iter(grids)
-        for text, learnt in pieces:
+        tokens = placeholders.expand([self._tokens(text) for text, _ in pieces], *media)
+        for (_, learnt), piece in zip(pieces, tokens, strict=True):
             start = len(ids)
-            # Not encode_batch: its threads cost more than a short text does.
-            for token in self.tokenizer.encode(text, add_special_tokens=False).ids:
-                if token in self.pads:
-                    grid = next(left, None)
-                    if grid is None:
-                        return Drop("template", "it renders more images than the record has")
-                    ids += [token] * self.rules.num_tokens(grid)
-                else:
-                    ids.append(token)
-            if learnt and len(ids) > start:
-                spans.append((start, len(ids), self.weigh(len(ids) - start)))
-        if next(left, None) is not None:
-            return Drop("template", "it renders fewer images than the record has")
+            ids += piece
+            if learnt and piece:
+                spans.append((start, len(ids), self.weigh(len(piece))))
         return Sample(name, ids, spans, references, grids)
-
-
-def _with_marks(pieces: list[tuple[str, bool]], marks: list[str]) -> list[tuple[str, bool]]:
-    """The pieces of text with each video's marks in place of its one pad."""
-    left = iter(marks)
-    told = [
-        (_PADS.sub(lambda _: next(left, ""), text), learnt)
-        if video_patches.PAD in text
-        else (text, learnt)
-        for text, learnt in pieces
-    ]
-    if next(left, None) is not None:
-        raise ValueError("the template renders fewer videos than the record has")
-    return told
 
 
 def _parts(messages: list[dict]) -> Iterator[dict]:
