@@ -7,6 +7,7 @@ import typer
 
 from qvl.engines import doctor, probe
 from qvl.engines.serving import environments
+from qvl.engines.serving import install as installing
 from qvl.errors import CheckFailed, UserError
 
 
@@ -60,7 +61,7 @@ def command(
     device = "cpu" if cpu or (not cuda and not environments.gpus()) else "cuda"
     for engine in install or []:
         if dry_run:
-            print(*environments.shell_lines(environments.steps(engine, device)), sep="\n")
+            print(*installing.shell_lines(installing.steps(engine, device)), sep="\n")
         else:
             _install(engine, device)
     if install and not (need or endpoint or as_json):
@@ -81,13 +82,13 @@ def command(
 
 
 def _install(engine: str, device: str) -> None:
-    def say(words: str) -> None:
-        print(f"qvl doctor: {words}", file=sys.stderr, flush=True)
+    def report(line: str) -> None:
+        print(f"qvl doctor: {line}", file=sys.stderr, flush=True)
 
-    made, seconds = environments.install(engine, device, say)
-    took = "was there already" if seconds is None else f"{seconds:.0f} s"
+    made, seconds = installing.install(engine, device, report)
+    took = "already installed" if seconds is None else f"{seconds:.0f} s"
     place = made.python.parent.parent
-    say(
+    report(
         f"{engine} {made.version} for {device}: {place}, {(made.num_bytes or 0) / 1e9:.1f} GB, {took}"
     )
 

@@ -6,9 +6,10 @@ from typing import Annotated
 import orjson
 import typer
 
-from qvl.engines.fleet import replicas
-from qvl.engines.serving import environments, external, server
-from qvl.engines.serving.launch import DTYPES, Options
+from qvl.engines.fleet import serve as fleet
+from qvl.engines.local import serve as local
+from qvl.engines.serving import environments, process
+from qvl.engines.serving.launch import DTYPES, LaunchOptions
 from qvl.errors import UserError
 
 
@@ -136,20 +137,20 @@ def command(
         }
         words = [f"{flag}={value}" for flag, value in given.items() if value is not None]
         words += [f"--engine-args={flags}" for flags in engine_args or ()]
-        status = replicas.serve(
+        status = fleet.serve(
             [sys.executable, sys.argv[0], "serve", str(model), *words],
             model,
             num_replicas,
             host=host,
             port=port,
             ready=ready,
-            tell=lambda what: print(f"qvl serve: {what}", file=sys.stderr, flush=True),
+            report=lambda line: print(f"qvl serve: {line}", file=sys.stderr, flush=True),
             served=command or (),
             ready_file=ready_file,
         )
         raise typer.Exit(status)
     if backend != "local":
-        options = Options(
+        options = LaunchOptions(
             host=host,
             port=port,
             name=name,
@@ -159,7 +160,7 @@ def command(
             media_root=media_root,
             extra=tuple(word for each in engine_args or () for word in shlex.split(each)),
         )
-        status = external.serve(
+        status = process.serve(
             backend,
             model,
             options,
@@ -169,7 +170,7 @@ def command(
             engine=engine_env,
         )
         raise typer.Exit(status)
-    status = server.serve_local(
+    status = local.serve(
         model,
         host=host,
         port=port,

@@ -25,7 +25,7 @@ LAYERS = [  # imports point down: a room may import its own row's files and the 
     {"engines.local", "engines.vllm", "engines.sglang"},
     {"engines"},
     {"engines.serving"},
-    {"engines.inject"},
+    {"engines.inject", "engines.probe"},
     {"curate.scores", "curate.selection"},
     {"curate.rules", "curate.duplicates", "sampling"},
     {"reward.self_test"},

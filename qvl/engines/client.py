@@ -1,214 +1,49 @@
-"""What training and distillation ask of an engine, the same of all three: tokens in, tokens out.
+"""A client of a running engine, the same for vLLM, SGLang and the local engine.
 
     with connect("http://127.0.0.1:8000", folder) as engine:
-        sample = engine.sample(Prompt(ids, images), Sampling(max_tokens=64, seed=3)).result()
-        teacher = engine.score(Prompt([*ids, *sample.token_ids], images), top=64).result()
-        engine.load(Path("step-100"), "step-100")
+        params = SamplingParams(max_tokens=64, seed=3)
+        completion = engine.generate(TokensPrompt(ids, images), params).result()
+        whole = TokensPrompt([*ids, *completion.token_ids], images)
+        teacher = engine.prompt_logprobs(whole, top=64).result()
+        engine.load_weights(Path("step-100"), "step-100")
 
-A prompt is token ids with one <|image_pad|> for each image and one <|video_pad|> for each video, which is
-how the engines want it: they expand an image to its patches, a video to its pairs of frames, each behind
-its time, themselves, and expand one that is expanded already again, in silence. So pads, images and
-videos are counted before a request is sent, and the ids that come back are compared with our own
-expansion. Of a conversation that goes on, the next prompt is the ids of this one, the sampled
-ones and those of the next turn; nothing is rendered or tokenised a second time.
-
-Log-probabilities are those of softmax(logits), before temperature, top-p and top-k; Sample.of_policy says
-whether the tokens were drawn from just that. But those of images and videos are never drawn, whatever
-their log-prob: the next turn's prompt would be short of an image. SGLang at temperature 0 takes the
-likeliest token all the same. Weights are known by a version, a word of the caller's.
+In a conversation the next prompt is the ids of the last one, the sampled ids and those of the next
+turn; nothing is rendered or tokenised again. The tokens of images and videos are never sampled, whatever
+their log-probs: the next prompt would be short of an image. At temperature 0 SGLang takes the most
+likely token all the same. Weights are known by a version, any string.
 """
 
-import functools
-import hashlib
 import importlib
 import itertools
-import json
-import threading
 import types
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 from qvl.client import Client
 from qvl.client.endpoint import Refused
 from qvl.engines import probe, weights
-from qvl.engines.serving import launch
+from qvl.engines.prompt_rules import PromptRules
+from qvl.engines.tokens import Completion, PromptLogprobs, SamplingParams, TokensPrompt
 from qvl.errors import EndpointError, UserError
-from qvl.media import images, patches, video, video_patches
-from qvl.pack.template import load_tokenizer
 
-NO_VIDEOS = "{endpoint}: its videos are not qvl's; SGLang's are where qvl serve started it"
-REMEMBERED = 1024  # images and videos whose tokens are known, a few kB each: our choice
-PROBE = (1, 2, 3, 5, 8, 13, 21, 34)  # tokens that are scored before and after new weights
-
-
-class Prompt(NamedTuple):
-    """Token ids with one <|image_pad|> an image and one <|video_pad|> a video, and these as data: URIs,
-    either kind in its order."""
-
-    token_ids: Sequence[int]
-    images: Sequence[str] = ()
-    videos: Sequence[str] = ()
-    """files, or frames as qvl.client.chat.frames_uri joins them"""
+CLIENTS = {  # backend -> its class, imported when it is connected to
+    "vllm": "qvl.engines.vllm.client:VllmClient",
+    "sglang": "qvl.engines.sglang.client:SglangClient",
+    "local": "qvl.engines.local.client:LocalClient",
+}
+NO_VIDEOS = "{endpoint}: it samples other frames of a video than qvl; an SGLang that qvl serve started does not"
+PROBE_TOKENS = (1, 2, 3, 5, 8, 13, 21, 34)  # scored before and after new weights
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """How an answer is drawn."""
-
-    max_tokens: int = 16
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    """0 is all"""
-    seed: int | None = None
-    top_logprobs: int = 0
-    """so many of the likeliest tokens in each token's place"""
-
-    @property
-    def is_plain(self) -> bool:
-        return self.temperature == 1.0 and self.top_p == 1.0 and self.top_k == 0
+class WeightUpdateFailed(EndpointError):
+    """An engine did not take new weights, and still serves the previous ones."""
 
 
-Top = list[list[tuple[int, float]]]  # a place's likeliest tokens and their log-probs, downwards
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """An answer of N tokens."""
-
-    prompt_ids: list[int]
-    """expanded: an image has as many pads as tokens, a video its frames' times and pads"""
-    token_ids: list[int]
-    """(N), the end token included"""
-    logprobs: list[float]
-    """(N)"""
-    top: Top
-    """(N, top_logprobs), empty where none were asked for"""
-    finish_reason: str
-    """stop, length or abort"""
-    versions: list[tuple[str, int, int]]
-    """the weights that gave tokens begin to end"""
-    of_policy: bool
-    """the tokens were drawn from just these log-probs: temperature 1, no top-p, no top-k"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """What an engine thinks of T given tokens, images and videos expanded."""
-
-    prompt_ids: list[int]
-    """(T)"""
-    logprobs: list[float | None]
-    """(T); None of the first, and of the pads of images and videos"""
-    top: Top
-    """(T - 1, top): of the places that follow a token"""
-    version: str
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a checkpoint's folder says of tokens, images and videos."""
-
-    folder: Path
-    vocabulary: int
-    image_token: int
-    video_token: int
-    patches: patches.ImageRules | None
-    videos: video_patches.VideoRules | None
-    never_sampled: tuple[int, ...]
-    """tokens that an answer must not hold"""
-    _expansions: dict[tuple[int, bytes], list[int]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
-    _remembering: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
-
-    @classmethod
-    def of(cls, folder: Path) -> "Rules":
-        try:
-            config = json.loads((folder / "config.json").read_bytes())
-        except (OSError, ValueError) as error:
-            raise UserError(f"{folder}: cannot read its config.json: {error}") from None
-        has_images = (folder / "preprocessor_config.json").exists()
-        return cls(
-            folder=folder,
-            vocabulary=config["text_config"]["vocab_size"],
-            image_token=config["image_token_id"],
-            video_token=config["video_token_id"],
-            patches=patches.load_rules(folder) if has_images else None,
-            videos=video_patches.load_rules(folder) if video_patches.has_rules(folder) else None,
-            never_sampled=tuple(launch.never_sampled(config)),
-        )
-
-    @property
-    def pads(self) -> tuple[int, int]:
-        """The tokens that stand for patches, whose log-probabilities mean nothing."""
-        return self.image_token, self.video_token
-
-    def expanded(self, prompt: Prompt) -> list[int]:
-        """The ids with each image's pad as often as it has tokens, and for each video's what it becomes.
-        UserError for a prompt that an engine would answer wrongly, or die of."""
-        wrong = next((i for i in prompt.token_ids if not 0 <= i < self.vocabulary), None)
-        if wrong is not None:
-            raise UserError(f"token id {wrong}: the vocabulary has {self.vocabulary:,}")
-        runs = {}
-        for token, name, given, expand in (
-            (self.image_token, "image", prompt.images, self._of_image),
-            (self.video_token, "video", prompt.videos, self._of_video),
-        ):
-            pads = sum(each == token for each in prompt.token_ids)
-            if pads != len(given):
-                raise UserError(
-                    f"{pads} {name} tokens for {len(given)} {name}s: a prompt holds one for each, "
-                    "not the expanded ones"
-                )
-            runs[token] = iter([self._known(token, each, expand) for each in given])
-        found = (next(runs[token]) if token in runs else [token] for token in prompt.token_ids)
-        return list(itertools.chain.from_iterable(found))
-
-    def _known(self, token: int, reference: str, expand: Callable[[str], list[int]]) -> list[int]:
-        """What an image or a video becomes, which is told by decoding it: once for a group of samples."""
-        key = token, hashlib.sha256(reference.encode()).digest()
-        found = self._expansions.get(key)
-        if found is None:
-            found = expand(reference)
-            with self._remembering:
-                while len(self._expansions) >= REMEMBERED:
-                    del self._expansions[next(iter(self._expansions))]
-                self._expansions[key] = found
-        return found
-
-    def _of_image(self, image: str) -> list[int]:
-        if self.patches is None:
-            raise UserError("this checkpoint takes no images: no preprocessor_config.json")
-        picture = images.load(image, Path())
-        return [self.image_token] * self.patches.num_tokens(self.patches.grid(*picture.size))
-
-    def _of_video(self, reference: str) -> list[int]:
-        if self.videos is None:
-            raise UserError("this checkpoint takes no videos: no video_preprocessor_config.json")
-        clip = video.read(reference, Path())
-        frames, height, width, _ = clip.frames.shape
-        try:
-            marks = self.videos.marks(clip, self.videos.grid(frames, width, height))
-        except ValueError as error:
-            raise UserError(f"video {images.brief(reference)}: {error}") from None
-        return self._tokenizer.encode(marks, add_special_tokens=False).ids
-
-    @functools.cached_property
-    def _tokenizer(self) -> Any:
-        return load_tokenizer(self.folder)
-
-
-class Kept(EndpointError):
-    """An engine did not take new weights, and answers with the last good ones as before."""
-
-
-class Engine(ABC):
-    """A running engine behind an address; to be entered. What each does its own way is abstract."""
+class EngineClient(ABC):
+    """A connection to a running engine, to be used in a `with`. Abstract: what differs per engine."""
 
     PAUSE: ClassVar[tuple[str, dict]]
     RESUME: ClassVar[tuple[str, dict]]
@@ -216,11 +51,13 @@ class Engine(ABC):
     WAKE: ClassVar[tuple[str, dict]]
     """routes and bodies"""
 
-    def __init__(self, folder: Path, rules: Rules, client: Client, facts: dict[str, Any]) -> None:
-        """folder: of the weights that are served. facts: as qvl.engines.probe has them."""
+    def __init__(
+        self, folder: Path, rules: PromptRules, client: Client, facts: dict[str, Any]
+    ) -> None:
+        """folder: of the weights that are served. facts: as qvl.engines.probe returns them."""
         self.folder, self.rules, self.client = folder, rules, client
         self.endpoint: str = facts["endpoint"]
-        self.version: str = facts["weight_version"] or weights.FIRST_VERSION
+        self.weight_version: str = facts["weight_version"] or weights.FIRST_VERSION
         self.takes_weights = "weights" in facts["capabilities"]
         self.takes_videos = "videos" in facts["capabilities"]
 
@@ -236,118 +73,123 @@ class Engine(ABC):
     ) -> None:
         self.client.__exit__(kind, error, trace)
 
-    def sample(self, prompt: Prompt, sampling: Sampling) -> "Future[Sample]":
-        """An answer to come. UserError for a wrong prompt; other errors are those of qvl.client."""
-        expanded = self._expanded(prompt)
-        asked = self.client.post(*self.sampling_request(prompt, sampling))
-        return _then(asked, lambda said: self.read_sample(said, expanded, sampling))
+    def generate(self, prompt: TokensPrompt, params: SamplingParams) -> "Future[Completion]":
+        """Sample a completion. UserError for a wrong prompt; other errors are those of qvl.client."""
+        expanded = self._expand(prompt)
+        response = self.client.post(*self.generate_request(prompt, params))
+        return _map(response, lambda body: self.parse_completion(body, expanded, params))
 
-    def score(self, prompt: Prompt, top: int = 0) -> "Future[Score]":
-        """What the engine thinks of given tokens, and the likeliest `top` in their places."""
-        expanded = self._expanded(prompt)
-        asked = self.client.post(*self.score_request(prompt, top))
-        return _then(asked, lambda said: self.read_score(said, expanded, top))
+    def prompt_logprobs(self, prompt: TokensPrompt, top: int = 0) -> "Future[PromptLogprobs]":
+        """The log-probabilities of given tokens, and the `top` most likely tokens per position."""
+        expanded = self._expand(prompt)
+        response = self.client.post(*self.prompt_logprobs_request(prompt, top))
+        return _map(response, lambda body: self.parse_prompt_logprobs(body, expanded, top))
 
-    def load(self, folder: Path, version: str) -> None:
-        """Answer with the weights of another folder from now on, known as `version`.
+    def load_weights(self, folder: Path, version: str) -> None:
+        """Serve the weights of another folder from now on, known as `version`.
 
-        The folder's tensors are compared with those that are served first, by name and shape: UserError.
-        While weights change nothing is answered, and what is in flight is finished on the old ones.
-        An engine that could not take them, or answers as before, gets the last good ones back: Kept.
-        Where that fails too it stays paused, to be started anew: EndpointError.
+        UserError if the folder's tensors differ from the served ones in name or shape. During the
+        update nothing is answered; requests in flight finish on the previous weights.
+        An engine that fails to load them, or whose log-probs do not change, gets the previous weights
+        back: WeightUpdateFailed. If that fails too it stays paused and must be restarted: EndpointError.
         """
-        self._check(folder)
-        before = self._thoughts()
-        self._hold()
+        self._check_loadable(folder)
+        before = self._probe_logprobs()
+        self._pause_for_update()
         try:
-            self._load(folder, version)
+            self._load_weights(folder, version)
         except (Refused, UserError) as error:
-            self._repair(f"{folder}: {error}")
-        self._release()
-        if not weights.differ(before, self._thoughts()) and not weights.are_equal(
-            self.folder, folder
-        ):
-            self._hold()
-            self._repair(f"{folder}: the engine answers as before")
-        self.folder, self.version = folder, version
+            self._restore(f"{folder}: {error}")
+        self._resume_after_update()
+        unchanged = not weights.logprobs_differ(before, self._probe_logprobs())
+        if unchanged and not weights.same_weights(self.folder, folder):
+            self._pause_for_update()
+            self._restore(f"{folder}: its log-probs are those of the previous weights")
+        self.folder, self.weight_version = folder, version
 
     def pause(self) -> None:
-        """Finish what is in flight, and let wait what is asked from now on."""
-        self._order(*self.PAUSE)
+        """Finish the requests in flight, and hold new ones back."""
+        self._command(*self.PAUSE)
 
     def resume(self) -> None:
-        self._order(*self.RESUME)
+        """Answer the requests that were held back, and new ones."""
+        self._command(*self.RESUME)
 
     def sleep(self) -> None:
-        """Pause, and give the accelerator's memory back; on a CPU there is none."""
+        """Pause, and free the accelerator's memory; on a CPU there is none."""
         self.pause()
-        self._order(*self.SLEEP)
+        self._command(*self.SLEEP)
 
     def wake(self) -> None:
-        self._order(*self.WAKE)
+        """Allocate the accelerator's memory again, and resume."""
+        self._command(*self.WAKE)
         self.resume()
 
     @abstractmethod
-    def sampling_request(self, prompt: Prompt, sampling: Sampling) -> tuple[str, dict]:
-        """The route and the body of it."""
+    def generate_request(self, prompt: TokensPrompt, params: SamplingParams) -> tuple[str, dict]:
+        """The route and the body that sample a completion."""
 
     @abstractmethod
-    def score_request(self, prompt: Prompt, top: int) -> tuple[str, dict]:
-        """The route and the body of it."""
+    def prompt_logprobs_request(self, prompt: TokensPrompt, top: int) -> tuple[str, dict]:
+        """The route and the body that score a prompt."""
 
     @abstractmethod
-    def read_sample(self, said: Any, expanded: list[int], sampling: Sampling) -> Sample:
-        """An answer in the engine's own shape. EndpointError where its prompt is not `expanded`."""
+    def parse_completion(
+        self, body: Any, expanded: list[int], params: SamplingParams
+    ) -> Completion:
+        """The completion in a response. EndpointError if the engine's prompt is not `expanded`."""
 
     @abstractmethod
-    def read_score(self, said: Any, expanded: list[int], top: int) -> Score:
-        """A score in the engine's own shape. EndpointError where its prompt is not `expanded`."""
+    def parse_prompt_logprobs(self, body: Any, expanded: list[int], top: int) -> PromptLogprobs:
+        """The log-probs in a response. EndpointError if the engine's prompt is not `expanded`."""
 
     @abstractmethod
-    def _load(self, folder: Path, version: str) -> None:
-        """New weights for a paused engine, all its caches emptied, its version told."""
+    def _load_weights(self, folder: Path, version: str) -> None:
+        """Load new weights into a paused engine, empty all its caches, set its version."""
 
-    def _expanded(self, prompt: Prompt) -> list[int]:
+    def _expand(self, prompt: TokensPrompt) -> list[int]:
         if prompt.videos and not self.takes_videos:
             raise UserError(NO_VIDEOS.format(endpoint=self.endpoint))
-        return self.rules.expanded(prompt)
+        return self.rules.expand(prompt)
 
-    def _check(self, folder: Path) -> None:
+    def _check_loadable(self, folder: Path) -> None:
         if not self.takes_weights:
-            raise UserError(f"{self.endpoint}: takes no new weights")
-        weights.check_alike(self.folder, folder)
+            raise UserError(f"{self.endpoint}: this engine cannot load new weights")
+        weights.check_same_shapes(self.folder, folder)
 
-    def _hold(self) -> None:
-        """Pause for new weights."""
+    def _pause_for_update(self) -> None:
         self.pause()
 
-    def _release(self) -> None:
+    def _resume_after_update(self) -> None:
         self.resume()
 
-    def _repair(self, reason: str) -> NoReturn:
-        """The last good weights again, and the reason raised."""
+    def _restore(self, reason: str) -> NoReturn:
+        """Load the previous weights again, and raise the reason."""
         try:
-            self._load(self.folder, self.version)
+            self._load_weights(self.folder, self.weight_version)
         except (Refused, UserError) as error:
             raise EndpointError(
-                f"{reason}; the last good weights did not come back either ({error}): "
-                f"{self.endpoint} is paused, start it anew"
+                f"{reason}; the previous weights could not be restored either ({error}): "
+                f"{self.endpoint} is paused, restart it"
             ) from None
-        self._release()
-        raise Kept(f"{reason}; {self.endpoint} has those of {self.version!r} again")
+        self._resume_after_update()
+        raise WeightUpdateFailed(
+            f"{reason}; {self.endpoint} serves the previous weights, {self.weight_version!r}"
+        )
 
-    def _thoughts(self) -> list[float]:
-        return [each for each in self.score(Prompt(PROBE)).result().logprobs if each is not None]
+    def _probe_logprobs(self) -> list[float]:
+        found = self.prompt_logprobs(TokensPrompt(PROBE_TOKENS)).result()
+        return [each for each in found.logprobs if each is not None]
 
-    def _order(self, path: str, body: dict) -> dict:
-        """Have the engine change itself."""
+    def _command(self, path: str, body: dict) -> dict:
+        """Send a request that changes the engine: without retries, and outside the request limit."""
         return self.client.post(path, body, once=True).result()
 
 
-class Replicas(Engine):
-    """Several engines behind one address, which carry out orders as one: see qvl.engines.fleet.control.
+class FleetClient(EngineClient):
+    """Several replicas behind one address, which load weights and pause together: qvl.engines.fleet.
 
-    To be mixed with the class of their kind. While weights change some answer with the old ones.
+    A mixin for the class of their engine. During an update some answer with the previous weights.
     """
 
     PAUSE: ClassVar = ("/pause", {})
@@ -355,55 +197,56 @@ class Replicas(Engine):
     SLEEP: ClassVar = ("/sleep", {})
     WAKE: ClassVar = ("/wake_up", {})
 
-    def load(self, folder: Path, version: str) -> None:
-        self._check(folder)
+    def load_weights(self, folder: Path, version: str) -> None:
+        self._check_loadable(folder)
         try:
-            self._order(weights.UPDATE, weights.update_body(folder, version))
+            self._command(weights.UPDATE_ROUTE, weights.update_body(folder, version))
         except Refused as refused:
-            raise Kept(str(refused)) from None
-        self.folder, self.version = folder, version
+            raise WeightUpdateFailed(str(refused)) from None
+        self.folder, self.weight_version = folder, version
 
 
-def _then(asked: "Future[Any]", read: Callable[[Any], Any]) -> "Future[Any]":
-    """The result to come, as `read` makes it."""
-    found: Future[Any] = Future()
-
-    def settle(answered: "Future[Any]") -> None:
-        if not found.set_running_or_notify_cancel():
-            return
-        try:
-            found.set_result(read(answered.result()))
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
-            found.set_exception(error)
-
-    found.add_done_callback(lambda _: asked.cancel())  # which does nothing where it is over
-    asked.add_done_callback(settle)
-    return found
-
-
-def connect(endpoint: str, folder: Path, *, concurrency: int = 64) -> Engine:
-    """The engine at an address, which serves the weights of `folder`. To be entered with `with`."""
+def connect(endpoint: str, folder: Path, *, concurrency: int = 64) -> EngineClient:
+    """A client of the engine at an address, which serves the weights of `folder`; use it in a `with`."""
     facts = probe.probe(endpoint)
     backend = facts["backend"]
     if backend is None or "token_ids" not in facts["capabilities"]:
-        raise UserError(f"{endpoint}: takes no token ids; qvl serve, vLLM and SGLang do")
-    kind = importlib.import_module(f"qvl.engines.{backend}.client").Policy
+        raise UserError(f"{endpoint}: it does not take token ids; qvl serve, vLLM and SGLang do")
+    module, name = CLIENTS[backend].split(":")
+    kind = getattr(importlib.import_module(module), name)
     if "replicas" in facts["capabilities"]:
-        kind = type("Replicas", (Replicas, kind), {})
-    rules = Rules.of(folder)
+        kind = type("FleetClient", (FleetClient, kind), {})
+    rules = PromptRules.load(folder)
     client = Client([endpoint], facts["models"][0], concurrency=concurrency)
     return kind(folder, rules, client, facts)
 
 
-def check_expansion(expanded: list[int], said: list[int]) -> None:
-    """EndpointError where the engine saw other tokens than we mean."""
-    if expanded == said:
+def check_expansion(expanded: list[int], reported: list[int]) -> None:
+    """EndpointError if the engine's token ids of a prompt are not those that qvl expanded."""
+    if expanded == reported:
         return
-    pairs = itertools.zip_longest(expanded, said)
+    pairs = itertools.zip_longest(expanded, reported)
     place = next(i for i, (ours, theirs) in enumerate(pairs) if ours != theirs)
     ours = expanded[place] if place < len(expanded) else None
-    theirs = said[place] if place < len(said) else None
+    theirs = reported[place] if place < len(reported) else None
     raise EndpointError(
-        f"the engine read another prompt: {len(said)} tokens where there are {len(expanded)}; at "
-        f"{place} it has {theirs}, and we {ours}"
+        f"the engine read another prompt: {len(reported)} tokens, expected {len(expanded)}; at "
+        f"position {place} it has {theirs}, expected {ours}"
     )
+
+
+def _map(response: "Future[Any]", parse: Callable[[Any], Any]) -> "Future[Any]":
+    """A future of parse(response); cancelling it cancels the request."""
+    parsed: Future[Any] = Future()
+
+    def settle(answered: "Future[Any]") -> None:
+        if not parsed.set_running_or_notify_cancel():
+            return
+        try:
+            parsed.set_result(parse(answered.result()))
+        except BaseException as error:  # noqa: BLE001 - raised where the result is read
+            parsed.set_exception(error)
+
+    parsed.add_done_callback(lambda _: response.cancel())  # no effect once it is done
+    response.add_done_callback(settle)
+    return parsed

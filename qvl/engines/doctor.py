@@ -1,4 +1,4 @@
-"""What is installed, what is found, what is missing, and the command that mends it."""
+"""What is installed, what is missing, and the command that installs it."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ PROGRAMS = {  # name -> (the executable, what it is for and how it comes)
     "zstd": ("zstd", "to read streams in a shell: apt install zstd"),
 }
 SANDBOX_CURE = "allow user namespaces, or a container of your own and qvl verify --unsafe-local"
-UMBRELLAS = ("all", "dev")  # extras that name other extras, and what developers need
+SKIPPED = ("all", "dev")  # extras that name other extras, and what developers need
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Every row, in the order of the table. Nothing heavy is imported."""
+    """All rows of the table. Nothing heavy is imported."""
     return [
         _python(),
         _torch(),
@@ -48,11 +48,11 @@ def examine() -> list[Finding]:
 
 
 def missing(findings: list[Finding], needed: list[str]) -> list[Finding]:
-    """Those of `needed` that are missing; UserError for a name that no row has."""
+    """The rows of `needed` that are missing. UserError for an unknown name."""
     rows = {finding.name: finding for finding in findings}
     unknown = [name for name in needed if name not in rows]
     if unknown:
-        raise UserError(f"--need {unknown[0]}: there are {', '.join(rows)}")
+        raise UserError(f"--need {unknown[0]}: expected one of {', '.join(rows)}")
     return [rows[name] for name in dict.fromkeys(needed) if not rows[name].found]
 
 
@@ -76,6 +76,7 @@ def _package(name: str, cure: str) -> Finding:
 
 
 def installed(distribution: str) -> str | None:
+    """The version of an installed distribution."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -83,7 +84,7 @@ def installed(distribution: str) -> str | None:
 
 
 def _extras() -> list[Finding]:
-    """One row for each extra that qvl declares: its packages are there, and new enough."""
+    """One row per extra of qvl: whether its packages are installed and new enough."""
     wanted: dict[str, list[tuple[str, str]]] = {}
     for line in metadata.requires("qvl") or []:
         match = REQUIREMENT.match(line)
@@ -92,7 +93,7 @@ def _extras() -> list[Finding]:
             wanted.setdefault(extra[1], []).append((match[1], match[2]))
     rows = []
     for extra, packages in wanted.items():
-        if extra in UMBRELLAS:
+        if extra in SKIPPED:
             continue
         lacking = [name for name, limits in packages if not _satisfied(name, limits)]
         if lacking:
@@ -104,7 +105,7 @@ def _extras() -> list[Finding]:
 
 
 def _satisfied(distribution: str, limits: str) -> bool:
-    """Whether it is installed, and no older than a lower limit; pip sees to the other limits."""
+    """Whether it is installed and not older than the lower limit; pip enforces the other limits."""
     version = installed(distribution)
     if version is None:
         return False
@@ -122,7 +123,7 @@ def _engine(name: str) -> Finding:
         found = environments.find(name)
     except UserError:
         device = "cuda" if environments.gpus() else "cpu"
-        return Finding(name, False, "not installed", environments.mend(name, device))
+        return Finding(name, False, "not installed", environments.install_command(name, device))
     place = str(found.python.parent.parent)
     if found.num_bytes:
         place += f", {found.num_bytes / 1e9:.1f} GB"
@@ -139,11 +140,11 @@ def _program(name: str, executable: str, cure: str) -> Finding:
 
 
 def _sandbox() -> Finding:
-    """Whether model-written code can be isolated here, tried and not looked up."""
+    """Whether model-written code can be isolated here: tried, not looked up."""
     row = _program("bubblewrap", "bwrap", "to run model-written code: apt install bubblewrap")
     found = sandbox.probe()
     if row.found and not found.isolated:
-        return Finding(row.name, False, f"isolates nothing here: {found.reason}", SANDBOX_CURE)
+        return Finding(row.name, False, f"cannot isolate here: {found.reason}", SANDBOX_CURE)
     return row
 
 

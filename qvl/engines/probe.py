@@ -1,4 +1,4 @@
-"""What a running server is and can do, as it says itself: no table of versions."""
+"""What a running server is and can do, from its own routes: there is no table of versions."""
 
 import os
 import urllib.error
@@ -11,7 +11,7 @@ import orjson
 
 from qvl.errors import EndpointError, UserError
 
-ROUTES = {  # what a client may want -> any of these routes gives it
+ROUTES = {  # capability -> it has any of these routes
     "chat": ("/v1/chat/completions",),
     "token_ids": ("/inference/v1/generate", "/generate"),
     "weights": ("/collective_rpc", "/update_weights_from_disk"),
@@ -20,92 +20,92 @@ ROUTES = {  # what a client may want -> any of these routes gives it
     "tokenize": ("/tokenize", "/v1/tokenize"),
     "replicas": ("/replicas",),
     "classify": ("/classify", "/v1/classify"),
-    # SGLang's own frames are not those of others: it takes videos where qvl serve started it.
+    # SGLang's own loader samples other frames than qvl: only one that qvl serve started takes videos.
     "videos": ("/inference/v1/generate", "/video_frames"),
 }
-MARKS = {"vllm": "/inference/v1/generate", "sglang": "/update_weights_from_disk"}
+SIGNATURES = {"vllm": "/inference/v1/generate", "sglang": "/update_weights_from_disk"}
 TIMEOUT_SECONDS = 10.0
 
 
 def probe(
     endpoint: str, timeout: float = TIMEOUT_SECONDS, key: str | None = None
 ) -> dict[str, Any]:
-    """backend, version, models, max_model_len, capabilities and weight_version of a server.
+    """The backend, version, models, max_model_len, capabilities and weight_version of a server.
 
-    A field is None where the server does not say. EndpointError where nobody answers. Without a
-    `key`, QVL_API_KEY of the environment is sent, else OPENAI_API_KEY.
+    A field that the server does not report is None. EndpointError if it does not answer. key: default is
+    QVL_API_KEY of the environment, else OPENAI_API_KEY.
     """
     key = key or os.environ.get("QVL_API_KEY") or os.environ.get("OPENAI_API_KEY")
-    ask = partial(_get, timeout=timeout, key=key)
+    get = partial(_get, timeout=timeout, key=key)
     base = endpoint.rstrip("/").removesuffix("/v1")
-    listed = ask(base + "/v1/models")
+    listed = get(base + "/v1/models")
     if not isinstance(listed, dict) or not isinstance(listed.get("data"), list):
-        raise EndpointError(f"{base}: its /v1/models is not OpenAI's")
+        raise EndpointError(f"{base}: its /v1/models has not OpenAI's shape")
     models = [model for model in listed["data"] if isinstance(model, dict)]
-    described = ask(base + "/openapi.json", needed=False)
-    paths = described.get("paths", {}) if isinstance(described, dict) else {}
+    openapi = get(base + "/openapi.json", needed=False)
+    paths = openapi.get("paths", {}) if isinstance(openapi, dict) else {}
     return {
         "endpoint": base,
         "backend": _backend(paths, models),
-        "version": _version(base, paths, ask),
+        "version": _version(base, paths, get),
         "models": [model.get("id") for model in models],
         "max_model_len": models[0].get("max_model_len") if models else None,
-        "weight_version": _weight_version(base, paths, ask),
+        "weight_version": _weight_version(base, paths, get),
         "capabilities": capabilities(paths) or ["chat"],
     }
 
 
 def capabilities(paths: Collection[str]) -> list[str]:
-    """What a server with these routes can do, by the names of ROUTES."""
+    """The capabilities of a server with these routes."""
     return [name for name, routes in ROUTES.items() if any(each in paths for each in routes)]
 
 
 def check_parameter(
     endpoint: str, flag: str, names: Sequence[str], timeout: float = TIMEOUT_SECONDS
 ) -> None:
-    """UserError where a server says what its chats take, and none of `names` is in it.
+    """UserError if a server's OpenAPI schema of chats has none of the parameters `names`.
 
-    One that says nothing, or does not answer, is left to be asked.
+    A server without a schema, or one that does not answer, passes: its responses will tell.
     """
     key = os.environ.get("QVL_API_KEY") or os.environ.get("OPENAI_API_KEY")
     base = endpoint.rstrip("/").removesuffix("/v1")
-    said = _get(base + "/openapi.json", timeout=timeout, key=key, needed=False)
+    schema = _get(base + "/openapi.json", timeout=timeout, key=key, needed=False)
     for word in ("components", "schemas", "ChatCompletionRequest", "properties"):
-        said = said.get(word) if isinstance(said, dict) else None
-    if isinstance(said, dict) and not any(name in said for name in names):
-        raise UserError(f"{flag}: {base} takes no {' or '.join(names)}")
+        schema = schema.get(word) if isinstance(schema, dict) else None
+    if isinstance(schema, dict) and not any(name in schema for name in names):
+        raise UserError(f"{flag}: {base} has no parameter {' or '.join(names)}")
 
 
 def _backend(paths: dict, models: list[dict]) -> str | None:
     owners = {model.get("owned_by") for model in models}
     if "qvl" in owners:
         return "local"
-    for name, mark in MARKS.items():
-        if name in owners or mark in paths:
+    for name, route in SIGNATURES.items():
+        if name in owners or route in paths:
             return name
     return None
 
 
-def _version(base: str, paths: dict, ask: Callable[..., Any]) -> str | None:
+def _version(base: str, paths: dict, get: Callable[..., Any]) -> str | None:
     for path in ("/version", "/server_info"):
         if path in paths:
-            said = ask(base + path, needed=False)
-            if isinstance(said, dict) and said.get("version"):
-                return str(said["version"])
+            info = get(base + path, needed=False)
+            if isinstance(info, dict) and info.get("version"):
+                return str(info["version"])
     return None
 
 
-def _weight_version(base: str, paths: dict, ask: Callable[..., Any]) -> str | None:
+def _weight_version(base: str, paths: dict, get: Callable[..., Any]) -> str | None:
     for path in ("/weight_info", "/weight_version", "/model_info"):
         if path in paths:
-            said = ask(base + path, needed=False)
-            if isinstance(said, dict) and said.get("weight_version") is not None:
-                return str(said["weight_version"])
+            info = get(base + path, needed=False)
+            if isinstance(info, dict) and info.get("weight_version") is not None:
+                return str(info["weight_version"])
     return None
 
 
 def _get(url: str, *, timeout: float, key: str | None, needed: bool = True) -> Any:
-    """The JSON at a route; None where it may be absent and is."""
+    """The JSON at a route. EndpointError if there is none; None instead unless it is `needed`."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         request = urllib.request.Request(url, headers=headers)
@@ -115,7 +115,7 @@ def _get(url: str, *, timeout: float, key: str | None, needed: bool = True) -> A
         if not needed:
             return None
         hint = "; is QVL_API_KEY right?" if error.code in (401, 403) else ""
-        raise EndpointError(f"{url}: answered {error.code}{hint}") from None
+        raise EndpointError(f"{url}: HTTP {error.code}{hint}") from None
     except (OSError, ValueError, orjson.JSONDecodeError) as error:
         if not needed:
             return None

@@ -1,34 +1,34 @@
-"""New weights for an engine: whether a folder may be loaded, and whether it was."""
+"""New weights for an engine: whether a folder can be loaded, and whether it was."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from qvl.errors import UserError
 
-UPDATE = "/update_weights_from_disk"  # the route of SGLang, of the local engine and of replicas
-FIRST_VERSION = "default"  # as the engines name what they start with
-DIFFERENT = 1e-3  # of log-probs: other weights change them more; the same ones, in fp32, 1e-5
+UPDATE_ROUTE = "/update_weights_from_disk"  # of SGLang, the local engine and the router
+FIRST_VERSION = "default"  # the engines' own name for the weights that they start with
+THRESHOLD = 1e-3  # of log-probs: other weights change them by more; in fp32 the same ones by 1e-5
 
 
-def check_alike(served: Path, folder: Path) -> None:
-    """UserError where a folder's tensors are not those that are served, by name and shape."""
+def check_same_shapes(served: Path, folder: Path) -> None:
+    """UserError unless a folder's tensors have the names and shapes of those that are served."""
     from qvl.model.folder import Folder
 
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: no checkpoint: there is no config.json in it")
+        raise UserError(f"{folder}: not a checkpoint: config.json not found")
     ours, theirs = Folder(served), Folder(folder)
     for name in sorted({*ours.names} ^ {*theirs.names}):
         what = "lacks the tensor" if name in ours else "has another tensor,"
-        raise UserError(f"{folder}: {what} {name}; what is served is {served}")
+        raise UserError(f"{folder}: {what} {name}; the served checkpoint is {served}")
     for name in theirs.names:
         if theirs.dims(name) != ours.dims(name):
             raise UserError(
-                f"{folder}: {name} is {theirs.dims(name)}, and {ours.dims(name)} in {served}"
+                f"{folder}: {name} has shape {theirs.dims(name)}, expected {ours.dims(name)} as in {served}"
             )
 
 
-def are_equal(one: Path, other: Path) -> bool:
-    """Whether two folders of the same names hold the same numbers."""
+def same_weights(one: Path, other: Path) -> bool:
+    """Whether two folders with the same tensor names hold the same values."""
     from qvl.model.folder import Folder
 
     ours, theirs = Folder(one), Folder(other)
@@ -36,10 +36,10 @@ def are_equal(one: Path, other: Path) -> bool:
 
 
 def update_body(folder: Path, version: str) -> dict[str, str]:
-    """What UPDATE takes."""
+    """The body of a request to UPDATE_ROUTE."""
     return {"model_path": str(folder.resolve()), "weight_version": version}
 
 
-def differ(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether log-probs of the same tokens are of other weights."""
-    return any(abs(a - b) > DIFFERENT for a, b in zip(one, other, strict=True))
+def logprobs_differ(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether log-probs of the same tokens come from different weights."""
+    return any(abs(a - b) > THRESHOLD for a, b in zip(one, other, strict=True))

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from qvl.client import chat as media
 from qvl.client.endpoint import Refused
-from qvl.engines.protocol import NO_VIDEOS, Prompt, Score, connect
+from qvl.engines.client import NO_VIDEOS, connect
+from qvl.engines.tokens import PromptLogprobs, TokensPrompt
 from qvl.record import videos
 from qvl.sampling.samples import SamplingConfig, kept_tokens
 from qvl.stage import Drop
@@ -61,10 +62,10 @@ class RunningEngine:
         kept = kept_tokens(completion, completion["choices"][0], asking)
         return NextToken(kept["prompt_token_ids"], kept["token_ids"][0], kept["logprobs"][0])
 
-    def score(self, record: dict[str, Any], prompt: list[int]) -> Score:
+    def score(self, record: dict[str, Any], prompt: list[int]) -> PromptLogprobs:
         """The log-probabilities of the record's tokens; `prompt` has one pad per image and video."""
         pictures, clips = self._sent(record, "image_url"), self._sent(record, "video_url")
-        return self.engine.score(Prompt(prompt, pictures, clips)).result()
+        return self.engine.prompt_logprobs(TokensPrompt(prompt, pictures, clips)).result()
 
     def _messages(self, record: dict[str, Any]) -> list[dict]:
         turns = without_answer(record)

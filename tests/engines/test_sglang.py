@@ -5,13 +5,14 @@ import signal
 import time
 
 import pytest
-from policies import (  # noqa: F401 - tests, with the fixtures of this file
+from client_contract import (  # noqa: F401 - tests, with the fixtures of this file
     test_a_conversation_goes_on_without_tokenising_again,
     test_a_folder_that_cannot_be_loaded_changes_nothing,
     test_a_wrong_prompt_is_refused_before_it_is_sent,
     test_an_order_waits_for_no_slot_of_those_that_wait_for_it,
     test_samples_and_scores_are_those_of_transformers,
     test_samples_and_scores_of_videos_are_those_of_transformers,
+    test_the_tokens_of_images_are_never_drawn,
     test_updates_under_load_leave_every_answer_to_one_version,
     test_what_is_asked_while_it_is_paused_is_answered_after,
 )
@@ -31,8 +32,9 @@ from running import (
     records_of_videos,
 )
 
-from qvl.engines.protocol import Prompt, connect
+from qvl.engines.client import connect
 from qvl.engines.serving import environments
+from qvl.engines.tokens import TokensPrompt
 from qvl.tiny import model
 
 pytestmark = pytest.mark.engines
@@ -149,7 +151,7 @@ def engine(server, folder):
 def test_parity_is_0_before_and_after_an_update(server, engine, folder, tmp_path):
     records_of_parity(tmp_path)
     for name in ("twin", "other", "twin"):
-        engine.load(folder / name, name)
+        engine.load_weights(folder / name, name)
         done = parity(server, folder / name, tmp_path)
         assert done.returncode == 0, done.stderr
     assert parity(server, folder / "other", tmp_path).returncode == 3
@@ -166,7 +168,7 @@ def test_a_video_that_cannot_be_read_is_refused_and_the_server_lives(server, eng
         part = {"type": "video_url", "video_url": {"url": uri}}
         chat = {"model": "twin", "messages": [{"role": "user", "content": [part]}]}
         assert server.post("/v1/chat/completions", chat | {"max_tokens": 2}) == 400
-    assert engine.score(Prompt([1, 2])).result().logprobs[0] is None
+    assert engine.prompt_logprobs(TokensPrompt([1, 2])).result().logprobs[0] is None
 
 
 def test_every_route_needs_the_key_and_updates_are_for_this_machine(server):
@@ -193,4 +195,4 @@ def test_a_flag_that_the_engine_does_not_know_is_told(tmp_path, twin):
     words = ("--backend", "sglang", "--port", 0, "--engine-args=--no-such-flag")
     running = Running(tmp_path / "log", twin, *words, wait=False)
     assert running.process.wait(timeout=120) == 4
-    assert running.last_word() == "qvl: error: sglang died: it does not know --no-such-flag"
+    assert running.last_word() == "qvl: error: sglang died: it has no option --no-such-flag"

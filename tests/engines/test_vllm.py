@@ -11,17 +11,18 @@ from itertools import takewhile
 import numpy as np
 import pytest
 import videos
-from PIL import Image
-from policies import (  # noqa: F401 - tests, with the fixtures of this file
+from client_contract import (  # noqa: F401 - tests, with the fixtures of this file
     test_a_conversation_goes_on_without_tokenising_again,
     test_a_folder_that_cannot_be_loaded_changes_nothing,
     test_a_wrong_prompt_is_refused_before_it_is_sent,
     test_an_order_waits_for_no_slot_of_those_that_wait_for_it,
     test_samples_and_scores_are_those_of_transformers,
     test_samples_and_scores_of_videos_are_those_of_transformers,
+    test_the_tokens_of_images_are_never_drawn,
     test_updates_under_load_leave_every_answer_to_one_version,
     test_what_is_asked_while_it_is_paused_is_answered_after,
 )
+from PIL import Image
 from running import (
     CASES,
     KEY,
@@ -41,7 +42,7 @@ from served import Served
 from transformers import AutoTokenizer
 
 from qvl.client import chat as media
-from qvl.engines.protocol import connect
+from qvl.engines.client import connect
 from qvl.engines.serving import environments
 from qvl.media import video, video_patches
 from qvl.tiny import model
@@ -254,7 +255,7 @@ def test_parity_is_0_and_a_stale_cache_after_an_update_is_3(server, engine, fold
     assert server.post("/collective_rpc", rpc)
     done = parity(server, folder / "other", tmp_path)
     assert done.returncode == 3 and "next-token" in done.stderr, done.stderr
-    engine.load(folder / "twin", "default")
+    engine.load_weights(folder / "twin", "default")
     assert parity(server, folder / "twin", tmp_path).returncode == 0
 
 
@@ -300,7 +301,7 @@ def test_a_flag_that_the_engine_does_not_know_is_told(tmp_path, twin):
     words = ("--backend", "vllm", "--port", 0, "--engine-args=--no-such-flag")
     running = Running(tmp_path / "log", twin, *words, wait=False)
     assert running.process.wait(timeout=120) == 4
-    assert running.last_word() == "qvl: error: vllm died: it does not know --no-such-flag"
+    assert running.last_word() == "qvl: error: vllm died: it has no option --no-such-flag"
 
 
 def test_kill_9_of_qvl_takes_the_engine_along(tmp_path, twin):

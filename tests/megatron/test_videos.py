@@ -58,7 +58,7 @@ def test_tokens_places_and_log_probs_are_those_of_transformers(folder, case):
     sample = Renderer(folder / "twin", media_root=folder).all_targets(given)
     assert not isinstance(sample, Drop), sample
     checkpoint = Checkpoint(folder / "twin")
-    prompt = checkpoint.prompt(
+    prompt = checkpoint.prepare_chat(
         given["messages"],
         None,
         lambda reference: images.load(reference, folder),

@@ -1,130 +1,131 @@
-"""What changes all replicas behind one endpoint: pauses, sleep and new weights.
+"""Pauses, sleep and new weights for all replicas behind one endpoint.
 
-Each replica takes an order the way qvl.engines.protocol has its engine take it. One that does not is
-killed, and whoever starts has the weights of the others before it is asked anything; so an order is
-carried out by all, and an answer is of the weights that its version names.
+Each replica is changed through qvl.engines.client. One that fails to change is killed, and a replica
+that starts gets the state of the others before its first request. So a change reaches all replicas, and
+a response comes from the weights that its version names.
 """
 
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qvl.engines import weights
+from qvl.engines.client import EngineClient, WeightUpdateFailed, connect
+from qvl.engines.fleet.replica import Replica
 from qvl.errors import EndpointError, UserError
-
-if TYPE_CHECKING:
-    from qvl.engines.fleet.replicas import Replica
-    from qvl.engines.protocol import Engine
-
-    Order = Callable[[Engine], None]
-    Outcomes = dict[Replica, UserError | None]  # why one did not follow an order
 
 POLL_SECONDS = 0.05
 
+Change = Callable[[EngineClient], None]
+Outcomes = dict[Replica, UserError | None]  # None, or why a replica failed to change
 
-class Orders:
-    """What the replicas were told, which those that start again are told anew.
 
-    folder, version: of the weights that are served. paused: nothing may be asked.
+class FleetControl:
+    """The state that all replicas share, and the changes to it.
+
+    folder, weight_version: the served weights. is_paused: requests are held back.
     """
 
     def __init__(
-        self, folder: Path, replicas: Sequence["Replica"], tell: Callable[[str], None]
+        self, folder: Path, replicas: Sequence[Replica], report: Callable[[str], None]
     ) -> None:
-        self.folder, self.version = folder, weights.FIRST_VERSION
-        self.paused = self.asleep = False
-        self.replicas, self.tell = replicas, tell
-        self._first = (folder, weights.FIRST_VERSION)  # what a replica has that starts
-        self._one_at_a_time = asyncio.Lock()
+        self.folder, self.weight_version = folder, weights.FIRST_VERSION
+        self.is_paused = self.is_asleep = False
+        self.replicas, self.report = replicas, report
+        self._first = (folder, weights.FIRST_VERSION)  # the weights that a replica starts with
+        self._lock = asyncio.Lock()  # one change at a time
 
     @property
-    def silent(self) -> bool:
-        """Whether an engine may owe no answer: SGLang gives none while its weights change or sleep."""
-        return self.asleep or self._one_at_a_time.locked()
+    def may_be_silent(self) -> bool:
+        """Whether replicas may not answer health checks: SGLang's do not during a change or sleep."""
+        return self.is_asleep or self._lock.locked()
 
-    async def prepare(self, replica: "Replica") -> None:
-        """Have one that has started be as the others are. UserError says why it is not."""
+    async def prepare(self, replica: Replica) -> None:
+        """Give a replica that has started the state of the others. UserError says why it failed."""
+        folder = self._first[0]
 
-        def follow(engine: "Engine") -> None:
-            if (self.folder, self.version) != self._first:
-                engine.load(self.folder, self.version)
-            if self.asleep:
+        def change(engine: EngineClient) -> None:
+            if (self.folder, self.weight_version) != self._first:
+                engine.load_weights(self.folder, self.weight_version)
+            if self.is_asleep:
                 engine.sleep()
 
-        async with self._one_at_a_time:
-            if self.asleep or (self.folder, self.version) != self._first:
-                why = await asyncio.to_thread(_follow, replica.endpoint, self._first[0], follow)
-                if why:
-                    raise why
-            replica.prepared = True
+        async with self._lock:
+            if self.is_asleep or (self.folder, self.weight_version) != self._first:
+                error = await asyncio.to_thread(_try, replica.endpoint, folder, change)
+                if error:
+                    raise error
+            replica.is_prepared = True
 
     async def pause(self) -> None:
-        """Let what is asked from now on wait; return once nothing is in flight."""
-        self.paused = True
-        while any(each.busy for each in self.replicas):
+        """Hold new requests back; return once none is in flight."""
+        self.is_paused = True
+        while any(each.in_flight for each in self.replicas):
             await asyncio.sleep(POLL_SECONDS)
 
     async def resume(self) -> None:
-        self.paused = False
+        """Pass requests on again."""
+        self.is_paused = False
 
     async def sleep(self) -> None:
-        """Pause, and have every engine give its accelerator's memory back."""
+        """Pause, and free the memory of every accelerator."""
         await self.pause()
-        async with self._one_at_a_time:
-            self.asleep = True
-            self._start_again(await self._all(lambda engine: engine.sleep()))
+        async with self._lock:
+            self.is_asleep = True
+            self._kill_failed(await self._change_all(lambda engine: engine.sleep()))
 
     async def wake(self) -> None:
-        async with self._one_at_a_time:
-            self.asleep = False
-            self._start_again(await self._all(lambda engine: engine.wake()))
+        """Allocate the memory again, and resume."""
+        async with self._lock:
+            self.is_asleep = False
+            self._kill_failed(await self._change_all(lambda engine: engine.wake()))
         await self.resume()
 
-    async def load(self, folder: Path, version: str) -> None:
-        """Have every replica answer with the weights of `folder` from now on, known as `version`.
+    async def load_weights(self, folder: Path, version: str) -> None:
+        """Load the weights of `folder` into every replica, known as `version`.
 
-        Where one takes them those that do not are started again, and get them then. Where none does,
-        all keep the last good ones: EndpointError. UserError for a folder that cannot be served.
+        If at least one loads them, the others are restarted and load them then. If none does, all
+        keep the previous ones: EndpointError. UserError for a folder that cannot be served.
         """
-        from qvl.engines.protocol import Kept
-
-        async with self._one_at_a_time:
-            if self.asleep:
-                raise UserError("the engines sleep; wake them first")
-            await asyncio.to_thread(weights.check_alike, self.folder, folder)
-            outcomes = await self._all(lambda engine: engine.load(folder, version))
+        async with self._lock:
+            if self.is_asleep:
+                raise UserError("the engines are asleep; wake them first")
+            await asyncio.to_thread(weights.check_same_shapes, self.folder, folder)
+            outcomes = await self._change_all(lambda engine: engine.load_weights(folder, version))
             if None in outcomes.values():
-                self.folder, self.version = folder, version
-                self._start_again(outcomes)
+                self.folder, self.weight_version = folder, version
+                self._kill_failed(outcomes)
                 return
-            self._start_again(
-                {each: why for each, why in outcomes.items() if not isinstance(why, Kept)}
+            # One that serves the previous weights is in the state of the others.
+            self._kill_failed(
+                {
+                    replica: error
+                    for replica, error in outcomes.items()
+                    if not isinstance(error, WeightUpdateFailed)
+                }
             )
             raise next(filter(None, outcomes.values()), EndpointError("no replica is up"))
 
-    async def _all(self, order: "Order") -> "Outcomes":
-        """Have all that are up follow an order, side by side."""
-        asked = [each for each in self.replicas if each.up]
-        tasks = (asyncio.to_thread(_follow, each.endpoint, self.folder, order) for each in asked)
-        return dict(zip(asked, await asyncio.gather(*tasks), strict=True))
+    async def _change_all(self, change: Change) -> Outcomes:
+        """Apply a change to all replicas that are up, in parallel."""
+        up = [each for each in self.replicas if each.is_up]
+        tasks = (asyncio.to_thread(_try, each.endpoint, self.folder, change) for each in up)
+        return dict(zip(up, await asyncio.gather(*tasks), strict=True))
 
-    def _start_again(self, outcomes: "Outcomes") -> None:
-        """Kill those that did not follow an order: each is then started again, and prepared."""
-        for replica, why in outcomes.items():
-            if why and replica.up:  # else it has ended, and may have been started again meanwhile
-                self.tell(f"replica {replica.number}: {why}")
+    def _kill_failed(self, outcomes: Outcomes) -> None:
+        """Kill the replicas that failed to change; their supervisors restart and prepare them."""
+        for replica, error in outcomes.items():
+            if error and replica.is_up:  # else it ended by itself, and may have been restarted
+                self.report(f"replica {replica.number}: {error}")
                 replica.signal(signal.SIGKILL)
 
 
-def _follow(endpoint: str, folder: Path, order: "Order") -> UserError | None:
-    """Have the engine at an address, which serves the weights of `folder`, follow an order; why it did not."""
-    from qvl.engines.protocol import connect
-
+def _try(endpoint: str, folder: Path, change: Change) -> UserError | None:
+    """Apply a change to the engine at an address, which serves `folder`; the error if it failed."""
     try:
         with connect(endpoint, folder) as engine:
-            order(engine)
+            change(engine)
     except UserError as error:
         return error
     return None

@@ -1,16 +1,16 @@
-"""The one endpoint in front of several replicas: each request goes to the least busy of them.
+"""The endpoint in front of several replicas: each request goes to the least busy one.
 
-What came back whole is passed on; what did not, because its replica ended, is asked of another. A
-stream is passed on as it comes, so one that has begun is cut with an error, for its client to ask
-again. Only routes that ask pass: what changes an engine is told to all by routes of our own, which
-answer this machine alone (see qvl.engines.fleet.control) and have the shapes of the local engine.
+A complete response is passed on; a request whose replica fails goes to another. A stream is passed on as
+it arrives, so one that breaks ends with an error, and its client must repeat it. Only requests that do
+not change an engine are forwarded; the routes that do act on all replicas (qvl.engines.fleet.control).
+They have the shapes of the local engine and answer this machine alone.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from aiohttp import (
@@ -24,51 +24,50 @@ from aiohttp import (
 )
 from yarl import URL
 
-from qvl.engines.inject.qvl_engine_guard import is_near, may_be_asked_from_afar
+from qvl.engines.fleet.fleet import Fleet
+from qvl.engines.fleet.replica import Replica
+from qvl.engines.inject.qvl_engine_guard import is_local, is_public
 from qvl.engines.serving import server
-from qvl.engines.weights import UPDATE
+from qvl.engines.weights import UPDATE_ROUTE
 from qvl.errors import UserError
 
-if TYPE_CHECKING:
-    from qvl.engines.fleet.replicas import Fleet, Replica
-
-MAX_BODY = 1 << 28  # bytes, as the local engine takes
-TRIES = 4  # of one request: one that kills whoever gets it must not do so for ever
+MAX_BODY = 1 << 28  # bytes, as the local engine's
+MAX_TRIES = 4  # of one request: one that crashes every replica must not go on for ever
 CONNECT_SECONDS = 10.0
-WAIT_SECONDS = 300.0  # for a replica to come back, where all are gone; pauses do not count
+WAIT_SECONDS = 300.0  # for a replica, if none is up; pauses do not count
 WAIT_STEP_SECONDS = 0.05
 OF_ONE_REPLICA = ("/metrics", "/server_info")
-NEEDS = {UPDATE: "weights", "/sleep": "sleep", "/wake_up": "sleep"}  # of the engines
-PASSED_ON = ("Authorization", "Content-Type", "X-Request-Id")
-PASSED_BACK = ("Retry-After", "X-Request-Id")
+NEEDED_CAPABILITY = {UPDATE_ROUTE: "weights", "/sleep": "sleep", "/wake_up": "sleep"}
+REQUEST_HEADERS = ("Authorization", "Content-Type", "X-Request-Id")  # that are forwarded
+RESPONSE_HEADERS = ("Retry-After", "X-Request-Id")
 JSON = "application/json"
-REFUSED = "invalid_request_error"
+INVALID_REQUEST = "invalid_request_error"
 
 
 class _TryAnother(Exception):
-    """A replica gave no answer, or one that says that it failed: `answer`, if any."""
+    """A replica did not respond, or responded that it failed: `response`, if any."""
 
-    def __init__(self, answer: web.Response | None) -> None:
+    def __init__(self, response: web.Response | None) -> None:
         super().__init__()
-        self.answer = answer
+        self.response = response
 
 
-class Front:
-    """The routes of all replicas."""
+class Router:
+    """The routes of the endpoint."""
 
-    def __init__(self, fleet: "Fleet", key: str | None) -> None:
+    def __init__(self, fleet: Fleet, key: str | None) -> None:
         self.fleet, self.key = fleet, key
-        self.orders = orders = fleet.orders
-        self._ending = False
-        self._given: set[asyncio.Task[None]] = set()  # orders under way
+        self.control = control = fleet.control
+        self._is_stopping = False
+        self._commands: set[asyncio.Task[None]] = set()  # in progress
         self._own: dict[tuple[str, str], Callable[[bytes], Awaitable[Any]]] = {
-            ("GET", "/replicas"): self._tell,
-            ("GET", "/weight_info"): self._weights,
-            ("POST", "/pause"): lambda _: orders.pause(),
-            ("POST", "/resume"): lambda _: orders.resume(),
-            ("POST", "/sleep"): lambda _: orders.sleep(),
-            ("POST", "/wake_up"): lambda _: orders.wake(),
-            ("POST", UPDATE): self._update,
+            ("GET", "/replicas"): self._facts,
+            ("GET", "/weight_info"): self._weight_info,
+            ("POST", "/pause"): lambda _: control.pause(),
+            ("POST", "/resume"): lambda _: control.resume(),
+            ("POST", "/sleep"): lambda _: control.sleep(),
+            ("POST", "/wake_up"): lambda _: control.wake(),
+            ("POST", UPDATE_ROUTE): self._load_weights,
         }
         self._routes = {path for _, path in self._own}
 
@@ -88,8 +87,8 @@ class Front:
         )
 
     async def _shutdown(self, app: web.Application) -> None:
-        """Whoever waits hears from the replicas that they are stopping."""
-        self._ending = True
+        """Stop the replicas first: they answer the requests in flight that they are stopping."""
+        self._is_stopping = True
         await self.fleet.stop()
 
     async def _clean_up(self, app: web.Application) -> None:
@@ -101,78 +100,90 @@ class Front:
             return web.Response(text="ok\n") if up else _error(503, "no replica is up")
         if not server.holds_key(request.headers.get("Authorization", ""), self.key):
             return _error(401, "the key is missing or wrong", "authentication_error")
-        asked = URL("http://replica").with_path(request.path).with_query(request.query)
-        if asked.path in self._routes and asked.path in self._own_routes():
-            if not is_near((request.remote,)):
-                return _error(403, f"{asked.path} answers this machine alone", REFUSED)
-            return await self._obey(request.method, asked.path, await request.read())
-        if not may_be_asked_from_afar(asked.path) or asked.path in OF_ONE_REPLICA:
-            return _error(403, f"{asked.path}: ask each replica itself", REFUSED)
+        url = URL("http://replica").with_path(request.path).with_query(request.query)
+        if url.path in self._routes and url.path in self._own_routes():
+            if not is_local((request.remote,)):
+                return _error(403, f"{url.path} answers this machine alone", INVALID_REQUEST)
+            return await self._run_command(request.method, url.path, await request.read())
+        if not is_public(url.path) or url.path in OF_ONE_REPLICA:
+            return _error(403, f"{url.path}: send it to each replica itself", INVALID_REQUEST)
+        return await self._route(request, url)
+
+    async def _route(self, request: web.Request, url: URL) -> web.StreamResponse:
+        """Forward a request to one replica after the other until one responds."""
         body = await request.read()
         tried: list[int] = []
         patience = WAIT_SECONDS
-        while len(tried) < TRIES and patience > 0 and not self._ending:
-            held = self.orders.paused and request.method == "POST"
-            replica = None if held else self.fleet.pick(tried)
+        while len(tried) < MAX_TRIES and patience > 0 and not self._is_stopping:
+            is_held = self.control.is_paused and request.method == "POST"
+            replica = None if is_held else self.fleet.pick(tried)
             if replica:
                 try:
-                    # One that cannot be reached is ending, and was not even asked.
+                    # One that cannot be reached is ending; this is no try.
                     with contextlib.suppress(ClientConnectorError):
-                        return await self._ask(replica, request, asked, body)
+                        return await self._forward(replica, request, url, body)
                 except _TryAnother as failed:
                     tried.append(replica.number)
-                    if failed.answer is not None and (len(tried) == TRIES or self._ending):
-                        return failed.answer
+                    is_last = len(tried) == MAX_TRIES or self._is_stopping
+                    if failed.response is not None and is_last:
+                        return failed.response
                     continue
             await asyncio.sleep(WAIT_STEP_SECONDS)
-            patience -= 0 if held else WAIT_STEP_SECONDS
-        return _error(503, "the server is stopping" if self._ending else "no replica answers")
+            patience -= 0 if is_held else WAIT_STEP_SECONDS
+        return _error(503, "the server is stopping" if self._is_stopping else "no replica responds")
 
     def _own_routes(self) -> set[str]:
-        """Those of our own, as far as the engines can do what they say."""
-        can = self.fleet.facts()["capabilities"]
-        return {path for path in self._routes if path not in NEEDS or NEEDS[path] in can}
+        """The routes that act on all replicas, if the engines have the capability."""
+        capabilities = self.fleet.facts()["capabilities"]
+        return {
+            path
+            for path in self._routes
+            if path not in NEEDED_CAPABILITY or NEEDED_CAPABILITY[path] in capabilities
+        }
 
-    async def _obey(self, method: str, path: str, body: bytes) -> web.Response:
-        """The answer once an order is carried out, as it is also where its client has gone."""
+    async def _run_command(self, method: str, path: str, body: bytes) -> web.Response:
+        """Run a command to its end, also if its client disconnects."""
         if (method, path) not in self._own:
-            return _error(405, f"{path}: no {method}", REFUSED)
-        order = asyncio.ensure_future(self._own[method, path](body))
-        self._given.add(order)
-        order.add_done_callback(self._given.discard)
+            return _error(405, f"{path}: method {method} not allowed", INVALID_REQUEST)
+        command = asyncio.ensure_future(self._own[method, path](body))
+        self._commands.add(command)
+        command.add_done_callback(self._commands.discard)
         try:
-            said = await asyncio.shield(order)
+            result = await asyncio.shield(command)
         except UserError as error:
-            return _error(400, str(error), REFUSED)
-        return web.Response(body=orjson.dumps(said or {"success": True}), content_type=JSON)
+            return _error(400, str(error), INVALID_REQUEST)
+        return web.Response(body=orjson.dumps(result or {"success": True}), content_type=JSON)
 
-    async def _tell(self, _: bytes) -> dict:
+    async def _facts(self, _: bytes) -> dict:
         return self.fleet.facts()
 
-    async def _weights(self, _: bytes) -> dict:
-        orders = self.orders
-        return {"weight_version": orders.version, "model_path": str(orders.folder.resolve())}
+    async def _weight_info(self, _: bytes) -> dict:
+        control = self.control
+        return {
+            "weight_version": control.weight_version,
+            "model_path": str(control.folder.resolve()),
+        }
 
-    async def _update(self, body: bytes) -> None:
+    async def _load_weights(self, body: bytes) -> None:
         try:
-            said = orjson.loads(body)
-            folder, version = Path(said["model_path"]), str(said["weight_version"])
+            fields = orjson.loads(body)
+            folder, version = Path(fields["model_path"]), str(fields["weight_version"])
         except (orjson.JSONDecodeError, KeyError, TypeError):
             raise UserError("expected model_path and weight_version, both strings") from None
-        await self.orders.load(folder, version)
-        self.fleet.tell_news()
+        await self.control.load_weights(folder, version)
+        self.fleet.facts_changed()
 
-    async def _ask(
-        self, replica: "Replica", request: web.Request, asked: URL, body: bytes
+    async def _forward(
+        self, replica: Replica, request: web.Request, url: URL, body: bytes
     ) -> web.StreamResponse:
-        replica.busy += 1
-        replica.asked += 1
+        replica.in_flight += 1
+        replica.num_requests += 1
         try:
             answer = await self._session.request(
                 request.method,
-                URL(replica.endpoint).join(asked.relative()),
+                URL(replica.endpoint).join(url.relative()),
                 data=body or None,
-                headers=_some(request.headers, PASSED_ON),
+                headers=_pick(request.headers, REQUEST_HEADERS),
                 allow_redirects=False,
             )
             async with answer:
@@ -184,18 +195,18 @@ class Front:
         except (ClientError, TimeoutError):
             raise _TryAnother(None) from None
         finally:
-            replica.busy -= 1
-        if asked.path == "/openapi.json":
-            content = _described(content, self._own_routes())
-        passed = web.Response(
+            replica.in_flight -= 1
+        if url.path == "/openapi.json":
+            content = _openapi(content, self._own_routes())
+        response = web.Response(
             body=content,
             status=answer.status,
             content_type=answer.content_type,
-            headers=_some(answer.headers, PASSED_BACK),
+            headers=_pick(answer.headers, RESPONSE_HEADERS),
         )
         if answer.status >= 500:
-            raise _TryAnother(passed)
-        return passed
+            raise _TryAnother(response)
+        return response
 
 
 async def _stream(request: web.Request, answer: ClientResponse) -> web.StreamResponse:
@@ -204,44 +215,44 @@ async def _stream(request: web.Request, answer: ClientResponse) -> web.StreamRes
     )
     try:
         await response.prepare(request)
-        async for piece in _pieces(answer):
-            await response.write(piece)
-    except ClientError:  # our own client is gone: nobody is left to answer
+        async for chunk in _chunks(answer):
+            await response.write(chunk)
+    except ClientError:  # our own client has disconnected
         return response
-    except _TryAnother:  # too late for that
-        failure = server.error_body("the replica ended in the middle of an answer", "server_error")
+    except _TryAnother:  # too late for another replica
+        failure = server.error_body("the replica ended in the middle of a response", "server_error")
         with contextlib.suppress(ClientError):
             await response.write(b"data: " + orjson.dumps(failure) + b"\n\n")
-        if request.transport:  # without the mark of an end, so that nobody takes it for whole
+        if request.transport:  # without the last chunk, so that the client sees a broken stream
             request.transport.close()
     return response
 
 
-async def _pieces(answer: ClientResponse) -> AsyncIterator[bytes]:
+async def _chunks(answer: ClientResponse) -> AsyncIterator[bytes]:
     try:
-        async for piece in answer.content.iter_any():
-            yield piece
+        async for chunk in answer.content.iter_any():
+            yield chunk
     except ClientError:
         raise _TryAnother(None) from None
 
 
-def _some(headers: Any, names: tuple[str, ...]) -> dict[str, str]:
+def _pick(headers: Any, names: tuple[str, ...]) -> dict[str, str]:
     return {name: headers[name] for name in names if name in headers}
 
 
-def _described(content: bytes, own: set[str]) -> bytes:
-    """A replica's openapi.json with the routes that are forwarded, and our own."""
+def _openapi(content: bytes, own: set[str]) -> bytes:
+    """A replica's openapi.json, reduced to the routes that are forwarded and our own."""
     try:
         described = orjson.loads(content)
         paths = described["paths"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return content
-    passed = {
-        path: said
-        for path, said in paths.items()
-        if may_be_asked_from_afar(path) and path not in OF_ONE_REPLICA
+    forwarded = {
+        path: route
+        for path, route in paths.items()
+        if is_public(path) and path not in OF_ONE_REPLICA
     }
-    described["paths"] = passed | {path: paths.get(path, {}) for path in sorted(own)}
+    described["paths"] = forwarded | {path: paths.get(path, {}) for path in sorted(own)}
     return orjson.dumps(described)
 
 

@@ -1,13 +1,12 @@
-"""Supplies at import what a machine without CUDA lacks, and only where it is really missing.
+"""Import hooks for packages that a machine without CUDA lacks; installed ones are used as they are.
 
-torchvision: the registry's build is made for CUDA. Beside a CPU torch its library does not load and
-    the import stops at "operator torchvision::nms does not exist". Declaring the two operators that
-    the import names is enough: the transforms that Qwen3-VL's processors use are plain torch.
-sgl_kernel: there is no CPU build of it. On a CPU, sglang imports a few of its names, all steps of
-    speculative decoding: they get a function that raises when called. Four operators are looked up
-    by sister models of qwen_vl and never called: they get their names. One is real: the hash behind
-    seeds, which sglang has for CUDA alone. As the AMX kernels stay absent, sglang runs its own
-    plain torch everywhere.
+torchvision: PyPI's build is for CUDA. With a CPU torch its library does not load, and the import fails
+    with "operator torchvision::nms does not exist". Declaring the two operators that the import needs
+    is enough: the transforms of Qwen3-VL's processors are plain torch.
+sgl_kernel: it has no CPU build. On a CPU sglang imports a few of its names, all for speculative
+    decoding: they become functions that raise when called. Four operators are looked up by models
+    related to qwen_vl and never called: their names are declared. One is implemented: the hash for
+    seeds, which sglang has only for CUDA. Without the AMX kernels sglang falls back to plain torch.
 """
 
 import importlib.abc
@@ -30,31 +29,31 @@ MASK = 0xFFFFFFFF
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Stands before the ordinary import of `torchvision` and `sgl_kernel`."""
+    """Finds `torchvision` and `sgl_kernel` before Python's own finders."""
 
     def __init__(self) -> None:
-        self.libraries: list[Any] = []  # torch forgets the operators of one that is collected
-        self.looking = False
+        self.libraries: list[Any] = []  # torch drops the operators of a library that is collected
+        self.is_searching = False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if self.looking:
+        if self.is_searching:
             return None
         if fullname == "torchvision":
             self._declare_torchvision()
         if fullname == "sgl_kernel":
-            self.looking = True
+            self.is_searching = True
             try:
                 installed = importlib.util.find_spec(fullname)
             finally:
-                self.looking = False
+                self.is_searching = False
             return installed or ModuleSpec(fullname, self)
         return None
 
     def _declare_torchvision(self) -> None:
-        plain = "+" not in _version("torchvision")  # the build for CUDA; others have a label
-        if self.libraries or not (plain and _version("torch").endswith("+cpu")):
+        is_cuda = "+" not in _version("torchvision")  # other builds have a label
+        if self.libraries or not (is_cuda and _version("torch").endswith("+cpu")):
             return
         import torch
 
@@ -79,7 +78,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def absent(name: str) -> Callable[..., None]:
-    """A stand-in for one of sgl_kernel's names on a CPU."""
+    """A function that raises, for one of sgl_kernel's names on a CPU."""
     if not name.endswith("_cpu"):
         raise AttributeError(name)
 
@@ -92,8 +91,8 @@ def absent(name: str) -> Callable[..., None]:
 def murmur_hash32(seed: Any, positions: Any, cols: Any) -> Any:
     """MurmurHash3 (32 bit) of the words (seed low, seed high, position, column).
 
-    seed (B,) and positions (B,), cols (V,) -> (B, V) int64 that hold 32-bit words, as sglang's own
-    kernel for CUDA computes them; it draws a sample's token from them.
+    seed (B,) and positions (B,), cols (V,) -> (B, V) int64 with 32-bit words, equal to sglang's CUDA
+    kernel. sglang samples tokens from them.
     """
     import torch
 
@@ -111,7 +110,7 @@ def murmur_hash32(seed: Any, positions: Any, cols: Any) -> Any:
 
 
 def _version(package: str) -> str:
-    """The installed version with its label, such as 2.13.0+cpu; empty where it is absent."""
+    """The installed version with its label, such as 2.13.0+cpu; empty if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -123,5 +122,6 @@ def _rotate(word: Any, bits: int) -> Any:
 
 
 def install() -> None:
+    """Install the finder, once per process."""
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, Finder())

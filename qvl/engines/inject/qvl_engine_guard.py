@@ -1,8 +1,8 @@
-"""Stands before every route of an engine's server: who may ask, and who may change the engine.
+"""Access control in front of every route of an engine's server.
 
-With QVL_ENGINE_KEY set, a request must hold it, on every route but /health: the engines' own keys
-leave routes open (vLLM guards /v1 and a few others, but not /invocations, which answers chats).
-Routes that change weights, caches or processes are refused to whoever asks from another machine.
+With QVL_ENGINE_KEY set, a request must hold it on every route but /health: the engines' own keys leave
+routes open (vLLM's covers /v1 and a few others, but not /invocations, which answers chats).
+Routes that change weights, caches or processes answer this machine alone.
 """
 
 import hmac
@@ -12,9 +12,9 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-OPEN = ("/health", "/ping")
-OWN = "/freeze_gc"  # sglang asks itself, after its start; harmless
-FAR = (  # what another machine may ask for; all the rest is for this one
+OPEN = ("/health", "/ping")  # without a key
+OWN = "/freeze_gc"  # SGLang sends it to itself after its start; harmless
+PUBLIC = (  # for other machines too; all others are for this machine
     "/v1/",
     "/inference/v1/",
     "/generate",
@@ -31,11 +31,11 @@ FAR = (  # what another machine may ask for; all the rest is for this one
     "/metrics",
     "/openapi.json",
 )
-NEVER_FAR = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
+NEVER_PUBLIC = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-class Guard:
+class AccessGuard:
     """ASGI middleware."""
 
     def __init__(self, app: App) -> None:
@@ -48,12 +48,12 @@ class Guard:
         path = scope["path"]
         if path in OPEN:
             return await self.app(scope, receive, send)
-        near = is_near(scope.get("client"))
-        if near and path == OWN:
+        local = is_local(scope.get("client"))
+        if local and path == OWN:
             return await self.app(scope, receive, send)
         if self.key and not self._holds_key(scope):
             return await refuse(send, scope, 401, "the key is missing or wrong")
-        if not near and not may_be_asked_from_afar(path):
+        if not local and not is_public(path):
             return await refuse(send, scope, 403, f"{path} answers this machine alone")
         return await self.app(scope, receive, send)
 
@@ -62,8 +62,8 @@ class Guard:
         return hmac.compare_digest(given, f"Bearer {self.key}".encode())
 
 
-def is_near(client: Any) -> bool:
-    """Whether a request comes from this machine; a Unix socket has no client."""
+def is_local(client: Any) -> bool:
+    """Whether a request comes from this machine; a Unix socket has no client address."""
     if client is None:
         return True
     try:
@@ -74,13 +74,15 @@ def is_near(client: Any) -> bool:
     return (mapped or address).is_loopback
 
 
-def may_be_asked_from_afar(path: str) -> bool:
-    if path.startswith(NEVER_FAR):
+def is_public(path: str) -> bool:
+    """Whether other machines may use a route."""
+    if path.startswith(NEVER_PUBLIC):
         return False
-    return any(path == each or (each.endswith("/") and path.startswith(each)) for each in FAR)
+    return any(path == each or (each.endswith("/") and path.startswith(each)) for each in PUBLIC)
 
 
 async def refuse(send: Any, scope: Any, status: int, message: str) -> None:
+    """Answer a request with an error."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": message})
         return

@@ -1,12 +1,12 @@
-"""Videos in SGLang as in the other engines: qvl's frames, resized once, behind the ids that were sent.
+"""Videos in SGLang as in the other engines: qvl's frames, resized once, with the ids that were sent.
 
-SGLang 0.5.21 by itself takes other frames of a file (it cuts off where all others round), resizes them
-to multiples of 28 before its processor does to multiples of 32, and takes no frames as one video. Of
-a prompt that is given as ids it tokenises the text again, so that sampled tokens may become others.
-Qwen3-VL's videos go another way here, up to its own processor, which is transformers'.
+SGLang 0.5.21 samples other frames of a file (it truncates where all others round), resizes them to
+multiples of 28 before its processor resizes them to multiples of 32, and does not accept frames as one
+video. A prompt that is given as ids it tokenises again, which may change sampled tokens. Here Qwen3-VL's
+videos take another path to its processor, which is transformers'.
 
-Which frames are taken is told by qvl.media.video itself, the one thing of qvl that an engine imports:
-it asks nothing of the environment but NumPy, Pillow and, for files, PyAV.
+The frames are chosen by qvl.media.video, the only module of qvl that an engine imports: it needs only
+NumPy, Pillow and, for files, PyAV.
 """
 
 # pyright: reportMissingImports=false
@@ -22,12 +22,12 @@ from typing import Any, NamedTuple
 
 QVL = Path(__file__).resolve().parent.parent.parent
 PROCESSOR = "sglang.srt.multimodal.processors.qwen_vl"
-ROUTE = "/video_frames"  # by which qvl.engines.probe knows of it
+ROUTE = "/video_frames"  # by which qvl.engines.probe detects it
 MODELS = ("qwen3_vl", "qwen3_vl_moe")
 
 
-class Clip(NamedTuple):
-    """What is handed to transformers' processor. A tuple, which SGLang's loader leaves as it is."""
+class SglangClip(NamedTuple):
+    """The input of transformers' processor: a tuple, because SGLang's loader leaves tuples unchanged."""
 
     frames: Any
     """(T, 3, H, W) uint8 tensor"""
@@ -35,19 +35,19 @@ class Clip(NamedTuple):
 
 
 def register() -> None:
-    """To be called before SGLang's plugins are loaded, in the process that holds the tokenizer."""
+    """Register the hooks: before SGLang's plugins are loaded, in the process of the tokenizer."""
     from sglang.srt.plugins.hook_registry import HookRegistry, HookType
 
     for name, hook in (
-        ("preprocess_video", as_it_is),
-        ("QwenVLImageProcessor._process_mm_data_uncached", with_clips),
-        ("QwenVLImageProcessor.process_and_combine_mm_data", with_own_ids),
+        ("preprocess_video", keep_frames),
+        ("QwenVLImageProcessor._process_mm_data_uncached", load_clips),
+        ("QwenVLImageProcessor.process_and_combine_mm_data", keep_ids),
     ):
         HookRegistry.register(f"{PROCESSOR}.{name}", hook, HookType.AROUND)
 
 
 def are_registered() -> bool:
-    """Whether SGLang took the hooks; where it could not, it says so in its log and goes on."""
+    """Whether SGLang applied the hooks; if it cannot, it logs that and goes on."""
     module = sys.modules.get(PROCESSOR)
     if module is None:
         return False
@@ -60,8 +60,8 @@ def are_registered() -> bool:
     return all(hasattr(each, "__wrapped__") for each in hooked)
 
 
-async def described() -> dict[str, Any]:
-    """The route's answer: how frames are chosen."""
+async def frame_rules() -> dict[str, Any]:
+    """The response of ROUTE: how frames are sampled."""
     video = qvl_video()
     return {
         "fps": video.FPS,
@@ -72,7 +72,7 @@ async def described() -> dict[str, Any]:
 
 
 def qvl_video() -> Any:
-    """qvl.media.video of the qvl that started this engine; nothing else of its environment comes along."""
+    """qvl.media.video of the qvl that started this engine, without the rest of its environment."""
     if "qvl" not in sys.modules:
         spec = importlib.util.spec_from_file_location(
             "qvl", QVL / "__init__.py", submodule_search_locations=[str(QVL)]
@@ -84,7 +84,7 @@ def qvl_video() -> Any:
     return importlib.import_module("qvl.media.video")
 
 
-async def with_clips(
+async def load_clips(
     process: Any,
     processor: Any,
     pictures: Any,
@@ -94,7 +94,7 @@ async def with_clips(
     *rest: Any,
     **named: Any,
 ) -> Any:
-    """SGLang's preparation of a request, with clips in place of its videos."""
+    """SGLang's preparation of a request, with loaded clips in place of its videos."""
     if request.video_data and processor.model_type in MODELS:
         loop = asyncio.get_running_loop()
         loading = [
@@ -105,25 +105,25 @@ async def with_clips(
     return await process(processor, pictures, prompt, request, *rest, **named)
 
 
-async def as_it_is(preprocess: Any, video: Any, /, *rest: Any, **named: Any) -> Any:
-    """A clip's frames, not sampled and not resized."""
-    if isinstance(video, Clip):
+async def keep_frames(preprocess: Any, video: Any, /, *rest: Any, **named: Any) -> Any:
+    """The frames of a loaded clip as they are: not sampled, not resized."""
+    if isinstance(video, SglangClip):
         return video.frames, video.metadata
     return await preprocess(video, *rest, **named)
 
 
 def load(given: Any) -> Any:
-    """The clip of one video of a request. ValueError, which SGLang answers with 400, for a bad one."""
+    """The clip of a request's video. ValueError, which SGLang answers with 400, if it cannot be read."""
     import torch
 
-    if isinstance(given, (Clip, dict)):  # a dict is what a processor made already
+    if isinstance(given, (SglangClip, dict)):  # a dict was preprocessed before
         return given
     video = qvl_video()
     reference = getattr(given, "url", given)
     is_frames = isinstance(reference, str) and reference.startswith(video.FRAMES_URI)
     if not is_frames and importlib.util.find_spec("av") is None:
         raise ValueError(
-            "files of videos need PyAV in SGLang's environment: qvl doctor --install sglang, or "
+            "video files need PyAV in SGLang's environment: qvl doctor --install sglang, or "
             "pip install av there"
         )
     try:
@@ -141,27 +141,28 @@ def load(given: Any) -> Any:
         "frames_indices": list(clip.indices),
         "video_backend": "qvl",
     }
-    return Clip(torch.from_numpy(clip.frames).permute(0, 3, 1, 2).contiguous(), metadata)
+    return SglangClip(torch.from_numpy(clip.frames).permute(0, 3, 1, 2).contiguous(), metadata)
 
 
-def with_own_ids(
+def keep_ids(
     combine: Any, processor: Any, loaded: Any, tokens: Any, /, *rest: Any, **named: Any
 ) -> Any:
-    """What transformers' processor makes of a prompt with videos; of one that was given as ids these
-    very ids, expanded, where it tokenised their text again."""
+    """The output of transformers' processor; for a prompt with videos that was given as ids, with these
+    ids expanded instead of their text tokenised again."""
     import torch
 
-    items, ids, made = combine(processor, loaded, tokens, *rest, **named)
-    shown = named.get("video_metadata")
-    if not shown or loaded.input_ids is None or processor.model_type not in MODELS:
-        return items, ids, made
+    items, ids, output = combine(processor, loaded, tokens, *rest, **named)
+    metadata = named.get("video_metadata")
+    if not metadata or loaded.input_ids is None or processor.model_type not in MODELS:
+        return items, ids, output
     own = processor._processor
     size = own.video_processor.temporal_patch_size
     times = [
-        own._calculate_timestamps(list(each["frames_indices"]), each["fps"], size) for each in shown
+        own._calculate_timestamps(list(each["frames_indices"]), each["fps"], size)
+        for each in metadata
     ]
     given, places, kinds = processor.build_input_ids_with_timestamps(
-        list(loaded.input_ids), None, made.get("image_grid_thw"), made["video_grid_thw"], times
+        list(loaded.input_ids), None, output.get("image_grid_thw"), output["video_grid_thw"], times
     )
     left: dict[Any, list] = defaultdict(list)
     for kind, place in zip(kinds, places, strict=True):
@@ -169,4 +170,4 @@ def with_own_ids(
     for item in items:  # an image has one place, a video one for each pair of frames
         own_places = left[item.modality]
         item.offsets = [own_places.pop(0) for _ in item.offsets]
-    return items, torch.tensor(given, dtype=ids.dtype), made
+    return items, torch.tensor(given, dtype=ids.dtype), output

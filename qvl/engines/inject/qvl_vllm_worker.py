@@ -1,6 +1,6 @@
-"""Methods that vLLM's workers have beside their own: --worker-extension-cls qvl_vllm_worker.Extension.
+"""Methods added to vLLM's workers: --worker-extension-cls qvl_vllm_worker.Extension.
 
-They are called by name through POST /collective_rpc; what they take and return is JSON.
+POST /collective_rpc calls them by name; arguments and results are JSON.
 """
 
 from pathlib import Path
@@ -8,23 +8,23 @@ from typing import Any
 
 
 class Extension:
-    """Mixed into the worker class, whose attributes these are."""
+    """A mixin of the worker class, which has these attributes."""
 
     device: Any
     model_runner: Any
     reload_weights: Any
 
     def qvl_reload(self, folder: str) -> dict:
-        """Load the weights of a checkpoint's folder, what a CPU needs done by hand included.
+        """Load the weights of a checkpoint's folder, with two steps that vLLM omits on a CPU.
 
-        A load that fails midway leaves half a model, so the folder is looked at first. On a CPU,
-        vLLM computes with packed copies of the weights, and forgets two kinds when it loads again.
-        Experts are packed only while a layer has no kernel yet: unpacked ones would be read as
-        packed, and answers be noise; without the kernel they are packed again. An output layer that
-        is tied to the embedding has no weights in the checkpoint, so its copy would stay the old one.
+        A load that fails midway leaves half a model, so the folder is checked first. On a CPU vLLM
+        computes with packed copies of the weights, and does not renew two kinds on a reload. Experts are
+        packed only while a layer has no kernel: with one, unpacked weights would be read as packed, and
+        the output be noise; so the kernel is removed. An output layer that is tied to the embedding has
+        no weights in the checkpoint, so its copy would keep the previous ones; it is packed again.
         """
         if not any(Path(folder).glob("*.safetensors")):
-            raise ValueError(f"{folder}: no *.safetensors in it")
+            raise ValueError(f"{folder}: *.safetensors not found")
         methods = [
             (module, module.quant_method)
             for module in self.model_runner.get_model().modules()

@@ -1,8 +1,7 @@
-"""What an engine's interpreter imports before anything else, in every process that it starts.
+"""Imported first by every interpreter of an engine: this folder is on the engine's PYTHONPATH.
 
-This folder is put on PYTHONPATH of an engine, so no installed file is edited. Nothing here is
-imported by qvl, and nothing here imports qvl, whose environment is another, but for the one module
-that qvl_sglang_videos.py names.
+So no installed file is edited. The engine runs in another environment than qvl: nothing here imports
+qvl, except that qvl_sglang_videos.py loads one module of it.
 """
 
 import importlib.util
@@ -18,9 +17,9 @@ PR_SET_PDEATHSIG, SIGTERM = 1, 15
 
 
 def follow_parent() -> None:
-    """Be terminated when the `qvl serve` that started this process dies, kill -9 included (Linux)."""
+    """Get SIGTERM when the `qvl serve` that started this process ends, by kill -9 too (Linux)."""
     if os.environ.get("QVL_ENGINE_PARENT") != str(os.getppid()):
-        return  # a child of the engine, which the engine itself takes down
+        return  # a child of the engine, which stops its children itself
     import ctypes
 
     try:
@@ -31,7 +30,7 @@ def follow_parent() -> None:
 
 
 def run_shadowed() -> None:
-    """The environment's own sitecustomize, which this file hides."""
+    """Run the environment's own sitecustomize, which this file hides."""
     others = [entry for entry in sys.path if Path(entry or ".").resolve() != HERE]
     spec = PathFinder.find_spec("sitecustomize", others)
     if spec is not None and spec.loader is not None:

@@ -1,12 +1,19 @@
-"""The local engine: transformers in one process, requests batched as they come.
+"""The local engine: transformers in this process, with continuous batching.
 
-checkpoint.py  a folder -> model, tokenizer, image processor; messages -> prompt
-api.py         OpenAI's request body -> what to generate; results -> OpenAI's answer
-batch.py       rows that decode together, joining and leaving between steps
-decode.py      one token more for every row, past transformers' own forward
-sampling.py    logits -> tokens, each row by its own parameters and seed
-grammar.py     answers of a given form: JSON schemas, regular expressions
-text.py        tokens -> text, piece by piece, and where it stops
-engine.py      the thread that admits, steps and hands over
-http.py        the routes
+A request comes from the top of this list and ends at its foot; each file imports only those below it.
+
+serve.py        what `qvl serve` runs
+app.py          the HTTP server: who may use which route
+chat.py         OpenAI's chat completions, whole and streamed
+control.py      token ids in and out, new weights, pauses
+service.py      what both share: limits, media, waiting for rows
+api.py          OpenAI's request parsed; the response's shapes
+engine.py       the thread that admits rows, steps the batch and returns them
+batch.py        rows that decode together, joining and leaving between steps
+decode.py       one more token for every row, without transformers' own forward
+sampling.py     logits -> tokens, each row by its own parameters and seed
+grammar.py      structured output: JSON schemas and regular expressions
+detokenizer.py  tokens -> text, and where a stop string ends it
+checkpoint.py   a folder -> model, tokenizer, image processor; messages -> prompt
+client.py       the client of this engine for training jobs: qvl.engines.client
 """

@@ -1,6 +1,6 @@
-"""OpenAI's chat completions: the request's body checked and read, the answer's shapes.
+"""OpenAI's chat completions: the request's body is parsed, the response's shapes are built.
 
-What this engine cannot do is refused by name rather than passed over in silence.
+A parameter that this engine does not support is an error that names it.
 """
 
 import secrets
@@ -8,16 +8,18 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from qvl.engines.local.batch import Row
 from qvl.engines.local.checkpoint import Checkpoint
-from qvl.engines.local.grammar import read_form
-from qvl.engines.local.sampling import Sampling
+from qvl.engines.local.grammar import parse_grammar
+from qvl.engines.local.sampling import RowSampling
 from qvl.errors import UserError
 
 MAX_TOP_LOGPROBS = 20  # as OpenAI
 MAX_CHOICES = 128
-PASSED_OVER = {"user", "metadata", "store", "service_tier", "stream_options", "model"}
-NEUTRAL = {  # parameters that are not built, and the value that asks for nothing
+IGNORED = {"user", "metadata", "store", "service_tier", "stream_options", "model"}
+NEUTRAL = {  # unsupported parameters, and the value that has no effect
     "repetition_penalty": 1.0,
     "min_p": 0.0,
     "tool_choice": "auto",
@@ -29,28 +31,36 @@ NEUTRAL = {  # parameters that are not built, and the value that asks for nothin
 
 
 class BadRequest(Exception):
-    """What is wrong with a request, for its sender: HTTP 400."""
+    """HTTP 400: what is wrong with a request."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a request asks for."""
+class ChatRequest:
+    """A parsed request."""
 
     messages: list[dict]
     tools: list[dict] | None
-    sampling: Sampling
+    sampling: RowSampling
     max_tokens: int | None
     choices: int
     stops: list[str]
     top_logprobs: int | None
     stream: bool
     token_ids: bool
-    form: str | None
-    """of the answer, see grammar.py"""
+    grammar: str | None
+    """of the completion: see grammar.py"""
 
 
-def read(body: Any) -> Order:
-    """The order in a request's body; BadRequest where it is none."""
+def decode_json(content: bytes) -> Any:
+    """A request's body. BadRequest if it is not JSON."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+
+
+def parse(body: Any) -> ChatRequest:
+    """The request in a decoded body. BadRequest says what is wrong with it."""
     if not isinstance(body, dict):
         raise BadRequest("the body must be a JSON object")
     fields = {name: value for name, value in body.items() if value is not None}
@@ -58,7 +68,7 @@ def read(body: Any) -> Order:
     stops = fields.pop("stop", [])
     stops = [stops] if isinstance(stops, str) else stops
     if not isinstance(stops, list) or not all(isinstance(s, str) and s for s in stops):
-        raise BadRequest("stop: expected a string or a list of strings that are not empty")
+        raise BadRequest("stop: expected a string or a list of strings, none of them empty")
     top = integer(fields, "top_logprobs", 0, MAX_TOP_LOGPROBS, None)
     wants_logprobs = _flag(fields, "logprobs")
     if top is not None and not wants_logprobs:
@@ -68,7 +78,7 @@ def read(body: Any) -> Order:
     tools = fields.pop("tools", None)
     if tools is not None and not isinstance(tools, list):
         raise BadRequest("tools: expected a list")
-    sampling = Sampling(
+    sampling = RowSampling(
         temperature=number(fields, "temperature", 0, None, 1.0),
         top_p=number(fields, "top_p", 0, 1, 1.0),
         top_k=max(integer(fields, "top_k", -1, None, 0) or 0, 0),
@@ -77,10 +87,10 @@ def read(body: Any) -> Order:
         seed=_seed(fields),
     )
     try:
-        form = read_form(fields)
+        grammar = parse_grammar(fields)
     except (UserError, ValueError) as error:
         raise BadRequest(str(error)) from None
-    order = Order(
+    chat = ChatRequest(
         messages=messages,
         tools=tools or None,
         sampling=sampling,
@@ -90,22 +100,22 @@ def read(body: Any) -> Order:
         top_logprobs=(top or 0) if wants_logprobs else None,
         stream=_flag(fields, "stream"),
         token_ids=_flag(fields, "return_token_ids"),
-        form=form,
+        grammar=grammar,
     )
     for name, value in fields.items():
-        if name not in PASSED_OVER and value != NEUTRAL.get(name, ...):
-            raise BadRequest(f"{name}: the local engine has no such parameter")
-    return order
+        if name not in IGNORED and value != NEUTRAL.get(name, ...):
+            raise BadRequest(f"{name}: the local engine does not support this parameter")
+    return chat
 
 
 def _messages(messages: Any) -> list:
     if not isinstance(messages, list) or not messages:
-        raise BadRequest("messages: expected a list that is not empty")
+        raise BadRequest("messages: expected a non-empty list")
     return messages
 
 
 def _message(message: Any, index: int) -> dict:
-    """A message with its parts in the template's shape: image references at `image`."""
+    """A message with its parts as the chat template takes them: image references at `image`."""
     where = f"messages[{index}]"
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
         raise BadRequest(f"{where}: expected an object with a role")
@@ -174,32 +184,32 @@ def _seed(fields: dict) -> int:
 
 
 def completion(
-    checkpoint: Checkpoint, name: str, order: Order, rows: list[Row], identity: str
+    checkpoint: Checkpoint, name: str, chat: ChatRequest, rows: list[Row], identity: str
 ) -> dict:
-    """The whole answer."""
+    """The body of a response that is not streamed."""
     return {
         "id": identity,
         "object": "chat.completion",
         "created": int(time.time()),
         "model": name,
-        "choices": [_choice(checkpoint, order, row, i) for i, row in enumerate(rows)],
+        "choices": [_choice(checkpoint, chat, row, i) for i, row in enumerate(rows)],
         "usage": usage(rows),
         "weight_version": rows[0].version,
-        **({"prompt_token_ids": rows[0].prompt.ids} if order.token_ids else {}),
+        **({"prompt_token_ids": rows[0].prompt.ids} if chat.token_ids else {}),
     }
 
 
 def usage(rows: list[Row]) -> dict:
-    prompt, answer = len(rows[0].prompt.ids), sum(len(row.tokens) for row in rows)
+    prompt, completions = len(rows[0].prompt.ids), sum(len(row.tokens) for row in rows)
     return {
         "prompt_tokens": prompt,
-        "completion_tokens": answer,
-        "total_tokens": prompt + answer,
+        "completion_tokens": completions,
+        "total_tokens": prompt + completions,
     }
 
 
 def chunk(name: str, identity: str, index: int, delta: dict, finish_reason: str | None) -> dict:
-    """One event of a stream."""
+    """One event of a streamed response."""
     return {
         "id": identity,
         "object": "chat.completion.chunk",
@@ -209,7 +219,7 @@ def chunk(name: str, identity: str, index: int, delta: dict, finish_reason: str 
     }
 
 
-def _choice(checkpoint: Checkpoint, order: Order, row: Row, index: int) -> dict:
+def _choice(checkpoint: Checkpoint, chat: ChatRequest, row: Row, index: int) -> dict:
     text = row.text.text if row.text else checkpoint.decode(row.tokens)
     choice: dict[str, Any] = {
         "index": index,
@@ -217,9 +227,9 @@ def _choice(checkpoint: Checkpoint, order: Order, row: Row, index: int) -> dict:
         "finish_reason": row.finish_reason,
         "logprobs": None,
     }
-    if order.top_logprobs is not None:
+    if chat.top_logprobs is not None:
         choice["logprobs"] = {"content": _logprobs(checkpoint, row)}
-    if order.token_ids:
+    if chat.token_ids:
         choice["token_ids"] = row.tokens
     return choice
 
@@ -227,8 +237,9 @@ def _choice(checkpoint: Checkpoint, order: Order, row: Row, index: int) -> dict:
 def _logprobs(checkpoint: Checkpoint, row: Row) -> list[dict]:
     def entry(token: int, logprob: float) -> dict:
         text = checkpoint.tokenizer.backend_tokenizer.decode([token], skip_special_tokens=False)
-        whole = "\ufffd" not in text  # else a part of a character, which has no text of its own
-        return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if whole else None}
+        is_whole = "\ufffd" not in text  # else it is part of a character
+        content = list(text.encode()) if is_whole else None
+        return {"token": text, "logprob": logprob, "bytes": content}
 
     return [
         {**entry(token, logprob), "top_logprobs": [entry(*each) for each in top]}

@@ -1,4 +1,4 @@
-"""Rows that decode together. They join and leave between steps, so none waits for the longest.
+"""Rows that decode together. They join and leave between steps, so no row waits for the longest.
 
 All rows end at the same column: row b is padded on the left by starts[b], and each step adds one
 column. Equal prompts are prefilled once.
@@ -13,75 +13,74 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from qvl.engines.local import decode
-from qvl.engines.local.checkpoint import Checkpoint, Prompt
+from qvl.engines.local.checkpoint import Checkpoint, PreparedPrompt
+from qvl.engines.local.detokenizer import Detokenizer
 from qvl.engines.local.grammar import Grammar
-from qvl.engines.local.sampling import Sampling, choose, penalise
-from qvl.engines.local.text import Text
+from qvl.engines.local.sampling import RowSampling, penalise, sample
 
-GROWTH = 64  # columns of room that a cache gets at a time
-PREFILL_TOKENS = 16_384  # of one forward pass, padding included: bounds its memory
+GROWTH = 64  # columns by which a cache grows at a time
+PREFILL_TOKENS = 16_384  # per forward pass, padding included: limits its memory
 
 
 class Row:
-    """One answer in the making."""
+    """One completion in progress."""
 
     def __init__(
         self,
-        prompt: Prompt,
-        sampling: Sampling,
+        prompt: PreparedPrompt,
+        sampling: RowSampling,
         max_tokens: int,
-        text: Text | None,
+        text: Detokenizer | None,
         top_logprobs: int | None,
-        progress: Callable[["Row"], None] | None,
-        finished: Callable[["Row"], None],
+        on_progress: Callable[["Row"], None] | None,
+        on_finish: Callable[["Row"], None],
         grammar: Grammar | None = None,
     ) -> None:
-        """text: given where pieces matter (a stream, stop strings). top_logprobs: None for none.
-
-        grammar: what the answer may be, where it has a form.
-        """
+        """text: for a stream or stop strings. top_logprobs: None for no log-probs. grammar: for
+        structured output. on_progress, on_finish: called in the engine's thread."""
         self.prompt, self.sampling, self.max_tokens = prompt, sampling, max_tokens
         self.text, self.top_logprobs = text, top_logprobs
-        self.progress, self.finished, self.grammar = progress, finished, grammar
+        self.on_progress, self.on_finish, self.grammar = on_progress, on_finish, grammar
         self.tokens: list[int] = []
         self.logprobs: list[tuple[float, list[tuple[int, float]]]] = []
         self.finish_reason: str | None = None
-        self.version = ""  # of the weights that answer, all of it: known when it begins
-        self.cancelled = False
+        self.version = ""  # of the weights, the same for all its tokens: set when it joins
+        self.is_cancelled = False
 
     @property
-    def over(self) -> bool:
-        return self.cancelled or self.finish_reason is not None
+    def is_over(self) -> bool:
+        return self.is_cancelled or self.finish_reason is not None
 
-    def take(self, token: int, ends: set[int]) -> None:
-        """Add a token, and see whether the answer is finished."""
+    def append(self, token: int, end_tokens: set[int]) -> None:
+        """Add a token, and finish the row if it is the last one."""
         self.tokens.append(token)
         if self.grammar:
-            self.grammar.take(token)
+            self.grammar.accept(token)
         if self.text:
             self.text.add(token)
-        if token in ends or (self.text and self.text.stopped):
+        if token in end_tokens or (self.text and self.text.is_stopped):
             self.finish_reason = "stop"
         elif len(self.tokens) >= self.max_tokens:
             self.finish_reason = "length"
         if self.finish_reason and self.text:
             self.text.finish()
-        if self.progress and not self.cancelled:
-            self.progress(self)
-        if self.finish_reason and not self.cancelled:
-            self.finished(self)
+        if self.on_progress and not self.is_cancelled:
+            self.on_progress(self)
+        if self.finish_reason and not self.is_cancelled:
+            self.on_finish(self)
 
     def abort(self) -> None:
+        """Finish the row with the tokens that it has."""
         self.finish_reason = "abort"
         if self.text:
             self.text.finish()
-        if self.progress:
-            self.progress(self)
-        self.finished(self)
+        if self.on_progress:
+            self.on_progress(self)
+        self.on_finish(self)
 
 
 class Batch:
-    """The rows that are decoded now, and their keys and values."""
+    """The rows that are decoded, with their keys and values."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
@@ -92,11 +91,11 @@ class Batch:
         self._width = 0
 
     @property
-    def live(self) -> int:
-        return sum(not row.over for row in self.rows)
+    def num_live(self) -> int:
+        return sum(not row.is_over for row in self.rows)
 
     def join(self, rows: list[Row]) -> None:
-        """Prefill the prompts of `rows`, sample the first token of each, and let them decode."""
+        """Prefill the prompts of `rows`, sample the first token of each, and add them to the batch."""
         prompts = list({row.prompt.key: row.prompt for row in rows}.values())
         for part in _parts(prompts):
             index = {prompt.key: i for i, prompt in enumerate(part)}
@@ -104,15 +103,15 @@ class Batch:
             picks = torch.tensor([index[row.prompt.key] for row in mine], device=self.device)
             logits, cache, starts, width = self._prefill(part)
             self._sample(logits[picks], mine)
-            keep = [i for i, row in enumerate(mine) if not row.over]
+            keep = [i for i, row in enumerate(mine) if not row.is_over]
             if keep:
                 taken = picks[keep]
                 self._merge([mine[i] for i in keep], cache, taken, starts[taken], width)
 
     def step(self) -> None:
         """One more token for every row."""
-        if sum(row.over for row in self.rows) * 4 >= len(self.rows):
-            self._leave()
+        if sum(row.is_over for row in self.rows) * 4 >= len(self.rows):
+            self._drop_finished()
         if not self.rows:
             return
         tokens = torch.tensor([row.tokens[-1] for row in self.rows], device=self.device)
@@ -127,7 +126,9 @@ class Batch:
         mask.masked_fill_(columns < self._starts[:, None, None, None], -torch.inf)
         self._sample(decode.step(model, _layers(self._cache), tokens, positions, mask), self.rows)
 
-    def _prefill(self, prompts: list[Prompt]) -> tuple[torch.Tensor, Cache, torch.Tensor, int]:
+    def _prefill(
+        self, prompts: list[PreparedPrompt]
+    ) -> tuple[torch.Tensor, Cache, torch.Tensor, int]:
         """The last logits (B, V), the cache, the left padding (B,) and the width."""
         width = max(len(prompt.ids) for prompt in prompts)
         ids = torch.zeros(len(prompts), width, dtype=torch.long)
@@ -169,21 +170,21 @@ class Batch:
         raw = logits.log_softmax(-1) if any(r.top_logprobs is not None for r in rows) else None
         logits[:, self.checkpoint.banned] = -torch.inf
         for i, row in enumerate(rows):
-            if row.grammar and not row.over:
+            if row.grammar and not row.is_over:
                 logits[i, row.grammar.banned().to(self.device)] = -torch.inf
         settings = [row.sampling for row in rows]
         logits = penalise(logits, settings, [row.tokens for row in rows])
-        tokens = choose(logits, settings, [len(row.tokens) for row in rows]).tolist()
+        tokens = sample(logits, settings, [len(row.tokens) for row in rows]).tolist()
         for i, row in enumerate(rows):
-            if row.over:
+            if row.is_over:
                 continue
             if raw is not None and row.top_logprobs is not None:
                 row.logprobs.append(_logprobs(raw[i], tokens[i], row.top_logprobs))
-            row.take(tokens[i], self.checkpoint.ends)
+            row.append(tokens[i], self.checkpoint.end_tokens)
 
-    def _leave(self) -> None:
-        """Drop the rows that are over, and the columns that only they had filled."""
-        keep = [i for i, row in enumerate(self.rows) if not row.over]
+    def _drop_finished(self) -> None:
+        """Drop the finished rows, and the columns that only they use."""
+        keep = [i for i, row in enumerate(self.rows) if not row.is_over]
         if len(keep) == len(self.rows):
             return
         self.rows = [self.rows[i] for i in keep]
@@ -197,12 +198,12 @@ class Batch:
     def _merge(
         self, rows: list[Row], cache: Cache, picks: torch.Tensor, starts: torch.Tensor, width: int
     ) -> None:
-        """Put prefilled rows beside those that decode, both padded to the wider; who is over goes."""
+        """Add prefilled rows to those that decode, both padded to the wider; finished rows are dropped."""
         spare = int(starts.min())
         starts, width = starts - spare, width - spare
         for layer in _layers(cache):
             layer.select(picks, spare)
-        kept = [i for i, row in enumerate(self.rows) if not row.over]
+        kept = [i for i, row in enumerate(self.rows) if not row.is_over]
         if not kept:
             self.rows, self._cache, self._starts, self._width = rows, cache, starts, width
             return
@@ -219,7 +220,7 @@ class Batch:
 
 
 class GrowingLayer(DynamicLayer):
-    """Keys and values (B, K, W, D) with room to grow: a step writes one column, and copies none."""
+    """Keys and values (B, K, W, D) with spare columns: a step writes one column and copies none."""
 
     is_croppable = False
 
@@ -246,7 +247,7 @@ class GrowingLayer(DynamicLayer):
         return self.width
 
     def select(self, rows: torch.Tensor, first_column: int) -> None:
-        """Keep these rows, and the columns from `first_column` on."""
+        """Keep only these rows, and the columns from `first_column` on."""
         if self.keys is None or self.values is None:
             return
         columns = slice(first_column, self.width)
@@ -257,9 +258,9 @@ class GrowingLayer(DynamicLayer):
     def append_rows(
         self, rows: torch.Tensor, first_column: int, other: "GrowingLayer", width: int
     ) -> None:
-        """As select(rows, first_column), with the rows of `other` after them; all end at `width`."""
+        """select(rows, first_column), then append the rows of `other`; all rows end at `width`."""
         if self.keys is None or self.values is None or other.keys is None or other.values is None:
-            raise AssertionError("a layer without keys joins no rows")
+            raise AssertionError("a layer without keys cannot take rows")
         columns = slice(first_column, self.width)
         pairs = ((self.keys, other.keys), (self.values, other.values))
         self.keys, self.values = (
@@ -278,7 +279,7 @@ def _with_room(states: torch.Tensor) -> torch.Tensor:
 
 
 def _joined(ours: torch.Tensor, theirs: torch.Tensor, width: int) -> torch.Tensor:
-    """The rows of both, with zeros before the shorter: nobody sees them, but NaN would be felt."""
+    """The rows of both, with zeros before the shorter: they are masked, but NaN would spread."""
     both = _roomy(ours, len(ours) + len(theirs), width)
     for place, states in ((both[: len(ours)], ours), (both[len(ours) :], theirs)):
         begin = width - states.shape[-2]
@@ -297,16 +298,18 @@ def _layers(cache: Cache) -> list[Any]:
 
 
 def _logprobs(raw: torch.Tensor, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
-    """Of the model itself, before temperature and masks, as vLLM gives them; raw (V,). In fp32, which
-    drops the digits that depend on the rows beside where the model is in fp64."""
+    """The token's log-prob and the most likely tokens, before temperature and masks, as in vLLM; raw (V,).
+
+    In fp32: for a model in fp64 this drops the digits that depend on the other rows.
+    """
     raw = raw.float()
     values, ids = raw.topk(top) if top else (raw[:0], torch.empty(0, dtype=torch.long))
     return float(raw[token]), list(zip(ids.tolist(), values.tolist(), strict=True))
 
 
-def _parts(prompts: list[Prompt]) -> Iterator[list[Prompt]]:
-    """Prompts in order of length, in parts that prefill within the bound."""
-    part: list[Prompt] = []
+def _parts(prompts: list[PreparedPrompt]) -> Iterator[list[PreparedPrompt]]:
+    """Prompts in order of length, in parts of at most PREFILL_TOKENS."""
+    part: list[PreparedPrompt] = []
     for prompt in sorted(prompts, key=lambda each: len(each.ids)):
         if part and (len(part) + 1) * len(prompt.ids) > PREFILL_TOKENS:
             yield part

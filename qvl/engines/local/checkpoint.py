@@ -1,7 +1,8 @@
 """A Qwen3-VL checkpoint folder as a model, a tokenizer and an image processor; messages to prompts.
 
-The tokenizer's own chat template renders, the checkpoint's own image processor cuts patches (its
-PIL form, so that torchvision is not needed), and the model's own get_rope_index places tokens.
+Prompts are rendered by the tokenizer's chat template, images preprocessed by the checkpoint's image
+processor (its PIL form, which does not need torchvision), positions computed by the model's own
+get_rope_index.
 """
 
 import hashlib
@@ -17,37 +18,36 @@ import transformers
 from qvl.engines.serving import launch
 from qvl.engines.weights import FIRST_VERSION
 from qvl.errors import UserError
-from qvl.media import video, video_patches
+from qvl.media import placeholders, video, video_patches
 
 MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
-SCORED = 512  # tokens whose logits are in memory at a time
+LOGITS_TOKENS = 512  # tokens whose logits are in memory at a time
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """One rendered conversation of T tokens."""
+class PreparedPrompt:
+    """A prompt of T tokens with the model's other inputs."""
 
     ids: list[int]
     positions: torch.Tensor  # (3, T) rows of time, height and width
-    next_position: int  # of the first token of the answer
+    next_position: int  # of the first token of the completion
     pixels: torch.Tensor | None  # (patches, 3 * 2 * 16 * 16)
     grids: torch.Tensor | None  # (images, 3) in patches
     video_pixels: torch.Tensor | None  # as those of images
     video_grids: torch.Tensor | None
-    key: bytes  # equal for equal prompts, so that their prefill is shared
+    key: bytes  # equal for equal prompts, whose prefill is shared
 
 
 class Checkpoint:
-    """A folder, loaded. UserError where it is no checkpoint that can be served.
+    """A loaded folder. UserError if it is not a checkpoint that can be served.
 
-    dtype: of the arithmetic. "auto" is fp32 on a CPU, where bf16 is slower, and the checkpoint's own
-    on a GPU.
+    dtype: "auto" is fp32 on a CPU, where bf16 is slower, and the checkpoint's own on a GPU.
     """
 
     def __init__(self, folder: Path, dtype: str = "auto") -> None:
         self.folder, self.dtype = folder, dtype
         self.version = FIRST_VERSION
-        _refuse_other_folders(folder)
+        _check_model_type(folder)
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -65,44 +65,53 @@ class Checkpoint:
         self.video_token: int = config.video_token_id
         self.max_positions: int = config.text_config.max_position_embeddings
         self.merge: int = config.vision_config.spatial_merge_size
-        self.ends = self._end_tokens()
-        self.banned = self._banned_tokens(config.text_config.vocab_size)
+        self.end_tokens = self._find_end_tokens()
+        self.banned = self._find_banned_tokens(config.text_config.vocab_size)
 
     def decode(self, ids: list[int]) -> str:
+        """The text of tokens, without special tokens."""
         return self.tokenizer.backend_tokenizer.decode(ids, skip_special_tokens=True)
 
-    def prompt(
+    def prepare_chat(
         self,
         messages: list[dict],
         tools: list[dict] | None,
-        load: Callable[[str], Any],
+        load_image: Callable[[str], Any],
         load_video: Callable[[Any], video.Clip],
-    ) -> Prompt:
-        """Render, tokenise and place `messages`; `load` gives the image of a reference, and
-        `load_video` the clip."""
+    ) -> PreparedPrompt:
+        """Render, tokenise and prepare `messages`; the loaders return the image or clip of a reference."""
         parts = [
             part
             for message in messages
             if isinstance(message.get("content"), list)
             for part in message["content"]
         ]
-        pictures = [load(part["image"]) for part in parts if part["type"] == "image"]
+        pictures = [load_image(part["image"]) for part in parts if part["type"] == "image"]
         clips = [load_video(part["video"]) for part in parts if part["type"] == "video"]
         rendered = self.tokenizer.apply_chat_template(
             messages, tools=tools, tokenize=False, add_generation_prompt=True
         )
-        return self.placed(
-            self.tokenizer(rendered, add_special_tokens=False)["input_ids"], pictures, clips
-        )
+        return self.prepare(self._tokens(rendered), pictures, clips)
 
-    def placed(self, ids: list[int], pictures: list[Any], clips: list[video.Clip]) -> Prompt:
-        """The prompt of token ids that hold one <|image_pad|> for each picture and one <|video_pad|>
-        for each clip."""
+    def prepare(
+        self, ids: list[int], pictures: list[Any], clips: list[video.Clip]
+    ) -> PreparedPrompt:
+        """Expand token ids that hold one <|image_pad|> per picture and one <|video_pad|> per clip."""
         pixels, grids = self._patches(pictures)
-        ids = self._expand(ids, grids)
-        ids, video_pixels, video_grids = self._with_clips(ids, clips)
+        video_pixels, video_grids, marks = self._video_patches(clips)
+        sizes = [] if grids is None else (grids.prod(-1) // self.merge**2).tolist()
+        try:
+            (ids,) = placeholders.expand(
+                [ids],
+                placeholders.Media("image", self.image_token, sizes, self._image_pads),
+                placeholders.Media("video", self.video_token, marks, self._tokens),
+            )
+        except placeholders.PadMismatch as error:
+            raise UserError(
+                f"{error}: a message's text must not hold <|image_pad|> or <|video_pad|>"
+            ) from None
         tokens = torch.tensor([ids])
-        if grids is None and video_grids is None:  # of text alone all three rows count up
+        if grids is None and video_grids is None:  # of text all three rows count up
             positions = torch.arange(len(ids)).expand(3, -1)
         else:
             kinds = (tokens == self.image_token).int() + 2 * (tokens == self.video_token).int()
@@ -114,7 +123,7 @@ class Checkpoint:
         for seen in (pixels, video_pixels):
             if seen is not None:
                 digest.update(seen.numpy().tobytes())
-        return Prompt(
+        return PreparedPrompt(
             ids,
             positions,
             int(positions.max()) + 1,
@@ -125,42 +134,40 @@ class Checkpoint:
             digest.digest(),
         )
 
-    def _with_clips(
-        self, ids: list[int], clips: list[video.Clip]
-    ) -> tuple[list[int], torch.Tensor | None, torch.Tensor | None]:
-        """The ids with the marks of each clip, their patches and grids."""
-        if ids.count(self.video_token) != len(clips):
-            raise UserError(
-                f"{ids.count(self.video_token)} video tokens for {len(clips)} videos: "
-                "a message's text must not hold <|video_pad|>"
-            )
+    def _video_patches(
+        self, clips: list[video.Clip]
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, list[str]]:
+        """The patches and grids of clips, and the text that the pad of each becomes."""
         if not clips:
-            return ids, None, None
+            return None, None, []
         rules = video_patches.load_rules(self.folder)
         try:
-            cut = [rules.patches(clip) for clip in clips]
+            found = [rules.patches(clip) for clip in clips]
         except ValueError as error:
             raise UserError(f"video: {error}") from None
-        # Special tokens on either side of a video's pad keep its text apart from all other.
-        marks = iter(
-            self.tokenizer(rules.marks(clip, grid), add_special_tokens=False)["input_ids"]
-            for clip, (_, grid) in zip(clips, cut, strict=True)
-        )
-        ids = [token for i in ids for token in (next(marks) if i == self.video_token else [i])]
-        pixels = torch.cat([torch.from_numpy(patches) for patches, _ in cut])
-        return ids, pixels, torch.tensor([grid for _, grid in cut])
+        pixels = torch.cat([torch.from_numpy(patches) for patches, _ in found])
+        marks = [rules.marks(clip, grid) for clip, (_, grid) in zip(clips, found, strict=True)]
+        return pixels, torch.tensor([grid for _, grid in found]), marks
+
+    def _image_pads(self, count: int) -> list[int]:
+        return [self.image_token] * count
+
+    def _tokens(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def read_weights(self, folder: Path) -> Any:
-        """The model of another folder of the same shapes, to be handed to `use`."""
+        """The model of another folder with the same shapes, for set_weights."""
         return _load_model(folder, self.device, self.dtype)
 
-    def use(self, model: Any, folder: Path, version: str) -> None:
-        """Answer with the weights of `model` from now on; for when no row decodes."""
+    def set_weights(self, model: Any, folder: Path, version: str) -> None:
+        """Serve the weights of `model` from now on; to be called while no row decodes."""
         self.model, self.folder, self.version = model, folder, version
 
     @torch.inference_mode()
-    def score(self, prompt: Prompt, top: int) -> list[tuple[float, list[tuple[int, float]]]]:
-        """The log-probability of each token but the first, and the likeliest `top` in its place."""
+    def prompt_logprobs(
+        self, prompt: PreparedPrompt, top: int
+    ) -> list[tuple[float, list[tuple[int, float]]]]:
+        """The log-prob of each token but the first, and the `top` most likely tokens in its position."""
         seen: dict[str, Any] = {}
         if prompt.pixels is not None and prompt.grids is not None:
             seen["pixel_values"] = prompt.pixels.to(self.device)
@@ -172,16 +179,16 @@ class Checkpoint:
         positions = prompt.positions[:, None].to(self.device)
         out = self.model.model(input_ids=ids, position_ids=positions, use_cache=False, **seen)
         found = []
-        for begin in range(0, len(prompt.ids) - 1, SCORED):  # the logits of all would fill a memory
-            end = min(begin + SCORED, len(prompt.ids) - 1)
+        for begin in range(0, len(prompt.ids) - 1, LOGITS_TOKENS):
+            end = min(begin + LOGITS_TOKENS, len(prompt.ids) - 1)
             logits = self.model.lm_head(out.last_hidden_state[0, begin:end])
             precise = torch.promote_types(logits.dtype, torch.float32)
             rows = logits.log_softmax(-1, dtype=precise).float()  # (tokens, V)
-            said = rows.gather(-1, ids[0, begin + 1 : end + 1, None])[:, 0].tolist()
+            chosen = rows.gather(-1, ids[0, begin + 1 : end + 1, None])[:, 0].tolist()
             values, tokens = rows.topk(top, dim=-1)
             tops = zip(tokens.tolist(), values.tolist(), strict=True)
             found += [
-                (one, list(zip(*each, strict=True))) for one, each in zip(said, tops, strict=True)
+                (one, list(zip(*each, strict=True))) for one, each in zip(chosen, tops, strict=True)
             ]
         return found
 
@@ -190,47 +197,32 @@ class Checkpoint:
             return None, None
         if self.image_processor is None:
             raise UserError("this checkpoint takes no images: no preprocessor_config.json")
-        cut = self.image_processor(pictures, return_tensors="pt")
-        return cut["pixel_values"], cut["image_grid_thw"]
+        found = self.image_processor(pictures, return_tensors="pt")
+        return found["pixel_values"], found["image_grid_thw"]
 
-    def _expand(self, ids: list[int], grids: torch.Tensor | None) -> list[int]:
-        """Repeat each image's one token as often as the image has merged patches."""
-        lengths = [] if grids is None else (grids.prod(-1) // self.merge**2).tolist()
-        if ids.count(self.image_token) != len(lengths):
-            raise UserError(
-                f"{ids.count(self.image_token)} image tokens for {len(lengths)} images: "
-                "a message's text must not hold <|image_pad|>"
-            )
-        remaining = iter(lengths)
-        return [
-            token
-            for each in ids
-            for token in ([each] * next(remaining) if each == self.image_token else [each])
-        ]
-
-    def _end_tokens(self) -> set[int]:
-        """What ends an answer: by the generation config, and the tokenizer's own."""
+    def _find_end_tokens(self) -> set[int]:
+        """The end tokens of the generation config and of the tokenizer."""
         ends = self.model.generation_config.eos_token_id
         ends = set(ends) if isinstance(ends, list) else {ends}
         return {int(end) for end in ends | {self.tokenizer.eos_token_id} if end is not None}
 
-    def _banned_tokens(self, vocabulary: int) -> torch.Tensor:
-        """A sampled vision token breaks the rope positions; an id beyond the tokenizer has no text."""
+    def _find_banned_tokens(self, vocabulary: int) -> torch.Tensor:
+        """Vision tokens, which would break the rope positions, and ids without a text in the tokenizer."""
         vision = launch.never_sampled(self.model.config.to_dict())
         beyond = range(max(self.tokenizer.get_vocab().values()) + 1, vocabulary)
         return torch.tensor([*vision, *beyond], dtype=torch.long, device=self.device)
 
 
-def _refuse_other_folders(folder: Path) -> None:
+def _check_model_type(folder: Path) -> None:
     path = folder / "config.json"
     if not path.is_file():
-        raise UserError(f"{folder}: no checkpoint: there is no config.json in it")
+        raise UserError(f"{folder}: not a checkpoint: config.json not found")
     try:
         kind = json.loads(path.read_bytes()).get("model_type")
     except (ValueError, AttributeError):
         raise UserError(f"{path}: not a JSON object") from None
     if kind not in MODEL_TYPES:
-        raise UserError(f"{path}: model_type {kind!r} is none of {', '.join(MODEL_TYPES)}")
+        raise UserError(f"{path}: model_type {kind!r}: expected {' or '.join(MODEL_TYPES)}")
 
 
 def _load_model(folder: Path, device: torch.device, dtype: str) -> Any:
@@ -242,11 +234,11 @@ def _load_model(folder: Path, device: torch.device, dtype: str) -> Any:
         transformers.AutoModelForImageTextToText,
         dtype=dtype if dtype == "auto" else getattr(torch, dtype),
         attn_implementation="sdpa",
-        # The kernel for groups of experts knows no fp64.
+        # The grouped kernel for experts does not support fp64.
         experts_implementation="eager" if dtype == "float64" else None,
         output_loading_info=True,
     )
-    missing = sorted(info["missing_keys"])  # transformers would fill them with random numbers
+    missing = sorted(info["missing_keys"])  # transformers would fill them with random values
     if missing:
         raise UserError(f"{folder}: {len(missing)} weights are missing, such as {missing[0]}")
     return model.to(device).eval().requires_grad_(False)

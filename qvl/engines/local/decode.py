@@ -1,12 +1,12 @@
-"""One step of decoding: a token of every row goes through the language model.
+"""One decoding step: one token per row goes through the language model.
 
-transformers' own forward reads prompts. For one token a row, most of its time goes into what
-surrounds the arithmetic, so here the weights of its modules are called in its own order. They are
-read anew at each step: no copy can be left behind when they change. A mixture of experts, and the
-norms of a half-precision model, go through the modules themselves.
+transformers' own forward is used for prompts. For one token per row it spends most of its time outside
+the arithmetic, so here the weights of its modules are applied in the same order. They are read from the
+modules at each step, so no copy is left behind when they change. Mixtures of experts, and the norms of
+a half-precision model, go through the modules themselves.
 
-Shapes: B rows, E embedding, K key-value heads, G query heads for each, D head dimension, W columns of
-the cache, the new one included.
+Shapes: B rows, E embedding, K key-value heads, G query heads per key-value head, D head dimension, W
+columns of the cache, the new one included.
 """
 
 from collections.abc import Sequence
@@ -23,15 +23,15 @@ def step(
     positions: torch.Tensor,
     mask: torch.Tensor,
 ) -> torch.Tensor:
-    """Logits (B, V) of what comes after `tokens` (B,), which stand at `positions` (B,).
+    """The logits (B, V) after `tokens` (B,) at `positions` (B,).
 
-    layers: of the cache, which take in the keys and values. mask: (B, 1, 1, W), -inf where a row has
-    no key and 0 elsewhere, in the model's type.
+    layers: of the cache; the keys and values are added to them. mask: (B, 1, 1, W) in the model's
+    dtype, -inf where a row has no key and 0 elsewhere.
     """
     text = model.model.language_model
     hidden = text.embed_tokens(tokens)[:, None]  # (B, 1, E)
-    turn = text.rotary_emb(hidden, positions[None, :, None].expand(3, -1, 1))  # of a text: alike
-    cos, sin = (each[:, None] for each in turn)  # (B, 1, 1, D)
+    axes = positions[None, :, None].expand(3, -1, 1)  # of text: time, height and width are equal
+    cos, sin = (each[:, None] for each in text.rotary_emb(hidden, axes))  # (B, 1, 1, D)
     for layer, cache in zip(text.layers, layers, strict=True):
         normed = _norm(layer.input_layernorm, hidden)
         hidden = hidden + _attend(layer.self_attn, normed, cos, sin, cache, mask)
@@ -71,6 +71,6 @@ def _project(layer: Any, hidden: torch.Tensor) -> torch.Tensor:
 
 
 def _rotated(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """(B, heads, 1, D): halves turned against each other."""
+    """Rotary embedding of states (B, heads, 1, D)."""
     first, second = states.chunk(2, dim=-1)
     return states * cos + torch.cat((-second, first), dim=-1) * sin

@@ -1,4 +1,4 @@
-"""The thread that decodes: admits what waits, steps the batch, hands answers over."""
+"""The thread that decodes: it admits waiting rows, steps the batch and returns finished rows."""
 
 import queue
 import sys
@@ -15,67 +15,72 @@ import torch
 from qvl.engines.local.batch import Batch, Row
 from qvl.engines.local.checkpoint import Checkpoint
 
-# Steps without a newcomer after which those that wait are admitted, and steps that one waits at most
-# where there is room. Of several pairs, 64 requests in flight were answered fastest with these.
+# Waiting rows are admitted after QUIET_STEPS steps without a new one, and after ADMIT_WITHIN steps at
+# the latest, if there is room. With 64 requests in flight these were the fastest of several pairs.
 QUIET_STEPS, ADMIT_WITHIN = 2, 8
 
 
 class EngineFailed(Exception):
-    """A row was cut short: a failure of its batch, or the end of the engine."""
+    """A row was not finished: its batch failed, or the engine stopped."""
 
 
 @dataclass
-class Errand:
-    """Work for the engine's thread, between two steps."""
+class QueuedCall:
+    """A function to call in the engine's thread, between two steps."""
 
-    work: Callable[[], Any]
+    function: Callable[[], Any]
     drained: bool
-    """wait until every row that decodes is over; meanwhile none joins"""
-    done: "Future[Any]" = field(default_factory=Future)
+    """wait until every row that decodes is finished; until then none joins"""
+    result: "Future[Any]" = field(default_factory=Future)
 
 
 class Engine:
-    """Decodes rows that any thread submits; `max_batch` rows at once, the others wait in order.
+    """Decodes rows that any thread submits: up to `max_batch` at once, the others wait in order.
 
-    failed: called, in the engine's thread, for each row that a failure or the end cuts short.
+    on_failure: called in the engine's thread for each row that a failure or the end interrupts.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, max_batch: int, failed: Callable[[Row, EngineFailed], None]
+        self,
+        checkpoint: Checkpoint,
+        max_batch: int,
+        on_failure: Callable[[Row, EngineFailed], None],
     ) -> None:
-        self.checkpoint, self.max_batch, self.failed = checkpoint, max_batch, failed
-        self._inbox: queue.SimpleQueue[Row | Errand | None] = queue.SimpleQueue()
+        self.checkpoint, self.max_batch, self.on_failure = checkpoint, max_batch, on_failure
+        self._inbox: queue.SimpleQueue[Row | QueuedCall | None] = queue.SimpleQueue()
         self._waiting: deque[Row] = deque()
         self._joining: list[Row] = []
-        self._errands: deque[Errand] = deque()
-        self.paused = False  # no row joins; changed by errands alone
-        self._delayed = 0  # steps since the first that waits could have been admitted
-        self._quiet = 0  # of these, the last ones in which nobody came
+        self._calls: deque[QueuedCall] = deque()
+        self.is_paused = False  # no row joins; changed by queued calls only
+        self._delayed = 0  # steps since the first waiting row could have been admitted
+        self._quiet = 0  # the last of these, without a new row
         self._batch = Batch(checkpoint)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
     def submit(self, row: Row) -> None:
+        """Queue a row; its on_finish or on_failure is called in the engine's thread."""
         self._inbox.put(row)
 
-    def call(self, work: Callable[[], Any], *, drained: bool = False) -> "Future[Any]":
-        """The result to come of `work` in the engine's thread; errands are run in order."""
-        errand = Errand(work, drained)
-        self._inbox.put(errand)
-        return errand.done
+    def call(self, function: Callable[[], Any], *, drained: bool = False) -> "Future[Any]":
+        """Call a function in the engine's thread, in order; returns the future of its result."""
+        call = QueuedCall(function, drained)
+        self._inbox.put(call)
+        return call.result
 
     def abort(self) -> None:
-        """An errand: every row ends here, with what it has and the finish reason "abort"."""
+        """For a queued call: end every row with its tokens so far and the finish reason "abort"."""
         for row in [*self._batch.rows, *self._waiting]:
-            if not row.over:
+            if not row.is_over:
                 row.abort()
         self._waiting.clear()
 
     def close(self) -> None:
-        """Stop after the present step; rows that are not over fail."""
+        """Stop after the present step; unfinished rows fail."""
         self._closing.set()
         self._inbox.put(None)
         self._thread.join()
@@ -88,8 +93,8 @@ class Engine:
                 self._fail("the server is stopping")
                 return
             try:
-                self._run_errands()
-                live = self._batch.live
+                self._run_calls()
+                live = self._batch.num_live
                 if self._is_time(live, arrived):
                     self._admit(self.max_batch - live)
                 elif live:
@@ -99,13 +104,13 @@ class Engine:
                 self._fail(f"the engine failed: {type(error).__name__}: {error}"[:300])
 
     def _is_joinable(self) -> bool:
-        return bool(self._waiting) and not self.paused and not self._errands
+        return bool(self._waiting) and not self.is_paused and not self._calls
 
     def _is_idle(self) -> bool:
-        return not (self._batch.live or self._is_joinable() or self._errands)
+        return not (self._batch.num_live or self._is_joinable() or self._calls)
 
     def _receive(self, wait: bool) -> int:
-        """Take in what was submitted, and say how many rows; block while there is nothing to do."""
+        """Receive what was submitted, and return the number of rows; `wait` blocks until there is any."""
         before = len(self._waiting)
         while True:
             try:
@@ -114,27 +119,27 @@ class Engine:
                 break
             if each is None:
                 break
-            if isinstance(each, Errand):
-                self._errands.append(each)
+            if isinstance(each, QueuedCall):
+                self._calls.append(each)
             else:
                 self._waiting.append(each)
             wait = False
         return len(self._waiting) - before
 
-    def _run_errands(self) -> None:
-        """All that are due; one that waits for the rows holds those behind it."""
-        while self._errands and not (self._errands[0].drained and self._batch.live):
-            errand = self._errands.popleft()
-            if not errand.done.set_running_or_notify_cancel():
+    def _run_calls(self) -> None:
+        """Run the queued calls in order, up to the first that must wait for rows to finish."""
+        while self._calls and not (self._calls[0].drained and self._batch.num_live):
+            call = self._calls.popleft()
+            if not call.result.set_running_or_notify_cancel():
                 continue
             try:
-                errand.done.set_result(errand.work())
-            except Exception as error:  # noqa: BLE001 - it is told to whoever waits for it
-                errand.done.set_exception(error)
+                call.result.set_result(call.function())
+            except Exception as error:  # noqa: BLE001 - raised where the result is read
+                call.result.set_exception(error)
 
     def _is_time(self, live: int, arrived: int) -> bool:
-        """Whether to admit what waits. A prefill stalls all rows, so those that come together, as
-        the next requests of rows that ended together do, are admitted together."""
+        """Whether to admit the waiting rows. A prefill stalls all rows, so rows that come together are
+        admitted together; such are the next requests of rows that ended together."""
         if not self._is_joinable() or live >= self.max_batch:
             return False
         self._delayed += 1
@@ -145,7 +150,7 @@ class Engine:
         self._delayed = self._quiet = 0
         while self._waiting and len(self._joining) < room:
             row = self._waiting.popleft()
-            if not row.cancelled:
+            if not row.is_cancelled:
                 self._joining.append(row)
         if self._joining:
             for row in self._joining:
@@ -159,9 +164,9 @@ class Engine:
         self._joining = []
         self._batch = Batch(self.checkpoint)
         for row in dict.fromkeys(rows):
-            if not row.over:
-                row.cancelled = True
-                self.failed(row, EngineFailed(reason))
+            if not row.is_over:
+                row.is_cancelled = True
+                self.on_failure(row, EngineFailed(reason))
         if self._closing.is_set():
-            for errand in self._errands:
-                errand.done.set_exception(EngineFailed(reason))
+            for call in self._calls:
+                call.result.set_exception(EngineFailed(reason))

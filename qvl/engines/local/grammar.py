@@ -1,7 +1,7 @@
-"""Answers of a given form: a JSON schema or a regular expression, kept to token by token.
+"""Structured output: a JSON schema or a regular expression constrains every token of a completion.
 
-llguidance follows the bytes of the answer and says which tokens may come next; the end of the answer
-is one of them only where the form is complete. JSON comes without white space between its tokens.
+llguidance tracks the bytes of the completion and computes which tokens may follow; an end token is one
+of them only once the grammar is complete. JSON has no white space between its tokens.
 """
 
 import functools
@@ -12,31 +12,26 @@ import torch
 
 from qvl.errors import UserError, need
 
-KEPT = 64  # forms that are ready: a stream of records mostly asks for one
+CACHE_SIZE = 64  # compiled grammars: the requests of a stream mostly share one
 FIELDS = ("response_format", "structured_outputs", "regex")  # OpenAI's, vLLM's and SGLang's
 
 
 class Grammars:
-    """Forms for one tokenizer, which takes a second to prepare with 150,000 tokens: once."""
+    """Compiles grammars for one tokenizer, whose 150,000 tokens take a second to prepare, once."""
 
     def __init__(self, tokenizer: Any, vocabulary: int, ends: set[int]) -> None:
         self._tokenizer, self._vocabulary, self._ends = tokenizer, vocabulary, sorted(ends)
-        self._compiled = functools.lru_cache(KEPT)(self._compile)
+        self.compile = functools.lru_cache(CACHE_SIZE)(self._compile)
 
-    def check(self, form: str) -> None:
-        """UserError where `form`, of read_form, is none that can be followed. Takes time, once."""
-        self._compiled(form)
+    def start(self, grammar: str) -> "Grammar":
+        """The state of a grammar at the beginning of a completion."""
+        return Grammar(self.compile(grammar).deep_copy())
 
-    def follow(self, form: str) -> "Grammar":
-        """A form that check() found good, at the begin of an answer."""
-        return Grammar(self._compiled(form).deep_copy())
-
-    def _compile(self, form: str) -> Any:
-        matcher = need("llguidance", extra="serve").LLMatcher(self._tokens, form, log_level=0)
+    def _compile(self, grammar: str) -> Any:
+        """A matcher for what parse_grammar returned. UserError if it cannot be compiled. Slow, once."""
+        matcher = need("llguidance", extra="serve").LLMatcher(self._tokens, grammar, log_level=0)
         if matcher.is_error():
-            raise UserError(
-                f"the form of the answer: {' '.join(matcher.get_error().split())[:300]}"
-            )
+            raise UserError(f"structured output: {' '.join(matcher.get_error().split())[:300]}")
         return matcher
 
     @functools.cached_property
@@ -46,41 +41,42 @@ class Grammars:
 
 
 class Grammar:
-    """What one answer may still become."""
+    """The state of a grammar in one completion."""
 
     def __init__(self, matcher: Any) -> None:
         self._matcher = matcher
 
     def banned(self) -> torch.Tensor:
-        """(V,) whether a token may not come next."""
+        """(V,) whether a token must not come next."""
         allowed = torch.frombuffer(bytearray(self._matcher.compute_logit_bias()), dtype=torch.uint8)
         return allowed == 0
 
-    def take(self, token: int) -> None:
+    def accept(self, token: int) -> None:
+        """Advance by a token."""
         self._matcher.consume_token(token)
 
 
-def read_form(fields: dict[str, Any]) -> str | None:
-    """The form that a request's fields ask for, taken out of them; UserError where it is none.
+def parse_grammar(fields: dict[str, Any]) -> str | None:
+    """The grammar in a request's fields, which are removed from it. UserError if it is malformed.
 
     response_format as OpenAI has it, structured_outputs {"json" or "regex"} as vLLM, regex as SGLang.
     """
     given = {name: fields.pop(name) for name in FIELDS if name in fields}
-    forms = {_form(name, value) for name, value in given.items()} - {None}
-    if len(forms) > 1:
-        raise UserError(f"{', '.join(given)}: an answer has one form")
-    return forms.pop() if forms else None
+    grammars = {_grammar(name, value) for name, value in given.items()} - {None}
+    if len(grammars) > 1:
+        raise UserError(f"{', '.join(given)}: expected only one of them")
+    return grammars.pop() if grammars else None
 
 
-def _form(name: str, value: Any) -> str | None:
+def _grammar(name: str, value: Any) -> str | None:
     if name == "regex" and isinstance(value, str):
         return _of_regex(value)
     if isinstance(value, dict) and name == "structured_outputs" and len(value) == 1:
-        ((kind, said),) = value.items()
-        if kind == "regex" and isinstance(said, str):
-            return _of_regex(said)
+        ((kind, content),) = value.items()
+        if kind == "regex" and isinstance(content, str):
+            return _of_regex(content)
         if kind == "json":
-            return _of_schema(orjson.loads(said) if isinstance(said, str) else said)
+            return _of_schema(orjson.loads(content) if isinstance(content, str) else content)
     if isinstance(value, dict) and name == "response_format":
         kind = value.get("type")
         if kind == "text":
@@ -99,6 +95,6 @@ def _of_regex(pattern: str) -> str:
 def _of_schema(schema: Any) -> str:
     if not isinstance(schema, dict):
         raise UserError("the JSON schema: expected an object")
-    compact = {"whitespace_flexible": False}  # a weak model would write white space for ever
+    compact = {"whitespace_flexible": False}  # a weak model would generate white space for ever
     matcher = need("llguidance", extra="serve").LLMatcher
     return matcher.grammar_from_json_schema(schema, overrides=compact)

@@ -1,8 +1,8 @@
 """Logits to tokens, each row by its own parameters.
 
-A row's draw depends on its seed and the number of its step alone, never on the rows beside it, so
-that a seeded request gives the same answer alone and in a batch. Up to the rounding of logits: in fp32
-now and then a token falls otherwise, in fp64 none was seen to (tests/engines/test_engine_kills.py).
+A row's random numbers depend only on its seed and its step, never on the other rows, so a seeded request
+gets the same completion alone and in a batch, up to the rounding of logits: in fp32 a token differs now
+and then, in fp64 none did (tests/engines/test_engine_kills.py).
 
 Shapes: B rows, V vocabulary.
 """
@@ -15,13 +15,13 @@ _MASK = (1 << 64) - 1
 
 
 @dataclass(frozen=True)
-class Sampling:
+class RowSampling:
     """How one row is sampled."""
 
     temperature: float = 1.0
-    """0 takes the likeliest token"""
+    """0 takes the most likely token"""
     top_k: int = 0
-    """0 keeps all"""
+    """0 keeps all tokens"""
     top_p: float = 1.0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
@@ -29,11 +29,11 @@ class Sampling:
 
 
 def uniform(seed: int, step: int) -> float:
-    """A number in [0, 1) of a seed and a step: SplitMix64 (Steele, Lea, Flood 2014), twice."""
+    """A number in [0, 1) from a seed and a step: SplitMix64 (Steele, Lea, Flood 2014), twice."""
     return (_mix(_mix(seed & _MASK) ^ step) >> 11) * 2.0**-53
 
 
-def derive(seed: int, index: int) -> int:
+def derive_seed(seed: int, index: int) -> int:
     """The seed of sample `index` of a request."""
     return _mix(_mix(seed & _MASK) + index)
 
@@ -45,10 +45,10 @@ def _mix(value: int) -> int:
     return value ^ (value >> 31)
 
 
-def choose(logits: torch.Tensor, rows: list[Sampling], steps: list[int]) -> torch.Tensor:
+def sample(logits: torch.Tensor, rows: list[RowSampling], steps: list[int]) -> torch.Tensor:
     """The next token of each row; logits (B, V), with -inf where a token is banned -> (B,)"""
-    cold = [i for i, row in enumerate(rows) if row.temperature <= 0]
-    if len(cold) == len(rows):
+    greedy = [i for i, row in enumerate(rows) if row.temperature <= 0]
+    if len(greedy) == len(rows):
         return logits.argmax(-1)
     draws = torch.tensor(
         [uniform(row.seed, step) for row, step in zip(rows, steps, strict=True)],
@@ -57,24 +57,28 @@ def choose(logits: torch.Tensor, rows: list[Sampling], steps: list[int]) -> torc
     )
     temperatures = [row.temperature if row.temperature > 0 else 1.0 for row in rows]
     scaled = logits / torch.tensor(temperatures, device=logits.device)[:, None]
-    # Sorted and unsorted rows meet their draw in another order, so a row's own parameters decide.
-    narrow = [i for i, row in enumerate(rows) if row.top_k > 0 or row.top_p < 1]
-    if len(narrow) == len(rows):
-        tokens = _narrow(scaled, rows, draws)
+    # Sorting changes which token a random number selects, so it depends on the row's own parameters.
+    truncated = [i for i, row in enumerate(rows) if row.top_k > 0 or row.top_p < 1]
+    if len(truncated) == len(rows):
+        tokens = _sample_truncated(scaled, rows, draws)
     else:
-        tokens = _invert(scaled.softmax(-1), draws)
-        if narrow:
-            tokens[narrow] = _narrow(scaled[narrow], [rows[i] for i in narrow], draws[narrow])
-    if cold:
-        tokens[cold] = logits[cold].argmax(-1)
+        tokens = _inverse_cdf(scaled.softmax(-1), draws)
+        if truncated:
+            tokens[truncated] = _sample_truncated(
+                scaled[truncated], [rows[i] for i in truncated], draws[truncated]
+            )
+    if greedy:
+        tokens[greedy] = logits[greedy].argmax(-1)
     return tokens
 
 
-def _narrow(scaled: torch.Tensor, rows: list[Sampling], draws: torch.Tensor) -> torch.Tensor:
-    """Sample among the top k, and of these among the likeliest that together reach top p."""
+def _sample_truncated(
+    scaled: torch.Tensor, rows: list[RowSampling], draws: torch.Tensor
+) -> torch.Tensor:
+    """Sample from the top k tokens, and of these from the most likely that together reach top p."""
     vocabulary = scaled.shape[-1]
     limits = [min(row.top_k or vocabulary, vocabulary) for row in rows]
-    values, order = scaled.topk(max(limits), dim=-1)  # (B, K), falling
+    values, order = scaled.topk(max(limits), dim=-1)  # (B, K), descending
     rank = torch.arange(values.shape[-1], device=scaled.device)
     values = values.masked_fill(
         rank >= torch.tensor(limits, device=scaled.device)[:, None], -torch.inf
@@ -83,11 +87,11 @@ def _narrow(scaled: torch.Tensor, rows: list[Sampling], draws: torch.Tensor) -> 
     before = probabilities.cumsum(-1) - probabilities
     top_p = torch.tensor([row.top_p for row in rows], device=scaled.device)[:, None]
     probabilities = probabilities.masked_fill((before >= top_p) & (rank > 0), 0.0)
-    return order.gather(-1, _invert(probabilities, draws)[:, None])[:, 0]
+    return order.gather(-1, _inverse_cdf(probabilities, draws)[:, None])[:, 0]
 
 
-def _invert(weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-    """The first index whose cumulative share exceeds the draw; weights (B, K) >= 0 -> (B,)"""
+def _inverse_cdf(weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """The first index whose cumulative weight exceeds the draw; weights (B, K) >= 0 -> (B,)"""
     cumulative = weights.double().cumsum(-1)
     target = draws[:, None] * cumulative[:, -1:]
     index = torch.searchsorted(cumulative, target, right=True)[:, 0]
@@ -95,9 +99,9 @@ def _invert(weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
 
 
 def penalise(
-    logits: torch.Tensor, rows: list[Sampling], generated: list[list[int]]
+    logits: torch.Tensor, rows: list[RowSampling], generated: list[list[int]]
 ) -> torch.Tensor:
-    """Presence and frequency penalties over each row's own answer, as OpenAI defines them."""
+    """Subtract presence and frequency penalties of each row's own tokens, as OpenAI defines them."""
     for i, row in enumerate(rows):
         if row.presence_penalty or row.frequency_penalty:
             tokens, counts = torch.tensor(generated[i], dtype=torch.long).unique(return_counts=True)

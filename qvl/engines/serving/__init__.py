@@ -1,1 +1,1 @@
-"""Starting an engine: its environment, its command line, its endpoint."""
+"""Starting an engine: its environment, its command line, its process, its endpoint."""

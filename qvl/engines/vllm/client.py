@@ -1,96 +1,107 @@
-"""vLLM as a policy: /inference/v1/generate, which needs --enable-scale-out, as qvl serve passes it."""
+"""The client of vLLM: /inference/v1/generate, which needs --enable-scale-out, as qvl serve passes it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from qvl.engines.protocol import Engine, Prompt, Sample, Sampling, Score, check_expansion
+from qvl.engines.client import EngineClient, check_expansion
+from qvl.engines.tokens import Completion, PromptLogprobs, SamplingParams, TokensPrompt
 
-GENERATE = "/inference/v1/generate"
+GENERATE_ROUTE = "/inference/v1/generate"
 
 
-class Policy(Engine):
-    """Log-probs are vLLM's raw ones, which is its default."""
+class VllmClient(EngineClient):
+    """vLLM returns log-probs of the logits themselves by default."""
 
     PAUSE: ClassVar = ("/pause?mode=wait", {})
     RESUME: ClassVar = ("/resume", {})
     SLEEP: ClassVar = ("/sleep?level=1", {})
     WAKE: ClassVar = ("/wake_up", {})
-    BIAS: ClassVar = -100.0  # of what is never to be drawn; log-probs are without it
+    BIAS: ClassVar = -100.0  # of tokens that must not be sampled; log-probs do not include it
 
-    def sampling_request(self, prompt: Prompt, sampling: Sampling) -> tuple[str, dict]:
-        drawn = {
-            "max_tokens": sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "top_k": sampling.top_k,
-            "logprobs": sampling.top_logprobs,
+    def generate_request(self, prompt: TokensPrompt, params: SamplingParams) -> tuple[str, dict]:
+        sampling = {
+            "max_tokens": params.max_tokens,
+            "temperature": params.temperature,
+            "top_p": params.top_p,
+            "top_k": params.top_k,
+            "logprobs": params.top_logprobs,
         }
         if self.BIAS:
-            drawn["logit_bias"] = dict.fromkeys(map(str, self.rules.never_sampled), self.BIAS)
-        if sampling.seed is not None:
-            drawn["seed"] = sampling.seed
-        return GENERATE, _body(prompt, drawn)
+            sampling["logit_bias"] = dict.fromkeys(map(str, self.rules.never_sampled), self.BIAS)
+        if params.seed is not None:
+            sampling["seed"] = params.seed
+        return GENERATE_ROUTE, _body(prompt, sampling)
 
-    def score_request(self, prompt: Prompt, top: int) -> tuple[str, dict]:
-        return GENERATE, _body(prompt, {"max_tokens": 1, "temperature": 0, "prompt_logprobs": top})
+    def prompt_logprobs_request(self, prompt: TokensPrompt, top: int) -> tuple[str, dict]:
+        sampling = {"max_tokens": 1, "temperature": 0, "prompt_logprobs": top}
+        return GENERATE_ROUTE, _body(prompt, sampling)
 
-    def read_sample(self, said: Any, expanded: list[int], sampling: Sampling) -> Sample:
-        check_expansion(expanded, said["prompt_token_ids"])
-        (choice,) = said["choices"]
+    def parse_completion(
+        self, body: Any, expanded: list[int], params: SamplingParams
+    ) -> Completion:
+        check_expansion(expanded, body["prompt_token_ids"])
+        (choice,) = body["choices"]
         entries = choice["logprobs"]["content"]
         spans = choice.get("weight_versions") or []
-        whole = [(self.version, 0, len(choice["token_ids"]))]
-        return Sample(
+        whole = [(self.weight_version, 0, len(choice["token_ids"]))]
+        return Completion(
             prompt_ids=expanded,
             token_ids=choice["token_ids"],
             logprobs=[each["logprob"] for each in entries],
-            top=[
-                _likeliest(
+            top_logprobs=[
+                _most_likely(
                     ((one["token_id"], one["logprob"]) for one in each["top_logprobs"]),
-                    sampling.top_logprobs,
+                    params.top_logprobs,
                 )
                 for each in entries
             ]
-            if sampling.top_logprobs
+            if params.top_logprobs
             else [],
             finish_reason=choice["finish_reason"],
-            versions=[(each["version"], each["start"], each["end"]) for each in spans] or whole,
-            of_policy=sampling.is_plain,
+            weight_versions=[(each["version"], each["start"], each["end"]) for each in spans]
+            or whole,
+            is_plain=params.is_plain,
         )
 
-    def read_score(self, said: Any, expanded: list[int], top: int) -> Score:
-        check_expansion(expanded, said["prompt_token_ids"])
-        rows = said["prompt_logprobs"][1:]
-        found = [
+    def parse_prompt_logprobs(self, body: Any, expanded: list[int], top: int) -> PromptLogprobs:
+        check_expansion(expanded, body["prompt_token_ids"])
+        rows = body["prompt_logprobs"][1:]
+        logprobs = [
             None if token in self.rules.pads else row[str(token)]["logprob"]
             for token, row in zip(expanded[1:], rows, strict=True)
         ]
-        likeliest = [
-            _likeliest(((int(token), each["logprob"]) for token, each in row.items()), top)
+        most_likely = [
+            _most_likely(((int(token), each["logprob"]) for token, each in row.items()), top)
             for row in rows
         ]
-        spans = said["choices"][0].get("weight_versions") if said["choices"] else None
-        return Score(
+        spans = body["choices"][0].get("weight_versions") if body["choices"] else None
+        return PromptLogprobs(
             prompt_ids=expanded,
-            logprobs=[None, *found],
-            top=likeliest if top else [],
-            version=spans[0]["version"] if spans else said.get("weight_version", self.version),
+            logprobs=[None, *logprobs],
+            top_logprobs=most_likely if top else [],
+            weight_version=spans[0]["version"]
+            if spans
+            else body.get("weight_version", self.weight_version),
         )
 
-    def _load(self, folder: Path, version: str) -> None:
-        """vLLM's own reload forgets what a CPU packs (qvl_vllm_worker.py), and leaves all three caches."""
+    def _load_weights(self, folder: Path, version: str) -> None:
+        """By our worker extension: vLLM's own reload forgets what a CPU packs (qvl_vllm_worker.py).
+
+        It leaves all three caches as they are, so they are emptied one by one.
+        """
         reload = {"method": "qvl_reload", "kwargs": {"folder": str(folder.resolve())}}
-        self._order("/collective_rpc", reload)
+        self._command("/collective_rpc", reload)
         for path in (
             "/reset_prefix_cache?reset_running_requests=true",
             "/reset_mm_cache",
             "/reset_encoder_cache",
         ):
-            self._order(path, {})
-        self._order("/update_weight_version", {"new_version": version})
+            self._command(path, {})
+        self._command("/update_weight_version", {"new_version": version})
 
 
-def _body(prompt: Prompt, sampling: dict[str, Any]) -> dict[str, Any]:
+def _body(prompt: TokensPrompt, sampling: dict[str, Any]) -> dict[str, Any]:
     parts = [{"type": "image_url", "url": each} for each in prompt.images]
     parts += [{"type": "video_url", "url": each} for each in prompt.videos]
     return {
@@ -101,6 +112,6 @@ def _body(prompt: Prompt, sampling: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _likeliest(entries: Any, count: int) -> list[tuple[int, float]]:
-    """vLLM adds the token itself where it is not among the likeliest."""
+def _most_likely(entries: Iterable[tuple[int, float]], count: int) -> list[tuple[int, float]]:
+    """The first `count` in descending order; vLLM adds the token itself if it is not among them."""
     return sorted(entries, key=lambda entry: -entry[1])[:count]

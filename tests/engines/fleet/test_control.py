@@ -1,4 +1,4 @@
-"""Replicas behind one address as a policy: see policies.py; and what becomes of those that are killed.
+"""Replicas behind one address as a policy: see client_contract.py; and what becomes of those that are killed.
 
 TEST_KILLS=20 kills as often while weights change.
 """
@@ -14,8 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from fake_endpoint import FakeEndpoint, completion
-from policies import (  # noqa: F401 - tests, with the fixtures of this file
+from client_contract import (  # noqa: F401 - tests, with the fixtures of this file
     prompt_of,
     test_a_conversation_goes_on_without_tokenising_again,
     test_a_folder_that_cannot_be_loaded_changes_nothing,
@@ -25,18 +24,20 @@ from policies import (  # noqa: F401 - tests, with the fixtures of this file
     test_updates_under_load_leave_every_answer_to_one_version,
     test_what_is_asked_while_it_is_paused_is_answered_after,
 )
+from fake_endpoint import FakeEndpoint, completion
 from running import KEY, TOLERANCE, Reference, Running, difference
 from served import Served
 
 from qvl.engines import probe
+from qvl.engines.client import connect
 from qvl.engines.fleet import control
-from qvl.engines.fleet.replicas import STEADY_SECONDS, Replica
-from qvl.engines.protocol import Prompt, Sampling, connect
+from qvl.engines.fleet.replica import STEADY_SECONDS, Replica
+from qvl.engines.tokens import SamplingParams, TokensPrompt
 from qvl.errors import EndpointError, UserError
 from qvl.tiny import model
 
 KILLS = int(os.environ.get("TEST_KILLS", "2"))
-PROMPT = Prompt([1, 2, 3, 4])
+PROMPT = TokensPrompt([1, 2, 3, 4])
 
 
 @pytest.fixture(scope="module")
@@ -94,18 +95,20 @@ def test_the_endpoint_says_what_it_carries_out(engine, fleet):
 
 
 def test_one_that_is_started_again_has_the_weights_of_the_others(engine, folders):
-    before = engine.score(PROMPT).result()
-    engine.load(folders["other"], "step-1")
-    after = engine.score(PROMPT).result()
-    assert after.version == "step-1" and after.logprobs != before.logprobs
+    before = engine.prompt_logprobs(PROMPT).result()
+    engine.load_weights(folders["other"], "step-1")
+    after = engine.prompt_logprobs(PROMPT).result()
+    assert after.weight_version == "step-1" and after.logprobs != before.logprobs
     for victim in replicas(engine):
         os.kill(victim["pid"], signal.SIGKILL)
         found = whole(engine, gone=[victim["pid"]])
         for each in found:
             with connect(each["endpoint"], folders["other"]) as one:
-                assert one.version == "step-1" and one.score(PROMPT).result() == after
-    engine.load(folders["one"], "default")
-    assert engine.score(PROMPT).result() == before
+                assert (
+                    one.weight_version == "step-1" and one.prompt_logprobs(PROMPT).result() == after
+                )
+    engine.load_weights(folders["one"], "default")
+    assert engine.prompt_logprobs(PROMPT).result() == before
 
 
 def test_an_order_that_finds_nobody_is_refused(engine, folders):
@@ -115,18 +118,18 @@ def test_an_order_that_finds_nobody_is_refused(engine, folders):
     while replicas(engine):
         time.sleep(0.01)
     with pytest.raises(EndpointError, match="no replica is up"):
-        engine.load(folders["other"], "nobody")
+        engine.load_weights(folders["other"], "nobody")
     whole(engine, gone)
-    assert engine.score(PROMPT).result().version == engine.version
+    assert engine.prompt_logprobs(PROMPT).result().weight_version == engine.weight_version
 
 
 def test_kills_while_weights_change_leave_all_with_the_last_ones(engine, folders):
     after = {}
     for name in ("other", "one"):
         started = time.monotonic()
-        engine.load(folders[name], name)
+        engine.load_weights(folders[name], name)
         took = time.monotonic() - started
-        after[name] = engine.score(PROMPT).result()
+        after[name] = engine.prompt_logprobs(PROMPT).result()
     moments = random.Random(0)
     for number in range(KILLS):
         if number > 2:
@@ -135,30 +138,30 @@ def test_kills_while_weights_change_leave_all_with_the_last_ones(engine, folders
         victim = moments.choice(whole(engine))["pid"]
         killing = threading.Timer(took * moments.random(), os.kill, (victim, signal.SIGKILL))
         killing.start()
-        engine.load(folders[name], name)
+        engine.load_weights(folders[name], name)
         killing.join()
-        assert engine.score(PROMPT).result() == after[name]
+        assert engine.prompt_logprobs(PROMPT).result() == after[name]
         for each in whole(engine, gone=[victim]):
             with connect(each["endpoint"], folders[name]) as one:
-                assert one.score(PROMPT).result() == after[name]
-    engine.load(folders["one"], "default")
+                assert one.prompt_logprobs(PROMPT).result() == after[name]
+    engine.load_weights(folders["one"], "default")
 
 
 def test_one_that_is_started_again_sleeps_while_the_others_do(engine):
-    sampling = Sampling(max_tokens=2, seed=1)
-    before = engine.sample(PROMPT, sampling).result()
+    sampling = SamplingParams(max_tokens=2, seed=1)
+    before = engine.generate(PROMPT, sampling).result()
     engine.sleep()
     victim = replicas(engine)[0]["pid"]
     os.kill(victim, signal.SIGKILL)
     for each in whole(engine, gone=[victim]):
         with connect(each["endpoint"], engine.folder) as one:
-            asked = one.sample(PROMPT, sampling)
+            asked = one.generate(PROMPT, sampling)
             with pytest.raises(TimeoutError):
                 asked.result(timeout=0.5)
     engine.wake()
     for each in whole(engine):
         with connect(each["endpoint"], engine.folder) as one:
-            assert one.sample(PROMPT, sampling).result() == before
+            assert one.generate(PROMPT, sampling).result() == before
 
 
 @pytest.mark.engines
@@ -172,11 +175,11 @@ def test_an_engine_that_is_killed_after_an_update_comes_back_with_it(
     running = Running(tmp_path / "log", folders["one"], *words)
     try:
         with connect(running.url, folders["one"]) as engine:
-            sampling = [Sampling(max_tokens=40, seed=seed) for seed in range(16)]
-            asked = [engine.sample(PROMPT, each) for each in sampling]
-            engine.load(folders["other"], "step-1")
-            asked += [engine.sample(PROMPT, each) for each in sampling]
-            found = [each.result().versions for each in asked]
+            sampling = [SamplingParams(max_tokens=40, seed=seed) for seed in range(16)]
+            asked = [engine.generate(PROMPT, each) for each in sampling]
+            engine.load_weights(folders["other"], "step-1")
+            asked += [engine.generate(PROMPT, each) for each in sampling]
+            found = [each.result().weight_versions for each in asked]
             assert all(len(spans) == 1 for spans in found)
             assert {spans[0][0] for spans in found[16:]} == {"step-1"}
             victim = running.facts["replicas"][0]
@@ -186,8 +189,8 @@ def test_an_engine_that_is_killed_after_an_update_comes_back_with_it(
         theirs = Reference(folders["other"])
         for each in at:
             with connect(each["endpoint"], folders["other"]) as one:
-                said = one.sample(prompt, Sampling(max_tokens=12, seed=1)).result()
-            assert [version for version, *_ in said.versions] == ["step-1"]
+                said = one.generate(prompt, SamplingParams(max_tokens=12, seed=1)).result()
+            assert [version for version, *_ in said.weight_versions] == ["step-1"]
             assert difference(theirs, inputs, said.token_ids, said.logprobs)[0] <= TOLERANCE
     finally:
         assert running.stop() == 143
@@ -198,7 +201,7 @@ class Elsewhere(Replica):
 
     def __init__(self, number, endpoint):
         super().__init__(number, [], {}, Path())
-        self.facts, self.prepared = {"endpoint": endpoint}, True
+        self.facts, self.is_prepared = {"endpoint": endpoint}, True
         self.signals = []
 
     def status(self):
@@ -214,16 +217,16 @@ def test_one_that_does_not_take_what_another_took_is_started_again(folders):
     try:
         with FakeEndpoint(lambda body, attempt: completion("x")) as fake:
             sound, spoilt = Elsewhere(0, server.url), Elsewhere(1, fake.url)
-            both = control.Orders(folders["one"], [sound, spoilt], told.append)
-            asyncio.run(both.load(folders["other"], "new"))
-            assert (both.folder, both.version) == (folders["other"], "new")
+            both = control.FleetControl(folders["one"], [sound, spoilt], told.append)
+            asyncio.run(both.load_weights(folders["other"], "new"))
+            assert (both.folder, both.weight_version) == (folders["other"], "new")
             assert (sound.signals, spoilt.signals) == ([], [signal.SIGKILL])
             assert told == [
-                f"replica 1: {fake.url}: takes no token ids; qvl serve, vLLM and SGLang do"
+                f"replica 1: {fake.url}: it does not take token ids; qvl serve, vLLM and SGLang do"
             ]
-            alone = control.Orders(folders["one"], [Elsewhere(0, fake.url)], told.append)
-            with pytest.raises(UserError, match="takes no token ids"):
-                asyncio.run(alone.load(folders["other"], "new"))
-            assert alone.version == "default"
+            alone = control.FleetControl(folders["one"], [Elsewhere(0, fake.url)], told.append)
+            with pytest.raises(UserError, match="does not take token ids"):
+                asyncio.run(alone.load_weights(folders["other"], "new"))
+            assert alone.weight_version == "default"
     finally:
         server.stop()

@@ -21,7 +21,8 @@ from running import Running, messages, own_address
 from served import BIN, Served
 from shells import shell
 
-from qvl.engines.fleet import replicas, router
+from qvl.engines.fleet import fleet as fleets
+from qvl.engines.fleet import router, serve, supervisor
 from qvl.errors import EndpointError, UserError
 from qvl.io import jsonl
 from qvl.tiny import model
@@ -99,7 +100,7 @@ def test_the_line_names_every_replica_and_the_key_guards_all(fleet):
 def test_what_changes_an_engine_is_not_forwarded(fleet):
     for path in ("/collective_rpc", "/metrics", "/v1/../abort_request"):
         status, said = ask(fleet.url, path, {})
-        assert (status, "ask each replica itself" in said.decode()) == (403, True), path
+        assert (status, "send it to each replica itself" in said.decode()) == (403, True), path
 
 
 def test_orders_to_all_are_for_this_machine_and_need_the_key(twin, tmp_path):
@@ -115,7 +116,11 @@ def test_orders_to_all_are_for_this_machine_and_need_the_key(twin, tmp_path):
             assert ask(far, path, {})[0] == 403
             assert ask(server.url, path, {}, key="wrong")[0] == 401
         assert ask(server.url, "/pause")[0] == 405
-        for folder, told in ((tmp_path / "x", "no checkpoint"), (other, "tensor"), (None, "both")):
+        for folder, told in (
+            (tmp_path / "x", "not a checkpoint"),
+            (other, "tensor"),
+            (None, "both"),
+        ):
             body = {"model_path": folder and str(folder), "weight_version": "1"}
             status, said = ask(server.url, update, body)
             assert (status, told in said.decode()) == (400, True)
@@ -155,7 +160,7 @@ def test_a_stream_passes_piece_by_piece_and_one_that_is_cut_says_so(fleet):
         os.kill(each["pid"], signal.SIGKILL)
     with pytest.raises(http.client.IncompleteRead) as cut:
         answer.read()
-    assert b"ended in the middle" in cut.value.partial
+    assert b"ended in the middle of a response" in cut.value.partial
     whole(fleet)
 
 
@@ -199,7 +204,7 @@ def test_a_first_start_that_fails_is_told_once_with_its_own_status(tmp_path):
     done = shell(tmp_path)("qvl serve . --replicas 2 --port 0")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "no checkpoint: there is no config.json in it" in done.stderr
+    assert "not a checkpoint: config.json not found" in done.stderr
 
 
 def test_kill_9_of_the_front_takes_the_replicas_along(twin, tmp_path):
@@ -236,10 +241,10 @@ def test_an_engine_that_is_killed_behind_its_replica_is_started_again(twin, tmp_
 SAYS_IT_IS_READY = """
 import json, socket, sys, time
 from pathlib import Path
-from qvl.io import whole
+from qvl.io import atomic
 ready_file = Path(sys.argv[sys.argv.index("--ready-file") + 1])
 def ready(endpoint):
-    whole.write(ready_file, json.dumps({"endpoint": endpoint, "pid": 1}).encode())
+    atomic.write(ready_file, json.dumps({"endpoint": endpoint, "pid": 1}).encode())
     time.sleep(600)
 """
 
@@ -250,14 +255,14 @@ ready("http://127.0.0.1:%d" % listener.getsockname()[1])
 
 
 def test_a_replica_that_runs_and_answers_nothing_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(replicas, "HEALTH_SECONDS", 0.2)
-    monkeypatch.setattr(replicas, "WEDGED_SECONDS", 1.0)
+    monkeypatch.setattr(supervisor, "HEALTH_SECONDS", 0.2)
+    monkeypatch.setattr(supervisor, "HANG_SECONDS", 1.0)
     command = [sys.executable, "-c", LISTENS_AND_SAYS_NOTHING]
     told = []
-    fleet = replicas.Fleet(command, tmp_path, [{}], tmp_path, told.append, lambda: None)
-    (replica,) = fleet.replicas
-    assert asyncio.run(fleet._live(replica)) == "it answered nothing for 1 s and was killed"
-    assert replica.status() == -signal.SIGKILL
+    fleet = fleets.Fleet(command, tmp_path, [{}], tmp_path, told.append, lambda: None)
+    (one,) = fleet.supervisors
+    assert asyncio.run(one.run_once()) == "it did not answer for 1 s and was killed"
+    assert one.replica.status() == -signal.SIGKILL
 
 
 IS_ELSEWHERE = f"""{SAYS_IT_IS_READY}
@@ -266,21 +271,21 @@ ready(sys.argv[1])
 
 
 def test_replicas_that_never_get_the_present_weights_are_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(replicas, "FIRST_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor, "FIRST_DELAY_SECONDS", 0.01)
     told = []
 
     async def keep(url):
         command = [sys.executable, "-c", IS_ELSEWHERE, url]
-        fleet = replicas.Fleet(command, tmp_path, [{}], tmp_path, told.append, lambda: None)
-        fleet.orders.version, fleet._begun = "new", True
+        fleet = fleets.Fleet(command, tmp_path, [{}], tmp_path, told.append, lambda: None)
+        fleet.control.weight_version, fleet._has_started = "new", True
         fleet._stopped = asyncio.get_running_loop().create_future()
-        await asyncio.wait_for(fleet._keep(fleet.replicas[0]), timeout=60)
+        await asyncio.wait_for(fleet.supervisors[0].keep_running(fleet._give_up), timeout=60)
         return fleet.failure
 
     with FakeEndpoint(lambda body, attempt: completion("x")) as fake:
         failure = asyncio.run(keep(fake.url))
-    assert isinstance(failure, EndpointError) and "takes no token ids" in str(failure)
-    assert len(told) == replicas.GIVE_UP - 1
+    assert isinstance(failure, EndpointError) and "does not take token ids" in str(failure)
+    assert len(told) == fleets.MAX_FAILED_STARTS - 1
 
 
 def test_a_request_is_given_up_where_the_only_replica_cannot_be_reached(tmp_path, monkeypatch):
@@ -289,13 +294,13 @@ def test_a_request_is_given_up_where_the_only_replica_cannot_be_reached(tmp_path
     command = [sys.executable, "-c", IS_ELSEWHERE, nowhere]
 
     async def status():
-        fleet = replicas.Fleet(command, tmp_path, [{}], tmp_path, print, lambda: None)
+        fleet = fleets.Fleet(command, tmp_path, [{}], tmp_path, print, lambda: None)
         (replica,) = fleet.replicas
         replica.start()
-        replica.facts, replica.prepared = {"endpoint": nowhere}, True
-        async with TestClient(TestServer(router.Front(fleet, None).app())) as client:
+        replica.facts, replica.is_prepared = {"endpoint": nowhere}, True
+        async with TestClient(TestServer(router.Router(fleet, None).app())) as client:
             answer = await asyncio.wait_for(client.post("/v1/chat/completions"), timeout=60)
-            return answer.status, replica.asked
+            return answer.status, replica.num_requests
 
     code, asked = asyncio.run(status())
     assert code == 503 and asked > 1
@@ -303,10 +308,10 @@ def test_a_request_is_given_up_where_the_only_replica_cannot_be_reached(tmp_path
 
 def test_gpus_are_shared_out_evenly_and_cores_where_there_are_none(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7,2")
-    said = [each["CUDA_VISIBLE_DEVICES"] for each in replicas.shares(2)]
+    said = [each["CUDA_VISIBLE_DEVICES"] for each in serve.split_devices(2)]
     assert said == ["4,5", "6,7"]
-    with pytest.raises(UserError, match="there are 5 GPUs"):
-        replicas.shares(6)
+    with pytest.raises(UserError, match="found 5 GPUs"):
+        serve.split_devices(6)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert replicas.shares(2) == [{"OMP_NUM_THREADS": "3"}] * 2
+    assert serve.split_devices(2) == [{"OMP_NUM_THREADS": "3"}] * 2

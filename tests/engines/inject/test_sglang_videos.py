@@ -12,8 +12,9 @@ from fake_endpoint import FakeEndpoint, completion
 from PIL import Image
 
 from qvl.client import chat
-from qvl.engines.protocol import Prompt, Sampling, connect
+from qvl.engines.client import connect
 from qvl.engines.serving.environments import INJECT
+from qvl.engines.tokens import SamplingParams, TokensPrompt
 from qvl.errors import UserError
 from qvl.media import video
 
@@ -37,7 +38,7 @@ def test_the_choice_of_frames_asks_nothing_of_an_engine_s_environment(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(str(INJECT.parent.parent / "io" / "video.py"))
+    assert done.stdout.startswith(str(INJECT.parent.parent / "media" / "video.py"))
     assert done.stdout.endswith(" 2.0\n")
 
 
@@ -71,8 +72,8 @@ def test_a_sglang_that_takes_other_frames_is_sent_none(twin):
         FakeEndpoint(lambda body, attempt: completion("x"), described) as fake,
         connect(fake.url, twin) as engine,
     ):
-        prompt = Prompt([engine.rules.video_token], videos=["data:video/mp4;base64,AAAA"])
-        for ask in (engine.score, lambda asked: engine.sample(asked, Sampling())):
-            with pytest.raises(UserError, match="SGLang's are where qvl serve started it"):
+        prompt = TokensPrompt([engine.rules.video_token], videos=["data:video/mp4;base64,AAAA"])
+        for ask in (engine.prompt_logprobs, lambda asked: engine.generate(asked, SamplingParams())):
+            with pytest.raises(UserError, match="samples other frames"):
                 ask(prompt)
         assert fake.requests == []

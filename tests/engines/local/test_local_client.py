@@ -1,24 +1,27 @@
-"""The local engine as a policy, dense and a mixture of experts: see policies.py."""
+"""The local engine as a policy, dense and a mixture of experts: see client_contract.py."""
 
 import shutil
 from unittest.mock import Mock
 
 import pytest
-from policies import (  # noqa: F401 - tests, with the fixtures of this file
+from client_contract import (  # noqa: F401 - tests, with the fixtures of this file
     test_a_conversation_goes_on_without_tokenising_again,
     test_a_folder_that_cannot_be_loaded_changes_nothing,
     test_a_wrong_prompt_is_refused_before_it_is_sent,
     test_an_order_waits_for_no_slot_of_those_that_wait_for_it,
     test_samples_and_scores_are_those_of_transformers,
     test_samples_and_scores_of_videos_are_those_of_transformers,
+    test_the_tokens_of_images_are_never_drawn,
     test_updates_under_load_leave_every_answer_to_one_version,
     test_what_is_asked_while_it_is_paused_is_answered_after,
 )
 from running import Reference, data_uri, picture
 from served import Served
 
-from qvl.engines import probe, protocol
-from qvl.engines.protocol import Prompt, Rules, connect
+from qvl.engines import probe, prompt_rules
+from qvl.engines.client import connect
+from qvl.engines.prompt_rules import PromptRules
+from qvl.engines.tokens import TokensPrompt
 from qvl.errors import EndpointError, UserError
 from qvl.media import images
 from qvl.tiny import model
@@ -55,7 +58,7 @@ def test_a_server_that_takes_no_token_ids_is_refused(folders):
 
     with (
         FakeEndpoint(lambda body, attempt: completion("x")) as endpoint,
-        pytest.raises(UserError, match="takes no token ids"),
+        pytest.raises(UserError, match="does not take token ids"),
     ):
         connect(endpoint.url, folders["one"])
 
@@ -63,11 +66,11 @@ def test_a_server_that_takes_no_token_ids_is_refused(folders):
 def test_an_image_of_a_group_is_decoded_once_and_few_are_remembered(folders, monkeypatch):
     load = Mock(wraps=images.load)
     monkeypatch.setattr(images, "load", load)
-    monkeypatch.setattr(protocol, "REMEMBERED", 2)
-    rules = Rules.of(folders["one"])
+    monkeypatch.setattr(prompt_rules, "CACHE_SIZE", 2)
+    rules = PromptRules.load(folders["one"])
     small, wide, tall = (data_uri(picture(*size, 0)) for size in ((64, 64), (96, 64), (64, 96)))
     lengths = [
-        len(rules.expanded(Prompt([rules.image_token], [each])))
+        len(rules.expand(TokensPrompt([rules.image_token], [each])))
         for each in (small, wide, small, wide, tall, wide, small)
     ]
     assert lengths == [4, 6, 4, 6, 6, 6, 4]
@@ -76,25 +79,33 @@ def test_an_image_of_a_group_is_decoded_once_and_few_are_remembered(folders, mon
 
 def test_a_load_that_fails_on_the_way_gets_the_last_good_weights_back(engine, folders, tmp_path):
     class Vanishing(type(engine)):
-        def _load(self, folder, version):
+        def _load_weights(self, folder, version):
             if folder == tmp_path / "gone":
                 shutil.rmtree(folder)
-            super()._load(folder, version)
+            super()._load_weights(folder, version)
 
     class Stale(type(engine)):
-        def _load(self, folder, version):
-            super()._load(folders["one"], version)
+        def _load_weights(self, folder, version):
+            super()._load_weights(folders["one"], version)
 
     shutil.copytree(folders["other"], tmp_path / "gone")
-    before = engine.score(Prompt([1, 2, 3, 4])).result()
+    before = engine.prompt_logprobs(TokensPrompt([1, 2, 3, 4])).result()
     facts = probe.probe(engine.endpoint)
     for kind, folder, told in (
-        (Vanishing, tmp_path / "gone", "cannot load its weights.* has those of 'default' again"),
-        (Stale, folders["other"], "answers as before; .* has those of 'default' again"),
+        (
+            Vanishing,
+            tmp_path / "gone",
+            "cannot load its weights.* serves the previous weights, 'default'",
+        ),
+        (
+            Stale,
+            folders["other"],
+            "those of the previous weights; .* serves the previous weights, 'default'",
+        ),
     ):
         other = kind(engine.folder, engine.rules, engine.client, facts)
         with pytest.raises(EndpointError, match=told):
-            other.load(folder, "new")
-        assert other.version == "default"
+            other.load_weights(folder, "new")
+        assert other.weight_version == "default"
         assert probe.probe(engine.endpoint)["weight_version"] == "default"
-        assert engine.score(Prompt([1, 2, 3, 4])).result() == before
+        assert engine.prompt_logprobs(TokensPrompt([1, 2, 3, 4])).result() == before

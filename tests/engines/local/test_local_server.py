@@ -364,7 +364,7 @@ def test_a_stream_says_what_a_whole_answer_says(served):
         ({"messages": [{"role": "user", "content": with_video("data:;base64,AA==")}]}, "video"),
         ({"messages": [{"role": "user", "content": "<|video_pad|>"}]}, "video_pad"),
         ({"regex": "(a"}, "unclosed group"),
-        ({"regex": "a", "structured_outputs": {"regex": "b"}}, "one form"),
+        ({"regex": "a", "structured_outputs": {"regex": "b"}}, "only one of them"),
         ({"response_format": {"type": "xml"}}, "response_format"),
         ({"structured_outputs": {"json": {"type": "nosuch"}}}, "nosuch"),
     ],

@@ -12,7 +12,7 @@ import pytest
 from running import BIN
 
 from qvl.engines import doctor
-from qvl.engines.serving import environments
+from qvl.engines.serving import environments, install, launch
 from qvl.errors import UserError
 
 
@@ -71,12 +71,12 @@ def test_an_environment_whose_interpreter_is_gone_is_none(folder):
 def test_a_second_install_finds_the_first_and_runs_nothing(folder, sh):
     import hashlib
 
-    content = environments.requirements("vllm", "cpu").read_bytes()
+    content = install.requirements("vllm", "cpu").read_bytes()
     finished(folder, requirements=hashlib.sha256(content).hexdigest(), num_bytes=2_600_000_000)
     done = sh("qvl doctor --install vllm --cpu", QVL_ENGINES=str(folder))
     assert done.returncode == 0
     assert done.stderr == (
-        f"qvl doctor: vllm 0.32.0 for cpu: {folder}/vllm-cpu, 2.6 GB, was there already\n"
+        f"qvl doctor: vllm 0.32.0 for cpu: {folder}/vllm-cpu, 2.6 GB, already installed\n"
     )
 
 
@@ -97,7 +97,7 @@ def test_an_environment_that_the_user_names_comes_first(folder, tmp_path):
         assert environments.find("vllm", given).version == "0.31.7"
     with pytest.raises(UserError, match="sglang is not installed in it"):
         environments.find("sglang", other)
-    with pytest.raises(UserError, match="neither an environment's folder nor an interpreter"):
+    with pytest.raises(UserError, match="expected an environment's folder or an interpreter"):
         environments.find("vllm", tmp_path / "nowhere")
 
 
@@ -126,7 +126,7 @@ def test_a_dry_run_prints_commands_and_makes_nothing(folder, sh, engine):
 @pytest.mark.parametrize("engine", environments.ENGINES)
 @pytest.mark.parametrize("device", environments.DEVICES)
 def test_every_requirement_is_pinned(engine, device):
-    pins = environments.pins(environments.requirements(engine, device))
+    pins = install.pins(install.requirements(engine, device))
     assert pins
     assert all("==" in line for line in pins.values())
 
@@ -156,7 +156,7 @@ def test_what_is_needed_and_missing_is_status_3_with_the_cure(folder, sh):
 def test_a_name_that_no_row_has_is_refused(sh):
     done = sh("qvl doctor --need vlm")
     assert done.returncode == 2
-    assert "--need vlm: there are python, torch" in done.stderr
+    assert "--need vlm: expected one of python, torch" in done.stderr
 
 
 def test_an_engine_that_qvl_does_not_know_is_refused(sh):
@@ -182,19 +182,17 @@ def test_a_server_says_what_it_is(served, sh):
 
 
 def test_no_room_on_the_disk_is_told_before_anything_is_made(folder, monkeypatch):
-    monkeypatch.setitem(environments.GIGABYTES, "cpu", 1 << 30)
+    monkeypatch.setitem(install.GIGABYTES, "cpu", 1 << 30)
     with pytest.raises(UserError, match="GB free, about"):
-        environments.install("vllm", "cpu", lambda words: None)
+        install.install("vllm", "cpu", lambda words: None)
     assert not (folder / "vllm-cpu").exists()
 
 
 def test_the_engines_see_their_own_programs_first_and_no_key(folder, monkeypatch):
-    from qvl.engines.serving import launch
-
     finished(folder)
     monkeypatch.setenv("QVL_API_KEY", "k")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    options = launch.Options(host="127.0.0.1", port=1, name="x", max_batch=1, key="k")
+    options = launch.LaunchOptions(host="127.0.0.1", port=1, name="x", max_batch=1, key="k")
     seen = launch.variables(environments.find("vllm"), options, OMP_NUM_THREADS="1", OWN="1")
     assert seen["PATH"].split(os.pathsep)[0] == str(folder / "vllm-cpu" / "bin")
     assert seen["PYTHONPATH"].split(os.pathsep)[0] == str(environments.INJECT)

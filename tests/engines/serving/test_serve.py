@@ -17,7 +17,7 @@ from shells import shell
 
 from qvl.engines.local.checkpoint import Checkpoint
 from qvl.engines.serving import launch
-from qvl.engines.serving.launch import Options
+from qvl.engines.serving.launch import LaunchOptions
 from qvl.errors import UserError
 
 
@@ -93,7 +93,7 @@ def test_a_port_that_is_taken_is_told_before_the_model_is_loaded(run):
         done = run(f"qvl serve twin --port {port}")
     assert done.returncode == 2
     assert done.stderr == (
-        f"qvl: error: 127.0.0.1:{port}: Address already in use; --port 0 picks a free one\n"
+        f"qvl: error: 127.0.0.1:{port}: Address already in use; --port 0 picks a free port\n"
     )
     assert time.monotonic() - started < 2
 
@@ -101,14 +101,14 @@ def test_a_port_that_is_taken_is_told_before_the_model_is_loaded(run):
 def test_a_folder_that_is_no_checkpoint_is_refused_in_one_line(run):
     done = run("qvl serve . --port 0")
     assert done.returncode == 2
-    assert done.stderr == "qvl: error: .: no checkpoint: there is no config.json in it\n"
+    assert done.stderr == "qvl: error: .: not a checkpoint: config.json not found\n"
 
 
 def test_a_type_that_there_is_not_is_refused(run):
     done = run("qvl serve . --port 0 --dtype fp8")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    options = Options(host="", port=0, name="", max_batch=1, dtype="float64")
-    with pytest.raises(UserError, match="--backend local has"):
+    options = LaunchOptions(host="", port=0, name="", max_batch=1, dtype="float64")
+    with pytest.raises(UserError, match="use --backend local"):
         launch.dtype_flags(options, "cpu")
     assert launch.dtype_flags(replace(options, dtype="auto"), "cpu") == ["--dtype", "float32"]
     assert launch.dtype_flags(replace(options, dtype="auto"), "cuda") == []
@@ -118,7 +118,10 @@ def test_a_type_that_there_is_not_is_refused(run):
     ("spoil", "words"),
     [
         (lambda folder: (folder / "config.json").write_text("{"), "not a JSON object"),
-        (lambda folder: (folder / "config.json").write_text('{"model_type": "x"}'), "'x' is none"),
+        (
+            lambda folder: (folder / "config.json").write_text('{"model_type": "x"}'),
+            "'x': expected qwen3_vl",
+        ),
         (lambda folder: (folder / "model.safetensors").unlink(), "cannot load its weights"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"x"), "cannot load its weig"),
         (lambda folder: (folder / "chat_template.jinja").unlink(), "no chat template"),
@@ -156,7 +159,7 @@ def test_a_command_that_is_absent_is_told_before_the_model_is_loaded(run):
     started = time.monotonic()
     done = run("qvl serve twin --port 0 -- no-such-command")
     assert done.returncode == 2
-    assert done.stderr == "qvl: error: no-such-command: no such command\n"
+    assert done.stderr == "qvl: error: no-such-command: command not found\n"
     assert time.monotonic() - started < 2
 
 
