@@ -127,4 +127,4 @@ def test_records_with_videos_go_to_the_rejects_of_an_engine_that_takes_other_fra
         run.write(records.compared_with_engine(run, theirs, served, compare.Totals(1.0)))
     rejects = [each["reject"] for each in jsonl.read(str(tmp_path / "bad"))]
     assert [each["reason"] for each in rejects] == ["video"] * 3
-    assert "where qvl serve started it" in rejects[0]["detail"] and fake.requests == []
+    assert "samples other frames" in rejects[0]["detail"] and fake.requests == []
