@@ -1,4 +1,4 @@
-"""Real vLLM and SGLang servers of tiny checkpoints, and what transformers says of the same prompts."""
+"""Real vLLM and SGLang servers of tiny checkpoints, and transformers on the same prompts."""
 
 import base64
 import io
@@ -52,22 +52,23 @@ class Running:
         return self.process.wait(timeout=60)
 
     def children(self) -> list[int]:
-        """Every process that the engine is made of, by the mark in its environment."""
+        """Every process of the engine, by a variable of its environment."""
         mark = f"QVL_ENGINE_PARENT={self.process.pid}".encode()
         found = []
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
                 if mark in path.read_bytes().split(b"\0"):
                     found.append(int(path.parent.name))
-            except OSError:  # ended meanwhile
+            except OSError:  # it has ended
                 continue
         return found
 
-    def last_word(self) -> str:
+    def last_line(self) -> str:
+        """The last line of its log."""
         return self.log.read_text().splitlines()[-1]
 
     def post(self, path: str, body: dict, key: str | None = KEY, host: str = "") -> Any:
-        """The JSON answer; the status where it is an error."""
+        """The JSON of the response; the status if it is an error."""
         headers = {"Content-Type": "application/json"}
         if key:
             headers["Authorization"] = f"Bearer {key}"
@@ -80,17 +81,17 @@ class Running:
             return error.code
 
 
-def answers_of_a_form(server: Running, folder: Path) -> None:
-    """What `qvl generate` gets from a server that is held to a form, and from none in silence."""
+def check_structured_output(server: Running, folder: Path) -> None:
+    """`qvl generate` gets completions that keep to a schema or a regular expression."""
     schema = '{"type":"object","properties":{"ok":{"type":"boolean"}},"required":["ok"]}'
     record = {"id": "a", "messages": [{"role": "user", "content": "hi"}]}
     (folder / "in.jsonl").write_text(json.dumps(record) + "\n")
-    forms = (
+    constraints = (
         (f"--json-schema={schema}", r'\{"ok": ?(true|false)\}'),
         ("--regex=[ab]{3}", "[ab]{3}"),
     )
-    for form, pattern in forms:
-        words = ["-n", "4", "--max-tokens", "30", "--logprobs", "--top-logprobs", "2", form]
+    for flag, pattern in constraints:
+        words = ["-n", "4", "--max-tokens", "30", "--logprobs", "--top-logprobs", "2", flag]
         done = subprocess.run(
             [BIN / "qvl", "generate", *words, "--endpoint", server.url, "in.jsonl", "--plain"],
             cwd=folder,
@@ -105,7 +106,7 @@ def answers_of_a_form(server: Running, folder: Path) -> None:
 
 
 def records_of_parity(folder: Path) -> list[str]:
-    """Lines of records.jsonl: a text and an image, each with an answer, longer than a cache's block."""
+    """Writes records.jsonl, a text and an image with answers, longer than a cache block; its lines."""
     image = {"type": "image", "image": data_uri(CASES["one image"][1][0])}
     lines = []
     for number, parts in enumerate(([], [image])):
@@ -118,7 +119,7 @@ def records_of_parity(folder: Path) -> list[str]:
 
 
 def records_of_videos(folder: Path) -> None:
-    """videos.jsonl: a file and a folder of frames, each with an answer."""
+    """Writes videos.jsonl: a file and a folder of frames, each with an answer."""
     write_videos(folder)
     with (folder / "videos.jsonl").open("w") as file:
         for reference in VIDEOS:
@@ -131,7 +132,7 @@ def records_of_videos(folder: Path) -> None:
 def parity(
     server: Running, model: Path, folder: Path, name: str = "records.jsonl"
 ) -> "subprocess.CompletedProcess[str]":
-    """`qvl parity` of the folder's records against a server."""
+    """Runs `qvl parity` on records of the folder against a server."""
     words = ["--endpoint", server.url, folder / name, "-o", folder / "out.zst"]
     return subprocess.run(
         [BIN / "qvl", "parity", model, *words],
@@ -142,7 +143,7 @@ def parity(
 
 
 def own_address() -> str:
-    """This machine's address that is not loopback, as another machine would be seen."""
+    """This machine's address that is not loopback: requests to it look like another machine's."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))  # nothing is sent
         return str(probe.getsockname()[0])
@@ -172,7 +173,7 @@ VIDEOS = ("a.mp4", "frames")
 
 
 def write_videos(folder: Path) -> list[str]:
-    """VIDEOS in a folder, and as data: URIs: not of 2 frames a second, and of sizes that are resized."""
+    """Writes VIDEOS to a folder; their data: URIs. Not at 2 frames per second, and sizes are resized."""
     videos.write(folder / "a.mp4", 30, width=100, height=70)
     (folder / "frames").mkdir(exist_ok=True)
     for i in range(5):
@@ -203,7 +204,7 @@ class Reference:
     def prompt(
         self, text: str, images: list[Image.Image], clips: Sequence[video.Clip] = ()
     ) -> tuple[list[int], dict]:
-        """Token ids with one pad an image and a video, and the model's inputs, with all of them."""
+        """Token ids with one pad per image and video, and the model's inputs with all pads."""
         parts: list[dict] = [{"type": "image"} for _ in images]
         parts += [{"type": "video"} for _ in clips]
         words = self.tokenizer.apply_chat_template(
@@ -212,15 +213,15 @@ class Reference:
             add_generation_prompt=True,
         )
         short = self.tokenizer(words, add_special_tokens=False)["input_ids"]
-        cut = self.image_processor(images, return_tensors="pt") if images else {}
-        sizes = iter(cut["image_grid_thw"].prod(-1) // 4 if images else ())
+        vision = self.image_processor(images, return_tensors="pt") if images else {}
+        sizes = iter(vision["image_grid_thw"].prod(-1) // 4 if images else ())
         marks = iter(())
         if clips:
             rules = video_patches.load_rules(self.folder)
             patches, grids = zip(*map(rules.patches, clips), strict=True)
             marks = iter(map(rules.marks, clips, grids))
-            cut["pixel_values_videos"] = torch.cat([torch.from_numpy(each) for each in patches])
-            cut["video_grid_thw"] = torch.tensor(grids)
+            vision["pixel_values_videos"] = torch.cat([torch.from_numpy(each) for each in patches])
+            vision["video_grid_thw"] = torch.tensor(grids)
         full = []
         for token in short:
             if token == self.model.config.image_token_id:
@@ -229,11 +230,11 @@ class Reference:
                 full += self.tokenizer(next(marks), add_special_tokens=False)["input_ids"]
             else:
                 full.append(token)
-        return short, {**cut, "input_ids": torch.tensor([full])}
+        return short, {**vision, "input_ids": torch.tensor([full])}
 
     @torch.no_grad()
     def logprobs(self, inputs: dict, answer: list[int]) -> torch.Tensor:
-        """(tokens of prompt and answer, vocabulary): what comes after each."""
+        """(tokens of prompt and answer, vocabulary): the log-probs after each token."""
         ids = torch.cat([inputs["input_ids"][0], torch.tensor(answer, dtype=torch.long)])[None]
         config = self.model.config
         kinds = (ids == config.image_token_id).long() + 2 * (ids == config.video_token_id).long()
@@ -248,12 +249,12 @@ class Reference:
 
 
 def difference(
-    reference: Reference, inputs: dict, answer: list[int], said: list[float]
+    reference: Reference, inputs: dict, answer: list[int], logprobs: list[float]
 ) -> tuple[float, float]:
-    """Largest difference of the answer's log-probs, and how far a token is from being greedy."""
+    """The largest difference of the answer's log-probs, and the largest gap to the greedy token."""
     table = reference.logprobs(inputs, answer)
     start = inputs["input_ids"].shape[1] - 1
     rows = table[start : start + len(answer)]
     chosen = rows.gather(1, torch.tensor(answer)[:, None])[:, 0]
     gap = (rows.max(-1).values - chosen).max().item()
-    return (chosen - torch.tensor(said)).abs().max().item(), gap
+    return (chosen - torch.tensor(logprobs)).abs().max().item(), gap

@@ -1,4 +1,4 @@
-"""The CPU twin with random weights, and one server of it for the whole of the tests."""
+"""The CPU twin with random weights, and one server of it for all tests."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Served:
-    """A `qvl serve` that runs; `facts` is the line that it printed."""
+    """A running `qvl serve`; `facts` is the line that it printed."""
 
     def __init__(self, *words: object, **env: str) -> None:
         self.process = subprocess.Popen(
@@ -40,7 +40,7 @@ class Served:
         self.url: str = self.facts["endpoint"]
 
     def stop(self, number: int = 15) -> tuple[int, str]:
-        """The exit status and what was said on standard error."""
+        """The exit status and standard error."""
         self.process.send_signal(number)
         _, errors = self.process.communicate(timeout=30)
         return self.process.returncode, errors
@@ -48,7 +48,7 @@ class Served:
 
 @pytest.fixture(scope="session")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A media root with two images of noise."""
+    """A media root with two images of random noise."""
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("media")

@@ -1,4 +1,4 @@
-"""Tiny reward models, text and image, and what transformers says of the same conversations."""
+"""Tiny reward models for text and images, and the scores of transformers for the same conversations."""
 
 import json
 from pathlib import Path
@@ -11,13 +11,13 @@ from safetensors.torch import load_file, save_file
 from qvl.tiny import model, tokenizer
 from qvl.tiny.config import HEAD_DIM, PADDED_VOCABULARY
 
-STD = 0.5  # of the head: scores that tell conversations apart
+STD = 0.5  # of the head: scores differ between conversations
 
 
 def write_text(folder: Path) -> Path:
     """A Qwen3ForSequenceClassification with one label and random weights.
 
-    score.bias is for SGLang, whose head has one and leaves it random where a file has none.
+    score.bias is for SGLang: its head has one, which stays random if the file has none.
     """
     from transformers import Qwen3Config, Qwen3ForSequenceClassification
 
@@ -48,7 +48,7 @@ def write_text(folder: Path) -> Path:
 
 
 def write_visual(folder: Path) -> Path:
-    """The twin with a head of one score in place of that of its vocabulary, as vLLM reads it."""
+    """The twin with a score head instead of its output layer, as vLLM reads it."""
     model.write(folder, "xs", moe=False, thinking=False, seed=0)
     path = folder / "model.safetensors"
     weights = {name: of for name, of in load_file(path).items() if not name.startswith("lm_head")}

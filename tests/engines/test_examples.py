@@ -1,4 +1,4 @@
-"""Examples that need a model run as they stand, on the twin and its held-out set."""
+"""The examples in help texts that need a model run unchanged, on the twin and its held-out set."""
 
 import re
 import shlex
@@ -30,7 +30,7 @@ def test_the_examples_run(command_module, folder):
     lines = examples(command_module)
     assert len(lines) == 9
     for line in lines:
-        if line.startswith("qvl generate"):  # it stands for any endpoint: QVL_ENDPOINT of a server
+        if line.startswith("qvl generate"):  # it uses any endpoint: here a server's QVL_ENDPOINT
             line = f"qvl serve twin --port 0 -- bash -o pipefail -c {shlex.quote(line)}"
         done = shell(folder)(line, OMP_NUM_THREADS="1")
         assert done.returncode == 0, f"{line}\n{done.stderr}"

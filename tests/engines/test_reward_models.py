@@ -1,4 +1,4 @@
-"""Scalar reward models behind the real engines: the client's score is transformers' own."""
+"""Scalar reward models on the real engines: the client's score is that of transformers."""
 
 import pytest
 from classifiers import Classifier, write_text, write_visual
@@ -25,7 +25,7 @@ def visual(tmp_path_factory):
 
 
 def served(folder, backend, words):
-    """A server; ended with the last test of it."""
+    """A server for all tests of it."""
     log = folder.parent / f"{folder.name}-{backend}.log"
     running = Running(log, folder, "--backend", backend, "--port", 0, "--engine-args", words)
     yield running
@@ -54,18 +54,18 @@ def key(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["text_on_vllm", "text_on_sglang"])
-def test_a_text_models_score_is_transformers_own(name, text, key, request):
+def test_the_score_of_a_text_model_is_that_of_transformers(name, text, key, request):
     reference = Classifier(text)
     with Client([request.getfixturevalue(name).url]) as client:
-        said = [client.score(each) for each in WORDS]
-        scores = [each.result() for each in said]
+        futures = [client.score(each) for each in WORDS]
+        scores = [each.result() for each in futures]
         tokens = client.tokens
     assert scores == pytest.approx([reference.text(each) for each in WORDS], abs=TOLERANCE)
     assert len(set(scores)) == len(WORDS)
     assert tokens == sum(reference.ids(each).numel() for each in WORDS)
 
 
-def test_a_score_sees_the_image(visual, visual_on_vllm, key):
+def test_a_score_depends_on_the_image(visual, visual_on_vllm, key):
     reference, scores = Classifier(visual), []
     with Client([visual_on_vllm.url]) as client:
         for seed in (1, 2):
@@ -82,7 +82,7 @@ def test_a_score_sees_the_image(visual, visual_on_vllm, key):
     assert abs(scores[0] - scores[1]) > TOLERANCE
 
 
-def test_a_server_of_text_alone_says_so_of_an_image(text_on_sglang, key):
+def test_a_text_model_rejects_an_image(text_on_sglang, key):
     seen = [{"role": "user", "content": [{"type": "image", "image": data_uri(picture(64, 64, 1))}]}]
     with (
         Client([text_on_sglang.url]) as client,

@@ -6,15 +6,15 @@ import time
 
 import pytest
 from client_contract import (  # noqa: F401 - tests, with the fixtures of this file
-    test_a_conversation_goes_on_without_tokenising_again,
+    test_a_command_does_not_wait_for_requests_that_wait_for_it,
+    test_a_conversation_continues_without_tokenising_again,
     test_a_folder_that_cannot_be_loaded_changes_nothing,
     test_a_wrong_prompt_is_refused_before_it_is_sent,
-    test_an_order_waits_for_no_slot_of_those_that_wait_for_it,
-    test_samples_and_scores_are_those_of_transformers,
-    test_samples_and_scores_of_videos_are_those_of_transformers,
-    test_the_tokens_of_images_are_never_drawn,
-    test_updates_under_load_leave_every_answer_to_one_version,
-    test_what_is_asked_while_it_is_paused_is_answered_after,
+    test_log_probs_are_those_of_transformers,
+    test_log_probs_with_videos_are_those_of_transformers,
+    test_requests_during_a_pause_are_answered_after_it,
+    test_the_tokens_of_images_are_never_sampled,
+    test_updates_under_load_leave_one_version_per_completion,
 )
 from running import (
     CASES,
@@ -22,7 +22,7 @@ from running import (
     TOLERANCE,
     Reference,
     Running,
-    answers_of_a_form,
+    check_structured_output,
     data_uri,
     difference,
     messages,
@@ -78,7 +78,7 @@ def ask(server, short, images, **sampling):
     return [pair[1] for pair in pairs], [pair[0] for pair in pairs], answer
 
 
-def test_the_line_says_what_the_server_is(server):
+def test_the_ready_line_says_what_the_server_is(server):
     version = environments.find("sglang").version
     facts = server.facts
     assert (facts["backend"], facts["version"], facts["model"]) == ("sglang", version, "twin")
@@ -91,9 +91,9 @@ def test_the_line_says_what_the_server_is(server):
 def test_token_ids_and_log_probs_are_those_of_transformers(server, reference, case):
     text, images = CASES[case]
     short, inputs = reference.prompt(text, images)
-    ids, said, answer = ask(server, short, images)
+    ids, logprobs, answer = ask(server, short, images)
     assert answer["meta_info"]["prompt_tokens"] == inputs["input_ids"].shape[1]
-    assert max(difference(reference, inputs, ids, said)) <= TOLERANCE
+    assert max(difference(reference, inputs, ids, logprobs)) <= TOLERANCE
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -103,12 +103,12 @@ def test_a_chat_has_the_same_greedy_answer(server, reference, case):
     body = {"model": "twin", "messages": messages(text, images), "temperature": 0}
     answer = server.post("/v1/chat/completions", body | {"max_tokens": 16})
     assert answer["usage"]["prompt_tokens"] == inputs["input_ids"].shape[1]
-    told = reference.tokenizer.decode(ask(server, short, images)[0], skip_special_tokens=True)
-    assert answer["choices"][0]["message"]["content"] == told
+    text_ = reference.tokenizer.decode(ask(server, short, images)[0], skip_special_tokens=True)
+    assert answer["choices"][0]["message"]["content"] == text_
 
 
-def test_seeds_count_and_samples_without_one_differ(server, reference):
-    """SGLang itself gives 42 to each request without a seed, and n equal samples."""
+def test_seeds_work_and_samples_without_one_differ(server, reference):
+    """SGLang alone uses seed 42 for requests without one, and returns n equal samples."""
     short, _ = reference.prompt(*CASES["text"])
     seeds = [ask(server, short, [], temperature=1, sampling_seed=seed)[0] for seed in (3, 4, 3)]
     assert seeds[0] == seeds[2] != seeds[1]
@@ -119,8 +119,8 @@ def test_seeds_count_and_samples_without_one_differ(server, reference):
     assert [each["output_ids"] for each in server.post("/generate", body)] == seeds[:2]
 
 
-def test_answers_keep_to_a_form(server, tmp_path):
-    answers_of_a_form(server, tmp_path)
+def test_structured_output_keeps_to_its_schema(server, tmp_path):
+    check_structured_output(server, tmp_path)
 
 
 def test_new_weights_are_those_of_the_other_folder_and_back(server, folder, reference):
@@ -129,9 +129,9 @@ def test_new_weights_are_those_of_the_other_folder_and_back(server, folder, refe
         body = {"model_path": str(folder / name), "weight_version": name}
         assert server.post("/update_weights_from_disk", body)["success"]
         short, inputs = known.prompt(text, images)
-        ids, said, answer = ask(server, short, images)
+        ids, logprobs, answer = ask(server, short, images)
         assert answer["meta_info"]["weight_version"] == name
-        assert max(difference(known, inputs, ids, said)) <= TOLERANCE
+        assert max(difference(known, inputs, ids, logprobs)) <= TOLERANCE
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def folders(folder):
 
 @pytest.fixture(scope="module")
 def engine(server, folder):
-    """It as a policy."""
+    """Its client."""
     os.environ["QVL_API_KEY"] = KEY
     with connect(server.url, folder / "twin") as engine:
         yield engine
@@ -183,16 +183,16 @@ def test_every_route_needs_the_key_and_updates_are_for_this_machine(server):
     assert KEY not in server.log.read_text()
 
 
-def test_an_engine_that_is_killed_is_told_in_one_line(tmp_path, twin):
+def test_an_engine_that_is_killed_is_reported_in_one_line(tmp_path, twin):
     running = Running(tmp_path / "log", twin, "--backend", "sglang", "--port", 0)
     os.kill(running.facts["engine_pid"], signal.SIGKILL)
     assert running.process.wait(timeout=60) == 4
-    assert running.last_word().startswith("qvl: error: sglang died: it was killed")
+    assert running.last_line().startswith("qvl: error: sglang died: it was killed")
     assert running.children() == []
 
 
-def test_a_flag_that_the_engine_does_not_know_is_told(tmp_path, twin):
+def test_an_unknown_flag_of_the_engine_is_reported(tmp_path, twin):
     words = ("--backend", "sglang", "--port", 0, "--engine-args=--no-such-flag")
     running = Running(tmp_path / "log", twin, *words, wait=False)
     assert running.process.wait(timeout=120) == 4
-    assert running.last_word() == "qvl: error: sglang died: it has no option --no-such-flag"
+    assert running.last_line() == "qvl: error: sglang died: it has no option --no-such-flag"

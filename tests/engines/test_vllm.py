@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import videos
 from client_contract import (  # noqa: F401 - tests, with the fixtures of this file
-    test_a_conversation_goes_on_without_tokenising_again,
+    test_a_command_does_not_wait_for_requests_that_wait_for_it,
+    test_a_conversation_continues_without_tokenising_again,
     test_a_folder_that_cannot_be_loaded_changes_nothing,
     test_a_wrong_prompt_is_refused_before_it_is_sent,
-    test_an_order_waits_for_no_slot_of_those_that_wait_for_it,
-    test_samples_and_scores_are_those_of_transformers,
-    test_samples_and_scores_of_videos_are_those_of_transformers,
-    test_the_tokens_of_images_are_never_drawn,
-    test_updates_under_load_leave_every_answer_to_one_version,
-    test_what_is_asked_while_it_is_paused_is_answered_after,
+    test_log_probs_are_those_of_transformers,
+    test_log_probs_with_videos_are_those_of_transformers,
+    test_requests_during_a_pause_are_answered_after_it,
+    test_the_tokens_of_images_are_never_sampled,
+    test_updates_under_load_leave_one_version_per_completion,
 )
 from PIL import Image
 from running import (
@@ -29,7 +29,7 @@ from running import (
     TOLERANCE,
     Reference,
     Running,
-    answers_of_a_form,
+    check_structured_output,
     data_uri,
     difference,
     messages,
@@ -89,11 +89,11 @@ def ask(server, short, images, **sampling):
     }
     answer = server.post("/inference/v1/generate", body)
     (choice,) = answer["choices"]
-    said = [entry["logprob"] for entry in choice["logprobs"]["content"]]
-    return choice["token_ids"], said, answer
+    logprobs = [entry["logprob"] for entry in choice["logprobs"]["content"]]
+    return choice["token_ids"], logprobs, answer
 
 
-def test_the_line_says_what_the_server_is(server):
+def test_the_ready_line_says_what_the_server_is(server):
     version = environments.find("vllm").version
     facts = server.facts
     assert (facts["backend"], facts["version"], facts["model"]) == ("vllm", version, "twin")
@@ -106,8 +106,8 @@ def test_the_line_says_what_the_server_is(server):
 def test_token_ids_and_log_probs_are_those_of_transformers(server, reference, case):
     text, images = CASES[case]
     short, inputs = reference.prompt(text, images)
-    ids, said, answer = ask(server, short, images)
-    assert max(difference(reference, inputs, ids, said)) <= TOLERANCE
+    ids, logprobs, answer = ask(server, short, images)
+    assert max(difference(reference, inputs, ids, logprobs)) <= TOLERANCE
     if images:
         assert answer["prompt_token_ids"] == inputs["input_ids"][0].tolist()
 
@@ -130,7 +130,7 @@ def test_a_seed_decides_the_sample_and_other_seeds_give_others(server, reference
 
 
 def test_a_video_has_the_prompt_and_the_log_probs_of_the_local_engine(server, folder, tmp_path):
-    """Given as frames, and as a file of which each engine chooses the same frames."""
+    """As frames, and as a file of which each engine samples the same frames."""
     videos.write(tmp_path / "a.mp4", 30)
     for i in range(6):
         Image.fromarray(videos.frame(i, 100, 70, seed=i)).save(tmp_path / f"{i}.png")
@@ -158,7 +158,7 @@ def test_a_video_has_the_prompt_and_the_log_probs_of_the_local_engine(server, fo
                 ]
                 for choice in (theirs["choices"][0], ours["choices"][0])
             ]
-            # The local engine never says an id beyond the tokenizer: until vLLM does.
+            # The local engine never samples an id beyond the tokenizer; compare until vLLM does.
             alike = list(
                 takewhile(lambda pair: pair[0][0] == pair[1][0], zip(*places, strict=True))
             )
@@ -188,7 +188,7 @@ for name in sys.argv[2:]:
 
 
 def test_the_patches_and_marks_of_a_video_are_those_of_transformers_own_processor(twin, tmp_path):
-    """Which needs torchvision: it runs in vLLM's environment."""
+    """It needs torchvision, so it runs in vLLM's environment."""
     tokenizer = AutoTokenizer.from_pretrained(twin)
     rules = video_patches.load_rules(twin)
     clips = {}
@@ -212,8 +212,8 @@ def test_the_patches_and_marks_of_a_video_are_those_of_transformers_own_processo
         assert tokenizer(marks)["input_ids"] == theirs["input_ids"].tolist()
 
 
-def test_answers_keep_to_a_form(server, tmp_path):
-    answers_of_a_form(server, tmp_path)
+def test_structured_output_keeps_to_its_schema(server, tmp_path):
+    check_structured_output(server, tmp_path)
 
 
 def test_new_weights_are_those_of_the_other_folder_and_back(server, folder, reference):
@@ -228,8 +228,8 @@ def test_new_weights_are_those_of_the_other_folder_and_back(server, folder, refe
         server.post("/reset_encoder_cache", {})
         server.post("/resume", {})
         short, inputs = known.prompt(text, images)
-        ids, said, _ = ask(server, short, images)
-        assert max(difference(known, inputs, ids, said)) <= TOLERANCE
+        ids, logprobs, _ = ask(server, short, images)
+        assert max(difference(known, inputs, ids, logprobs)) <= TOLERANCE
 
 
 @pytest.fixture(scope="module")
@@ -239,14 +239,16 @@ def folders(folder):
 
 @pytest.fixture(scope="module")
 def engine(server, folder):
-    """It as a policy."""
+    """Its client."""
     os.environ["QVL_API_KEY"] = KEY
     with connect(server.url, folder / "twin") as engine:
         yield engine
     del os.environ["QVL_API_KEY"]
 
 
-def test_parity_is_0_and_a_stale_cache_after_an_update_is_3(server, engine, folder, tmp_path):
+def test_parity_is_status_0_and_a_stale_cache_after_an_update_is_3(
+    server, engine, folder, tmp_path
+):
     lines = records_of_parity(tmp_path)
     done = parity(server, folder / "twin", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -277,7 +279,7 @@ def test_every_route_needs_the_key_and_updates_are_for_this_machine(server):
     assert KEY not in server.log.read_text()
 
 
-def test_parity_of_frames_that_are_taken_at_another_rate_is_3(tmp_path, twin):
+def test_parity_of_frames_sampled_at_another_rate_is_status_3(tmp_path, twin):
     records_of_videos(tmp_path)
     media = """--media-io-kwargs '{"video":{"num_frames":-1,"fps":1.0}}'"""
     words = ("--backend", "vllm", "--port", 0, f"--engine-args={media}")
@@ -289,22 +291,22 @@ def test_parity_of_frames_that_are_taken_at_another_rate_is_3(tmp_path, twin):
         running.stop()
 
 
-def test_an_engine_that_is_killed_is_told_in_one_line(tmp_path, twin):
+def test_an_engine_that_is_killed_is_reported_in_one_line(tmp_path, twin):
     running = Running(tmp_path / "log", twin, "--backend", "vllm", "--port", 0)
     os.kill(running.facts["engine_pid"], signal.SIGKILL)
     assert running.process.wait(timeout=60) == 4
-    assert running.last_word().startswith("qvl: error: vllm died: it was killed")
+    assert running.last_line().startswith("qvl: error: vllm died: it was killed")
     assert running.children() == []
 
 
-def test_a_flag_that_the_engine_does_not_know_is_told(tmp_path, twin):
+def test_an_unknown_flag_of_the_engine_is_reported(tmp_path, twin):
     words = ("--backend", "vllm", "--port", 0, "--engine-args=--no-such-flag")
     running = Running(tmp_path / "log", twin, *words, wait=False)
     assert running.process.wait(timeout=120) == 4
-    assert running.last_word() == "qvl: error: vllm died: it has no option --no-such-flag"
+    assert running.last_line() == "qvl: error: vllm died: it has no option --no-such-flag"
 
 
-def test_kill_9_of_qvl_takes_the_engine_along(tmp_path, twin):
+def test_kill_9_of_qvl_ends_the_engine(tmp_path, twin):
     running = Running(tmp_path / "log", twin, "--backend", "vllm", "--port", 0, wait=False)
     while not running.children():
         time.sleep(0.2)

@@ -1,6 +1,6 @@
-"""Replicas behind one address as a policy: see client_contract.py; and what becomes of those that are killed.
+"""The client of several replicas, see client_contract.py, and replicas that are killed.
 
-TEST_KILLS=20 kills as often while weights change.
+TEST_KILLS=20 kills 20 times while weights change.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 from client_contract import (  # noqa: F401 - tests, with the fixtures of this file
     prompt_of,
-    test_a_conversation_goes_on_without_tokenising_again,
+    test_a_command_does_not_wait_for_requests_that_wait_for_it,
+    test_a_conversation_continues_without_tokenising_again,
     test_a_folder_that_cannot_be_loaded_changes_nothing,
     test_a_wrong_prompt_is_refused_before_it_is_sent,
-    test_an_order_waits_for_no_slot_of_those_that_wait_for_it,
-    test_samples_and_scores_are_those_of_transformers,
-    test_updates_under_load_leave_every_answer_to_one_version,
-    test_what_is_asked_while_it_is_paused_is_answered_after,
+    test_log_probs_are_those_of_transformers,
+    test_requests_during_a_pause_are_answered_after_it,
+    test_updates_under_load_leave_one_version_per_completion,
 )
 from fake_endpoint import FakeEndpoint, completion
 from running import KEY, TOLERANCE, Reference, Running, difference
@@ -75,8 +75,8 @@ def replicas(engine):
         return json.load(answer)["replicas"]
 
 
-def whole(engine, gone=(), seconds=60):
-    """The replicas, once two are up of which none is `gone`."""
+def both_up(engine, gone=(), seconds=60):
+    """The replicas, once two are up and none of them is in `gone`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = replicas(engine)
@@ -87,21 +87,21 @@ def whole(engine, gone=(), seconds=60):
     raise AssertionError("a replica did not come back")
 
 
-def test_the_endpoint_says_what_it_carries_out(engine, fleet):
+def test_the_endpoint_reports_its_capabilities(engine, fleet):
     facts = probe.probe(engine.endpoint)
     assert {"weights", "pause", "sleep", "replicas"} <= {*facts["capabilities"]}
     assert (facts["weight_version"], fleet.facts["weight_version"]) == ("default", "default")
     assert {*fleet.facts["capabilities"]} == {*facts["capabilities"]}
 
 
-def test_one_that_is_started_again_has_the_weights_of_the_others(engine, folders):
+def test_a_restarted_replica_has_the_weights_of_the_others(engine, folders):
     before = engine.prompt_logprobs(PROMPT).result()
     engine.load_weights(folders["other"], "step-1")
     after = engine.prompt_logprobs(PROMPT).result()
     assert after.weight_version == "step-1" and after.logprobs != before.logprobs
     for victim in replicas(engine):
         os.kill(victim["pid"], signal.SIGKILL)
-        found = whole(engine, gone=[victim["pid"]])
+        found = both_up(engine, gone=[victim["pid"]])
         for each in found:
             with connect(each["endpoint"], folders["other"]) as one:
                 assert (
@@ -111,19 +111,19 @@ def test_one_that_is_started_again_has_the_weights_of_the_others(engine, folders
     assert engine.prompt_logprobs(PROMPT).result() == before
 
 
-def test_an_order_that_finds_nobody_is_refused(engine, folders):
-    gone = [each["pid"] for each in whole(engine)]
+def test_an_update_without_a_replica_that_is_up_is_refused(engine, folders):
+    gone = [each["pid"] for each in both_up(engine)]
     for pid in gone:
         os.kill(pid, signal.SIGKILL)
     while replicas(engine):
         time.sleep(0.01)
     with pytest.raises(EndpointError, match="no replica is up"):
         engine.load_weights(folders["other"], "nobody")
-    whole(engine, gone)
+    both_up(engine, gone)
     assert engine.prompt_logprobs(PROMPT).result().weight_version == engine.weight_version
 
 
-def test_kills_while_weights_change_leave_all_with_the_last_ones(engine, folders):
+def test_after_kills_during_updates_all_have_the_last_weights(engine, folders):
     after = {}
     for name in ("other", "one"):
         started = time.monotonic()
@@ -133,43 +133,43 @@ def test_kills_while_weights_change_leave_all_with_the_last_ones(engine, folders
     moments = random.Random(0)
     for number in range(KILLS):
         if number > 2:
-            time.sleep(STEADY_SECONDS)  # else each start waits longer than the last
+            time.sleep(STEADY_SECONDS)  # else the delay of each restart doubles
         name = ("other", "one")[number % 2]
-        victim = moments.choice(whole(engine))["pid"]
+        victim = moments.choice(both_up(engine))["pid"]
         killing = threading.Timer(took * moments.random(), os.kill, (victim, signal.SIGKILL))
         killing.start()
         engine.load_weights(folders[name], name)
         killing.join()
         assert engine.prompt_logprobs(PROMPT).result() == after[name]
-        for each in whole(engine, gone=[victim]):
+        for each in both_up(engine, gone=[victim]):
             with connect(each["endpoint"], folders[name]) as one:
                 assert one.prompt_logprobs(PROMPT).result() == after[name]
     engine.load_weights(folders["one"], "default")
 
 
-def test_one_that_is_started_again_sleeps_while_the_others_do(engine):
+def test_a_restarted_replica_sleeps_like_the_others(engine):
     sampling = SamplingParams(max_tokens=2, seed=1)
     before = engine.generate(PROMPT, sampling).result()
     engine.sleep()
     victim = replicas(engine)[0]["pid"]
     os.kill(victim, signal.SIGKILL)
-    for each in whole(engine, gone=[victim]):
+    for each in both_up(engine, gone=[victim]):
         with connect(each["endpoint"], engine.folder) as one:
             asked = one.generate(PROMPT, sampling)
             with pytest.raises(TimeoutError):
                 asked.result(timeout=0.5)
     engine.wake()
-    for each in whole(engine):
+    for each in both_up(engine):
         with connect(each["endpoint"], engine.folder) as one:
             assert one.generate(PROMPT, sampling).result() == before
 
 
 @pytest.mark.engines
 @pytest.mark.parametrize("backend", ["vllm", "sglang"])
-def test_an_engine_that_is_killed_after_an_update_comes_back_with_it(
+def test_an_engine_that_is_killed_after_an_update_restarts_with_its_weights(
     folders, reference, tmp_path, monkeypatch, backend
 ):
-    """Of new weights under load, a kill, and the numbers of both replicas after it."""
+    """An update under load, a kill, and the log-probs of both replicas after it."""
     monkeypatch.setenv("QVL_API_KEY", KEY)
     words = ("--backend", backend, "--replicas", 2, "--port", 0, "--max-batch", 8)
     running = Running(tmp_path / "log", folders["one"], *words)
@@ -184,20 +184,23 @@ def test_an_engine_that_is_killed_after_an_update_comes_back_with_it(
             assert {spans[0][0] for spans in found[16:]} == {"step-1"}
             victim = running.facts["replicas"][0]
             os.kill(victim["engine_pid"], signal.SIGKILL)
-            at = whole(engine, gone=[victim["pid"]], seconds=180)
+            at = both_up(engine, gone=[victim["pid"]], seconds=180)
         prompt, inputs = prompt_of(reference, "one image")
         theirs = Reference(folders["other"])
         for each in at:
             with connect(each["endpoint"], folders["other"]) as one:
-                said = one.generate(prompt, SamplingParams(max_tokens=12, seed=1)).result()
-            assert [version for version, *_ in said.weight_versions] == ["step-1"]
-            assert difference(theirs, inputs, said.token_ids, said.logprobs)[0] <= TOLERANCE
+                completion = one.generate(prompt, SamplingParams(max_tokens=12, seed=1)).result()
+            assert [version for version, *_ in completion.weight_versions] == ["step-1"]
+            assert (
+                difference(theirs, inputs, completion.token_ids, completion.logprobs)[0]
+                <= TOLERANCE
+            )
     finally:
         assert running.stop() == 143
 
 
 class Elsewhere(Replica):
-    """A replica that somebody else started."""
+    """A replica with a given endpoint instead of a process."""
 
     def __init__(self, number, endpoint):
         super().__init__(number, [], {}, Path())
@@ -211,20 +214,20 @@ class Elsewhere(Replica):
         self.signals.append(number)
 
 
-def test_one_that_does_not_take_what_another_took_is_started_again(folders):
+def test_a_replica_that_fails_an_update_that_another_took_is_killed(folders):
     server = Served(folders["one"], "--port", 0)
-    told = []
+    reported = []
     try:
         with FakeEndpoint(lambda body, attempt: completion("x")) as fake:
-            sound, spoilt = Elsewhere(0, server.url), Elsewhere(1, fake.url)
-            both = control.FleetControl(folders["one"], [sound, spoilt], told.append)
+            sound, broken = Elsewhere(0, server.url), Elsewhere(1, fake.url)
+            both = control.FleetControl(folders["one"], [sound, broken], reported.append)
             asyncio.run(both.load_weights(folders["other"], "new"))
             assert (both.folder, both.weight_version) == (folders["other"], "new")
-            assert (sound.signals, spoilt.signals) == ([], [signal.SIGKILL])
-            assert told == [
+            assert (sound.signals, broken.signals) == ([], [signal.SIGKILL])
+            assert reported == [
                 f"replica 1: {fake.url}: it does not take token ids; qvl serve, vLLM and SGLang do"
             ]
-            alone = control.FleetControl(folders["one"], [Elsewhere(0, fake.url)], told.append)
+            alone = control.FleetControl(folders["one"], [Elsewhere(0, fake.url)], reported.append)
             with pytest.raises(UserError, match="does not take token ids"):
                 asyncio.run(alone.load_weights(folders["other"], "new"))
             assert alone.weight_version == "default"

@@ -1,4 +1,4 @@
-"""What qvl puts into SGLang's process for videos, without SGLang: see test_sglang.py for the whole."""
+"""The videos of qvl in SGLang's process, without SGLang; test_sglang.py tests them with it."""
 
 import importlib
 import os
@@ -28,8 +28,8 @@ def shim(monkeypatch):
     sys.modules.pop("qvl_sglang_videos")
 
 
-def test_the_choice_of_frames_asks_nothing_of_an_engine_s_environment(tmp_path):
-    """No installed package is found with -S, nor the qvl of this environment."""
+def test_sampling_frames_needs_nothing_of_an_engine_s_environment(tmp_path):
+    """With -S no installed package is found, nor the qvl of this environment."""
     done = subprocess.run(
         [sys.executable, "-S", "-c", BARE],
         cwd=tmp_path,
@@ -42,7 +42,7 @@ def test_the_choice_of_frames_asks_nothing_of_an_engine_s_environment(tmp_path):
     assert done.stdout.endswith(" 2.0\n")
 
 
-def test_a_request_s_videos_become_the_frames_that_qvl_takes(shim, tmp_path):
+def test_a_request_s_videos_become_the_frames_that_qvl_samples(shim, tmp_path):
     videos.write(tmp_path / "a.mp4", 30, width=100, height=70)
     for i in range(3):
         Image.fromarray(videos.frame(i, 96, 64, seed=i)).save(tmp_path / f"{i}.png")
@@ -59,13 +59,16 @@ def test_a_request_s_videos_become_the_frames_that_qvl_takes(shim, tmp_path):
     for i, pixels in enumerate(uneven):
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
     sent = chat.frames_uri(["0.png", "1.png"], tmp_path)
-    for wrong, told in ((sent, "different sizes"), ("data:video/mp4;base64,AAAA", "video data:")):
-        with pytest.raises(ValueError, match=told):
+    for wrong, message in (
+        (sent, "different sizes"),
+        ("data:video/mp4;base64,AAAA", "video data:"),
+    ):
+        with pytest.raises(ValueError, match=message):
             shim.load(wrong)
 
 
-def test_a_sglang_that_takes_other_frames_is_sent_none(twin):
-    """One that qvl serve did not start."""
+def test_videos_are_not_sent_to_an_sglang_that_samples_other_frames(twin):
+    """It was not started by qvl serve."""
     paths = ("/v1/chat/completions", "/generate", "/update_weights_from_disk")
     described = {"openapi": "3.1.0", "paths": {path: {} for path in paths}}
     with (
@@ -73,7 +76,8 @@ def test_a_sglang_that_takes_other_frames_is_sent_none(twin):
         connect(fake.url, twin) as engine,
     ):
         prompt = TokensPrompt([engine.rules.video_token], videos=["data:video/mp4;base64,AAAA"])
-        for ask in (engine.prompt_logprobs, lambda asked: engine.generate(asked, SamplingParams())):
+        calls = (engine.prompt_logprobs, lambda each: engine.generate(each, SamplingParams()))
+        for call in calls:
             with pytest.raises(UserError, match="samples other frames"):
-                ask(prompt)
+                call(prompt)
         assert fake.requests == []

@@ -1,19 +1,19 @@
-"""The local engine as a policy, dense and a mixture of experts: see client_contract.py."""
+"""The client of the local engine, dense and a mixture of experts: see client_contract.py."""
 
 import shutil
 from unittest.mock import Mock
 
 import pytest
 from client_contract import (  # noqa: F401 - tests, with the fixtures of this file
-    test_a_conversation_goes_on_without_tokenising_again,
+    test_a_command_does_not_wait_for_requests_that_wait_for_it,
+    test_a_conversation_continues_without_tokenising_again,
     test_a_folder_that_cannot_be_loaded_changes_nothing,
     test_a_wrong_prompt_is_refused_before_it_is_sent,
-    test_an_order_waits_for_no_slot_of_those_that_wait_for_it,
-    test_samples_and_scores_are_those_of_transformers,
-    test_samples_and_scores_of_videos_are_those_of_transformers,
-    test_the_tokens_of_images_are_never_drawn,
-    test_updates_under_load_leave_every_answer_to_one_version,
-    test_what_is_asked_while_it_is_paused_is_answered_after,
+    test_log_probs_are_those_of_transformers,
+    test_log_probs_with_videos_are_those_of_transformers,
+    test_requests_during_a_pause_are_answered_after_it,
+    test_the_tokens_of_images_are_never_sampled,
+    test_updates_under_load_leave_one_version_per_completion,
 )
 from running import Reference, data_uri, picture
 from served import Served
@@ -53,7 +53,7 @@ def reference(folders):
     return Reference(folders["one"])
 
 
-def test_a_server_that_takes_no_token_ids_is_refused(folders):
+def test_a_server_that_does_not_take_token_ids_is_refused(folders):
     from fake_endpoint import FakeEndpoint, completion
 
     with (
@@ -63,7 +63,7 @@ def test_a_server_that_takes_no_token_ids_is_refused(folders):
         connect(endpoint.url, folders["one"])
 
 
-def test_an_image_of_a_group_is_decoded_once_and_few_are_remembered(folders, monkeypatch):
+def test_an_image_of_a_group_is_decoded_once_and_few_are_cached(folders, monkeypatch):
     load = Mock(wraps=images.load)
     monkeypatch.setattr(images, "load", load)
     monkeypatch.setattr(prompt_rules, "CACHE_SIZE", 2)
@@ -77,7 +77,7 @@ def test_an_image_of_a_group_is_decoded_once_and_few_are_remembered(folders, mon
     assert [call.args[0] for call in load.call_args_list] == [small, wide, tall, small]
 
 
-def test_a_load_that_fails_on_the_way_gets_the_last_good_weights_back(engine, folders, tmp_path):
+def test_a_failed_load_restores_the_previous_weights(engine, folders, tmp_path):
     class Vanishing(type(engine)):
         def _load_weights(self, folder, version):
             if folder == tmp_path / "gone":
@@ -91,7 +91,7 @@ def test_a_load_that_fails_on_the_way_gets_the_last_good_weights_back(engine, fo
     shutil.copytree(folders["other"], tmp_path / "gone")
     before = engine.prompt_logprobs(TokensPrompt([1, 2, 3, 4])).result()
     facts = probe.probe(engine.endpoint)
-    for kind, folder, told in (
+    for kind, folder, message in (
         (
             Vanishing,
             tmp_path / "gone",
@@ -104,7 +104,7 @@ def test_a_load_that_fails_on_the_way_gets_the_last_good_weights_back(engine, fo
         ),
     ):
         other = kind(engine.folder, engine.rules, engine.client, facts)
-        with pytest.raises(EndpointError, match=told):
+        with pytest.raises(EndpointError, match=message):
             other.load_weights(folder, "new")
         assert other.weight_version == "default"
         assert probe.probe(engine.endpoint)["weight_version"] == "default"

@@ -12,7 +12,7 @@ from qvl.engines.local.checkpoint import Checkpoint
 from qvl.tiny import model
 
 ROWS, PROMPT, STEPS = 5, 7, 4
-STARTS = torch.tensor([0, 3, 0, 6, 1])  # rows are padded on the left
+STARTS = torch.tensor([0, 3, 0, 6, 1])  # of the rows, which are padded on the left
 
 
 @pytest.fixture(scope="module", params=["dense", "moe"])
@@ -24,7 +24,7 @@ def checkpoint(request, tmp_path_factory):
 
 @torch.inference_mode()
 def logits(model, dtype=torch.float32):
-    """(B, STEPS, V) of transformers, which sees all at once, and of our steps from the same prompts."""
+    """(B, STEPS, V): of transformers in one forward, and of our steps after the same prompts."""
     ids = torch.randint(0, 400, (ROWS, PROMPT + STEPS), generator=torch.Generator().manual_seed(0))
     positions = (torch.arange(PROMPT + STEPS) - STARTS[:, None]).clamp(min=0)  # (B, T)
     visible = torch.arange(PROMPT + STEPS) >= STARTS[:, None]
@@ -50,27 +50,27 @@ def logits(model, dtype=torch.float32):
     return whole.float(), torch.stack(steps, 1).float()
 
 
-def apart(one, other):
+def difference(one, other):
     return (one - other).abs().max().item()
 
 
 def test_a_step_gives_the_logits_of_transformers(checkpoint):
-    assert apart(*logits(checkpoint.model)) <= 1e-5
+    assert difference(*logits(checkpoint.model)) <= 1e-5
 
 
-def test_in_bf16_a_step_is_as_near_to_fp32_as_transformers_is(checkpoint):
+def test_in_bf16_a_step_is_as_close_to_fp32_as_transformers(checkpoint):
     exact, _ = logits(checkpoint.model)
     rough = copy.deepcopy(checkpoint.model).to(torch.bfloat16)
     theirs, ours = logits(rough, torch.bfloat16)
-    assert apart(ours, exact) <= 1.5 * apart(theirs, exact)
+    assert difference(ours, exact) <= 1.5 * difference(theirs, exact)
 
 
 @torch.no_grad()
-def test_a_step_sees_weights_that_were_changed_in_place(checkpoint):
+def test_a_step_uses_weights_that_were_changed_in_place(checkpoint):
     before, _ = logits(checkpoint.model)
     generator = torch.Generator().manual_seed(1)
     for weight in checkpoint.model.parameters():
         weight.add_(0.02 * torch.randn(weight.shape, generator=generator))
     theirs, ours = logits(checkpoint.model)
-    assert apart(theirs, ours) <= 1e-5
-    assert apart(ours, before) > 0.1
+    assert difference(theirs, ours) <= 1e-5
+    assert difference(ours, before) > 0.1

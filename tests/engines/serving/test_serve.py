@@ -29,10 +29,8 @@ def run(tmp_path, twin):
     return lambda words, **env: line(words, OMP_NUM_THREADS="1", **env)
 
 
-def test_when_ready_one_json_line_holds_the_endpoint_and_the_file_goes_with_the_server(
-    twin, tmp_path
-):
-    """Beyond loopback, where a key guards it."""
+def test_a_json_line_and_a_file_hold_the_endpoint_until_the_server_stops(twin, tmp_path):
+    """Other machines can reach it, with a key."""
     ready = tmp_path / "ready.json"
     words = ("--host", "0.0.0.0", "--port", 0, "--ready-file", ready, "--served-model-name", "tiny")
     server = Served(twin, *words, QVL_API_KEY="k-secret")
@@ -56,13 +54,13 @@ def get(url, **headers):
         return error.code
 
 
-def test_beyond_loopback_a_key_is_needed(run):
+def test_a_server_that_other_machines_can_reach_needs_a_key(run):
     done = run("qvl serve twin --port 0 --host 0.0.0.0")
     assert done.returncode == 2
     assert "QVL_API_KEY" in done.stderr
 
 
-def test_sigterm_under_load_ends_soon_and_tells_the_clients(twin):
+def test_sigterm_under_load_stops_soon_with_an_error_for_the_clients(twin):
     server = Served(twin, "--port", 0)
     outcome = []
 
@@ -84,7 +82,7 @@ def test_sigterm_under_load_ends_soon_and_tells_the_clients(twin):
     assert outcome == [(503, "the server is stopping")]
 
 
-def test_a_port_that_is_taken_is_told_before_the_model_is_loaded(run):
+def test_a_port_in_use_is_reported_before_the_model_is_loaded(run):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -98,13 +96,13 @@ def test_a_port_that_is_taken_is_told_before_the_model_is_loaded(run):
     assert time.monotonic() - started < 2
 
 
-def test_a_folder_that_is_no_checkpoint_is_refused_in_one_line(run):
+def test_a_folder_without_a_checkpoint_is_refused_in_one_line(run):
     done = run("qvl serve . --port 0")
     assert done.returncode == 2
     assert done.stderr == "qvl: error: .: not a checkpoint: config.json not found\n"
 
 
-def test_a_type_that_there_is_not_is_refused(run):
+def test_an_unknown_dtype_is_refused(run):
     done = run("qvl serve . --port 0 --dtype fp8")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     options = LaunchOptions(host="", port=0, name="", max_batch=1, dtype="float64")
@@ -115,7 +113,7 @@ def test_a_type_that_there_is_not_is_refused(run):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("corrupt", "message"),
     [
         (lambda folder: (folder / "config.json").write_text("{"), "not a JSON object"),
         (
@@ -127,16 +125,16 @@ def test_a_type_that_there_is_not_is_refused(run):
         (lambda folder: (folder / "chat_template.jinja").unlink(), "no chat template"),
         (lambda folder: (folder / "tokenizer.json").write_text("{"), "cannot load its tokenizer"),
     ],
-    ids=["no JSON", "another model", "no weights", "cut", "no template", "no tokenizer"],
+    ids=["no JSON", "another model", "no weights", "truncated", "no template", "no tokenizer"],
 )
-def test_a_spoilt_checkpoint_is_refused_with_what_is_wrong(tmp_path, twin, spoil, words):
+def test_a_corrupted_checkpoint_is_refused_with_what_is_wrong(tmp_path, twin, corrupt, message):
     shutil.copytree(twin, tmp_path / "bad")
-    spoil(tmp_path / "bad")
-    with pytest.raises(UserError, match=words):
+    corrupt(tmp_path / "bad")
+    with pytest.raises(UserError, match=message):
         Checkpoint(tmp_path / "bad")
 
 
-def test_weights_that_are_missing_are_not_made_up(tmp_path, twin):
+def test_missing_weights_are_an_error(tmp_path, twin):
     shutil.copytree(twin, tmp_path / "bad")
     weights = load_file(tmp_path / "bad" / "model.safetensors")
     weights.pop("model.language_model.layers.1.mlp.up_proj.weight")
@@ -145,17 +143,19 @@ def test_weights_that_are_missing_are_not_made_up(tmp_path, twin):
         Checkpoint(tmp_path / "bad")
 
 
-def test_a_command_is_served_as_long_as_it_runs_and_its_status_is_the_answer(run):
+def test_a_command_is_served_as_long_as_it_runs_and_gives_the_exit_status(run):
     done = run(
         "qvl serve twin --port 0 -- sh -c 'test $QVL_ENDPOINT = {endpoint} && "
         "curl -sf {endpoint}/v1/models && echo {endpoint} > url; kill -9 $$'"
     )
     assert done.returncode == 128 + 9
     assert json.loads(done.stdout)["data"][0]["id"] == "twin"
-    assert run("curl -sf $(cat url)/health").returncode == 7  # curl's own: nobody listens
+    assert (
+        run("curl -sf $(cat url)/health").returncode == 7
+    )  # curl's status for a refused connection
 
 
-def test_a_command_that_is_absent_is_told_before_the_model_is_loaded(run):
+def test_an_unknown_command_is_reported_before_the_model_is_loaded(run):
     started = time.monotonic()
     done = run("qvl serve twin --port 0 -- no-such-command")
     assert done.returncode == 2
@@ -164,7 +164,7 @@ def test_a_command_that_is_absent_is_told_before_the_model_is_loaded(run):
 
 
 @pytest.mark.parametrize(("name", "status"), [("TERM", 143), ("INT", 130)])
-def test_a_signal_takes_the_command_down_as_well(run, name, status):
+def test_a_signal_stops_the_command_too(run, name, status):
     done = run(
         "qvl serve twin --port 0 -- sh -c 'echo $$ > pid; exec sleep 60' & server=$!; "
         f"until test -s pid; do sleep 0.1; done; kill -{name} $server; wait $server; status=$?; "
