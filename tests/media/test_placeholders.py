@@ -76,7 +76,7 @@ PARTS = [
 def test_a_pack_the_local_engine_and_its_client_expand_a_conversation_alike(folder):
     turns = [{"role": "user", "content": PARTS}]
     renderer = Renderer(folder / "twin", media_root=folder)
-    packed = renderer.whole({"id": "a", "messages": turns})
+    packed = renderer.all_targets({"id": "a", "messages": turns})
     assert not isinstance(packed, Drop)
 
     checkpoint = Checkpoint(folder / "twin")
@@ -108,7 +108,9 @@ def test_a_template_that_writes_a_pad_too_many_is_an_error_everywhere(folder, tm
     path = tmp_path / "twin" / "chat_template.jinja"
     path.write_text(path.read_text() + pad)
     turns = [{"role": "user", "content": PARTS}]
-    found = Renderer(tmp_path / "twin", media_root=folder).whole({"id": "a", "messages": turns})
+    found = Renderer(tmp_path / "twin", media_root=folder).all_targets(
+        {"id": "a", "messages": turns}
+    )
     kind = pad.removeprefix("<|").partition("_")[0]
     assert found == Drop("template", f"it renders 2 {kind} tokens for 1 {kind}s")
     with pytest.raises(UserError, match=f"2 {kind} tokens for 1 {kind}s"):
