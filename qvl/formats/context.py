@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,13 @@ class Context:
     def error(self, problem: str) -> CannotConvert:
         """The error for a row that contradicts itself."""
         return CannotConvert(f"{self._row('row')}{problem}")
+
+    def without(self, record: dict, fields: Collection[str]) -> dict:
+        """The record without `fields`, whose names the format uses for something else."""
+        for field in fields:
+            if field in record:
+                self.unsupported(f"a field named {field!r}")
+        return {k: v for k, v in record.items() if k not in fields}
 
     def _row(self, kind: str) -> str:
         return "" if self._id is None else f"{kind} {self._id!r}: "

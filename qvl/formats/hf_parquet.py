@@ -38,8 +38,7 @@ def to_record(row: dict, context: Context) -> dict:
     if module is not verl:
         media = {"messages": record.pop("messages")}
         record = validate.json_value(columns.without_nulls(record), "a column", context) | media
-    if "tools" in record:
-        record["tools"] = tools.parse_schemas(record["tools"], context)
+    record = tools.with_schemas(record, context)
     return with_id({**record, **(kept or {}).get("record", {})}, context)
 
 
@@ -125,8 +124,7 @@ def schema(rows: list[dict], arrow: Any) -> Any:
 def fit(row: dict, schema: Any, arrow: Any) -> dict:
     """Convert a row of to_row to the `schema`."""
     kept = row.pop("kept")
-    types = {field.name: field.type for field in schema}
-    held, rest = columns.divide(row.pop("fields"), types, arrow)
+    held, rest = columns.divide(row.pop("fields"), schema, arrow)
     kept["record"] |= rest
     packed = columns.pack(**kept) if kept["record"] else None
     return {**row, **held, columns.REST: packed}

@@ -43,11 +43,7 @@ def to_record(row: dict, context: Context) -> dict:
             messages.append(sharegpt.message(turn, ROLES, media, context))
     media.check()
     record = {k: v for k, v in row.items() if k not in USED}
-    if record.get("tools") in ("", None):
-        record.pop("tools", None)
-    else:
-        record["tools"] = tools.parse_schemas(record["tools"], context)
-    return with_id({**record, "messages": messages}, context)
+    return with_id({**tools.with_schemas(record, context), "messages": messages}, context)
 
 
 def _calls(turn: dict, context: Context) -> dict:
@@ -72,10 +68,8 @@ def _calls(turn: dict, context: Context) -> dict:
 
 def to_row(record: dict, context: Context) -> dict:
     media = placeholders.collector()
-    for field in USED:
-        if field in record:
-            context.unsupported(f"a field named {field!r}")
-    row = {k: v for k, v in record.items() if k not in ("messages", *USED)}
+    row = context.without(record, USED)
+    del row["messages"]
     turns: list[dict[str, Any]] = []
     for role, group in groupby(record["messages"], key=lambda message: message["role"]):
         found = [_turn(message, media, context) for message in group]
@@ -91,7 +85,7 @@ def to_row(record: dict, context: Context) -> dict:
     row["conversations"] = turns
     if "tools" in record:
         row["tools"] = tools.text_of(record["tools"])
-    return row | {kind + "s": found for kind, found in media.items() if found}
+    return row | placeholders.columns(media)
 
 
 def _turn(message: dict, media: dict[str, list[str]], context: Context) -> dict:

@@ -38,10 +38,8 @@ def to_row(record: dict, context: Context) -> dict:
         turns.append(sharegpt.turn(message, NAMES[message["role"]], media, context))
     if "tools" in record:
         context.unsupported("tools")
-    for field in USED:
-        if field in record:
-            context.unsupported(f"a field named {field!r}")
-    row = {k: v for k, v in record.items() if k not in ("messages", "tools", *USED)}
+    row = context.without(record, USED)
+    row = {k: v for k, v in row.items() if k not in ("messages", "tools")}
     for kind, found in media.items():
         if found:
             row[kind] = found[0] if len(found) == 1 else found

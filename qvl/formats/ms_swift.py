@@ -31,11 +31,7 @@ def to_record(row: dict, context: Context) -> dict:
         messages.append(thinking.extract(message, context))
     media.check()
     record = {k: v for k, v in row.items() if k not in (*USED, "messages")}
-    if record.get("tools") in ("", None):
-        record.pop("tools", None)
-    else:
-        record["tools"] = tools.parse_schemas(record["tools"], context)
-    return with_id({**record, "messages": messages}, context)
+    return with_id({**tools.with_schemas(record, context), "messages": messages}, context)
 
 
 def _add_call(messages: list[dict], turn: dict, context: Context) -> None:
@@ -65,13 +61,10 @@ def to_row(record: dict, context: Context) -> dict:
         if follows and added and added[0]["role"] == "tool_call":
             context.unsupported("the border between two assistant turns")
         turns += added
-    for field in USED:
-        if field in record:
-            context.unsupported(f"a field named {field!r}")
-    row = {k: v for k, v in record.items() if k not in USED} | {"messages": turns}
+    row = context.without(record, USED) | {"messages": turns}
     if "tools" in record:
         row["tools"] = tools.text_of(record["tools"])
-    return row | {kind + "s": found for kind, found in media.items() if found}
+    return row | placeholders.columns(media)
 
 
 def _turns(message: dict, media: dict[str, list[str]], context: Context) -> list[dict]:

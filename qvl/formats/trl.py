@@ -7,7 +7,7 @@ without images, contents are strings. There are no videos. chosen, rejected and 
 from typing import Any
 
 from qvl.formats.context import Context, with_id
-from qvl.formats.parts import placeholders, validate
+from qvl.formats.parts import placeholders, tools, validate
 
 CONTAINER = "jsonl"
 USED = ("prompt", "completion", "images", "image")
@@ -21,7 +21,7 @@ def to_record(row: dict, context: Context) -> dict:
         _lead(messages, rest, context)
     media.check()
     record = {k: v for k, v in row.items() if k not in ("messages", *USED)}
-    return with_id({**record, "messages": messages}, context)
+    return with_id({**tools.with_schemas(record, context), "messages": messages}, context)
 
 
 def _turns(row: dict, context: Context) -> list[dict]:
@@ -80,10 +80,7 @@ def to_row(record: dict, context: Context) -> dict:
     turns = [_to(message, media, context) for message in record["messages"]]
     if media:
         turns = [{**t, "content": _as_parts(t.get("content"))} for t in turns]
-    for field in USED:
-        if field in record:
-            context.unsupported(f"a field named {field!r}")
-    row = {k: v for k, v in record.items() if k not in USED} | {"messages": turns}
+    row = context.without(record, USED) | {"messages": turns}
     return row | {"images": media} if media else row
 
 

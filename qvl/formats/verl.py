@@ -122,9 +122,7 @@ def schema(rows: list[dict], arrow: Any) -> Any:
 def fit(row: dict, schema: Any, arrow: Any) -> dict:
     """Convert a row of to_row to the `schema`."""
     kept = row.pop("kept")
-    types = {field.name: field.type for field in schema}
-    held, rest = columns.divide(row.pop("fields"), types, arrow)
+    held, rest = columns.divide(row.pop("fields"), schema, arrow)
     kept["record"] |= rest
-    types = {field.name: field.type for field in schema.field("extra_info").type}
-    info, kept["info"] = columns.divide(row["extra_info"], types, arrow)
+    info, kept["info"] = columns.divide(row["extra_info"], schema.field("extra_info").type, arrow)
     return {**row, **held, "extra_info": {**info, columns.REST: columns.pack(**kept)}}

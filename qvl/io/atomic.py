@@ -1,6 +1,8 @@
 """Files that appear complete or not at all: written under a temporary name beside and renamed."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -21,15 +23,22 @@ def rename(partial: Path, path: str | Path) -> None:
     partial.replace(os.path.realpath(path))
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, all of it or nothing. Raises OSError."""
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the path to write to, and rename it to `path` on success or remove it on an exception."""
     partial = partial_path(path)
     if partial is None:
-        path.write_bytes(content)
+        yield path
         return
     try:
-        partial.write_bytes(content)
+        yield partial
         rename(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, all of it or nothing. Raises OSError."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)

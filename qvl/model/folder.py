@@ -144,13 +144,12 @@ class Skeleton(Folder):
 
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write a safetensors file, complete or not at all, and compare what it reads back."""
-    partial = path.with_name(f"{path.name}.partial")
-    save_file(tensors, partial, metadata={"format": "pt"})
-    with safe_open(partial, "pt") as file:
-        for name, tensor in tensors.items():
-            if not same_bits(file.get_tensor(name), tensor):
-                raise OSError(f"{partial}: {name} does not read back as it was written")
-    partial.replace(path)
+    with atomic.replacing(path) as partial:
+        save_file(tensors, partial, metadata={"format": "pt"})
+        with safe_open(partial, "pt") as file:
+            for name, tensor in tensors.items():
+                if not same_bits(file.get_tensor(name), tensor):
+                    raise OSError(f"{path}: {name} does not read back as it was written")
 
 
 def same_bits(one: Tensor, other: Tensor) -> bool:
@@ -165,6 +164,5 @@ def same_bits(one: Tensor, other: Tensor) -> bool:
 def _copy(source: Path, target: Path) -> None:
     if target.exists() and target.samefile(source):
         return
-    partial = target.with_name(f"{target.name}.partial")
-    shutil.copyfile(source, partial)
-    partial.replace(target)
+    with atomic.replacing(target) as partial:
+        shutil.copyfile(source, partial)

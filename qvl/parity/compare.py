@@ -60,6 +60,16 @@ class Totals:
             self.differ(name, f"{worst:.3g} at token {place + 1}, {kinds[place]}")
         return {kind: each.row() for kind, each in own.items() if each.tokens}
 
+    def compare_ids(
+        self, name: str, ours: Sequence[int], theirs: Sequence[int]
+    ) -> dict[str, Any] | None:
+        """Compare the ids of a record's tokens; return a row if they differ."""
+        difference = first_difference(ours, theirs)
+        if difference is None:
+            return None
+        self.differ(name, difference)
+        return {"ids": difference}
+
     def differ(self, name: str, what: str) -> None:
         """Count a record that differs."""
         self.over += 1

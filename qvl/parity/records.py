@@ -25,15 +25,9 @@ def compared(
             batch, ours(sample for _, sample in batch), strict=True
         ):
             ids, expected = theirs(record)
-            difference = compare.first_difference(sample.ids, ids)
-            if difference:
-                totals.differ(record["id"], difference)
-                row = {"ids": difference}
-            else:
-                row = totals.add(
-                    record["id"], compare.kinds(ids, special), logprobs, expected.tolist()
-                )
-            yield {**record, "scores": {**(record.get("scores") or {}), "parity": row}}
+            name, kinds = record["id"], compare.kinds(ids, special)
+            row = totals.compare_ids(name, sample.ids, ids)
+            yield _scored(record, row or totals.add(name, kinds, logprobs, expected.tolist()))
 
 
 def compared_with_engine(
@@ -48,23 +42,25 @@ def compared_with_engine(
             continue
         tools = record.get("tools")
         prompt, media = theirs.inputs(without_answer(record), tools)
-        difference = compare.first_difference(completion.prompt_ids, prompt[0].tolist())
-        if not difference:
+        name = record["id"]
+        row = totals.compare_ids(name, completion.prompt_ids, prompt[0].tolist())
+        if not row:
             ids, expected = theirs(record)
             score = engine.score(record, theirs.prompt(record["messages"], tools))
-            difference = compare.first_difference(score.prompt_ids, ids)
-        if difference:
-            totals.differ(record["id"], difference)
-            row: dict[str, Any] = {"ids": difference}
-        else:
+            row = totals.compare_ids(name, score.prompt_ids, ids)
+        if not row:
             kinds = [*compare.kinds(ids, special), compare.NEXT]
             ours = [*score.logprobs[1:], completion.logprob]
             next_one = theirs.next_logprobs(prompt, media)[completion.token].item()
             tokens = zip(kinds, ours, [*expected.tolist(), next_one], strict=True)
             # Engines do not report the tokens of images and videos.
             reported = [each for each in tokens if each[1] is not None]
-            row = totals.add(record["id"], *map(list, zip(*reported, strict=True)))
-        yield {**record, "scores": {**(record.get("scores") or {}), "parity": row}}
+            row = totals.add(name, *map(list, zip(*reported, strict=True)))
+        yield _scored(record, row)
+
+
+def _scored(record: dict, row: dict[str, Any]) -> dict:
+    return {**record, "scores": {**(record.get("scores") or {}), "parity": row}}
 
 
 def _batches(run: Run, render: Renderer) -> Iterator[list[tuple[dict, Sample]]]:

@@ -1,6 +1,7 @@
 """Rows as the neighbours' documents show them: what they become, and that junk is named."""
 
 import datetime
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -228,6 +229,20 @@ def test_rows_that_llama_factory_would_empty_are_named(messages):
     if len(messages) == 1 and messages[0]["role"] == "user":  # a ranking answers itself
         more = {"chosen": {"from": "gpt", "value": "a"}, "rejected": {"from": "gpt", "value": "b"}}
         assert write("llama-factory", {"id": "a", "messages": messages, **more})["chosen"]
+
+
+@pytest.mark.parametrize("name", ["ms-swift", "llama-factory", "trl", "hf-parquet"])
+def test_tools_may_be_json_text_or_empty(name):
+    row = {key: value for key, value in SAMPLES[name].items() if not key.startswith("image")}
+    if name in ("ms-swift", "trl"):
+        row["messages"] = [{"role": "user", "content": "What is it?"}]
+    if name == "llama-factory":
+        row["conversations"] = [{"from": "human", "value": "What is it?"}]
+    schemas = [{"type": "function", "function": {"name": "zoom"}}]
+    for text, expected in ((json.dumps(schemas), schemas), ("", None)):
+        record = read(name, {**row, "tools": text})
+        assert record.get("tools") == expected
+        assert check(record) is None
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,9 @@ def _can_be_written(kind: Any, arrow: Any) -> bool:
     return not arrow.types.is_null(kind)
 
 
-def divide(fields: dict, types: dict[str, Any], arrow: Any) -> tuple[dict, dict]:
-    """Divide `fields` into those that their columns hold exactly, and the rest."""
+def divide(fields: dict, schema: Any, arrow: Any) -> tuple[dict, dict]:
+    """Divide `fields` into those that a column of the schema holds exactly, and the rest."""
+    types = {column.name: column.type for column in schema}
     held: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for name, value in fields.items():

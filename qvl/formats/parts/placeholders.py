@@ -97,6 +97,11 @@ def collector() -> dict[str, list[str]]:
     return {kind: [] for kind in KINDS}
 
 
+def columns(media: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The columns images and videos of a row, as far as it has any."""
+    return {f"{kind}s": found for kind, found in media.items() if found}
+
+
 def listed(row: dict, kind: str, context: Context) -> list:
     """The media in row["images"] or row["image"], a list or a single one."""
     given = [row[name] for name in (kind, kind + "s") if row.get(name) is not None]

@@ -44,12 +44,15 @@ def expand(short: Any, context: Context) -> dict:
     return {"id": called["id"], **call} if "id" in called else call
 
 
-def parse_schemas(schemas: Any, context: Context) -> Any:
-    """The tool schemas, parsed if they are JSON text."""
+def with_schemas(record: dict, context: Context) -> dict:
+    """The record with its tools parsed if they are JSON text, and without empty ones."""
+    schemas = record.get("tools")
+    if schemas in ("", None):
+        return {name: value for name, value in record.items() if name != "tools"}
     if not isinstance(schemas, str):
-        return schemas
+        return record
     try:
-        return orjson.loads(schemas)
+        return {**record, "tools": orjson.loads(schemas)}
     except orjson.JSONDecodeError:
         raise context.error("tools is a string but not JSON") from None
 
