@@ -7,10 +7,20 @@ import typer
 from qvl import client, stage
 from qvl.errors import CheckFailed, UserError
 from qvl.evaluate import answers, metrics
+from qvl.reward import verdict
+from qvl.reward.verify import Totals
+from qvl.sampling import samples
 
 from .endpoint_options import EndpointOptions, RequestOptions, SamplingOptions
 from .groups import without
-from .options import MediaOptions, ResumableStreamOptions, Seed
+from .options import (
+    FormerReward,
+    MaxErrorRate,
+    MediaOptions,
+    ResumableStreamOptions,
+    Seed,
+    Verifier,
+)
 from .session import write_report
 
 
@@ -32,13 +42,13 @@ def command(
             metavar="X", min=0, help="Sampling temperature, 0 for greedy decoding (our choice)"
         ),
     ] = 0.0,
-    reward: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Verifier of all records, or MODULE:FUNCTION, instead of their tasks",
-        ),
-    ] = None,
+    verifier: Verifier = None,
+    reward: FormerReward = None,
+    verdict_seconds: Annotated[
+        float,
+        typer.Option(metavar="X", min=0.001, help="Maximum seconds per verdict (our choice)"),
+    ] = verdict.SECONDS,
+    max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
     by: Annotated[
         str, typer.Option(metavar="FIELD", help="Group the summary by this field")
     ] = "source",
@@ -58,11 +68,14 @@ def command(
 ) -> None:
     """Evaluate an endpoint on held-out questions.
 
-    Reads records that end in the user's turn and hold an answer; the task names the verifier. Writes each
-    with its scored responses. A table on standard error shows, per group, the accuracy with its 95 %
-    Wilson interval over records, the accuracy of the best single guess, the mean number of tokens, and
-    the number of truncated responses. Boxes are right from IoU 0.5 on. A record that cannot be requested
-    or judged is an error, or goes to --rejects with --on-error reject.
+    Reads records that end in the user's turn and hold an answer; the task names the verifier, or
+    --verifier (once --reward) does for all records. Writes each with its responses and, on each, reward,
+    rewards and verdict, as qvl verify does: a verifier that crashes or takes longer than --verdict-seconds
+    gives no reward, and too many such responses are status 3. A table on standard error shows, per group,
+    the accuracy of the responses that have a reward with its 95 % Wilson interval over records, the
+    accuracy of the best single guess, the mean number of tokens, and the number of truncated responses.
+    Boxes are right from IoU 0.5 on. A record that cannot be requested or judged is an error, or goes to
+    --rejects with --on-error reject.
 
     The report's settings:
 
@@ -75,10 +88,8 @@ def command(
     """
     minima = [metrics.parse_minimum(text) for text in min_ or []]
     parameters = {"temperature": temperature, **sampling.parameters()}
-    asking = answers.EvaluationConfig(
-        num_samples=num_samples, sampling=parameters, seed=seed, reward=reward
-    )
-    tally = metrics.Tally(by, reward)
+    config = samples.SamplingConfig(num_samples=num_samples, sampling=parameters, seed=seed)
+    tally = metrics.Tally(by, verifier)
     before = metrics.accuracies(read_file(baseline), str(baseline)) if baseline else None
     with (
         client.Client(
@@ -93,17 +104,20 @@ def command(
             "eval",
             report=None,
             seed=seed,
-            config={"model": asked.model, "sampling": parameters, "reward": reward}
-            | {"num_samples": num_samples},
+            config={"model": asked.model, "sampling": parameters, "verifier": verifier}
+            | {"num_samples": num_samples, "verdict_seconds": verdict_seconds},
             conserves=True,
         ) as run,
     ):
-        scored = stage.each(
-            run,
-            lambda record: answers.evaluate(record, asked, asking, stop=stream.on_error == "stop"),
-            concurrency=requests.concurrency,
+        evaluator = answers.Evaluator(
+            client=asked,
+            config=config,
+            verifier=verifier,
+            seconds=verdict_seconds,
+            stop=stream.on_error == "stop",
         )
-        run.write(tally.watch(scored))
+        judged = stage.submit_each(run, evaluator.submit, concurrency=requests.concurrency)
+        run.write(tally.watch(Totals(max_error_rate).watch(judged, run.note)))
         run.note(**asked.facts)
     rows = tally.rows()
     write_report({**run.account(), "groups": rows}, stream.report)

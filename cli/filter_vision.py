@@ -3,7 +3,7 @@ from typing import Annotated
 
 import typer
 
-from qvl import client, reward, stage
+from qvl import client, stage
 from qvl.client.cache import kept
 from qvl.curate.selection import vision
 from qvl.sampling import presets
@@ -11,7 +11,7 @@ from qvl.sampling.samples import SamplingConfig
 
 from .endpoint_options import EndpointOptions, RequestOptions, SamplingOptions
 from .groups import without
-from .options import MaxErrorRate, ResumableStreamOptions, Seed
+from .options import MaxErrorRate, ResumableStreamOptions, Seed, Verifier
 
 
 def command(
@@ -43,13 +43,7 @@ def command(
             metavar="RATE", min=0, max=1, help="Drop a question if more responses pass (our choice)"
         ),
     ] = vision.MAX_PASS_RATE,
-    verifier: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Verifier of all records, or MODULE:FUNCTION, instead of their tasks",
-        ),
-    ] = None,
+    verifier: Verifier = None,
     max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
     seed: Seed = 0,
 ) -> None:
@@ -74,8 +68,6 @@ def command(
         seed=seed,
         thinking=presets.thinks(sampling.preset),
     )
-    if verifier:
-        reward.find(verifier)
     with contextlib.ExitStack() as stack:
         asked = stack.enter_context(
             client.Client(

@@ -2,14 +2,14 @@ from typing import Annotated
 
 import typer
 
-from qvl import client, reward, stage
+from qvl import client, stage
 from qvl.client.cache import kept
 from qvl.errors import UserError
 from qvl.sampling import presets, samples, structured_output
 from qvl.sampling.early_stop import EarlyStop
 
 from .endpoint_options import EndpointOptions, RequestOptions, SamplingOptions
-from .options import MediaOptions, ResumableStreamOptions, Seed
+from .options import MediaOptions, ResumableStreamOptions, Seed, find_verifier
 
 
 def command(
@@ -63,6 +63,7 @@ def command(
         str | None,
         typer.Option(
             metavar="NAME",
+            callback=find_verifier,
             help="With --early-stop, the verifier of all records instead of their tasks",
         ),
     ] = None,
@@ -107,10 +108,8 @@ def command(
         raise UserError(
             "--max-total-tokens needs -o FILE or --cache FILE, so that finished responses are kept"
         )
-    if verifier is not None:
-        if early_stop is None:
-            raise UserError(f"--verifier {verifier}: needs --early-stop")
-        reward.find(verifier)
+    if verifier is not None and early_stop is None:
+        raise UserError(f"--verifier {verifier}: needs --early-stop")
     asking = samples.SamplingConfig(
         num_samples=num_samples,
         sampling=parameters,

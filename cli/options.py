@@ -7,10 +7,26 @@ from typing import Annotated, Any, ClassVar
 
 import typer
 
+from qvl.errors import UserError
 from qvl.stage import Run
 
 from .groups import group
 from .session import session
+
+
+def find_verifier(name: str | None) -> str | None:
+    """The value of --verifier, or UserError where it names none."""
+    if name is not None:
+        from qvl import reward
+
+        reward.find(name, "--verifier")
+    return name
+
+
+def _refuse_reward(value: str | None) -> None:
+    if value is not None:
+        raise UserError(f"--reward is called --verifier now; say --verifier {value}")
+
 
 Files = Annotated[
     list[str] | None,
@@ -33,6 +49,21 @@ Words = Annotated[
     str | None,
     typer.Option(
         "--words", metavar="DIR", help="Word lists that replace the built-in ones of the same name"
+    ),
+]
+Verifier = Annotated[
+    str | None,
+    typer.Option(
+        "--verifier",
+        metavar="NAME",
+        callback=find_verifier,
+        help="Verifier of all records, or MODULE:FUNCTION, instead of their tasks",
+    ),
+]
+FormerReward = Annotated[
+    str | None,
+    typer.Option(
+        "--reward", hidden=True, callback=_refuse_reward, help="The former name of --verifier"
     ),
 ]
 VerdictSeconds = Annotated[

@@ -2,13 +2,12 @@ from typing import Annotated
 
 import typer
 
-from qvl import reward
 from qvl.errors import CheckFailed, UserError
 from qvl.reward import verdict
 from qvl.reward.self_test import trial
 
 from .groups import without
-from .options import Seed, StreamOptions, VerdictSeconds
+from .options import FormerReward, Seed, StreamOptions, VerdictSeconds, find_verifier
 
 
 def command(
@@ -20,10 +19,15 @@ def command(
             help="Built-in cases of a verifier or task, or a JSONL file; - is standard input",
         ),
     ] = None,
-    own: Annotated[
+    verifier: Annotated[
         str | None,
-        typer.Option("--reward", metavar="MODULE:FUNCTION", help="Try this one on the cases"),
+        typer.Option(
+            metavar="NAME",
+            callback=find_verifier,
+            help="Test this verifier or MODULE:FUNCTION on the cases (once --reward)",
+        ),
     ] = None,
+    reward: FormerReward = None,
     hostile: Annotated[
         int,
         typer.Option(
@@ -50,19 +54,17 @@ def command(
 
     Examples:
         $ qvl reward-test counting chart -o tried.jsonl.zst
-        $ qvl reward-test --reward qvl.reward.verifiers.number:score number -o tried.jsonl.zst
+        $ qvl reward-test --verifier qvl.reward.verifiers.number:score number -o tried.jsonl.zst
         $ qvl reward-test clock | qvl select 'scores["reward-test"].problem' -o failed.jsonl.zst
     """
-    if own and not cases:
-        raise UserError("--reward needs cases: a verifier's name, such as chart, or a FILE")
-    if own:
-        reward.find(own)
-    tried = trial.Trial(own, timeout_seconds, hostile, seed)
+    if verifier and not cases:
+        raise UserError("--verifier needs cases: a verifier's name, such as chart, or a FILE")
+    tried = trial.Trial(verifier, timeout_seconds, hostile, seed)
     with stream.run(
         "reward-test",
         files=trial.paths(cases or []),
         seed=seed,
-        config={"reward": own, "hostile": hostile, "timeout_seconds": timeout_seconds},
+        config={"verifier": verifier, "hostile": hostile, "timeout_seconds": timeout_seconds},
         sound=True,
     ) as run:
         for record in run:

@@ -9,6 +9,7 @@ from qvl import client, reward, stage
 from qvl.errors import UserError
 from qvl.reward import hybrid, verdict
 from qvl.reward.penalties import PENALTIES
+from qvl.reward.verify import Totals, Verify
 
 from .endpoint_options import JudgeOptions, RequestOptions, RewardModelOptions
 from .groups import without
@@ -19,6 +20,7 @@ from .options import (
     ResumableStreamOptions,
     Seed,
     VerdictSeconds,
+    Verifier,
 )
 
 
@@ -28,13 +30,7 @@ def command(
     requests: Annotated[RequestOptions, without("timeout_seconds")],
     media: MediaOptions,
     stream: ResumableStreamOptions,
-    verifier: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Verifier of all records, or MODULE:FUNCTION, instead of their tasks",
-        ),
-    ] = None,
+    verifier: Verifier = None,
     verifiers: Annotated[
         bool,
         typer.Option(
@@ -101,8 +97,6 @@ def command(
     if verifiers:
         _list()
         return
-    if verifier:
-        reward.find(verifier)
     if hybrid_stage and hybrid_stage not in hybrid.STAGES:
         raise UserError(f"--hybrid {hybrid_stage}: expected one of {', '.join(hybrid.STAGES)}")
     asks_models = bool(judges.judge or reward_models.reward_model)
@@ -110,7 +104,7 @@ def command(
         raise UserError("--judge and --reward-model need --hybrid general")
     if asks_models and jobs > 1:
         raise UserError("--jobs: with a model, rules run on one core")
-    work = verdict.Verify(
+    work = Verify(
         verifier,
         timeout_seconds,
         partial,
@@ -162,7 +156,7 @@ def command(
             done = stage.each(run, work, jobs=jobs)
         else:
             done = judging.watched(run, judged, requests.concurrency, max_error_rate)
-        run.write(verdict.Totals(max_error_rate).watch(done, run.note))
+        run.write(Totals(max_error_rate).watch(done, run.note))
         for each in clients:
             run.note(**each.facts)
 

@@ -29,7 +29,7 @@ LAYERS = [  # imports point down: a room may import its own row's files and the 
     {"curate.scores", "curate.selection"},
     {"curate.rules", "curate.duplicates", "sampling"},
     {"reward.self_test"},
-    {"reward.verdict", "reward.hybrid", "reward.judged"},
+    {"reward.verdict", "reward.verify", "reward.hybrid", "reward.judged"},
     {"reward.penalties", "reward.puzzles", "reward.verifiers"},
     {"reward.verifiers.constraints"},
     {"reward.reading"},

@@ -3,7 +3,7 @@ from typing import Annotated
 
 import typer
 
-from qvl import reward, stage
+from qvl import stage
 from qvl.curate.selection import rl_queries
 from qvl.curate.selection.format_prompts import FormatPrompts
 from qvl.curate.selection.rl_queries import QueryChoice
@@ -12,7 +12,7 @@ from qvl.io import jsonl
 from qvl.streams.expression import option
 
 from ..groups import without
-from ..options import KeepResponses, Seed, StreamOptions
+from ..options import KeepResponses, Seed, StreamOptions, Verifier
 
 BATCH_SIZE = 256  # queries per step: our choice
 
@@ -64,13 +64,7 @@ def command(
     no_format_prompts: Annotated[
         bool, typer.Option("--no-format-prompts", help="Append no format prompt")
     ] = False,
-    verifier: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Verifier of all records, or MODULE:FUNCTION, instead of their tasks",
-        ),
-    ] = None,
+    verifier: Verifier = None,
     general: Annotated[
         bool, typer.Option("--general", help="Keep tasks without a verifier, for a judge to reward")
     ] = False,
@@ -125,8 +119,6 @@ def command(
         raise UserError("--format-prompts and --no-format-prompts exclude each other")
     if oversample and not ratio:
         raise UserError("--oversample needs --ratio")
-    if verifier:
-        reward.find(verifier)
     prompts = None if no_format_prompts else FormatPrompts(format_prompts)
     beside = {path: jsonl.Reader(path) for path in (policy, potential) if path}
     choice = QueryChoice(

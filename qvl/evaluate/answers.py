@@ -1,47 +1,97 @@
-"""From a record to its answers, and from answers to scores: two steps that stand alone."""
+"""From a record to its answers, and from answers to verdicts."""
 
-from dataclasses import dataclass
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
-from qvl import reward
 from qvl.client import Client
 from qvl.client.endpoint import Refused
+from qvl.pending import Pending, Ready
+from qvl.reward.verdict import SECONDS, is_threadsafe, judge, unverifiable, with_verdict
 from qvl.sampling import samples
 from qvl.stage import Drop
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationConfig(samples.SamplingConfig):
-    """How each record is asked and judged."""
+class Evaluator:
+    """Samples answers to records and judges them; `submit` is work for qvl.stage.submit_each."""
 
-    reward: str | None = None
-    """a verifier for all records, in place of each task's own"""
+    client: Client
+    config: samples.SamplingConfig
+    verifier: str | None = None
+    """For all records, in place of each task's own."""
+    seconds: float = SECONDS
+    """Time limit of a verdict."""
+    stop: bool = True
+    """Raise for a record that cannot be evaluated, in place of dropping it."""
+    pool: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), "verdict")
+    )
+    """For verdicts that wait for a process: of programs, and of a user's function."""
+
+    def submit(self, record: dict) -> Pending:
+        """The record with its responses and their verdicts, or a Drop, to come."""
+        drop = problem(record, self.verifier, self.seconds)
+        if drop is not None:
+            return Ready(self.dropped(record, drop))
+        return _Evaluation(self, record, samples.submit(record, self.client, self.config))
+
+    def dropped(self, record: dict, drop: Drop) -> Drop:
+        """The same; UserError where that is to end the run."""
+        if self.stop:
+            samples.stopped(record, drop)
+        return drop
 
 
-def problem(record: dict, reward_name: str | None = None) -> Drop | None:
+class _Evaluation:
+    """A record's answers to come, each judged as soon as all are there (qvl.pending.Stepwise)."""
+
+    def __init__(self, evaluator: Evaluator, record: dict, drawn: samples.Draw) -> None:
+        self._evaluator, self._record, self._drawn = evaluator, record, drawn
+        self._responses: list[dict] = []
+        self._verdicts: list[Pending] | None = None
+        self._refused: Refused | None = None
+
+    def done(self) -> bool:
+        return self._drawn.done()
+
+    def advance(self) -> bool:
+        """Begin the verdicts; in the main thread, where an alarm can keep their time."""
+        if self._verdicts is None and self._drawn.done():
+            self._begin_verdicts()
+        return self._verdicts is not None
+
+    def result(self) -> dict | Drop:
+        if self._verdicts is None:
+            self._begin_verdicts()
+        if self._refused:
+            return self._evaluator.dropped(self._record, Drop("refused", str(self._refused)))
+        pairs = zip(self._responses, self._verdicts or (), strict=True)
+        return {
+            **self._record,
+            "responses": [with_verdict(one, verdict.result()) for one, verdict in pairs],
+        }
+
+    def _begin_verdicts(self) -> None:
+        self._verdicts = []
+        try:
+            self._responses = self._drawn.result()
+        except Refused as refused:
+            self._refused = refused
+            return
+        run = self._evaluator
+        for response in self._responses:
+            given = (self._record, response, run.verifier, run.seconds)
+            if is_threadsafe(self._record, run.verifier):
+                self._verdicts.append(run.pool.submit(judge, *given))
+            else:
+                self._verdicts.append(Ready(judge(*given)))
+
+
+def problem(record: dict, verifier: str | None = None, seconds: float = SECONDS) -> Drop | None:
     """Why a record cannot be evaluated, found before a token is spent."""
     unasked = samples.problem(record)
     if unasked:
         return unasked
-    judged = reward.unverifiable(record, reward_name)
-    return Drop("unverifiable", judged) if judged else None
-
-
-def score(record: dict, response: dict, reward_name: str | None = None) -> dict:
-    """The response with its reward."""
-    return {**response, "reward": reward.verify(record, response, reward_name)}
-
-
-def evaluate(record: dict, client: Client, asking: EvaluationConfig, *, stop: bool) -> dict | Drop:
-    """The record with scored responses; where that cannot be, a Drop, or with `stop` an error."""
-    drop = problem(record, asking.reward)
-    if drop is None:
-        try:
-            found = samples.draw(record, client, asking)
-        except Refused as refused:
-            drop = Drop("refused", str(refused))
-        else:
-            scored = [score(record, response, asking.reward) for response in found]
-            return {**record, "responses": scored}
-    if stop:
-        samples.stopped(record, drop)
-    return drop
+    reason = unverifiable(record, verifier, seconds)
+    return Drop("unverifiable", reason) if reason else None

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from qvl import reward
 from qvl.errors import UserError
+from qvl.reward.verdict import judge
 
 CORRECT = (
     0.5  # a reward from here on is right: exact verifiers give 0 or 1, boxes RefCOCO's IoU 0.5
@@ -36,8 +36,8 @@ class Group:
 class Tally:
     """Counts records as they pass, by the value of one of their fields."""
 
-    def __init__(self, by: str, reward_name: str | None = None) -> None:
-        self.by, self.reward_name = by, reward_name
+    def __init__(self, by: str, verifier: str | None = None) -> None:
+        self.by, self.verifier = by, verifier
         self.groups: defaultdict[str, Group] = defaultdict(Group)
 
     def watch(self, records: Iterable[dict]) -> Iterator[dict]:
@@ -46,12 +46,16 @@ class Tally:
             yield record
 
     def add(self, record: dict) -> None:
+        """Count a record's responses; one without a verdict is neither right nor wrong."""
+        answered = [each for each in record["responses"] if each["reward"] is not None]
+        if not answered:
+            return
+        rewards = [each["reward"] for each in answered]
         group = self.groups[str(record.get(self.by, "-"))]
-        answered = record["responses"]
         group.records += 1
         group.samples += len(answered)
-        group.shares += sum(each["reward"] >= CORRECT for each in answered) / len(answered)
-        group.rewards += sum(each["reward"] for each in answered) / len(answered)
+        group.shares += sum(reward >= CORRECT for reward in rewards) / len(rewards)
+        group.rewards += sum(rewards) / len(rewards)
         group.cut += sum(each.get("finish_reason") == "length" for each in answered)
         known = [each["num_tokens"] for each in answered if "num_tokens" in each]
         group.tokens += sum(known)
@@ -86,7 +90,7 @@ class Tally:
             "accuracy": accuracy,
             # Samples of one record are not independent: the records are what is counted.
             "interval": wilson(accuracy, group.records),
-            "guessing": None if self.reward_name else guessing_rate(group.answers),
+            "guessing": None if self.verifier else guessing_rate(group.answers),
             "reward": group.rewards / group.records,
             "tokens": group.tokens / group.counted if group.counted else None,
             "cut": group.cut,
@@ -107,13 +111,13 @@ def guessing_rate(answers: Counter[bytes]) -> float:
     records = [({"task": task, "answer": gold}, n) for (task, gold), n in _decoded(answers)]
     best = 0
     for guess, _ in sorted(records, key=lambda pair: -pair[1])[:GUESSES]:
-        response = {"content": spoken(guess["answer"])}
-        right = sum(n for each, n in records if reward.verify(each, response) >= CORRECT)
+        response = {"content": answer_text(guess["answer"])}
+        right = sum(n for each, n in records if (judge(each, response).reward or 0) >= CORRECT)
         best = max(best, right)
     return best / answers.total() if answers else 0.0
 
 
-def spoken(answer: Any) -> str:
+def answer_text(answer: Any) -> str:
     """A reference as a model would write it."""
     return answer if isinstance(answer, str) else orjson.dumps(answer).decode()
 

@@ -1,18 +1,33 @@
 """Verifiers: does a response give the record's answer?
 
-A reward is a function (record, response) -> float from 0 to 1. It raises Unverifiable, whatever the
-response, for a record that it cannot judge; it never scores 0 because it failed.
-A user's own is named "package.module:function" and has the same signature.
+A verifier is a module with a line in REWARDS. It exports
+
+    score(record, response) -> float    from 0 to 1: what the response earns. Required
+
+and, where it needs them,
+
+    judge(record, response, *, partial, unsafe_local) -> Verdict
+        in place of `score`, to report more than a number. It keeps its own time limits and is safe to
+        call from any thread; `score` is neither, and runs under an alarm in the main thread
+    extract(response) -> JSON value     the answer that was judged, for verdict["extracted"]; without it
+                                        that is qvl.reward.reading.extract.final
+    COMPARES_WORDS = True               the final answer is compared as text, so that a sentence which
+                                        holds the reference may be right though it scores 0
+
+A verifier raises Unverifiable, whatever the response, for a record that it cannot judge; it never
+scores 0 because it failed. Callers score a response by qvl.reward.verdict.judge and nothing else, so
+that every score has a time limit and a crash is an error that is counted.
+
+A user's own verifier is "package.module:function", a function with the signature of `score`.
 """
 
-import math
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from qvl.errors import UserError
 
-REWARDS = {  # a verifier's name, or the task that it judges -> where; imported when asked for
+REWARDS = {  # a verifier's name, or the task that it judges -> where; imported when first used
     "exact": "qvl.reward.verifiers.exact:score",
     "number": "qvl.reward.verifiers.number:score",
     "choice": "qvl.reward.verifiers.choice:score",
@@ -41,50 +56,40 @@ REWARDS = {  # a verifier's name, or the task that it judges -> where; imported 
 Reward = Callable[[dict, dict], float]
 
 
+class Verdict(NamedTuple):
+    """One response's reward, or why it has none."""
+
+    status: Literal["ok", "timeout", "error"]
+    reward: float | None
+    """From 0 to 1; None where there is no verdict."""
+    extracted: Any = None
+    """The final answer that was judged."""
+    detail: str = ""
+    verifier: str = ""
+    """The name under which it was found; filled in by qvl.reward.verdict.judge."""
+
+
 class Unverifiable(UserError):
     """This record has no answer that its verifier can compare with."""
 
 
-def find(name: str) -> Reward:
-    """The reward of a verifier's or a task's name, or of "module:function"."""
+def find(name: str, flag: str | None = None) -> Reward:
+    """The function of a verifier's or a task's name, or of "module:function".
+
+    flag: the option that gave the name, which errors repeat; None: the name is a record's task.
+    """
     where = REWARDS.get(name, name)
     module, colon, function = where.partition(":")
+    known = f"known: {', '.join(REWARDS)}"
+    if not colon and flag:
+        raise UserError(f"{flag} {name}: no such verifier; {known}; or give MODULE:FUNCTION")
     if not colon:
-        raise Unverifiable(f"no verifier for task {name!r}; known: {', '.join(REWARDS)}")
+        raise Unverifiable(f"no verifier for task {name!r}; {known}")
     try:
         found: Any = getattr(import_module(module), function)
     except (ModuleNotFoundError, AttributeError) as error:
-        raise UserError(f"--reward {name}: {error}") from None
+        raise UserError(f"{flag or 'task'} {name}: {error}") from None
     return found
-
-
-def verify(record: dict, response: dict, name: str | None = None) -> float:
-    """The reward of a response, by the verifier `name`, else by the record's task."""
-    task = name or record.get("task")
-    if not task:
-        raise Unverifiable("no task, which names the verifier")
-    reward = find(task)
-    try:
-        value = reward(record, response)
-    except UserError:
-        raise
-    except Exception as error:
-        error.add_note(f"while {task!r} judged record {record.get('id')!r}")
-        raise
-    if isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1:
-        raise UserError(f"reward {task!r} gave {value!r}; it must give a number from 0 to 1")
-    return float(value)
-
-
-def unverifiable(record: dict, name: str | None = None) -> str | None:
-    """Why no response to this record could be judged, found before one is paid for."""
-    try:
-        verify(record, {"content": ""}, name)
-    except Unverifiable as error:
-        return str(error)
-    return None
 
 
 def reference(record: dict) -> Any:

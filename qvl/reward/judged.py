@@ -18,7 +18,8 @@ from qvl.judge.scalar import RewardModel
 from qvl.pending import Gather, Pending, Ready
 from qvl.reward import hybrid
 from qvl.reward.reading.extract import final
-from qvl.reward.verdict import MAX_TOLD, Verify
+from qvl.reward.verdict import MAX_DETAIL
+from qvl.reward.verify import Verify
 from qvl.stage import Drop
 from qvl.text import answers
 
@@ -91,7 +92,7 @@ class JudgedRewards:
         errors = [verdict.error for verdict in verdicts if verdict.error]
         verdict: dict[str, Any] = {"verifier": hybrid.JUDGE, "extracted": final(response)}
         if errors:
-            verdict |= {"status": "error", "detail": " ".join(errors[0].split())[:MAX_TOLD]}
+            verdict |= {"status": "error", "detail": " ".join(errors[0].split())[:MAX_DETAIL]}
         else:
             axes = {
                 f"{hybrid.JUDGE}_{name}": round(fmean(each), 4)
@@ -99,7 +100,7 @@ class JudgedRewards:
             }
             rewards |= {hybrid.JUDGE: round(fmean(axes.values()), 4), **axes}
             reason = verdicts[0].values.get("reason", "")
-            verdict |= {"status": "ok", "detail": " ".join(str(reason).split())[:MAX_TOLD]}
+            verdict |= {"status": "ok", "detail": " ".join(str(reason).split())[:MAX_DETAIL]}
         return {**response, "rewards": rewards, "verdict": verdict}
 
     def _axes(self, verdicts: Sequence[Verdict]) -> dict[str, list[float]]:

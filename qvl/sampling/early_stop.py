@@ -10,8 +10,7 @@ from typing import Any
 
 from qvl.client import Client
 from qvl.pending import Pending, Ready
-from qvl.reward import unverifiable
-from qvl.reward.verdict import judge, told
+from qvl.reward.verdict import judge, unverifiable, with_verdict
 from qvl.sampling.rounds import Judged, Rounds, Tally, sizes
 from qvl.sampling.samples import SamplingConfig, problem, prompt, stopped
 from qvl.stage import Drop
@@ -64,5 +63,5 @@ class EarlyStop:
 
     def _ended(self, record: dict, had: list[dict], tally: Tally, found: Sequence[Judged]) -> dict:
         self.saved += tally.total - len(found)
-        answers = [told(each, verdict) if verdict else each for each, verdict in found]
+        answers = [with_verdict(each, verdict) if verdict else each for each, verdict in found]
         return {**record, "responses": [*had, *answers]}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from qvl.client import Client
 from qvl.client.endpoint import Refused
-from qvl.reward.verdict import Verdict
+from qvl.reward import Verdict
 from qvl.sampling.samples import Draw, SamplingConfig, submit
 from qvl.stage import Drop
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from qvl.io import jsonl
-from qvl.reward import REWARDS, verdict
+from qvl.reward import REWARDS
 from qvl.reward.self_test import trial
+from qvl.reward.verify import Verify
 
 RECORDS, RESPONSES = 3000, 16
 SECONDS = 1.5
@@ -45,7 +46,7 @@ def records(task):
 @pytest.mark.parametrize("task", ["counting", "choice", "math"])
 def test_verdicts_a_second(task, tmp_path):
     made = list(records(task))
-    judge = verdict.Verify()
+    judge = Verify()
     started = time.process_time()
     for record in made:
         judge(record)
@@ -63,7 +64,7 @@ def test_verdicts_a_second(task, tmp_path):
 @pytest.mark.parametrize("task", sorted(REWARDS.keys() - {"counting", "choice", "math", "code"}))
 def test_verdicts_of_the_shipped_cases_a_second(task):
     cases = list(jsonl.read(str(trial.shipped(task))))
-    judge, judged = verdict.Verify(task), 0
+    judge, judged = Verify(task), 0
     started = time.process_time()
     for case in itertools.cycle(cases):
         judged += len(judge(case)["responses"])

@@ -57,7 +57,7 @@ def tried(tmp_path):
 
 
 def test_a_good_reward_passes_on_ones_own_cases(run, tmp_path):
-    done = run("qvl reward-test --reward own:good --hostile 20 cases.jsonl -o out.zst")
+    done = run("qvl reward-test --verifier own:good --hostile 20 cases.jsonl -o out.zst")
     assert done.returncode == 0, done.stderr
     assert "gold 1, empty 2, hacked 1, wrong 1, hostile" in done.stderr
     assert "noise 20, failed 0" in done.stderr
@@ -77,7 +77,7 @@ def test_a_good_reward_passes_on_ones_own_cases(run, tmp_path):
 
 
 def test_a_bad_reward_is_told_what_it_pays_for(run, tmp_path):
-    line = "qvl reward-test --reward own:generous --hostile 0 cases.jsonl -o out.zst"
+    line = "qvl reward-test --verifier own:generous --hostile 0 cases.jsonl -o out.zst"
     done = run(f"{line} --report report.json")
     assert done.returncode == 3
     assert "the first: own-1/empty-2: reward 1 where 0 is expected" in done.stderr
@@ -90,7 +90,7 @@ def test_a_bad_reward_is_told_what_it_pays_for(run, tmp_path):
 
 
 def test_a_reward_under_one_for_gold_fails(run):
-    done = run("qvl reward-test --reward own:halves --hostile 0 cases.jsonl -o out.zst")
+    done = run("qvl reward-test --verifier own:halves --hostile 0 cases.jsonl -o out.zst")
     assert done.returncode == 3
     assert "own-1/gold-0: reward 0.5 where 1 is expected" in done.stderr
 
@@ -99,7 +99,7 @@ def test_a_reward_that_hangs_is_told_and_the_rest_is_tried(run, tmp_path):
     one = {**CASES[0], "responses": CASES[0]["responses"][:1]}
     jsonl.write([one], str(tmp_path / "cases.jsonl"), plain=True)
     done = run(
-        "qvl reward-test --reward own:backtracks --hostile 0 --timeout-seconds 0.05 cases.jsonl -o out.zst"
+        "qvl reward-test --verifier own:backtracks --hostile 0 --timeout-seconds 0.05 cases.jsonl -o out.zst"
     )
     assert done.returncode == 3
     assert "own-1/gold-0: timeout: no verdict within 0.05 s" in done.stderr
@@ -108,7 +108,7 @@ def test_a_reward_that_hangs_is_told_and_the_rest_is_tried(run, tmp_path):
 
 def test_ones_own_reward_runs_on_shipped_cases_and_parts_are_its_own_choice(run, tmp_path):
     done = run(
-        "qvl reward-test --reward qvl.reward.verifiers.exact:score --hostile 0 ocr -o out.zst"
+        "qvl reward-test --verifier qvl.reward.verifiers.exact:score --hostile 0 ocr -o out.zst"
     )
     problems = [each["scores"]["reward-test"] for each in tried(tmp_path)]
     failed = {each["case"] for each in problems if each["problem"]}
@@ -129,10 +129,14 @@ def test_shipped_verifiers_pass_and_what_was_written_can_be_tried_again(run, tmp
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--reward own:good", "--reward needs cases"),
-        ("--reward own:nosuch cases.jsonl", "nosuch"),
+        ("--verifier own:good", "--verifier needs cases"),
+        ("--verifier own:nosuch cases.jsonl", "nosuch"),
         ("nosuch", "'nosuch': no such file, nor a verifier with cases; known: exact"),
-        ("cases.jsonl --reward nosuch", "no verifier for task 'nosuch'"),
+        ("cases.jsonl --verifier nosuch", "--verifier nosuch: no such verifier"),
+        (
+            "cases.jsonl --reward own:good",
+            "--reward is called --verifier now; say --verifier own:good",
+        ),
         ("bad.jsonl", "bad.jsonl:1: responses[0].case: None is none of gold"),
         ("cut.jsonl", "cut.jsonl:1"),
     ],

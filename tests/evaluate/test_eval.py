@@ -1,6 +1,7 @@
 """`qvl eval` through a shell, against the local engine and against servers that misbehave."""
 
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -11,6 +12,9 @@ from fake_endpoint import FakeEndpoint, completion, question
 from shells import shell
 
 from qvl.io import jsonl
+from qvl.sandbox import probe
+
+isolated = pytest.mark.skipif(not probe().isolated, reason=f"no isolation: {probe().reason}")
 
 DEAD = "http://127.0.0.1:9"
 
@@ -60,6 +64,8 @@ def test_records_are_scored_in_order_and_the_summary_is_honest(run, tmp_path):
         "model": "fake",
         "sampling": {"temperature": 0.0},
         "reward": 1.0,
+        "rewards": {"math": 1.0},
+        "verdict": {"verifier": "math", "status": "ok", "extracted": "1", "detail": ""},
     }
     lines = [" ".join(line.split()) for line in done.stderr.splitlines()]
     assert lines[0].startswith("qvl eval: 40 read, 40 kept")
@@ -71,6 +77,110 @@ def test_records_are_scored_in_order_and_the_summary_is_honest(run, tmp_path):
         ("s1", 1),
         ("all", 0.775),
     ]
+
+
+OWN = """
+import time
+
+
+def hang(record, response):
+    if response["content"] == "3":
+        time.sleep(8)
+    if response["content"] == "4":
+        raise KeyError("no such thing")
+    return response["content"] == record["answer"]
+
+
+def always_hang(record, response):
+    time.sleep(8)
+"""
+
+
+def test_a_reward_that_hangs_or_crashes_gives_no_reward_and_is_counted(run, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    records = [record(i, str(i) if i != 2 else "9") for i in range(1, 5)]
+    with FakeEndpoint(right) as fake:
+        command = f"qvl eval --endpoint {fake.url} -o out.zst --report r.json tasks.jsonl"
+        command = f"{command} --verifier own:hang --verdict-seconds 0.5"
+        done = run(f"{command} --max-error-rate 1", records, PYTHONPATH=str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        report = json.loads((tmp_path / "r.json").read_text())
+        assert report["seconds"] < 8
+        found = [each["responses"][0] for each in scored(tmp_path / "out.zst")]
+        assert [each["reward"] for each in found] == [1, 0, None, None]
+        verdicts = [each["verdict"] for each in found]
+        assert [each["status"] for each in verdicts] == ["ok", "ok", "timeout", "error"]
+        assert verdicts[2]["detail"] == "no verdict within 0.5 s"
+        assert verdicts[3]["detail"] == "KeyError: 'no such thing'"
+        assert report["notes"]["error"] == report["notes"]["timeout"] == 1
+        assert [(g["group"], g["records"], g["accuracy"]) for g in report["groups"]] == [
+            ("s", 2, 0.5),
+            ("all", 2, 0.5),
+        ]
+        done = run(f"rm out.zst; {command}", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 3
+    assert "no verdict on 2 of 4 responses, over --max-error-rate 0.05" in done.stderr
+
+
+def test_a_reward_that_hangs_even_on_nothing_does_not_hold_up_the_run(run, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    with FakeEndpoint(right) as fake:
+        started = time.monotonic()
+        done = run(
+            f"qvl eval --endpoint {fake.url} --verifier own:always_hang --verdict-seconds 0.3 "
+            "-o out.zst tasks.jsonl",
+            [record(1, "1")],
+            PYTHONPATH=str(tmp_path),
+        )
+    assert done.returncode == 3, done.stderr
+    assert time.monotonic() - started < 8
+    assert "no verdict within 0.3 s" in done.stderr
+
+
+@isolated
+def test_programs_are_judged_side_by_side(run, tmp_path):
+    tests = {"tests": [{"stdin": "", "stdout": "7"}]}
+    program = "```python\nimport time\ntime.sleep(1)\nprint(7)\n```"
+    records = [record(i, tests, task="code") for i in range(4)]
+    with FakeEndpoint(lambda body, attempt: completion(program)) as fake:
+        done = run(
+            f"qvl eval --endpoint {fake.url} -o out.zst --report r.json tasks.jsonl", records
+        )
+    assert done.returncode == 0, done.stderr
+    assert [each["responses"][0]["reward"] for each in scored(tmp_path / "out.zst")] == [1] * 4
+    if len(os.sched_getaffinity(0)) > 1:
+        assert json.loads((tmp_path / "r.json").read_text())["seconds"] < 4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--reward math", "qvl: error: --reward is called --verifier now; say --verifier math\n"),
+        ("--verifier nosuch", "qvl: error: --verifier nosuch: no such verifier; known: exact, "),
+        ("--verifier own:nosuch", "qvl: error: --verifier own:nosuch: "),
+    ],
+)
+def test_a_wrong_verifier_is_reported_by_the_flag_that_was_given(run, tmp_path, words, said):
+    (tmp_path / "own.py").write_text(OWN)
+    done = run(
+        f"qvl eval --endpoint {DEAD} {words} tasks.jsonl",
+        [record(1, "1")],
+        PYTHONPATH=str(tmp_path),
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_task_that_names_no_verifier_is_reported_as_a_task(run, tmp_path):
+    with FakeEndpoint(right) as fake:
+        done = run(
+            f"qvl eval --endpoint {fake.url} tasks.jsonl", [record(1, "1", task="nowhere:score")]
+        )
+    assert done.returncode == 2
+    assert "task nowhere:score: No module named 'nowhere'" in done.stderr
+    assert "--verifier" not in done.stderr and "--reward" not in done.stderr
 
 
 def test_under_the_least_accuracy_the_status_is_3_and_the_scores_are_kept(run, tmp_path):

@@ -53,7 +53,7 @@ def test_guessing_is_the_best_single_answer_by_the_verifier():
     boxes = [[0, 0, 100, 100], [0, 0, 100, 90], [0, 0, 90, 100], [500, 500, 600, 600]]
     rows = tally(*(record("a", box, [0], task="grounding") for box in boxes))
     assert rows["a"]["guessing"] == 0.75
-    assert tally(record("a", "x", [0]), reward_name="m:f")["all"]["guessing"] is None
+    assert tally(record("a", "x", [0]), verifier="m:f")["all"]["guessing"] is None
 
 
 def test_a_box_is_right_from_half_on():
@@ -113,3 +113,9 @@ def row_of(accuracy):
         "tokens": None,
         "cut": 0,
     }
+
+
+def test_a_response_without_a_verdict_is_neither_right_nor_wrong():
+    rows = tally(record("a", "x", [1, None]), record("a", "x", [None]), record("b", "x", [None]))
+    assert list(rows) == ["a", "all"]
+    assert (rows["a"]["records"], rows["a"]["samples"], rows["a"]["accuracy"]) == (1, 1, 1.0)

@@ -205,7 +205,7 @@ def test_no_responses_are_no_error(run, tmp_path):
 def test_a_wrong_name_is_told_at_once_and_the_right_ones_are_listed(run):
     done = run("qvl verify --verifier nosuch in.jsonl", [record()])
     assert done.returncode == 2
-    assert "'nosuch'" in done.stderr
+    assert "--verifier nosuch: no such verifier" in done.stderr
     done = run("qvl verify --verifiers")
     names = [line.split()[0] for line in done.stdout.splitlines() if "--hybrid" not in line]
     assert names[:-1] == [*reward.REWARDS, *PENALTIES]

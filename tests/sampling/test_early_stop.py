@@ -8,7 +8,7 @@ from shells import shell
 
 from qvl.curate.selection.difficulty import Difficulty
 from qvl.io import jsonl
-from qvl.reward.verdict import Verdict
+from qvl.reward import Verdict
 from qvl.sampling.rounds import Tally, sizes
 from qvl.stage import Drop
 
@@ -70,7 +70,7 @@ def test_filter_difficulty_says_of_them_what_it_says_of_all(run, rate):
 
 
 def shell_verified(records):
-    from qvl.reward.verdict import Verify
+    from qvl.reward.verify import Verify
 
     return [Verify()(each) for each in records]
 
@@ -83,7 +83,7 @@ def test_a_class_is_settled_only_where_all_the_rest_could_not_change_it():
         rewards = draw.choices([1.0, 0.0, None], chances, k=total)
         tally, hard = Tally(total), Difficulty(max_pass_rate=rate)
         for reward in rewards:
-            tally.add(Verdict("math", "ok" if reward is not None else "error", reward))
+            tally.add(Verdict("ok" if reward is not None else "error", reward))
             if tally.is_settled(rate):
                 break
         if tally.judged and tally.is_settled(rate):

@@ -6,9 +6,9 @@ from collections import Counter
 
 import numpy
 import pytest
+from verdicts import verify
 
 from qvl.io import jsonl
-from qvl.reward import verify
 from qvl.tiny import corrective, drawing, tasks
 
 

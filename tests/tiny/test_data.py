@@ -10,10 +10,10 @@ import numpy
 import pytest
 from PIL import Image
 from shells import shell
+from verdicts import verify
 
 from qvl import record
 from qvl.io import jsonl
-from qvl.reward import verify
 from qvl.tiny import data, defects, drawing, photographs, scenes, tasks
 from qvl.tiny.data import DataPlan
 from qvl.tiny.example import held_out, stream

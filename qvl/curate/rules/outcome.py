@@ -4,42 +4,32 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
-from qvl import reward
-from qvl.reward import REWARDS, Unverifiable
+from qvl.reward import REWARDS, Verdict
 from qvl.reward.reading.extract import final
+from qvl.reward.verdict import SECONDS, compares_words, judge
 from qvl.text.answers import Answer
 
 RIGHT = 0.5  # our choice: a graded verifier (overlap of boxes, edit distance) is right from here on
 BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}")
 
 
-def correctness(record: dict, answer: Answer) -> float | None:
-    """What the task's verifier gives; None where there is none, no reference, or it cannot tell.
+def correctness(record: dict, answer: Answer, seconds: float = SECONDS) -> Verdict | None:
+    """The verdict of the task's verifier; None where there is no verifier or no reference, or where
+    the reward cannot be trusted.
 
-    A verifier of words wants the final answer alone. "The shortest is Cid." need not be wrong, so a
-    last line that holds the reference is not told.
+    A verifier that compares words wants the final answer alone. "The shortest is Cid." need not be
+    wrong, so a 0 for a last line that holds the reference is not trusted.
     """
     task, reference = record.get("task"), record.get("answer")
     if reference is None or task not in REWARDS:
         return None
     response = {"content": answer.content}
-    try:
-        value = reward.verify(record, response)
-    except Unverifiable:
-        return None
-    if value == 0 and isinstance(reference, str) and REWARDS[task] in WORDS:
-        spoken = rf"(?<!\w){re.escape(reference.strip())}(?!\w)"
-        if re.search(spoken, final(response), re.IGNORECASE):
+    verdict = judge(record, response, seconds=seconds)
+    if verdict.reward == 0 and isinstance(reference, str) and compares_words(task):
+        mentioned = rf"(?<!\w){re.escape(reference.strip())}(?!\w)"
+        if re.search(mentioned, final(response), re.IGNORECASE):
             return None
-    return value
-
-
-# What compares words; puzzles do where their answer is a text, as it is here.
-WORDS = (
-    "qvl.reward.verifiers.exact:score",
-    "qvl.reward.puzzles.puzzle:score",
-    "qvl.reward.verifiers.ocr:score",
-)
+    return verdict
 
 
 def inconsistent(answer: Answer) -> str:

@@ -266,7 +266,8 @@ def inconsistent(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
 def wrong_answer(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     if not rules.check_answers:
         return ""
-    reward = outcome.correctness(known.record, answer)
+    verdict = outcome.correctness(known.record, answer)
+    reward = verdict.reward if verdict else None
     return "" if reward is None or reward >= outcome.RIGHT else f"reward {reward:.2g}"
 
 

@@ -30,7 +30,8 @@ AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
 
 def correctness(answer: Answer, context: AskedFor) -> float | None:
     """What the task's verifier gives, where the record has a reference answer."""
-    return outcome.correctness(context.record, answer)
+    verdict = outcome.correctness(context.record, answer)
+    return verdict.reward if verdict else None
 
 
 def completeness_(answer: Answer, context: AskedFor) -> float:

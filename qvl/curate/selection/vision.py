@@ -13,8 +13,7 @@ from qvl.curate.selection.difficulty import wilson
 from qvl.errors import CheckFailed
 from qvl.pending import Pending, Ready
 from qvl.record import MEDIA, images, videos
-from qvl.reward import unverifiable
-from qvl.reward.verdict import judge
+from qvl.reward.verdict import judge, unverifiable
 from qvl.sampling.rounds import Rounds, Tally, sizes
 from qvl.sampling.samples import SamplingConfig
 from qvl.stage import Drop

@@ -13,27 +13,21 @@ for less than a whole answer.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from qvl.reward import Unverifiable, reference
+from qvl.reward import Unverifiable, Verdict, reference
 from qvl.reward.puzzles import gym, maze, sudoku, zebra
 from qvl.reward.reading.extract import final
 from qvl.reward.verifiers import exact
 
-Score = Callable[[dict, dict], float]
-KINDS: dict[str, Score] = {"sudoku": sudoku.share, "maze": maze.share, "zebra": zebra.share}
-
-
-class Verdict(NamedTuple):
-    reward: float
-    status: Literal["ok"]
-    extracted: str
-    detail: str
+Share = Callable[[dict, dict], float]
+COMPARES_WORDS = True  # where the answer is a text
+KINDS: dict[str, Share] = {"sudoku": sudoku.share, "maze": maze.share, "zebra": zebra.share}
 
 
 def score(record: dict, response: dict) -> float:
     """1 where the puzzle is solved, else 0."""
-    return judge(record, response).reward
+    return judge(record, response).reward or 0.0
 
 
 def judge(record: dict, response: dict, *, partial: bool = False, **_: Any) -> Verdict:
@@ -44,10 +38,10 @@ def judge(record: dict, response: dict, *, partial: bool = False, **_: Any) -> V
         share = _share(answer)(answer, response)
     else:
         share = exact.score(record, response)
-    return Verdict(share if partial else float(share == 1), "ok", final(response), "")
+    return Verdict("ok", share if partial else float(share == 1), final(response))
 
 
-def _share(answer: dict) -> Score:
+def _share(answer: dict) -> Share:
     if "dataset" in answer:
         return gym.share
     kind = answer.get("kind")

@@ -28,10 +28,9 @@ from typing import Any
 from qvl import reward
 from qvl.errors import UserError
 from qvl.io import jsonl
-from qvl.reward import verdict
+from qvl.reward import Verdict, verdict
 from qvl.reward.killable import Killable
 from qvl.reward.self_test import hostile
-from qvl.reward.verdict import Verdict
 
 EXPECTED = {"gold": 1.0, "empty": 0.0, "hacked": 0.0}
 CASES = (*EXPECTED, "wrong", "partial", "hostile", "bomb", "noise")
@@ -126,7 +125,7 @@ class Trial:
         return {
             **record,
             "id": identity,
-            "responses": [verdict.told(response, said)],
+            "responses": [verdict.with_verdict(response, said)],
             "scores": {**record.get("scores", {}), _NAME: found},
         }
 
@@ -146,7 +145,7 @@ class Trial:
             detail = str(error)
         except UserError as error:  # of the machine: something that it needs is not there
             detail = f"it cannot run here: {error}"
-        return Verdict(verifier, status, None, None, detail), time.monotonic() - started
+        return Verdict(status, None, None, detail, verifier), time.monotonic() - started
 
 
 def judged(

@@ -41,8 +41,8 @@ Kind = Literal["stdin", "arguments", "script"]
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What became of a solution."""
+class SuiteVerdict:
+    """What became of a solution: a Verdict (qvl.reward) with the number of tests that passed."""
 
     reward: float
     """1 where every test passed, else 0; with partial credit the share of tests that did."""
@@ -76,7 +76,7 @@ def judge(
     partial: bool = False,
     limits: sandbox.Limits | None = None,
     unsafe_local: bool = False,
-) -> Verdict:
+) -> SuiteVerdict:
     """Run a response's program against the record's tests.
 
     partial: run them all and give the share that passed; else stop at the first failure.
@@ -88,7 +88,7 @@ def judge(
     program = extract(response, suite.function)
     total = len(suite.tests)
     if not program.strip():
-        return Verdict(0.0, "ok", 0, total, "no Python program in the response", "")
+        return SuiteVerdict(0.0, "ok", 0, total, "no Python program in the response", "")
 
     def run(source: str, stdin: bytes, files: dict[str, bytes]) -> sandbox.Outcome:
         left = deadline - time.monotonic()
@@ -115,7 +115,7 @@ def judge(
         if not partial:
             break
     reward = passed / total if partial else float(passed == total)
-    return Verdict(reward, status, passed, total, detail, program)
+    return SuiteVerdict(reward, status, passed, total, detail, program)
 
 
 def extract(response: dict, function: str = "") -> str:

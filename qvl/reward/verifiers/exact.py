@@ -3,6 +3,8 @@
 from qvl.reward import Unverifiable, reference
 from qvl.reward.reading.extract import final
 
+COMPARES_WORDS = True
+
 
 def score(record: dict, response: dict) -> float:
     """1 where the final answer is the reference, or any of a list of references."""

@@ -11,26 +11,18 @@ is:" and markdown do not break a constraint. A text that is empty, or becomes so
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import orjson
 
-from qvl.reward import Unverifiable, reference
+from qvl.reward import Unverifiable, Verdict, reference
 from qvl.reward.reading.extract import spoken
 from qvl.reward.verifiers.constraints import CONSTRAINTS, Check
 
 
-class Verdict(NamedTuple):
-    reward: float
-    status: Literal["ok"]
-    extracted: None
-    """The whole text was judged."""
-    detail: str
-
-
 def score(record: dict, response: dict) -> float:
     """1 where every constraint is kept, else 0; see above."""
-    return judge(record, response).reward
+    return judge(record, response).reward or 0.0
 
 
 def judge(
@@ -45,7 +37,8 @@ def judge(
     broken = [name.partition(" ")[2] for name, held in kept.items() if not held]
     share = (len(kept) - len(broken)) / len(kept)
     reward = share if partial else float(not broken)
-    return Verdict(reward, "ok", None, f"not kept: {', '.join(broken)}" if broken else "")
+    detail = f"not kept: {', '.join(broken)}" if broken else ""
+    return Verdict("ok", reward, None, detail)  # the whole text was judged
 
 
 def _variants(text: str) -> Iterator[str]:

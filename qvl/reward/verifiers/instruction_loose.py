@@ -9,4 +9,4 @@ judge = partial(instruction.judge, loose=True)
 
 def score(record: dict, response: dict) -> float:
     """1 where the best of eight variants keeps every constraint, else 0."""
-    return judge(record, response).reward
+    return judge(record, response).reward or 0.0

@@ -24,6 +24,7 @@ _SAYS = re.compile(
     r"(?:the|this|that|it)\b[^:\"\n]{0,60}?\b(?:says|say|reads|read|spells|spell)\b[:,]?\s+",
     re.IGNORECASE,
 )
+COMPARES_WORDS = True
 THRESHOLD = 0.5  # of NL: from here on the answer is taken to be another one (ANLS)
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from verdicts import verify
 
 from qvl.curate.rules.responses import ResponseRules
 from qvl.curate.selection.format_prompts import FIELD, FOLDER, FormatPrompts, is_chinese
 from qvl.errors import UserError
 from qvl.record import check, question, text
-from qvl.reward import REWARDS, Unverifiable, verify
+from qvl.reward import REWARDS, Unverifiable
 from qvl.reward.verifiers import code
 from qvl.text import words
 

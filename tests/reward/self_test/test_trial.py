@@ -86,7 +86,7 @@ def test_no_verifier_breaks_on_what_is_hostile():
 
 
 def test_a_bomb_may_run_out_of_time_and_nothing_else_may():
-    said = verdict.Verdict("math", "timeout", None, None, "no verdict within 1 s")
+    said = verdict.Verdict("timeout", None, None, "no verdict within 1 s", "math")
     assert trial._problem(said, "bomb", None) == ""
     assert trial._problem(said, "hostile", None) == "timeout: no verdict within 1 s"
     lost = said._replace(detail="no alarm interrupts it: its process was ended")
@@ -123,12 +123,12 @@ def test_what_no_alarm_interrupts_and_what_ends_its_process_are_told(own):
     ],
 )
 def test_what_is_a_problem(case, expected, found, problem):
-    assert trial._problem(verdict.Verdict("x", "ok", found), case, expected) == problem
+    assert trial._problem(verdict.Verdict("ok", found), case, expected) == problem
 
 
 def test_an_extracted_answer_that_json_cannot_hold_is_a_problem():
     for extracted in (10**30, "\ud800", {1, 2}):
-        said = verdict.Verdict("x", "ok", 0.0, extracted)
+        said = verdict.Verdict("ok", 0.0, extracted)
         assert trial._problem(said, "empty", 0) != ""
 
 

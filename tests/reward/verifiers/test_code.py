@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from qvl import reward
-from qvl.reward import Unverifiable
+from qvl.reward import Unverifiable, verdict
 from qvl.reward.verifiers import code, code_worker
 from qvl.sandbox import Limits, probe
 
@@ -37,7 +36,7 @@ CLOSE = """def close_elements(numbers: List[float], threshold: float) -> bool:
 """
 
 
-def judged(answer: Any, program: str, **options: Any) -> code.Verdict:
+def judged(answer: Any, program: str, **options: Any) -> code.SuiteVerdict:
     response = {"content": f"Here it is.\n\n```python\n{program}\n```\nDone."}
     return code.judge({"answer": answer}, response, **options)
 
@@ -342,13 +341,13 @@ def test_an_answer_without_sound_tests_is_told_before_anything_runs(answer: Any)
 def test_the_task_names_this_verifier():
     record = {"id": "a", "task": "code", "answer": ADD}
     response = {"content": "```python\ndef add(a, b): return a + b\n```"}
-    assert reward.verify(record, response) == 1.0
-    assert reward.unverifiable(record) is None
+    assert verdict.judge(record, response).reward == 1.0
+    assert verdict.unverifiable(record) is None
 
 
 def test_without_isolation_there_is_no_verdict(tmp_path: Path):
     script = f"""
-from qvl.reward import code
+from qvl.reward.verifiers import code
 record, response = {{"answer": {ADD!r}}}, {{"content": "```python\\ndef add(a, b): return a + b\\n```"}}
 print(code.score(record, response, unsafe_local=True))
 print(code.score(record, response))

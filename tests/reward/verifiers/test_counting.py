@@ -6,8 +6,9 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from verdicts import verify
 
-from qvl.reward import Unverifiable, verify
+from qvl.reward import Unverifiable
 from qvl.reward.verifiers import counting
 
 

@@ -7,9 +7,11 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from verdicts import verify
 
-from qvl.reward import Unverifiable, unverifiable, verify
+from qvl.reward import Unverifiable
 from qvl.reward.reading import boxes, matching
+from qvl.reward.verdict import unverifiable
 from qvl.reward.verifiers import grounding
 
 CAT = {"bbox_2d": [100, 100, 300, 300], "label": "cat"}

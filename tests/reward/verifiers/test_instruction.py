@@ -7,8 +7,8 @@ from time import process_time
 import orjson
 import pytest
 
-from qvl.reward import Unverifiable, unverifiable
-from qvl.reward.verdict import judge
+from qvl.reward import Unverifiable
+from qvl.reward.verdict import judge, unverifiable
 from qvl.reward.verifiers import instruction, instruction_loose
 from qvl.reward.verifiers.constraints import CONSTRAINTS, length
 from qvl.text.languages import language_of, languages_in

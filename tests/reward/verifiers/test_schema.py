@@ -8,8 +8,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from verdicts import verify
 
-from qvl.reward import Unverifiable, verdict, verify
+from qvl.reward import Unverifiable, verdict
 from qvl.reward.verifiers import schema
 
 PERSON = {

@@ -1,0 +1,99 @@
+"""Judge all responses of records, and count the verdicts: the work of `qvl verify`."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qvl import stage
+from qvl.errors import CheckFailed, UserError
+from qvl.reward import hybrid
+from qvl.reward.verdict import SECONDS, judge, with_verdict
+
+ENOUGH = 200  # verdicts from which on the rate of errors is trusted before the end: our choice
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Adds reward, rewards and verdict to each of a record's responses; can be pickled."""
+
+    verifier: str | None = None
+    """For all records, in place of each task's own."""
+    seconds: float = SECONDS
+    partial: bool = False
+    """Code: the share of the tests that passed, in place of all or nothing."""
+    unsafe_local: bool = False
+    """Code: run without isolation where there is none."""
+    stage: str | None = None
+    """Of hybrid.STAGES: more parts than the verifier's make a reward."""
+    penalties: Mapping[str, float] = field(default_factory=dict)
+    """Subtracted from every reward, with their weights."""
+
+    def __call__(self, record: dict) -> dict:
+        if not (self.stage or self.penalties):
+            return self.verified(record)
+        wanted = hybrid.parts(record, self.stage, self.penalties)
+        for name in (hybrid.JUDGE, hybrid.SCORE):
+            if name in wanted:
+                raise UserError(hybrid.unjudged(record, name))
+        done = self.verified(record)
+        return {
+            **done,
+            "responses": [self.weighed(record, one, wanted) for one in done["responses"]],
+        }
+
+    def weighed(self, record: dict, response: dict, wanted: hybrid.Parts) -> dict:
+        """The response with the weighted sum of its parts as reward; models' parts must be there."""
+        return hybrid.combined(hybrid.penalised(record, response, wanted), wanted)
+
+    def verified(self, record: dict) -> dict:
+        """The record with its verifier's verdict on each response."""
+        given = record.get("responses") or []
+        options = {"partial": self.partial, "unsafe_local": self.unsafe_local}
+        verdicts = (judge(record, each, self.verifier, self.seconds, options) for each in given)
+        judged = [
+            with_verdict(each, verdict) for each, verdict in zip(given, verdicts, strict=True)
+        ]
+        return {**record, "responses": judged}
+
+
+class Totals:
+    """Counts verdicts as records pass; too many responses without a reward stop the run."""
+
+    def __init__(self, max_error_rate: float = stage.MAX_ERROR_RATE) -> None:
+        self.max_error_rate = max_error_rate
+        self.statuses: Counter[str] = Counter()
+        self.rewarded, self.sum, self.first = 0, 0.0, ""
+
+    def watch(self, records: Iterable[dict], note: Callable[..., None]) -> Iterator[dict]:
+        """The records unchanged; `note` gets the totals. CheckFailed over the rate of errors."""
+        for record in records:
+            for response in record["responses"]:
+                self._add(record, response)
+            if self.statuses.total() >= ENOUGH:
+                self._check()
+            yield record
+        self._check()
+        facts: dict[str, Any] = {"responses": self.statuses.total()}
+        facts |= {status: self.statuses[status] for status in ("ok", "timeout", "error")}
+        if self.rewarded:
+            facts["mean_reward"] = self.sum / self.rewarded
+        note(**facts)
+
+    def _add(self, record: dict, response: dict) -> None:
+        verdict = response["verdict"]
+        self.statuses[verdict["status"]] += 1
+        if response["reward"] is None:
+            self.first = self.first or f"record {record.get('id')!r}: {verdict['detail']}"
+        else:
+            self.rewarded += 1
+            self.sum += response["reward"]
+
+    def _check(self) -> None:
+        total = self.statuses.total()
+        without = total - self.rewarded
+        if without > self.max_error_rate * total:
+            raise CheckFailed(
+                f"no verdict on {without:,} of {total:,} responses, over --max-error-rate "
+                f"{self.max_error_rate:g}; the first: {self.first}"
+            )
