@@ -1,13 +1,10 @@
-import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import orjson
@@ -16,7 +13,17 @@ import typer
 from qvl.errors import Terminated, UserError
 from qvl.jobs import sft
 from qvl.train import launch
-from qvl.train.settings import SCHEDULES, Settings, check, finished
+from qvl.train.settings import (
+    ON_SPIKE,
+    PRECISIONS,
+    SCHEDULES,
+    Checkpointing,
+    DataSettings,
+    Logging,
+    ModelSettings,
+    Optimization,
+)
+from qvl.train.stopping import stop_at_signal
 
 from .options import Layout, MediaOptions, ResumableStreamOptions, Seed
 
@@ -33,7 +40,7 @@ def command(
     nproc: Annotated[
         int, typer.Option(metavar="N", help="Start N ranks on this machine; torchrun also serves")
     ] = 1,
-    layout: Layout = Settings.layout,
+    layout: Layout = ModelSettings.layout,
     context: Annotated[
         str | None,
         typer.Option(metavar="TOKENS", help="Pack the records of FILE to this length first: 32k"),
@@ -44,48 +51,54 @@ def command(
     ] = None,
     interleave_share: Annotated[
         float, typer.Option(metavar="X", help="Their share of the packs (our choice)")
-    ] = Settings.interleave_share,
-    epochs: Annotated[float, typer.Option(help="Passes over the data")] = Settings.epochs,
+    ] = DataSettings.interleave_share,
+    epochs: Annotated[float, typer.Option(help="Passes over the data")] = DataSettings.epochs,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs")] = None,
-    batch: Annotated[int, typer.Option(metavar="PACKS", help="Packs a step, over all ranks")] = (
-        Settings.batch
+    batch: Annotated[int, typer.Option(metavar="PACKS", help="Packs per step, over all ranks")] = (
+        DataSettings.batch
     ),
-    lr: Annotated[float, typer.Option(help="Peak learning rate")] = Settings.lr,
+    lr: Annotated[float, typer.Option(help="Peak learning rate")] = Optimization.lr,
     min_lr_ratio: Annotated[
         float, typer.Option(help="Last learning rate, as a share of the peak")
-    ] = Settings.min_lr_ratio,
+    ] = Optimization.min_lr_ratio,
     warmup_steps: Annotated[
         int | None, typer.Option(help="Steps of linear warm-up; by default 3 % of all")
     ] = None,
     schedule: Annotated[
         str, typer.Option(metavar="|".join(SCHEDULES), help="How the learning rate falls")
-    ] = Settings.schedule,
+    ] = Optimization.schedule,
     decay_share: Annotated[
         float, typer.Option(metavar="X", help="Share of the steps over which wsd decays")
-    ] = Settings.decay_share,
+    ] = Optimization.decay_share,
     weight_decay: Annotated[
         float, typer.Option(help="Weight decay of matrices")
-    ] = Settings.weight_decay,
-    beta2: Annotated[float, typer.Option(help="AdamW's decay of the square")] = Settings.beta2,
-    clip: Annotated[float, typer.Option(help="Largest norm of the gradient")] = Settings.clip,
+    ] = Optimization.weight_decay,
+    beta2: Annotated[float, typer.Option(help="AdamW's decay of the square")] = Optimization.beta2,
+    clip: Annotated[float, typer.Option(help="Largest norm of the gradient")] = Optimization.clip,
     freeze: Annotated[
         list[str] | None,
-        typer.Option(metavar="PART", help="Leave as it is: vision, merger or language; repeatable"),
+        typer.Option(
+            metavar="PART", help="Do not train this part: vision, merger or language; repeatable"
+        ),
     ] = None,
     precision: Annotated[
         str,
         typer.Option(
-            metavar="auto|bf16|fp32", help="Of weights and activations; auto: the checkpoint's"
+            metavar="|".join(PRECISIONS),
+            help="Type of weights and activations; auto: the checkpoint's",
         ),
-    ] = Settings.precision,
+    ] = ModelSettings.precision,
     recompute: Annotated[
-        bool, typer.Option("--recompute", help="Compute activations again instead of keeping them")
+        bool,
+        typer.Option(
+            "--recompute", help="Recompute activations in the backward pass instead of keeping them"
+        ),
     ] = False,
     overlap: Annotated[
         bool | None,
         typer.Option(
             "--overlap/--no-overlap",
-            help="Send gradients and parameters while a step is computed; by default on GPUs",
+            help="Overlap the communication of gradients and parameters with computation; by default on GPUs",
         ),
     ] = None,
     moe_aux_loss: Annotated[
@@ -99,37 +112,43 @@ def command(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, help="Processes a rank that cut images ahead of time"),
+        typer.Option(
+            metavar="N", min=0, help="Processes per rank that preprocess images ahead of time"
+        ),
     ] = None,
     max_jump: Annotated[
         float,
         typer.Option(
             metavar="NATS",
             min=0,
-            help="Take no step whose loss is so far above the last ones' median; 0: any finite one",
+            help="Reject a step whose loss is this far above the median of the last 32; 0: accept any finite one",
         ),
-    ] = Settings.max_jump,
+    ] = Checkpointing.max_jump,
     on_spike: Annotated[
-        str, typer.Option(metavar="stop|skip", help="At such a step, or one that is not finite")
-    ] = Settings.on_spike,
-    seed: Seed = Settings.seed,
+        str,
+        typer.Option(
+            metavar="|".join(ON_SPIKE),
+            help="What to do at a rejected step, or one that is not finite",
+        ),
+    ] = Checkpointing.on_spike,
+    seed: Seed = DataSettings.seed,
     save_every: Annotated[
-        int, typer.Option(metavar="STEPS", help="Checkpoint this often; 0: only when stopped")
-    ] = Settings.save_every,
+        int, typer.Option(metavar="STEPS", help="Steps between checkpoints; 0: only when stopped")
+    ] = Checkpointing.save_every,
     log_every: Annotated[
-        int, typer.Option(metavar="STEPS", help="Write to the log this often")
-    ] = Settings.log_every,
+        int, typer.Option(metavar="STEPS", help="Steps between rows of the log")
+    ] = Logging.log_every,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write the figures for TensorBoard too")
     ] = False,
     peak_teraflops: Annotated[
         float | None,
-        typer.Option(metavar="X", help="Of one device, for the MFU; known for the usual GPUs"),
+        typer.Option(metavar="X", help="Peak of one device, for the MFU; known for the usual GPUs"),
     ] = None,
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on from the last checkpoint in --output, if there is one"
+            "--resume", help="Continue from the last checkpoint in --output, if there is one"
         ),
     ] = False,
     set_: Annotated[
@@ -145,14 +164,14 @@ def command(
 
     Reads packed files (not a pipe: ranks cannot share one) and writes a Hugging Face folder, with
     log.jsonl, the settings (sft.json) and checkpoints/ in it. The loss is normalised by the loss
-    weights of the whole batch. SIGTERM and Ctrl-C end it after the step, with a checkpoint that
-    --resume goes on from, at this layout or another; after a kill it goes on from the last one.
+    weights of the whole batch. SIGTERM and Ctrl-C end the run after the step, with a checkpoint from
+    which --resume continues, at this layout or another; after a kill it continues from the last one.
 
-    The report trains an epoch at 32K and one at 256K, with 32K data between: --interleave. It gives
-    no share, learning rate or batch. What memory a long context takes is in qvl(7).
+    The report trains an epoch at 32K and one at 256K, with 32K data interleaved: --interleave. It
+    publishes no share, learning rate or batch. qvl(7) says how much memory a long context needs.
 
-    A step that is not taken, because its loss jumped or is not finite, is status 3 with the ids of
-    its worst records; the weights are those before it.
+    A step is rejected when its loss jumps or is not finite: the run then ends with status 3, the ids
+    of the step's worst records, and the weights of the step before.
 
     \b
     Examples:
@@ -163,85 +182,69 @@ def command(
     root = media.root(data)
     if context is not None:
         data = [_packed(data, context, model, Path(output), replace(media, media_root=str(root)))]
-    settings = Settings(
-        model=model,
-        data=tuple(data),
-        output=output,
-        media_root=str(root),
-        layout=layout,
-        interleave=tuple(interleave or ()),
-        interleave_share=interleave_share,
-        epochs=epochs,
-        steps=steps,
-        batch=batch,
-        lr=lr,
-        min_lr_ratio=min_lr_ratio,
-        warmup_steps=warmup_steps,
-        schedule=schedule,
-        decay_share=decay_share,
-        weight_decay=weight_decay,
-        beta2=beta2,
-        clip=clip,
-        freeze=tuple(freeze or ()),
-        precision=precision,
-        recompute=recompute,
-        overlap=overlap,
-        moe_aux_loss=moe_aux_loss,
-        workers=workers,
-        max_jump=max_jump,
-        on_spike=on_spike,
-        tensorboard=tensorboard,
-        peak_teraflops=peak_teraflops,
-        seed=seed,
-        save_every=save_every,
-        log_every=log_every,
-        resume=resume,
-        allow_remote=media.allow_remote,
-        megatron=dict(_setting(word) for word in set_ or ()),
+    settings = sft.SftSettings(
+        model=ModelSettings(
+            model=model,
+            layout=layout,
+            precision=precision,
+            recompute=recompute,
+            overlap=overlap,
+            moe_aux_loss=moe_aux_loss,
+            megatron=dict(_setting(word) for word in set_ or ()),
+        ),
+        data=DataSettings(
+            data=tuple(data),
+            media_root=str(root),
+            allow_remote=media.allow_remote,
+            interleave=tuple(interleave or ()),
+            interleave_share=interleave_share,
+            epochs=epochs,
+            steps=steps,
+            batch=batch,
+            seed=seed,
+            workers=workers,
+        ),
+        optimization=Optimization(
+            lr=lr,
+            min_lr_ratio=min_lr_ratio,
+            warmup_steps=warmup_steps,
+            schedule=schedule,
+            decay_share=decay_share,
+            weight_decay=weight_decay,
+            beta2=beta2,
+            clip=clip,
+            freeze=tuple(freeze or ()),
+        ),
+        checkpointing=Checkpointing(
+            output=output,
+            save_every=save_every,
+            resume=resume,
+            max_jump=max_jump,
+            on_spike=on_spike,
+        ),
+        logging=Logging(
+            log_every=log_every, tensorboard=tensorboard, peak_teraflops=peak_teraflops
+        ),
     )
     if "RANK" not in os.environ:
-        check(settings, nproc)
-        if finished(settings):
+        settings.check(nproc)
+        if settings.checkpointing.finished:
             print(f"qvl sft: {output} is finished", file=sys.stderr)
             return
         ended = launch.as_ranks(nproc)
         if ended is not None:
             raise typer.Exit(ended)
-    with _stop_at_signal() as stop, launch.ranks_told_by_one():
-        done = sft.run(settings, _say, lambda: stop.signal is not None)
+    with stop_at_signal() as stop, launch.one_rank_reports():
+        done = sft.run(settings, _show, stop.requested)
     if done["stopped"]:
         if launch.is_first():
-            hint = f"stopped after step {done['step']} of {done['steps']}; go on with --resume"
+            hint = f"stopped after step {done['step']} of {done['steps']}; continue with --resume"
             print(f"qvl sft: {hint}", file=sys.stderr)
         raise KeyboardInterrupt if stop.signal == signal.SIGINT else Terminated
 
 
-class _Stop:
-    signal: int | None = None
-
-
-@contextlib.contextmanager
-def _stop_at_signal() -> Iterator[_Stop]:
-    """The first signal asks for the end of the step; the second one ends at once."""
-    stop = _Stop()
-    before: dict[int, Any] = {}
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        stop.signal = number
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _packed(data: list[str], context: str, model: str, output: Path, media: MediaOptions) -> str:
-    """The records of `data`, packed; a file of an earlier run of the same is taken as it is."""
+    """The records of `data`, packed; the file of an earlier run with the same arguments is reused."""
     from . import pack
 
     try:
@@ -252,7 +255,7 @@ def _packed(data: list[str], context: str, model: str, output: Path, media: Medi
     path = output / f"packed-{context}-{key}.jsonl.zst"
     if not path.exists():
         if "RANK" in os.environ:
-            raise UserError("--context: under torchrun, pack with qvl pack before")
+            raise UserError("--context: under torchrun, pack with qvl pack first")
         output.mkdir(parents=True, exist_ok=True)
         rejects = str(path.with_name(f"{path.name}.rejects"))
         stream = ResumableStreamOptions(files=data, output=str(path), rejects=rejects)
@@ -260,7 +263,7 @@ def _packed(data: list[str], context: str, model: str, output: Path, media: Medi
     return str(path)
 
 
-def _say(row: dict[str, Any]) -> None:
+def _show(row: dict[str, Any]) -> None:
     facts = [
         f"step {row['step']} of {row['steps']}",
         f"loss {row['loss']:.4f}",

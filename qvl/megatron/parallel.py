@@ -1,6 +1,8 @@
 """Processes and how they share the model. `start` comes before anything else of this package."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,7 +16,7 @@ from qvl.processes import LISTENER
 
 
 def rank() -> int:
-    """This process's number, also before `start`; torchrun and --nproc say it in RANK."""
+    """This process's number, also before `start`; torchrun and --nproc set it as RANK."""
     return int(os.environ.get("RANK", "0"))
 
 
@@ -46,7 +48,7 @@ def share(layout: Layout, *, seed: int = 0) -> None:
         virtual_pipeline_model_parallel_size=layout.virtual if layout.virtual > 1 else None,
         context_parallel_size=layout.context,
         expert_model_parallel_size=layout.expert,
-        expert_tensor_parallel_size=1,  # experts are never cut
+        expert_tensor_parallel_size=1,  # experts are never split
     )
     torch.manual_seed(seed)
     model_parallel_cuda_manual_seed(seed, inference_rng_tracker=cpu.needed(), force_reset_rng=True)
@@ -62,6 +64,16 @@ def finish() -> None:
     dist.destroy_process_group()
 
 
+@contextlib.contextmanager
+def started(layout: Layout, *, seed: int = 0) -> Iterator[None]:
+    """`start`, and `finish` at the end."""
+    start(layout, seed=seed)
+    try:
+        yield
+    finally:
+        finish()
+
+
 def world() -> int:
     return dist.get_world_size()
 
@@ -73,7 +85,7 @@ def device() -> torch.device:
 
 
 def data_rank() -> tuple[int, int]:
-    """This rank among those that see different data, and how many they are."""
+    """This rank's number among those that see different data, and how many they are."""
     from megatron.core import parallel_state
 
     return (
@@ -132,14 +144,14 @@ def world_sum(value: float) -> float:
 
 
 def anywhere(flag: bool) -> bool:
-    """Whether any rank of the world says so."""
+    """Whether the flag is set on any rank of the world."""
     tensor = torch.tensor(float(flag), device=device())
     dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
     return tensor.item() > 0
 
 
 def gather(value: Any) -> list[Any]:
-    """What each rank of the world has, pickled."""
+    """The value of each rank of the world, pickled."""
     values: list[Any] = [None] * world()
     dist.all_gather_object(values, value)
     return values

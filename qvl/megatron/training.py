@@ -22,6 +22,7 @@ from qvl.megatron.output import Output
 from qvl.megatron.qwen3vl import LocalModel
 from qvl.model.batch import Batch
 from qvl.model.shape import Shape
+from qvl.train.settings import Optimization
 
 Loss = Callable[[Batch, Output], tuple[Tensor, Mapping[str, Tensor]]]
 """(this rank's target tokens with their columns, the model's output for them) -> (scalar, metrics).
@@ -30,40 +31,20 @@ The loss of a step is the sum of the scalars over micro-batches and ranks, so a 
 number or weight of the whole batch. Of the metrics, scalars are added up like it; tensors (R,) have a
 value per target token, whose mean per record names the records of a step that is rejected.
 """
-PARTS = {  # name of a part that can be frozen -> the parameters it has
+PARTS = {  # name of a part that can be frozen -> whether a parameter belongs to it
     "vision": lambda name: name.startswith("vision.") and "merger" not in name,
     "merger": lambda name: name.startswith("vision.") and "merger" in name,
     "language": lambda name: name.startswith("language_model."),
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Optimization:
-    """AdamW with a warm-up and a decay, in optimizer steps."""
-
-    lr: float
-    min_lr: float
-    warmup_steps: int
-    steps: int
-    schedule: str
-    """cosine, linear, constant or wsd."""
-    weight_decay: float
-    """Of parameters with two axes or more; norms and biases have none."""
-    beta1: float
-    beta2: float
-    eps: float
-    clip: float
-    decay_steps: int = 1
-    """The last ones, over which wsd goes from `lr` to `min_lr`."""
-
-
 @dataclass
 class Trainer:
-    """What a training loop holds."""
+    """A model with what trains it."""
 
     model: LocalModel
     chunks: list[DistributedDataParallel]
-    """Those of the model, under data parallelism."""
+    """The model's stages, under data parallelism."""
     optimizer: Any
     scheduler: OptimizerParamScheduler
     moe_aux_loss: float
@@ -127,9 +108,9 @@ def build_model(
 
 
 def prepare(
-    model: LocalModel, wanted: Optimization, freeze: Sequence[str] = (), *, overlap: bool = False
+    model: LocalModel, settings: Optimization, steps: int, *, overlap: bool = False
 ) -> Trainer:
-    """Put a loaded model under data parallelism and give it an optimizer.
+    """Put a loaded model under data parallelism and give it an optimizer for a run of `steps`.
 
     overlap: send gradients and parameters to the other ranks while a step is computed.
     """
@@ -145,7 +126,7 @@ def prepare(
     chunks = []
     for chunk in model.chunks:
         for name, parameter in chunk.named_parameters():
-            if any(PARTS[part](name) for part in freeze):
+            if any(PARTS[part](name) for part in settings.freeze):
                 parameter.requires_grad_(False)
         chunk.reports_every_gradient = overlap
         chunks.append(DistributedDataParallel(config, sharing, chunk))
@@ -153,21 +134,22 @@ def prepare(
         not_yet: Any = [chunk.no_sync for chunk in chunks]
         config.no_sync_func = not_yet if len(chunks) > 1 else not_yet[0]
     with cpu.tensor_methods():
-        optimizer = get_megatron_optimizer(_optimizer_config(wanted, config), chunks)
+        optimizer = get_megatron_optimizer(_optimizer_config(settings, config), chunks)
     _fuse(optimizer)
+    warmup = settings.warmup(steps)
     scheduler = OptimizerParamScheduler(
         optimizer,
         init_lr=0.0,
-        max_lr=wanted.lr,
-        min_lr=wanted.min_lr,
-        lr_warmup_steps=wanted.warmup_steps,
-        lr_decay_steps=max(wanted.steps, wanted.warmup_steps + 1),
-        lr_decay_style="WSD" if wanted.schedule == "wsd" else wanted.schedule,
-        wsd_decay_steps=wanted.decay_steps,
+        max_lr=settings.lr,
+        min_lr=settings.min_lr,
+        lr_warmup_steps=warmup,
+        lr_decay_steps=max(steps, warmup + 1),
+        lr_decay_style="WSD" if settings.schedule == "wsd" else settings.schedule,
+        wsd_decay_steps=max(1, round(settings.decay_share * steps)),
         lr_wsd_decay_style="linear",
-        start_wd=wanted.weight_decay,
-        end_wd=wanted.weight_decay,
-        wd_incr_steps=wanted.steps,
+        start_wd=settings.weight_decay,
+        end_wd=settings.weight_decay,
+        wd_incr_steps=steps,
         wd_incr_style="constant",
     )
     config.finalize_model_grads_func = _reduce
@@ -283,16 +265,16 @@ def _reduce(models: Any, num_tokens: Tensor | None = None, **rest: Any) -> None:
     finalize_model_grads(models, None, **rest)
 
 
-def _optimizer_config(wanted: Optimization, config: Any) -> OptimizerConfig:
+def _optimizer_config(settings: Optimization, config: Any) -> OptimizerConfig:
     return OptimizerConfig(
         optimizer="adam",
-        lr=wanted.lr,
-        min_lr=wanted.min_lr,
-        weight_decay=wanted.weight_decay,
-        adam_beta1=wanted.beta1,
-        adam_beta2=wanted.beta2,
-        adam_eps=wanted.eps,
-        clip_grad=wanted.clip,
+        lr=settings.lr,
+        min_lr=settings.min_lr,
+        weight_decay=settings.weight_decay,
+        adam_beta1=settings.beta1,
+        adam_beta2=settings.beta2,
+        adam_eps=settings.eps,
+        clip_grad=settings.clip,
         bf16=config.bf16,
         params_dtype=config.params_dtype,
         use_distributed_optimizer=True,

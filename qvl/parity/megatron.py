@@ -57,11 +57,8 @@ def results(job: Megatron, lines: Iterable[dict]) -> Iterator[dict]:
         from qvl.megatron import parallel
 
     layout = parse_layout(job.layout)
-    parallel.start(layout)
-    try:
+    with parallel.started(layout):
         yield from _results(job, layout, lines)
-    finally:
-        parallel.finish()
 
 
 def _results(job: Megatron, layout: Layout, lines: Iterable[dict]) -> Iterator[dict]:

@@ -1,9 +1,9 @@
 """Floating-point operations of a training step, from the shape alone.
 
-A multiplication and an addition are two. Counted is what the model needs, as PaLM (appendix B)
-defines it: not what activation recomputation does again. Attention counts the half of the scores
-that a causal mask leaves, record by record; the head counts learnt tokens alone, because no other
-token's logits are computed. Norms, rope and the like, well under 1 %, are left out.
+A multiplication and an addition are two. What the model needs is counted, as PaLM (appendix B)
+defines it, not what activation recomputation repeats. Attention counts the half of the scores that a
+causal mask leaves, record by record; the head counts target tokens alone, because no other token's
+logits are computed. Norms, rope and the like, well under 1 %, are left out.
 """
 
 from collections.abc import Collection
@@ -69,3 +69,13 @@ def mergers(shape: VisionShape, size: Size) -> float:
 def peak_teraflops(device: str) -> float | None:
     """Of a device by its name, in bf16; None for one that the table does not have."""
     return next((peak for part, peak in BF16_TERAFLOPS.items() if part in device), None)
+
+
+def peak_of_all(one: float | None, devices: int) -> float | None:
+    """TFLOP/s of `devices` devices together. one: of one of them; None: of this machine's GPU, None
+    again where it is not known."""
+    import torch
+
+    if one is None and torch.cuda.is_available():
+        one = peak_teraflops(torch.cuda.get_device_name())
+    return one * devices if one else None

@@ -1,9 +1,10 @@
-"""The micro-batches of a rank: chosen by the order, dealt evenly, their images cut ahead of time.
+"""The micro-batches of a rank: chosen by the sampler, balanced over ranks, preprocessed ahead of time.
 
-Images are read and cut into patches by processes of the rank's own, a few packs ahead; the time that
-a step still waits for one is counted.
+Images are read and turned into patches by processes of the rank's own, a few packs ahead; the time
+that a step still waits for them is measured.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -13,42 +14,40 @@ from qvl.media.loader import Loader
 from qvl.model.batch import Batch, make_batch
 from qvl.model.shape import Shape
 from qvl.pack.packed import PackedFile
-from qvl.train.sampler import Order, deal
+from qvl.train.sampler import Sampler, balanced
 
 
-class Feed:
-    """Steps `first` to `last`, from 1. Used as a context; leaving it ends its processes."""
+class DataLoader:
+    """The steps `steps`. Used as a context; leaving it ends its processes."""
 
     def __init__(
         self,
         packs: PackedFile,
-        order: Order,
+        sampler: Sampler,
         shape: Shape,
         images: Loader | None,
         *,
         cost: Callable[[int], float],
-        place: tuple[int, int],
-        steps: tuple[int, int],
-        workers: int,
+        data_rank: tuple[int, int],
+        steps: range,
+        workers: int | None = None,
     ) -> None:
-        """`images`: None on a rank that sees none. `place`: this rank among those with data of
-        their own, and how many they are. `workers`: 0 cuts images in the rank itself."""
-        self.packs, self.order, self.shape, self.images = packs, order, shape, images
-        self.cost, self.place, self.workers = cost, place, workers
+        """images: None on a rank that sees none. cost: of a pack, by which ranks are balanced.
+        data_rank: this rank among those with data of their own, and how many they are. workers: 0
+        preprocesses in the rank itself; None: half of the rank's share of the cores, at most 4."""
+        self.packs, self.sampler, self.shape, self.images = packs, sampler, shape, images
+        self.cost, self.data_rank = cost, data_rank
+        self.workers = _workers() if workers is None else workers
         self.waited = 0.0  # seconds, since the start
-        self._lines = self._loaded(*steps)
+        self._lines = self._loaded(steps)
 
     @property
     def count(self) -> int:
-        """Micro-batches of a step that are this rank's."""
-        return self.order.batch // self.place[1]
-
-    def step(self, number: int) -> list[int]:
-        """The packs of step `number`, over all ranks."""
-        return self.order.step(number - 1)
+        """Micro-batches per step of this rank."""
+        return self.sampler.batch // self.data_rank[1]
 
     def batches(self) -> Iterator[Batch]:
-        """This rank's micro-batches of the next step; they are made as they are asked for."""
+        """This rank's micro-batches of the next step, made one at a time."""
         for _ in range(self.count):
             started = time.monotonic()
             line, images = next(self._lines)
@@ -56,10 +55,12 @@ class Feed:
             self.waited += time.monotonic() - started
             yield batch
 
-    def _loaded(self, first: int, last: int) -> Iterator[tuple[dict[str, Any], dict]]:
-        numbers = range(first, last + 1)
-        dealt = (deal(self.step(number), self.cost, *self.place) for number in numbers)
-        lines = (self.packs[index] for own in dealt for index in own)
+    def _loaded(self, steps: range) -> Iterator[tuple[dict[str, Any], dict]]:
+        """The packed lines of this rank with their images, by reference."""
+        chosen = (
+            balanced(self.sampler.step(number), self.cost, *self.data_rank) for number in steps
+        )
+        lines = (self.packs[index] for own in chosen for index in own)
         images = self.images
         if images is None:
             return ((line, {}) for line in lines)
@@ -67,12 +68,12 @@ class Feed:
             return ((line, images(line)) for line in lines)
         from qvl.processes import ordered
 
-        # Packs without images are not sent about.
+        # Packs without images are not sent to the processes.
         return ordered(
             ((line, None if line["images"] else {}) for line in lines), images, self.workers
         )
 
-    def __enter__(self) -> "Feed":
+    def __enter__(self) -> "DataLoader":
         return self
 
     def __exit__(
@@ -84,3 +85,8 @@ class Feed:
         close: Any = getattr(self._lines, "close", None)
         if close:
             close()
+
+
+def _workers() -> int:
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(4, (os.cpu_count() or 1) // here // 2)

@@ -16,9 +16,9 @@ from qvl.errors import UserError
 from qvl.processes import LISTENER, end_with_parent
 
 POLL_SECONDS = 0.1
-PATIENCE_SECONDS = 10  # for the others to end by themselves when one has ended badly
-VOICE_SECONDS = 2.0
-VOICE = "QVL_LAUNCH_VOICE"  # the file that the rank which tells of an error makes
+PATIENCE_SECONDS = 10  # for the others to end by themselves when one has failed
+REPORT_SECONDS = 2.0
+REPORT = "QVL_LAUNCH_REPORT"  # the file that the rank which reports an error makes
 
 
 def launch(count: int, argv: Sequence[str] = ()) -> int:
@@ -34,14 +34,14 @@ def launch(count: int, argv: Sequence[str] = ()) -> int:
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(listener.getsockname()[1]),
             LISTENER: str(listener.fileno()),
-            VOICE: str(folder / "voice"),
+            REPORT: str(folder / "report"),
         }
         return _launch(argv, count, shared, listener)
 
 
 def as_ranks(count: int) -> int | None:
-    """Run this very command as `count` ranks and return the status, where it is none of them yet
-    and they are several; else None."""
+    """Run this very command as `count` ranks and return the status; None where there is only one,
+    or this is one of them already."""
     return launch(count) if count > 1 and "RANK" not in os.environ else None
 
 
@@ -51,48 +51,48 @@ def is_first() -> bool:
 
 
 @contextlib.contextmanager
-def ranks_told_by_one() -> Iterator[None]:
-    """Of the ranks that meet an error of the user's, the first one tells it for all. What the
-    others meet then, when they wait for one that is gone, is not told."""
-    voice = Path(os.environ[VOICE]) if VOICE in os.environ else None
+def one_rank_reports() -> Iterator[None]:
+    """Of the ranks that meet a UserError, the first one reports it for all. What the others meet
+    then, when they wait for one that is gone, is not reported."""
+    report = Path(os.environ[REPORT]) if REPORT in os.environ else None
     try:
         yield
     except UserError as error:
-        if voice and not _claimed(voice, error.status):
-            raise Untold(error.status) from None
+        if report and not _claimed(report, error.status):
+            raise ReportedElsewhere(error.status) from None
         raise
     except Exception:
-        status = _told_status(voice) if voice else None
+        status = _reported_status(report) if report else None
         if status is not None:
-            raise Untold(status) from None
+            raise ReportedElsewhere(status) from None
         raise
 
 
-class Untold(UserError):
-    """An error that another rank has told."""
+class ReportedElsewhere(UserError):
+    """An error that another rank has reported."""
 
     def __init__(self, status: int) -> None:
         super().__init__("")
         self.status = status
 
 
-def _claimed(voice: Path, status: int) -> bool:
-    """Whether this rank is the first that says an error's status."""
-    own = voice.with_name(f"{voice.name}.{os.getpid()}")
+def _claimed(report: Path, status: int) -> bool:
+    """Whether this rank is the first to report the status of an error."""
+    own = report.with_name(f"{report.name}.{os.getpid()}")
     own.write_text(str(status))
     try:
-        os.link(own, voice)  # whole at once, and once
+        os.link(own, report)  # whole at once, and once
     except FileExistsError:
         return False
     return True
 
 
-def _told_status(voice: Path) -> int | None:
-    """What another rank says or will have said in a moment: it leaves the world before."""
-    until = time.monotonic() + VOICE_SECONDS
-    while not voice.exists() and time.monotonic() < until:
+def _reported_status(report: Path) -> int | None:
+    """The status that another rank reports, at once or in a moment: it leaves the world before."""
+    until = time.monotonic() + REPORT_SECONDS
+    while not report.exists() and time.monotonic() < until:
         time.sleep(POLL_SECONDS)
-    return int(voice.read_text()) if voice.exists() else None
+    return int(report.read_text()) if report.exists() else None
 
 
 @contextlib.contextmanager

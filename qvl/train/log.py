@@ -1,35 +1,50 @@
-"""What a training run says of itself: log.jsonl, TensorBoard, and the line on standard error."""
+"""What a training run reports: log.jsonl, TensorBoard, and a row for standard error."""
 
 import resource
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from qvl.errors import UserError, need
 from qvl.io import atomic
+from qvl.train.loss_guard import Suspect
+from qvl.train.settings import Logging
 
 Row = dict[str, Any]
-Log = Callable[[Row], None]
+Show = Callable[[Row], None]
 
 
-class Metrics:
-    """Gathers steps and writes a row each few of them. One rank has it."""
+class Done(Protocol):
+    """A step that was taken; see qvl.megatron.training.Step."""
+
+    loss: float
+    metrics: dict[str, float]
+    grad_norm: float
+    lr: float
+    moe_aux_loss: float | None
+
+
+class TrainingLog:
+    """Accumulates steps and writes a row every few of them. One rank has it."""
 
     def __init__(
-        self, folder: Path, log: Log, *, tensorboard: bool, peak_teraflops: float | None
+        self, folder: Path, settings: Logging, show: Show, *, steps: int, peak: float | None
     ) -> None:
-        """`peak_teraflops`: of all devices together; None leaves out the utilisation."""
-        self.folder, self.log, self.peak = folder, log, peak_teraflops
-        self._board = _board(folder / "tensorboard") if tensorboard else None
+        """show: gets each row. steps: of the run. peak: TFLOP/s of all devices together; None leaves
+        out the utilisation."""
+        self.folder, self.every, self.show = folder, settings.log_every, show
+        self.steps, self.peak = steps, peak
+        self._board = _board(folder / "tensorboard") if settings.tensorboard else None
         self._tokens = self._flops = self._waited = 0.0
         self.seen = 0  # tokens
 
-    def begin(self, settings: Row, step: int) -> None:
-        """A run that begins anew, or goes on behind `step`: rows of later steps are taken out."""
+    def begin(self, settings: Row, step: int, name: str) -> None:
+        """Start the log of a new run, or of one that is resumed after `step`: rows of later steps
+        are removed. The settings are its first line, and the file `name`.json."""
         path = self.folder / "log.jsonl"
         rows = _rows(path) if step else []
         kept = [row for row in rows if "settings" in row or row["step"] <= step]
@@ -37,35 +52,25 @@ class Metrics:
         atomic.write(path, b"".join(orjson.dumps(row) + b"\n" for row in kept))
         self._file = path.open("ab")
         self._line({"settings": settings, "step": step})
-        atomic.write(
-            self.folder / "sft.json", orjson.dumps(settings, option=orjson.OPT_INDENT_2) + b"\n"
-        )
+        text = orjson.dumps(settings, option=orjson.OPT_INDENT_2) + b"\n"
+        atomic.write(self.folder / f"{name}.json", text)
         self.started = self._since = time.monotonic()
         self._first = step
 
-    def step(
-        self,
-        number: int,
-        facts: Row,
-        *,
-        tokens: int,
-        flops: float,
-        waited: float,
-        of: int,
-        show: bool,
-    ) -> None:
-        """Account for a step of `of`. flops: of all ranks. waited: seconds, since the start."""
+    def step(self, number: int, done: Done, *, tokens: int, flops: float, waited: float) -> None:
+        """Account for a step. flops: of all ranks. waited: seconds for data, since the start."""
         self.seen += tokens
         self._tokens += tokens
         self._flops += flops
-        if not show:
+        if number not in (self._first + 1, self.steps) and number % self.every:
             return
         now = time.monotonic()
         seconds = max(now - self._since, 1e-9)
         rate = self._flops / seconds / 1e12
+        left = self.steps - number
         row = {
             "step": number,
-            **facts,
+            **_figures(done),
             "tokens": self.seen,
             "tokens_per_second": round(self._tokens / seconds, 1),
             "teraflops": float(f"{rate:.4g}"),
@@ -73,7 +78,7 @@ class Metrics:
             "memory_gb": round(_memory(), 3),
             "waited": round((waited - self._waited) / seconds, 4),
             "seconds": round(now - self.started, 2),
-            "eta_seconds": round((of - number) * (now - self.started) / (number - self._first), 1),
+            "eta_seconds": round(left * (now - self.started) / (number - self._first), 1),
         }
         self._since, self._waited = now, waited
         self._tokens = self._flops = 0.0
@@ -82,9 +87,9 @@ class Metrics:
             for name, value in row.items():
                 if name != "step":
                     self._board.add_scalar(name, value, number)
-        self.log({**row, "steps": of})
+        self.show({**row, "steps": self.steps})
 
-    def rejected(self, number: int, reason: str, suspects: list[Any]) -> None:
+    def rejected(self, number: int, reason: str, suspects: list[Suspect]) -> None:
         """A step that was not taken."""
         named = {each.record: each.value for each in suspects}
         self._line({"step": number, "rejected": reason, "records": named})
@@ -99,8 +104,17 @@ class Metrics:
         self._file.flush()
 
 
+def _figures(done: Done) -> Row:
+    """Of a step: its loss and what the loss reports, the optimizer's figures."""
+    figures = {name: round(value, 6) for name, value in done.metrics.items()}
+    figures |= {"loss": round(done.loss, 6), "grad_norm": round(done.grad_norm, 4), "lr": done.lr}
+    if done.moe_aux_loss is not None:
+        figures["moe_aux_loss"] = round(done.moe_aux_loss, 4)
+    return figures
+
+
 def _rows(path: Path) -> list[Row]:
-    """The log's whole lines; the last one may have been cut by a kill."""
+    """The log's whole lines; the last one may be truncated by a kill."""
     rows = []
     for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
@@ -120,7 +134,7 @@ def _board(folder: Path) -> Any:
 
 
 def _memory() -> float:
-    """The most that this rank has held, in GB: of its GPU, else resident."""
+    """Peak memory of this rank in GB: of its GPU, else resident."""
     import torch
 
     if torch.cuda.is_available():

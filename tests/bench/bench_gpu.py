@@ -88,21 +88,18 @@ def seconds_a_step(step):
 
 
 def of_megatron(folder, line):
-    from qvl.jobs.sft import RECOMPUTE
     from qvl.megatron import parallel, training, weights
     from qvl.model.batch import make_batch
     from qvl.model.folder import Folder
     from qvl.model.shape import load_shape
+    from qvl.train.settings import RECOMPUTE, Optimization
 
     shape = load_shape(folder)
     overrides = RECOMPUTE if len(line["input_ids"]) > 8192 else {}
     model = training.build_model(shape, parallel.Layout(), torch.bfloat16, overrides)
     weights.load(model, Folder(folder))
-    wanted = training.Optimization(
-        lr=1e-5, min_lr=1e-5, warmup_steps=0, steps=100, schedule="constant", weight_decay=0.1,
-        beta1=0.9, beta2=0.95, eps=1e-8, clip=1.0,
-    )  # fmt: skip
-    trainer = training.prepare(model, wanted)
+    wanted = Optimization(warmup_steps=0, schedule="constant")
+    trainer = training.prepare(model, wanted, 100)
     batch = make_batch(line, shape, loader(shape))
     loss = checkpoints.sft_loss([line])
     return seconds_a_step(lambda: training.step(trainer, [batch], 1, loss))

@@ -9,16 +9,15 @@ import checkpoints
 import pytest
 import torch
 
+from qvl.train.settings import Optimization
+
 CPU = os.environ.get("QVL_WITHOUT_GPU") == "1"
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not (CPU or torch.cuda.is_available()), reason="needs a GPU"),
 ]
 LONG = 1024 if CPU else 32_768
-OPTIMIZATION = {
-    "lr": 1e-3, "min_lr": 1e-3, "warmup_steps": 0, "steps": 10, "schedule": "constant",
-    "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "clip": 1.0,
-}  # fmt: skip
+OPTIMIZATION = Optimization(lr=1e-3, min_lr_ratio=1.0, warmup_steps=0, schedule="constant")
 
 
 def trained(folder, lines, overrides, overlap):
@@ -30,7 +29,7 @@ def trained(folder, lines, overrides, overlap):
     shape = load_shape(folder)
     model = training.build_model(shape, parallel.Layout(), torch.bfloat16, overrides)
     weights.load(model, Folder(folder))
-    trainer = training.prepare(model, training.Optimization(**OPTIMIZATION), overlap=overlap)
+    trainer = training.prepare(model, OPTIMIZATION, 10, overlap=overlap)
     batches = [checkpoints.batch(folder, line) for line in lines]
     loss = checkpoints.sft_loss(lines)
     losses = [training.step(trainer, batches, len(batches), loss).loss for _ in range(3)]
@@ -98,7 +97,7 @@ def long_line(tokens):
 
 
 def test_a_long_pack_trains_and_recomputation_saves_memory(ranks, dense):
-    from qvl.jobs.sft import RECOMPUTE
+    from qvl.train.settings import RECOMPUTE
 
     line = long_line(LONG)
     ((plain, most),) = ranks(1, trained, dense, [line], {}, False)

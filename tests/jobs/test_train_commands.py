@@ -92,7 +92,7 @@ def test_a_terminated_run_goes_on_and_ends_with_the_same_bits(run, folder):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
-    assert "go on with --resume" in errors and "Traceback" not in errors
+    assert "continue with --resume" in errors and "Traceback" not in errors
     assert not (folder / "cut/config.json").exists()
     run(f"{line} -o cut --resume packed.jsonl.zst")
     assert "cut is finished" in run(f"{line} -o cut --resume packed.jsonl.zst").stderr
@@ -238,8 +238,8 @@ def test_packs_of_another_file_come_between(run, folder):
     [
         ("--model nothing -o x packed.jsonl.zst", "nothing/config.json"),
         ("--model twin -o x gone.zst", "gone.zst: no such file"),
-        ("--model twin -o tuned packed.jsonl.zst", "holds a run; go on with --resume"),
-        ("--model twin -o x --freeze eyes packed.jsonl.zst", "say vision, merger or language"),
+        ("--model twin -o tuned packed.jsonl.zst", "holds a run; continue it with --resume"),
+        ("--model twin -o x --freeze eyes packed.jsonl.zst", "expected vision, merger or language"),
         (
             "--model twin -o x raw.jsonl.zst",
             "not a packed line; pack with qvl pack, or say --context",

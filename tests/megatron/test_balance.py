@@ -22,10 +22,7 @@ def step(folder, layout):
     shape = load_shape(folder)
     model = training.build_model(shape, wanted, torch.float32, moe_aux_loss=COEFFICIENT)
     weights.load(model, Folder(folder))
-    optimization = training.Optimization(
-        min_lr=1e-2, warmup_steps=0, steps=10, schedule="constant", **STEP
-    )
-    trainer = training.prepare(model, optimization)
+    trainer = training.prepare(model, STEP, 10)
     rank, ranks = parallel.data_rank()
     mine = [checkpoints.batch(folder, line) for line in LINES[rank::ranks]]
     tokens = sum(len(line["input_ids"]) for line in LINES)

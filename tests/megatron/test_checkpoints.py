@@ -1,6 +1,7 @@
 """A saved and loaded run goes on as if nothing had happened."""
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,10 +21,8 @@ def train(folder, place, stops):
     from qvl.megatron import checkpoint, parallel, training
 
     def fresh():
-        wanted = training.Optimization(
-            min_lr=1e-3, warmup_steps=2, steps=4, schedule="cosine", **STEP
-        )
-        return training.prepare(build(folder), wanted)
+        wanted = replace(STEP, min_lr_ratio=0.1, warmup_steps=2, schedule="cosine")
+        return training.prepare(build(folder), wanted, 4)
 
     trainer = fresh()
     rank, ranks = parallel.data_rank()
@@ -68,10 +67,8 @@ def saved_behind_a_step(folder, place):
     """The weights when a checkpoint was begun; a step is taken before it is finished."""
     from qvl.megatron import checkpoint, training
 
-    wanted = training.Optimization(
-        min_lr=1e-3, warmup_steps=0, steps=4, schedule="constant", **STEP
-    )
-    trainer = training.prepare(build(folder), wanted)
+    wanted = replace(STEP, min_lr_ratio=0.1)
+    trainer = training.prepare(build(folder), wanted, 4)
     line = checkpoints.pack(1)
     batch = checkpoints.batch(folder, line)
     training.step(trainer, [batch], 1, checkpoints.sft_loss([line]))

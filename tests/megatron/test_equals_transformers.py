@@ -6,22 +6,27 @@ import checkpoints
 import pytest
 import torch
 
-STEP: dict = {
-    "lr": 1e-2,
-    "weight_decay": 0.1,
-    "beta1": 0.9,
-    "beta2": 0.95,
-    "eps": 1e-3,
-    "clip": 1.0,
-}
+from qvl.train.settings import Optimization
+
+STEP = Optimization(
+    lr=1e-2,
+    min_lr_ratio=1.0,
+    warmup_steps=0,
+    schedule="constant",
+    weight_decay=0.1,
+    beta1=0.9,
+    beta2=0.95,
+    eps=1e-3,
+    clip=1.0,
+)
 
 
 def build(folder, layout="", again=False):
-    from qvl.jobs.sft import RECOMPUTE
     from qvl.megatron import parallel, training, weights
     from qvl.model.folder import Folder
     from qvl.model.layout import parse_layout
     from qvl.model.shape import load_shape
+    from qvl.train.settings import RECOMPUTE
 
     shape, wanted = load_shape(folder), parse_layout(layout)
     if layout:  # the ranks have started each for themselves
@@ -60,10 +65,7 @@ def one_step(folder, lines, freeze=(), layout="", overlap=False, again=False):
     from qvl.megatron import parallel, training
 
     model = build(folder, layout, again)
-    wanted = training.Optimization(
-        min_lr=1e-2, warmup_steps=0, steps=10, schedule="constant", **STEP
-    )
-    trainer = training.prepare(model, wanted, freeze, overlap=overlap)
+    trainer = training.prepare(model, replace(STEP, freeze=freeze), 10, overlap=overlap)
     rank, ranks = parallel.data_rank()
     mine = [checkpoints.batch(folder, line) for line in lines[rank::ranks]]
     done = training.step(trainer, mine, len(mine), checkpoints.sft_loss(lines))

@@ -116,11 +116,8 @@ def steps(folder, lines, layout):
     from qvl.model.shape import load_shape
 
     found = {}
-    wanted = training.Optimization(
-        min_lr=1e-2, warmup_steps=0, steps=10, schedule="constant", **STEP
-    )
     for name, loss in LOSSES.items():
-        trainer = training.prepare(build(folder, layout), wanted)
+        trainer = training.prepare(build(folder, layout), STEP, 10)
         rank, ranks = parallel.data_rank()
         mine = [
             batch_of(checkpoints.samples(line), load_shape(folder), checkpoints.loader(line))

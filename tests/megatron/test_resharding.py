@@ -1,5 +1,7 @@
 """A run saved at one layout goes on at another: weights, optimizer and schedule."""
 
+from dataclasses import replace
+
 import checkpoints
 import pytest
 from test_equals_transformers import STEP, build
@@ -14,8 +16,8 @@ def train(folder, place, layout, steps, *, resume=False, save=False):
     """Steps `steps` of a run; what the losses were, and the weights behind the last."""
     from qvl.megatron import checkpoint, parallel, training
 
-    wanted = training.Optimization(min_lr=1e-3, warmup_steps=2, steps=4, schedule="cosine", **STEP)
-    trainer = training.prepare(build(folder, layout), wanted)
+    wanted = replace(STEP, min_lr_ratio=0.1, warmup_steps=2, schedule="cosine")
+    trainer = training.prepare(build(folder, layout), wanted, 4)
     if resume:
         assert checkpoint.load(trainer, checkpoint.saved(place)[-1]) == {"step": steps[0] - 1}
     rank, ranks = parallel.data_rank()

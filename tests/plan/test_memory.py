@@ -48,7 +48,8 @@ def most_of_a_step(folder, layout):
 
     prepared = training.prepare(
         build(folder, layout, again=True),
-        training.Optimization(min_lr=1e-2, warmup_steps=0, steps=9, schedule="constant", **STEP),
+        STEP,
+        9,
     )
     size = TOKENS // RECORDS
     line = {

@@ -1,0 +1,128 @@
+"""The loop that every training job shares: steps, rejected steps, checkpoints, and the end of a run.
+
+Imported once ranks have started.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from qvl.errors import CheckFailed, UserError
+from qvl.megatron import checkpoint, parallel, training
+from qvl.model.batch import Batch
+from qvl.train.log import TrainingLog
+from qvl.train.loss_guard import NAMED, LossGuard, Suspect, worst
+from qvl.train.settings import Checkpointing
+
+
+class Loop:
+    """The steps of a run; iterating gives their numbers, from 1 or from where a run is resumed.
+
+    A checkpoint is written between steps where one is due, or where the run is stopped, which ends
+    the iteration. Every rank has a loop and takes the same steps.
+    """
+
+    def __init__(
+        self,
+        trainer: training.Trainer,
+        settings: Checkpointing,
+        steps: int,
+        *,
+        identity: dict[str, Any],
+        stopping: Callable[[], bool],
+    ) -> None:
+        """identity: what a checkpoint must agree with to be resumed from. stopping: consulted after
+        each step; a run that is stopped on one rank stops on all."""
+        self.trainer, self.settings, self.steps = trainer, settings, steps
+        self.identity, self.stopping = identity, stopping
+        self.guard = LossGuard(settings.max_jump)
+        self.folder = Path(settings.output) / "checkpoints"
+        self._saving: checkpoint.Saving | None = None
+        self.first = self._resume() if settings.resume else 0
+        self.number = self.first
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.number == self.steps
+
+    def __iter__(self) -> Iterator[int]:
+        while not self.finished:
+            self.number += 1
+            yield self.number
+            stopped = parallel.anywhere(self.stopping())
+            every = self.settings.save_every
+            due = every and self.number % every == 0
+            if self._saving and self._saving.written():
+                self._finish_saving()
+            if (stopped or due) and not self.finished:
+                self._save(self.number)
+            if stopped:
+                break
+        self._finish_saving()
+
+    def step(
+        self,
+        batches: Iterable[Batch],
+        count: int,
+        loss: training.Loss,
+        *,
+        log: TrainingLog | None,
+        tokens: int = 0,
+        blame: str,
+    ) -> training.Step | None:
+        """Take the step, see training.step; None where it is rejected and left out.
+
+        log: on rank 0. blame: the metric per target token by which records of a rejected step are
+        named. CheckFailed where a rejected step stops the run.
+        """
+        done = training.step(self.trainer, batches, count, loss, self.guard, tokens=tokens)
+        if done.rejected is None:
+            return done
+        parts = parallel.gather(done.records.get(blame, []))
+        suspects = worst(part for each in parts for part in each)[:NAMED]
+        if log:
+            log.rejected(self.number, done.rejected, suspects)
+        if self.settings.on_spike == "stop":
+            if self.number - 1 > self.first:  # else it is there, or nothing was done
+                self._save(self.number - 1)
+            self._finish_saving()
+            raise CheckFailed(_rejection(self.number, done.rejected, blame, suspects))
+        self.trainer.scheduler.step(1)
+        return None
+
+    def _save(self, number: int) -> None:
+        """Begin to write the checkpoint of step `number`."""
+        self._finish_saving()
+        state = {"step": number, "losses": self.guard.state(), **self.identity}
+        self._saving = checkpoint.begin(self.trainer, self.folder, state, keep=self.settings.keep)
+
+    def _finish_saving(self) -> None:
+        """Wait until no checkpoint is being written."""
+        if self._saving:
+            self._saving.finish()
+        self._saving = None
+
+    def _resume(self) -> int:
+        """Restore the last checkpoint, of this layout or another; return the steps done, 0 where
+        there is none. UserError where it belongs to another run."""
+        whole = checkpoint.saved(self.folder)
+        if not whole:
+            return 0
+        state = checkpoint.load(self.trainer, whole[-1])
+        for name, value in self.identity.items():
+            if state.get(name) != value:
+                raise UserError(
+                    f"--resume: {whole[-1]} belongs to a run with {name} {state.get(name)}, not "
+                    f"{value}"
+                )
+        self.guard.restore(state.get("losses", []))
+        return state["step"]
+
+
+def _rejection(number: int, reason: str, blame: str, suspects: list[Suspect]) -> str:
+    names = ", ".join(map(str, suspects))
+    return (
+        f"step {number} was not taken: {reason}; its worst records ({blame.replace('_', ' ')}): "
+        f"{names}. The steps before it are kept; --resume --on-spike skip leaves such steps out"
+    )
