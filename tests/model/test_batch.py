@@ -60,7 +60,7 @@ def test_a_part_of_the_targets_keeps_its_columns(line, dense):
 def test_columns_outlive_a_row_and_a_truncation(line):
     first = from_row(to_row(checkpoints.samples(line)[0]))
     assert first.columns["advantage"] == [0.0, 0.5]
-    cut = truncate.end(first, len(first.ids) - 1, (), [])
+    cut = truncate.cut_end(first, len(first.ids) - 1, (), [])
     assert cut.num_targets == 1
     assert cut.columns == {"advantage": [0.0], "top_ids": [[0, 1]]}
 
