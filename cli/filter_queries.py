@@ -95,13 +95,13 @@ def command(
             from . import judging
 
             opened = judging.opener(stack, stream, requests, media)
-            asked = opened(judges.judge, judges.judge_model)
-            if len(asked) > 1:
+            clients = opened(judges.judge, judges.judge_model)
+            if len(clients) > 1:
                 raise UserError("filter-queries takes one judge: give one --judge-model")
             prompt = judging.prompt(judges, "judge/query")
             judged = JudgedQueries(
                 rules=rules,
-                judge=Judge(asked[0], prompt, Manner(seed=seed, free_text=judges.free_text)),
+                judge=Judge(clients[0], prompt, Manner(seed=seed, free_text=judges.free_text)),
                 least=measured.thresholds(least or [], of=prompt.scales),
                 revise=not no_revision,
                 min_similarity=min_similarity,
