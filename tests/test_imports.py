@@ -11,7 +11,7 @@ def thawed():
     gc.unfreeze()
 
 
-def test_no_garbage_is_sought_inside_and_it_is_again_after():
+def test_the_collector_is_off_inside_and_on_after():
     searches = []
     gc.callbacks.append(lambda phase, info: searches.append(phase))
     try:
@@ -24,7 +24,7 @@ def test_no_garbage_is_sought_inside_and_it_is_again_after():
         gc.callbacks.pop()
 
 
-def test_what_is_made_inside_is_not_searched_again():
+def test_objects_from_inside_are_not_searched_again():
     gc.collect()
     with gc_frozen():
         made = [[] for _ in range(1_000)]
@@ -32,7 +32,7 @@ def test_what_is_made_inside_is_not_searched_again():
     assert not any(each is made[0] for each in gc.get_objects())
 
 
-def test_who_had_turned_it_off_finds_it_off():
+def test_a_collector_that_was_off_stays_off():
     gc.disable()
     try:
         with gc_frozen(), gc_frozen():

@@ -7,7 +7,7 @@ import numpy as np
 
 
 def frame(index: int, width: int = 96, height: int = 64, seed: int = 0) -> np.ndarray:
-    """(H, W, 3) uint8: a pattern that moves on by 2 pixels a frame."""
+    """(H, W, 3) uint8: a pattern that moves by 2 pixels per frame."""
     blocks = np.random.default_rng(seed).integers(0, 256, (8, 12, 3), dtype=np.uint8)
     big = np.kron(blocks, np.ones((height // 8 + 1, width // 12 + 1, 1), dtype=np.uint8))
     return np.ascontiguousarray(np.roll(big[:height, :width], 2 * index, axis=1))
@@ -16,7 +16,7 @@ def frame(index: int, width: int = 96, height: int = 64, seed: int = 0) -> np.nd
 def write(
     path: Path, num_frames: int, *, fps: int = 10, width: int = 96, height: int = 64, seed: int = 0
 ) -> Path:
-    """A video file, always of the same frames; the name says its kind."""
+    """Write a video file, always with the same frames; the name decides its kind."""
     with av.open(path, "w") as file:
         stream = file.add_stream("libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

@@ -1,4 +1,4 @@
-"""There and back again: what a format can hold comes back equal, and what it cannot is named."""
+"""Round trips: what a format can hold reads back equal, and what it cannot hold is named."""
 
 from pathlib import Path
 
@@ -58,8 +58,8 @@ def records(draw, kinds=("image", "video"), roles=("system", "tool"), odd=True):
         messages.append({"role": "user", "content": draw(content)})
         if "tool" in roles and draw(st.booleans()):
             calls = draw(st.lists(CALL, min_size=1, max_size=2))
-            said = draw(TEXTS) if odd and draw(st.booleans()) else None
-            messages.append({"role": "assistant", "content": said, "tool_calls": calls})
+            text = draw(TEXTS) if odd and draw(st.booleans()) else None
+            messages.append({"role": "assistant", "content": text, "tool_calls": calls})
             results = st.lists(TEXTS, min_size=1, max_size=2)
             messages += [{"role": "tool", "content": result} for result in draw(results)]
         answer = {"role": "assistant", "content": draw(content if odd else TEXTS)}
@@ -119,7 +119,7 @@ def seeded(examples):
 @pytest.mark.parametrize("name", OTHERS)
 @seeded(200)
 @given(record=records())
-def test_comes_back_equal_or_says_what_it_cannot_hold(name, tmp_path, record):
+def test_reads_back_equal_or_names_what_it_cannot_hold(name, tmp_path, record):
     assert check(record) is None
     try:
         back = there_and_back(name, record, tmp_path)

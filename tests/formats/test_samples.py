@@ -1,4 +1,4 @@
-"""Rows as the neighbours' documents show them: what they become, and that junk is named."""
+"""Rows from the documentation of each format become records, and malformed rows are named."""
 
 import datetime
 import json
@@ -200,7 +200,7 @@ def test_calls_are_written_as_llama_factory_takes_them():
     assert read("llama-factory", row) == AGENT
 
 
-def test_a_thought_before_a_call_stays_before_it():
+def test_a_thought_before_a_call_stays_there():
     value = '<think>\nLook.\n</think>\n\n{"name":"zoom","arguments":{}}'
     turns = [
         {"from": "human", "value": "?"},
@@ -292,7 +292,7 @@ def test_a_row_that_contradicts_itself_is_named(name, row, why):
         read(name, {"id": "r1", **row})
 
 
-def test_columns_that_are_no_json_are_made_so_or_named(tmp_path):
+def test_columns_that_are_not_json_are_converted_or_named(tmp_path):
     row = {
         **SAMPLES["hf-parquet"],
         "mask": {"bytes": b"\xff\xd8\xffdata", "path": None},

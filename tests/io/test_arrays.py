@@ -26,7 +26,7 @@ def blocks(data: bytes, size: int):
 @given(
     values=st.lists(VALUES, max_size=5), size=st.integers(1, 40), indent=st.sampled_from([None, 1])
 )
-def test_elements_are_those_of_a_parser(values, size, indent):
+def test_elements_equal_those_of_a_json_parser(values, size, indent):
     data = json.dumps(values, indent=indent, ensure_ascii=False).encode()
     found = [json.loads(element) for element in split(blocks(data, size), "x")]
     assert found == values
@@ -35,6 +35,6 @@ def test_elements_are_those_of_a_parser(values, size, indent):
             list(split(blocks(data[:-1], size), "x"))
 
 
-def test_an_element_over_many_blocks_is_linear_enough():
+def test_an_element_over_many_blocks_takes_nearly_linear_time():
     element = json.dumps({"image": "A" * 20_000_000}).encode()
     assert len(list(split(blocks(b"[" + element + b"]", 1 << 17), "x"))) == 1

@@ -1,4 +1,4 @@
-"""What each oddity of JSON lines comes to: the table in qvl-records(5)."""
+"""How unusual JSON lines are read: the table in qvl-records(5)."""
 
 import orjson
 import pytest
@@ -49,7 +49,7 @@ def test_is_refused_in_one_line(sh, tmp_path, content, why):
 
 
 @pytest.mark.parametrize(("content", "why"), REFUSED.values(), ids=REFUSED)
-def test_can_be_put_aside(sh, tmp_path, content, why):
+def test_can_be_rejected(sh, tmp_path, content, why):
     (tmp_path / "in.jsonl").write_bytes(content)
     done = sh("qvl cat --plain --on-error reject --rejects bad.jsonl in.jsonl")
     assert done.returncode == 0, done.stderr
@@ -68,7 +68,7 @@ def test_duplicate_ids_are_found_by_check(sh, tmp_path):
     assert "1 of 2 records are invalid" in done.stderr
 
 
-def test_a_record_that_is_no_conversation_is_one_line_and_not_a_crash(sh, tmp_path):
+def test_a_record_that_is_not_a_conversation_is_one_line_and_not_a_crash(sh, tmp_path):
     (tmp_path / "in.jsonl").write_text('{"id":"a","messages":"hello"}\n')
     for command in ("filter-queries", "filter-responses", "score-responses"):
         done = sh(f"qvl {command} in.jsonl")
@@ -89,7 +89,7 @@ def test_a_large_integer_is_found_wherever_it_stands(tmp_path):
                 lines.parse(line, "f", 1)
 
 
-def test_a_record_too_deep_to_be_written_is_put_aside_whole_by_every_stage(sh, tmp_path):
+def test_every_stage_rejects_a_record_too_deep_to_be_written(sh, tmp_path):
     deep = '{"id":"a","n":1,"x":' + "[" * 1000 + "]" * 1000 + "}"
     (tmp_path / "in.jsonl").write_text(deep + '\n{"id":"b","n":2}\n')
     aside = "--on-error reject --rejects bad.jsonl --plain"

@@ -9,7 +9,7 @@ def test_lineage_travels_through_pipes_and_files(sh):
     assert entries[1]["argv"] == ["cat", "--shard", "1/2", "-o", "half.zst"]
 
 
-def test_lineage_says_what_was_dropped_and_why(sh, tmp_path):
+def test_lineage_counts_what_was_dropped_by_reason(sh, tmp_path):
     (tmp_path / "in.jsonl").write_text('{"id":"a"}\n[]\n')
     sh("qvl cat in.jsonl --on-error reject --rejects bad.zst -o good.zst")
     for name in ("good.zst", "bad.zst"):

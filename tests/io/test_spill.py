@@ -34,7 +34,7 @@ def test_a_kept_spill_can_be_read_again_and_again(block):
         assert list(spill.drain()) == pushed
 
 
-def test_a_folder_that_cannot_be_written_is_told(monkeypatch):
+def test_a_folder_that_cannot_be_written_is_named(monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", "/nonexistent")
     with pytest.raises(UserError, match="TMPDIR"):
         Spill(1).push(b"a\n")

@@ -18,7 +18,7 @@ def rows(number: int) -> str:
     return "".join(f'{{"id":"{i}","n":{i}}}\n' for i in range(number))
 
 
-def test_plain_and_zstd_are_told_by_their_first_bytes(sh, tmp_path):
+def test_the_first_bytes_decide_between_plain_and_zstd(sh, tmp_path):
     (tmp_path / "plain.zst").write_text('{"id":"a"}\n')
     (tmp_path / "zstd.jsonl").write_bytes(zstandard.compress(b'{"id":"b"}\n'))
     done = sh("qvl cat plain.zst zstd.jsonl --plain")
@@ -35,7 +35,7 @@ def test_concatenated_streams_are_one_stream(sh):
     assert done.stdout.strip() == "20"
 
 
-def test_a_cut_stream_is_an_error_that_names_the_record(sh, tmp_path):
+def test_a_stream_cut_short_is_an_error_that_names_the_record(sh, tmp_path):
     (tmp_path / "rows.jsonl").write_text(rows(50_000))
     done = sh("zstd -q rows.jsonl && head -c 50000 rows.jsonl.zst | qvl cat -o x.zst; ls x.zst*")
     assert "<stdin>: cut short after record " in done.stderr
@@ -80,7 +80,7 @@ def test_a_killed_stage_fails_the_next_one(sh):
     assert sh(line).returncode == 2
 
 
-def test_empty_standard_input_is_an_error_and_a_stream_of_no_records_is_not(sh):
+def test_empty_standard_input_is_an_error_and_a_stream_without_records_is_not(sh):
     assert sh("printf '' | qvl cat").returncode == 2
     done = sh("qvl cat /dev/null | qvl cat | zstdcat")
     assert (done.returncode, done.stdout) == (0, "")
@@ -100,7 +100,7 @@ def test_a_slow_stage_is_flushed_each_second(sh):
     )  # more than an opened frame: the first record came while the second was awaited
 
 
-def test_a_file_appears_whole_or_not_at_all(sh, tmp_path):
+def test_a_file_appears_complete_or_not_at_all(sh, tmp_path):
     (tmp_path / "out.zst").write_text("old")
     sh("printf '{' | qvl cat -o out.zst")
     assert (tmp_path / "out.zst").read_text() == "old"
@@ -176,14 +176,14 @@ def test_an_over_large_window_is_refused_with_the_cure(sh, tmp_path):
     assert "--long" in done.stderr
 
 
-def test_memory_stays_flat_over_a_skippable_frame_of_somebody_else(sh, tmp_path):
+def test_a_skippable_frame_of_another_program_is_ignored(sh, tmp_path):
     (tmp_path / "x.zst").write_bytes(
         b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd" + zstandard.compress(b'{"id":"a"}\n')
     )
     assert sh("qvl cat --plain x.zst").stdout == '{"id":"a"}\n'
 
 
-def test_rejects_hold_what_was_wrong_and_nothing_is_lost(sh, tmp_path):
+def test_rejects_hold_bad_lines_and_nothing_is_lost(sh, tmp_path):
     (tmp_path / "mixed.jsonl").write_bytes(b'{"id":"a"}\n[1]\n{"id":NaN}\n\xff\n{"id":"b"}\n')
     done = sh("qvl cat --plain --on-error reject --rejects bad.jsonl mixed.jsonl")
     assert done.stdout == '{"id":"a"}\n{"id":"b"}\n'
@@ -194,11 +194,11 @@ def test_rejects_hold_what_was_wrong_and_nothing_is_lost(sh, tmp_path):
     assert "2 read, 2 kept, 3 rejected" in done.stderr
 
 
-def test_on_error_reject_needs_a_place_for_rejects(sh):
+def test_on_error_reject_needs_rejects(sh):
     assert sh("qvl cat --on-error reject records.jsonl.zst").returncode == 2
 
 
-def test_recover_saves_what_is_whole_before_and_after_the_damage(sh, tmp_path):
+def test_recover_keeps_intact_records_before_and_after_the_damage(sh, tmp_path):
     good = zstandard.ZstdCompressor(write_checksum=True).compress(rows(1000).encode())
     bad = bytearray(good)
     bad[len(bad) // 2] ^= 0xFF
@@ -213,7 +213,7 @@ def test_recover_saves_what_is_whole_before_and_after_the_damage(sh, tmp_path):
     assert "may be wrong" in (tmp_path / "why.jsonl").read_text()
 
 
-def test_recover_of_a_whole_stream_is_the_stream(sh):
+def test_recover_of_an_intact_stream_is_the_stream(sh):
     done = sh("qvl recover records.jsonl.zst | zstdcat | cmp - <(zstdcat records.jsonl.zst)")
     assert done.returncode == 0
 

@@ -48,10 +48,10 @@ def test_a_data_uri_is_read_and_a_wrong_one_refused(tmp_path):
             images.read(wrong, tmp_path)
 
 
-def test_remote_images_need_leave_and_never_come_from_private_addresses(tmp_path):
+def test_remote_images_need_permission_and_a_public_address(tmp_path):
     class Secret(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            raise AssertionError("a private address was asked")
+            raise AssertionError("a private address was requested")
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Secret)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Which frames of a video are seen, against qwen-vl-utils, and their patches."""
+"""The sampled frames of a video, compared with qwen-vl-utils, and their patches."""
 
 import base64
 import json
@@ -69,7 +69,7 @@ def test_a_file_gives_its_frames_and_their_times(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov"])
-def test_the_kind_of_file_is_told_by_its_bytes(tmp_path, name):
+def test_the_bytes_decide_the_kind_of_file(tmp_path, name):
     content = videos.write(tmp_path / name, 12).read_bytes()
     (tmp_path / "noname").write_bytes(content)
     wanted = video.read(name, tmp_path)
@@ -103,15 +103,15 @@ def test_frames_are_a_list_or_a_folder_or_one_uri_and_come_in_pairs(tmp_path):
         (lambda good: b"", "video bad: "),
     ],
 )
-def test_a_file_that_is_no_video_is_told_in_one_line(tmp_path, content, words):
+def test_a_file_that_is_not_a_video_is_one_line(tmp_path, content, words):
     good = videos.write(tmp_path / "a.mp4", 30).read_bytes()
     (tmp_path / "bad").write_bytes(content(good))
-    with pytest.raises(UserError, match=words) as told:
+    with pytest.raises(UserError, match=words) as error:
         video.read("bad", tmp_path)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
-def test_what_cannot_be_a_clip_is_told(tmp_path):
+def test_what_cannot_be_a_clip_is_named(tmp_path):
     videos.write(tmp_path / "one.mp4", 1)
     (tmp_path / "empty").mkdir()
     for i, size in enumerate([(64, 64), (64, 32)]):
@@ -130,7 +130,7 @@ def test_what_cannot_be_a_clip_is_told(tmp_path):
             video.read(reference, tmp_path)
 
 
-def test_a_clip_that_stands_still_has_the_patches_of_its_image(twin):
+def test_a_still_clip_has_the_patches_of_its_image(twin):
     rules = video_patches.load_rules(twin)
     image = Image.fromarray(videos.frame(0, 128, 96))
     clip = video.Clip(np.stack([np.asarray(image)] * 4), [0, 1, 2, 3], 2.0)
@@ -140,7 +140,7 @@ def test_a_clip_that_stands_still_has_the_patches_of_its_image(twin):
     assert np.allclose(found, np.concatenate([wanted, wanted]), atol=1e-6)
 
 
-def test_the_marks_say_the_middle_of_each_pair(twin):
+def test_the_marks_have_the_middle_time_of_each_pair(twin):
     rules = video_patches.load_rules(twin)
     clip = video.Clip(np.zeros((5, 32, 64, 3), np.uint8), [0, 6, 12, 17, 29], 10.0)
     marks = rules.marks(clip, rules.patches(clip)[1])
@@ -148,7 +148,7 @@ def test_the_marks_say_the_middle_of_each_pair(twin):
     assert marks == f"<0.3 seconds>{one}<1.4 seconds>{one}<2.9 seconds>{one}"
 
 
-def test_the_pixels_of_all_frames_are_limited_together():
+def test_the_pixel_limits_hold_for_all_frames_together():
     def rules(least, most):
         return video_patches.VideoRules(
             ImageRules(

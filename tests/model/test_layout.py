@@ -1,4 +1,4 @@
-"""The words of a layout, and what is refused."""
+"""How a layout is parsed, and which are refused."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,7 +10,7 @@ from qvl.model.layout import parse_layout
 from qvl.model.shape import load_shape
 
 
-def test_what_is_not_named_is_one():
+def test_sizes_default_to_one():
     layout = parse_layout("tp=2,pp=3")
     assert (layout.tensor, layout.pipeline, layout.context, layout.expert) == (2, 3, 1, 1)
     assert parse_layout("") == parse_layout("tp=1")
@@ -23,7 +23,7 @@ def test_sequence_parallel_can_be_switched_off():
 @pytest.mark.parametrize(
     "text", ["tp", "tp=", "tp=0", "tp=-1", "dp=2", "tp=2;pp=2", "sp=2", "tp=a"]
 )
-def test_other_words_are_refused_in_one_line(text):
+def test_an_invalid_layout_is_refused_in_one_line(text):
     with pytest.raises(UserError, match="is not tp="):
         parse_layout(text)
 

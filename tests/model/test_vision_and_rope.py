@@ -1,4 +1,4 @@
-"""The tower, its positions and the patches are those of transformers."""
+"""The tower, its positions and the patches equal those of transformers."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def test_the_tower_equals_transformers(folder):
     torch.testing.assert_close(deep, torch.stack(theirs.deepstack_features), rtol=1e-4, atol=1e-5)
 
 
-def test_what_the_tower_computes_again_is_the_same_and_is_not_kept(folder):
+def test_recomputation_gives_the_same_results_and_stores_no_activations(folder):
     torch.manual_seed(0)
     tower = VisionTower(load_shape(folder).vision)
     grids = [(1, 4, 4), (1, 4, 4), (1, 4, 4), (1, 6, 4), (1, 20, 18), (2, 4, 6)]
@@ -107,7 +107,7 @@ def test_sizes_equal_transformers():
         assert smart_resize(height, width, 32, 4096, 1 << 20) == tuple(expected)
 
 
-def test_a_side_never_vanishes_and_a_thread_is_refused():
+def test_a_side_is_never_0_and_a_thin_image_is_refused():
     assert smart_resize(10, 1000, 32, 4096, 1 << 20)[0] >= 32
     with pytest.raises(ValueError, match="thinner"):
         smart_resize(5, 2000, 32, 4096, 1 << 20)

@@ -1,4 +1,4 @@
-"""What is left of a sample that is too long."""
+"""How a sample that is too long is shortened."""
 
 from qvl.pack import truncate
 from qvl.pack.packed import Sample
@@ -17,11 +17,11 @@ def test_the_end_is_cut_to_the_token():
     assert (left.ids, left.spans) == ([1] * 9, [(4, 6, 1.0), (8, 9, 0.5)])
 
 
-def test_what_is_learnt_behind_the_cut_is_gone():
+def test_targets_after_the_cut_are_dropped():
     assert truncate.cut_end(sample([1] * 12), 8, {IMAGE}, []).spans == [(4, 6, 1.0)]
 
 
-def test_an_image_that_would_be_cut_goes_with_its_mark_and_all_behind_it():
+def test_an_image_that_would_be_cut_is_dropped_with_all_that_follows():
     ids = [1, 2, 3, 2, IMAGE, IMAGE, 3, 1, 2, IMAGE, IMAGE, 3, 1]
     left = truncate.cut_end(sample(ids, images=2), 10, {IMAGE}, [2, 2])
     assert left.ids == ids[:8]
@@ -34,7 +34,7 @@ def test_an_image_that_fits_stays():
     assert (left.ids, left.images) == (ids[:8], ["0.png"])
 
 
-def test_turns_go_from_the_end_question_and_answer_together():
+def test_the_last_question_and_answer_are_dropped_together():
     roles = ["system", "user", "assistant", "user", "assistant", "tool", "assistant"]
     messages = [{"role": role, "content": str(place)} for place, role in enumerate(roles)]
     fewer = truncate.drop_last_turn(messages)

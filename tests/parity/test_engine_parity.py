@@ -9,15 +9,15 @@ from served import Served
 from shells import shell
 from test_parity import (
     IMAGES,
-    OTHERWISE,
+    OTHER_FRAMES,
     VIDEOS,
     copy_media,
+    corrupt_means,
+    corrupt_one_tensor,
+    corrupt_rope,
+    corrupt_sizes,
+    corrupt_template,
     folder,  # noqa: F401 - a fixture
-    spoil_means,
-    spoil_one_tensor,
-    spoil_rope,
-    spoil_sizes,
-    spoil_template,
 )
 
 from qvl.errors import CheckFailed, EndpointError
@@ -55,26 +55,26 @@ def stale(other):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("corrupt", "expected"),
     [
-        (spoil_template, "token "),
-        (spoil_means(IMAGES), "after-image"),
-        (spoil_sizes(IMAGES, 16), "token|read another prompt"),
-        (spoil_means(VIDEOS), "'file': .*at token"),
-        (spoil_sizes(VIDEOS, 64), "'file': token "),
-        (spoil_rope, "at token"),
-        (spoil_one_tensor, "at token"),
+        (corrupt_template, "token "),
+        (corrupt_means(IMAGES), "after-image"),
+        (corrupt_sizes(IMAGES, 16), "token|read another prompt"),
+        (corrupt_means(VIDEOS), "'file': .*at token"),
+        (corrupt_sizes(VIDEOS, 64), "'file': token "),
+        (corrupt_rope, "at token"),
+        (corrupt_one_tensor, "at token"),
         (stale, "at token"),
     ],
 )
-def test_what_is_wrong_with_an_engine_is_found(folder, theirs, tmp_path, spoil, told):  # noqa: F811
+def test_a_corrupted_engine_is_found(folder, theirs, tmp_path, corrupt, expected):  # noqa: F811
     shutil.copytree(folder / "twin", tmp_path / "other")
-    spoil(tmp_path / "other")
+    corrupt(tmp_path / "other")
     server = Served(tmp_path / "other", "--port", 0)
     totals = compare.Totals(compare.TOLERANCE)
     try:
         with (
-            pytest.raises((CheckFailed, EndpointError), match=told),
+            pytest.raises((CheckFailed, EndpointError), match=expected),
             engine.RunningEngine(server.url, folder / "twin", folder) as served,
         ):
             with session(
@@ -91,11 +91,11 @@ def test_flags_of_megatron_are_refused_beside_an_endpoint(folder, served):  # no
     assert done.returncode == 2 and "--layout and --against are for Megatron" in done.stderr
 
 
-@pytest.mark.parametrize(("spoil", "told"), OTHERWISE)
-def test_frames_that_are_taken_otherwise_are_found(folder, theirs, tmp_path, spoil, told):  # noqa: F811
+@pytest.mark.parametrize(("corrupt", "expected"), OTHER_FRAMES)
+def test_differently_sampled_frames_are_found(folder, theirs, tmp_path, corrupt, expected):  # noqa: F811
     """The engine is sent the same records with other media."""
     copy_media(folder, tmp_path)
-    spoil(tmp_path)
+    corrupt(tmp_path)
     server = Served(folder / "twin", "--port", 0)
     totals = compare.Totals(compare.TOLERANCE)
     try:
@@ -104,13 +104,13 @@ def test_frames_that_are_taken_otherwise_are_found(folder, theirs, tmp_path, spo
             session("parity", [str(folder / "videos.jsonl.zst")], str(tmp_path / "out")) as run,
         ):
             run.write(records.compared_with_engine(run, theirs, served, totals))
-        with pytest.raises(CheckFailed, match=told):
+        with pytest.raises(CheckFailed, match=expected):
             totals.check()
     finally:
         server.stop()
 
 
-def test_records_with_videos_go_to_the_rejects_of_an_engine_that_takes_other_frames(
+def test_videos_are_rejected_for_an_engine_that_samples_other_frames(
     folder,  # noqa: F811
     theirs,
     tmp_path,

@@ -1,4 +1,4 @@
-"""`qvl parity`: equal where it is equal, and what is wrong is found and named."""
+"""`qvl parity`: equal models are equal, and what differs is found and named."""
 
 import json
 import re
@@ -105,7 +105,7 @@ def test_text_images_videos_and_tool_calls_are_equal(folder, name, layout):
     assert all(each["largest"] < 1e-5 for row in rows.values() for each in row.values())
 
 
-def spoil_template(other):
+def corrupt_template(other):
     path = other / "chat_template.jinja"
     path.write_text(path.read_text().replace("<|im_start|>", "<|im_start|> "))
 
@@ -118,23 +118,23 @@ def edited(path):
     path.write_text(json.dumps(config))
 
 
-def spoil_means(name):
-    def spoil(other):
+def corrupt_means(name):
+    def corrupt(other):
         with edited(other / name) as config:
             config["image_mean"] = [0.4, 0.5, 0.5]
 
-    return spoil
+    return corrupt
 
 
-def spoil_sizes(name, times):
-    def spoil(other):
+def corrupt_sizes(name, times):
+    def corrupt(other):
         with edited(other / name) as config:
             config["size"]["shortest_edge"] *= times
 
-    return spoil
+    return corrupt
 
 
-def spoil_rope(other):
+def corrupt_rope(other):
     with edited(other / "config.json") as config:
         text = config["text_config"]
         rope = text.get("rope_parameters") or text["rope_scaling"]
@@ -142,7 +142,7 @@ def spoil_rope(other):
         rope["mrope_section"] = [sum(rope["mrope_section"]) - 2, 1, 1]
 
 
-def spoil_one_tensor(other):
+def corrupt_one_tensor(other):
     path = other / "model.safetensors"
     tensors = load_file(path)
     name = "model.language_model.layers.1.self_attn.k_proj.weight"
@@ -151,26 +151,26 @@ def spoil_one_tensor(other):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("corrupt", "expected"),
     [
-        (spoil_template, "token "),
-        (spoil_means(IMAGES), "after-image"),
-        (spoil_sizes(IMAGES, 16), "token "),
-        (spoil_means(VIDEOS), "'file': .*at token"),
-        (spoil_sizes(VIDEOS, 64), "'file': token "),
-        (spoil_rope, "at token"),
-        (spoil_one_tensor, "at token"),
+        (corrupt_template, "token "),
+        (corrupt_means(IMAGES), "after-image"),
+        (corrupt_sizes(IMAGES, 16), "token "),
+        (corrupt_means(VIDEOS), "'file': .*at token"),
+        (corrupt_sizes(VIDEOS, 64), "'file': token "),
+        (corrupt_rope, "at token"),
+        (corrupt_one_tensor, "at token"),
     ],
 )
-def test_what_is_wrong_is_found(folder, tmp_path, spoil, told):
+def test_a_corrupted_model_is_found(folder, tmp_path, corrupt, expected):
     shutil.copytree(folder / "twin", tmp_path / "other")
-    spoil(tmp_path / "other")
+    corrupt(tmp_path / "other")
     line = f"qvl parity twin --against {tmp_path}/other records.jsonl.zst | zstdcat > /dev/null"
     done = shell(folder)(line, OMP_NUM_THREADS="1")
     assert done.returncode == 3, done.stderr
     last = done.stderr.splitlines()[-1]
     assert "records differ by more than 0.0001; the first: record" in last
-    assert re.search(told, last)
+    assert re.search(expected, last)
 
 
 def at_another_rate(root):
@@ -181,7 +181,7 @@ def from_a_later_frame_on(root):
     write_frames(root, 1)
 
 
-OTHERWISE = [  # how a side may see a video, and what is told of it
+OTHER_FRAMES = [  # how one side may read other frames, and the reported difference
     (at_another_rate, "'file': token "),
     (from_a_later_frame_on, "'frames': .*at token"),
 ]
@@ -193,17 +193,17 @@ def copy_media(folder, root):
         shutil.copytree(folder / name, root / name)
 
 
-@pytest.mark.parametrize(("spoil", "told"), OTHERWISE)
-def test_frames_that_are_taken_otherwise_are_found(folder, tmp_path, spoil, told):
+@pytest.mark.parametrize(("corrupt", "expected"), OTHER_FRAMES)
+def test_differently_sampled_frames_are_found(folder, tmp_path, corrupt, expected):
     copy_media(folder, tmp_path)
-    spoil(tmp_path)
+    corrupt(tmp_path)
     totals = compare.Totals(compare.TOLERANCE)
     theirs = HuggingFace(folder / "twin", folder)
     ours = Megatron(model=str(folder / "twin"), layout="", media_root=str(tmp_path))
     render = Renderer(folder / "twin", media_root=tmp_path)
     with session("parity", [str(folder / "videos.jsonl.zst")], str(tmp_path / "out")) as run:
         run.write(records.compared(run, theirs, ours, render, totals))
-    with pytest.raises(CheckFailed, match=told):
+    with pytest.raises(CheckFailed, match=expected):
         totals.check()
 
 
@@ -215,7 +215,7 @@ def test_the_class_of_each_token_but_the_first():
     ]
 
 
-def test_not_a_number_is_no_agreement():
+def test_nan_is_not_agreement():
     totals = compare.Totals(1.0)
     totals.add("a", ["text"], [float("nan")], [0.0])
     assert totals.over == 1

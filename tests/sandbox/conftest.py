@@ -1,4 +1,4 @@
-"""Where nothing can isolate, the tests of isolation are skipped and the refusal is tested."""
+"""Without isolation, the tests of isolation are skipped and the refusal is tested."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Programs that mean harm: none survives, none is late, and the next run is as ever."""
+"""Hostile programs: all are ended in time, and none affects the next run."""
 
 import os
 import tempfile
@@ -114,7 +114,7 @@ for pid in children: os.waitpid(pid, 0)
         "import ctypes; libc = ctypes.CDLL(None, use_errno=True); assert libc.shmget(0, 1 << 20, 0o1600) >= 0, ctypes.get_errno()",
     ],
 )
-def test_memory_that_no_limit_sees_is_refused(call: str):
+def test_memory_outside_the_limits_is_refused(call: str):
     outcome = attack(call)
     assert outcome.status == "failed"
     assert b"PermissionError" in outcome.stderr or b"AssertionError: 1" in outcome.stderr

@@ -1,4 +1,4 @@
-"""What the sandbox says of itself, and that it refuses where it cannot isolate."""
+"""The probe of the sandbox, and the refusal where nothing isolates."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def python(code: str, *, before: tuple[str, ...] = (), executable: str = "", **e
     )
 
 
-def test_what_isolates_here_is_told():
+def test_the_probe_reports_isolation():
     found = probe()
     assert found.isolated
     assert found.reason == ""
@@ -98,8 +98,8 @@ print(run("import socket; socket.socket()").status)
 """
     user = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups")
     system = "/usr/bin/python3"
-    asked = python("import sys, qvl.sandbox", before=user, executable=system)
-    if asked.returncode:
+    done = python("import sys, qvl.sandbox", before=user, executable=system)
+    if done.returncode:
         pytest.skip("no Python 3.11 and no repository that an ordinary user may read")
     done = python(code, before=user, executable=system)
     assert done.stdout.split("\n")[:4] == [

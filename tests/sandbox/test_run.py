@@ -1,4 +1,4 @@
-"""What a run gives back."""
+"""The outcomes of runs."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def test_a_command_runs_without_python():
     assert (outcome.status, outcome.stdout) == ("ok", b"5\n")
 
 
-def test_files_lie_beside_the_program_read_only():
+def test_files_are_read_only_beside_the_program():
     files = {"words.txt": b"a\0b", "big": b"x" * MIB}
     source = """
 with open("/job/words.txt", "rb") as file: print(file.read())
@@ -51,7 +51,7 @@ open("/job/words.txt", "wb")
         ("import os; os.kill(os.getpid(), 11)", "crash", 139),
     ],
 )
-def test_the_end_of_a_program_has_a_name(source: str, status: str, code: int):
+def test_each_kind_of_exit_has_a_status(source: str, status: str, code: int):
     outcome = run(source)
     assert (outcome.status, outcome.exit_code) == (status, code)
 
@@ -60,7 +60,7 @@ def test_a_source_larger_than_a_command_line_runs():
     assert run("x = '" + "y" * (3 * MIB) + "'\nprint(len(x))").stdout == b"3145728\n"
 
 
-def test_surrogates_and_null_bytes_in_a_source_are_the_programs_fault():
+def test_surrogates_and_null_bytes_in_a_source_are_failures_of_the_program():
     assert run("print('\ud800')").status in ("ok", "failed")
     assert run("print(1)\0").status == "failed"
 
@@ -70,7 +70,7 @@ def test_sets_come_in_the_same_order_each_time():
     assert run(source).stdout == run(source).stdout
 
 
-def test_what_was_written_before_a_limit_is_kept():
+def test_output_before_a_limit_is_kept():
     source = "import time\nprint('so far', flush=True)\ntime.sleep(60)"
     outcome = run(source, limits=Limits(wall_seconds=1.5))
     assert (outcome.status, outcome.stdout) == ("timeout", b"so far\n")
@@ -93,7 +93,7 @@ def children() -> str:
     return " ".join((task / "children").read_text() for task in tasks)
 
 
-def test_two_hundred_runs_leave_no_descriptor_and_no_process():
+def test_two_hundred_runs_leak_no_descriptor_and_no_process():
     run("")
     before, others = descriptors(), children()
     for i in range(200):
@@ -109,7 +109,7 @@ def test_two_hundred_runs_leave_no_descriptor_and_no_process():
     assert threading.active_count() < 50
 
 
-def test_a_parent_with_many_descriptors_hands_none_on():
+def test_a_parent_with_many_descriptors_passes_none_on():
     secret, end = os.pipe()
     os.set_inheritable(secret, True)
     source = """

@@ -1,4 +1,4 @@
-"""The filter refuses what it is meant to refuse, on both machines."""
+"""The filter of system calls refuses the listed calls and no others, on both machines."""
 
 import struct
 import subprocess
@@ -119,7 +119,7 @@ def test_the_filter_decides_by_call_and_argument(machine: str, column: int):
             assert decide(program, number, arch) == (REFUSE if number in refused else ALLOW)
 
 
-def test_calls_of_other_machines_are_not_let_through():
+def test_calls_of_other_machines_end_the_program():
     program = seccomp.program("x86_64")
     assert decide(program, 1, 0x40000003) == KILL  # int 0x80: 32-bit numbers mean other calls
     assert decide(program, 0x40000000 | 1, ARCHES["x86_64"]) == KILL  # x32

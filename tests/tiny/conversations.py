@@ -1,4 +1,4 @@
-"""Conversations of every shape that a chat template must render, drawn by a seed."""
+"""Random conversations of every shape that a chat template must render, by seed."""
 
 from random import Random
 from typing import Any

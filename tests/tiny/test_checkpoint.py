@@ -1,4 +1,4 @@
-"""Tiny checkpoints: what transformers makes of them, and what the engines demand of the files.
+"""Tiny checkpoints: how transformers reads them, and the engines' requirements of the files.
 
 vLLM and SGLang themselves are not started here.
 """
@@ -147,7 +147,7 @@ def test_qvl_reads_the_image_rules(folder):
     assert rules.num_tokens(rules.grid(8, 8)) == 1
 
 
-def test_the_tokenizer_is_qwens_in_small(folder):
+def test_the_tokenizer_is_a_small_one_of_qwen(folder):
     words = AutoTokenizer.from_pretrained(folder)
     assert type(words).__name__ == "Qwen2Tokenizer"
     assert len(words) == tokenizer.VOCABULARY == 506
@@ -181,7 +181,7 @@ def test_the_tokenizer_is_the_same_everywhere(folder):
 MERGES = "a770c0da455124c5273a77732d65ad8b43a410bfa9ba9530113a73d041de4f17"
 
 
-def test_the_files_meet_what_the_engines_demand(folder):
+def test_the_files_meet_the_requirements_of_the_engines(folder):
     config = json.loads((folder / "config.json").read_text())
     text, vision = config["text_config"], config["vision_config"]
     # vLLM on a CPU: "Unsupported CPU attention configuration: head_dim=16".
@@ -256,7 +256,7 @@ def test_an_unknown_size_is_named(tmp_path):
     assert (done.returncode, "expected one of xxs, xs, s, m" in done.stderr) == (2, True)
 
 
-def test_a_deeper_twin_has_the_layers_that_are_asked_for(tmp_path):
+def test_a_deeper_twin_has_the_requested_layers(tmp_path):
     model.write(tmp_path, "xxs", moe=False, thinking=False, seed=0, layers=6)
     with safe_open(tmp_path / "model.safetensors", "pt") as file:
         names = [name for name in file.keys() if "language_model.layers." in name]  # noqa: SIM118

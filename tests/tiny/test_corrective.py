@@ -1,4 +1,4 @@
-"""The tasks that set a trap: the image shows what the answer says, counted anew from its pixels."""
+"""The corrective tasks: the image shows what the answer says, counted from its pixels."""
 
 import math
 import re
@@ -21,7 +21,7 @@ def near(image: numpy.ndarray, colour: str) -> numpy.ndarray:
 
 
 def runs(line: list[bool], *, closed: bool = False) -> int:
-    """How many stretches of True there are."""
+    """The number of runs of True."""
     before = [line[-1] if closed else False, *line[:-1]]
     return sum(now and not was for now, was in zip(line, before, strict=True))
 
@@ -58,7 +58,7 @@ def test_the_image_shows_as_many_as_the_answer_says(split):
     assert seen.keys() == corrective.THINGS.keys()
 
 
-def test_the_usual_number_is_seldom_but_sometimes_right():
+def test_the_usual_number_is_rarely_right():
     usual = [
         sample.key[2] == corrective.THINGS[sample.key[1]][0]
         for sample in tasks.examples("odd-count", 0, "train", 500)
@@ -88,7 +88,7 @@ def test_the_hands_of_a_hard_clock_are_where_its_time_says():
         assert abs((mark - twelve + 180) % 360 - 180) < 4
 
 
-def test_they_are_made_for_who_asks_and_not_by_default(sh, tmp_path):
+def test_they_are_made_only_on_request(sh, tmp_path):
     assert not {"odd-count", "hard-clock"} & set(tasks.DEFAULT)
     done = sh(
         "qvl tiny data hard --tasks odd-count,hard-clock --train 20 --test 4 --defect-share 0"

@@ -1,4 +1,4 @@
-"""The twin's data: the same by seed, apart by split, right by what can be measured of it."""
+"""The twin's data: reproducible by seed, disjoint by split, and correct where measurable."""
 
 import json
 import math
@@ -33,7 +33,7 @@ def raw(made) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def kinds(made) -> dict[str, dict]:
-    """Id -> what is said of the defect."""
+    """The note on each defect, by id."""
     return {note["id"]: note for note in jsonl.read(str(made / data.DEFECTS))}
 
 
@@ -78,7 +78,7 @@ def test_every_record_is_sound_and_every_image_is_there(made, raw, test_set):
     assert shown == {f"images/{path.name}" for path in (made / "images").iterdir()}
 
 
-def test_every_task_is_there_in_its_share(raw, test_set):
+def test_every_task_has_its_share(raw, test_set):
     assert set(Counter(one["source"] for one in test_set).values()) == {20}
     counts = Counter(one["source"].removeprefix("tiny/") for one in raw)
     for name in tasks.DEFAULT:
@@ -87,12 +87,12 @@ def test_every_task_is_there_in_its_share(raw, test_set):
 
 
 def test_train_and_test_share_nothing(raw, test_set):
-    def asked(one: dict) -> set[tuple]:
+    def questions(one: dict) -> set[tuple]:
         paths = tuple(record.images(one))
         return {(record.text(m), paths) for m in one["messages"] if m["role"] == "user"}
 
-    trained = set().union(*map(asked, raw))
-    assert not trained & set().union(*map(asked, test_set))
+    trained = set().union(*map(questions, raw))
+    assert not trained & set().union(*map(questions, test_set))
     pictures = {path for one in raw for path in record.images(one)}
     assert not pictures & {path for one in test_set for path in record.images(one)}
 
@@ -122,12 +122,12 @@ def test_photographs_are_split_by_region():
             assert (inside, outside) == (split == "test", split == "train")
 
 
-def test_fewer_samples_are_the_first_of_more():
+def test_fewer_examples_are_the_first_of_more():
     few, many = (list(tasks.examples("sum", 0, "train", n)) for n in (20, 40))
     assert [one.key for one in few] == [one.key for one in many][:20]
 
 
-def test_a_task_that_runs_out_says_so(tmp_path):
+def test_an_exhausted_task_is_an_error(tmp_path):
     done = shell(tmp_path)("qvl tiny data x --tasks add --train 9500 --test 10")
     assert done.returncode == 2
     assert re.search(r"add: only [89]\d\d\d different examples to train", done.stderr)
@@ -136,9 +136,9 @@ def test_a_task_that_runs_out_says_so(tmp_path):
 
 def test_sums_are_right(sound, test_set):
     for one in [*sound, *test_set]:
-        asked = record.question(one)
+        question = record.question(one)
         if one["source"] in ("tiny/add", "tiny/sum"):
-            assert int(one["answer"]) == sum(map(int, re.findall(r"\d+", asked)))
+            assert int(one["answer"]) == sum(map(int, re.findall(r"\d+", question)))
 
 
 def test_the_last_line_of_an_answer_is_the_answer(sound):
@@ -193,7 +193,7 @@ def near(image: numpy.ndarray, colour: str) -> numpy.ndarray:
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_boxes_hold_the_object_and_nothing_less(split):
+def test_boxes_are_tight_around_their_objects(split):
     for sample in tasks.examples("ground", 0, split, 60):
         image = pixels(sample)
         for turn in sample.turns:
@@ -205,7 +205,7 @@ def test_boxes_hold_the_object_and_nothing_less(split):
             assert max(map(abs, numpy.subtract(seen, wanted))) <= 0.11 * (wanted[2] - wanted[0]) + 1
 
 
-def test_captions_name_what_lies_where():
+def test_captions_name_each_card_and_its_place():
     for sample in tasks.examples("caption", 0, "train", 60):
         image, found = pixels(sample), {}
         for place, name in enumerate(scenes.PLACES):
@@ -223,10 +223,10 @@ def test_colours_and_counts_are_those_drawn():
         hues = {hue for hue in drawing.COLOURS if near(image, hue).any()}
         assert len(hues) == len(sample.turns)
         for turn in sample.turns:
-            asked = (
+            named = (
                 turn.answer if "What colour" in turn.question else turn.question.split()[-1][:-1]
             )
-            assert asked in hues
+            assert named in hues
     for sample in tasks.examples("count", 0, "train", 60):
         image = pixels(sample)
         hue = sample.turns[1].question.split()[2]
@@ -250,7 +250,7 @@ def test_digits_are_dark_or_bright_enough_to_read():
         assert image.reshape(-1, 3).std(0).max() > 15
 
 
-def test_defects_are_as_many_as_asked_and_of_every_kind(raw, kinds, sound):
+def test_defects_have_the_requested_number_and_every_kind(raw, kinds, sound):
     counts = Counter(note["defect"] for note in kinds.values())
     assert counts.keys() == defects.KINDS.keys()
     assert max(counts.values()) - min(counts.values()) <= 1
@@ -260,11 +260,11 @@ def test_defects_are_as_many_as_asked_and_of_every_kind(raw, kinds, sound):
     assert len(sound) == len(raw) - sum(counts.values())
 
 
-def test_each_defect_is_one(raw, kinds):
+def test_each_defect_is_what_its_name_says(raw, kinds):
     by_id = {one["id"]: one for one in raw}
     for identity, note in kinds.items():
         one, kind = by_id[identity], note["defect"]
-        query, said = record.question(one), record.text(record.final(one))
+        query, response = record.question(one), record.text(record.final(one))
         right = one["answer"] if isinstance(one["answer"], str) else json.dumps(one["answer"])
         rest = {field: value for field, value in one.items() if field != "id"}
         if kind == "vague-query":
@@ -272,11 +272,11 @@ def test_each_defect_is_one(raw, kinds):
         elif kind == "empty-query":
             assert not query.strip(" \n\t.?")
         elif kind == "wrong-answer" or kind == "cut-answer":
-            assert said.split("\n")[-1] != right
+            assert response.split("\n")[-1] != right
         elif kind == "mixed-language":
-            assert re.search(r"[\u4e00-\u9fff]", said) and re.search(r"[a-z]{3}", said)
+            assert re.search(r"[\u4e00-\u9fff]", response) and re.search(r"[a-z]{3}", response)
         elif kind == "loop":
-            assert len(said) > 60
+            assert len(response) > 60
         else:
             original = {k: v for k, v in by_id[note["of"]].items() if k != "id"}
             assert note["of"] not in kinds
@@ -290,7 +290,7 @@ def test_each_defect_is_one(raw, kinds):
                 assert plain[0] == plain[1]
 
 
-def test_verifiers_agree_with_what_is_sound_and_what_is_wrong(raw, kinds):
+def test_verifiers_tell_sound_answers_from_wrong_ones(raw, kinds):
     for one in raw:
         kind = kinds.get(one["id"], {}).get("defect")
         if kind in (None, "wrong-answer"):
@@ -314,7 +314,7 @@ def test_curation_finds_the_defects_and_nothing_else(made, raw, kinds, tmp_path)
     assert found["none"] <= 0.002 * len(raw)
 
 
-def test_thinking_data_keeps_its_steps_apart(tmp_path):
+def test_thinking_data_has_its_steps_in_reasoning_content(tmp_path):
     data.write(
         tmp_path, DataPlan(names=["sum", "mixed"], train=200, test=2, thinking=True, defect_share=0)
     )

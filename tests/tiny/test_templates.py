@@ -51,7 +51,7 @@ def test_instruct_renders_what_the_real_one_renders():
         assert any(mark in text for text in seen), mark
 
 
-def test_thinking_renders_text_as_the_language_model_it_was_made_from():
+def test_thinking_renders_text_like_its_language_model():
     real, ours = trl("qwen3.jinja"), template("thinking")
     rng = Random(1)
     thoughts = 0
@@ -75,7 +75,7 @@ def user(content: Any) -> dict:
     return {"role": "user", "content": content}
 
 
-def said(content: Any, **more: Any) -> dict:
+def assistant(content: Any, **more: Any) -> dict:
     return {"role": "assistant", "content": content, **more}
 
 
@@ -83,13 +83,13 @@ def said(content: Any, **more: Any) -> dict:
     ("messages", "options", "text"),
     [
         (
-            [user("Hi"), said("Yes", reasoning_content="hm")],
+            [user("Hi"), assistant("Yes", reasoning_content="hm")],
             {},
             "<|im_start|>user\nHi<|im_end|>\n"
             "<|im_start|>assistant\n<think>\nhm\n</think>\n\nYes<|im_end|>\n",
         ),
         (
-            [user("Hi"), said("Yes")],
+            [user("Hi"), assistant("Yes")],
             {},
             "<|im_start|>user\nHi<|im_end|>\n"
             "<|im_start|>assistant\n<think>\n\n</think>\n\nYes<|im_end|>\n",
@@ -100,7 +100,12 @@ def said(content: Any, **more: Any) -> dict:
             f"<|im_start|>user\n{SEEN}What?<|im_end|>\n<|im_start|>assistant\n<think>\n",
         ),
         (
-            [user("1"), said("2", reasoning_content="a"), user("3"), said("<think>b</think>4")],
+            [
+                user("1"),
+                assistant("2", reasoning_content="a"),
+                user("3"),
+                assistant("<think>b</think>4"),
+            ],
             {},
             "<|im_start|>user\n1<|im_end|>\n<|im_start|>assistant\n2<|im_end|>\n"
             "<|im_start|>user\n3<|im_end|>\n"
@@ -109,13 +114,13 @@ def said(content: Any, **more: Any) -> dict:
         (
             [
                 user([IMAGE, {"type": "text", "text": "Read it."}]),
-                said(
+                assistant(
                     None,
                     reasoning_content="zoom",
                     tool_calls=[{"function": {"name": "zoom", "arguments": {"x": 1}}}],
                 ),
                 {"role": "tool", "content": [IMAGE]},
-                said("7", reasoning_content="clear"),
+                assistant("7", reasoning_content="clear"),
             ],
             {"add_vision_id": True},
             f"<|im_start|>user\nPicture 1: {SEEN}Read it.<|im_end|>\n"
@@ -134,4 +139,6 @@ def test_thinking_renders_by_its_rules(messages, options, text):
 def test_a_turn_of_calls_alone_needs_no_content():
     call = {"name": "zoom", "arguments": {}}
     expected = '<|im_start|>assistant\n<tool_call>\n{"name": "zoom", "arguments": {}}\n</tool_call>'
-    assert expected in render(template("instruct"), [user("Hi"), said(None, tool_calls=[call])])
+    assert expected in render(
+        template("instruct"), [user("Hi"), assistant(None, tool_calls=[call])]
+    )
