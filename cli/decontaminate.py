@@ -4,8 +4,8 @@ from typing import Annotated
 import typer
 
 from qvl import stage
-from qvl.curate import fields
 from qvl.io import jsonl
+from qvl.record import reading as fields
 
 from .options import MediaOptions, StreamOptions
 

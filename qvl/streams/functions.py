@@ -11,8 +11,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NamedTuple
 
-from qvl.curate import fields
 from qvl.errors import UserError
+from qvl.record import reading as fields
 
 MATCH_SECONDS = 1.0  # a pattern that takes longer on one text backtracks without end
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from qvl.curate import fields
+from qvl.record import reading as fields
 from qvl.streams.mix import label
 
 MAX_VALUES = 10_000  # of a field that are counted apart; those after them are counted together

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from qvl.curate import fields
 from qvl.curate.duplicates.dedup import digest
 from qvl.errors import UserError
+from qvl.record import reading as fields
 from qvl.stage import Drop
 
 TOKEN = re.compile(

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 import orjson
 
-from qvl.curate import fields
 from qvl.errors import UserError
+from qvl.record import reading as fields
 from qvl.stage import Drop
 
 

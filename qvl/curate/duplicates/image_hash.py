@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from qvl.curate import fields
 from qvl.errors import UserError, need
 from qvl.media import images
+from qvl.record import reading as fields
 
 if TYPE_CHECKING:
     from numpy import ndarray

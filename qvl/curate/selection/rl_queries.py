@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from qvl.curate import fields
 from qvl.curate.rules.outcome import RIGHT
 from qvl.curate.selection.difficulty import Difficulty
 from qvl.curate.selection.format_prompts import FIELD, FormatPrompts
 from qvl.errors import UserError
 from qvl.io import jsonl
 from qvl.record import check
+from qvl.record import reading as fields
 from qvl.reward import REWARDS, verdict
 from qvl.stage import Drop, Run, each
 
