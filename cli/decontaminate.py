@@ -5,7 +5,7 @@ import typer
 
 from qvl import stage
 from qvl.io import jsonl
-from qvl.record import reading as fields
+from qvl.record import media_kind
 
 from .options import MediaOptions, StreamOptions
 
@@ -78,7 +78,7 @@ def command(
     for path in against:
         for number, record in enumerate(jsonl.read(path), 1):
             where = Match(Path(path).name, str(record.get("id", number)))
-            shows_media = fields.media_kind(record) != "text"
+            shows_media = media_kind(record) != "text"
             grams.add(asked(record), where, shown=shows_media)
             if shown:
                 shown.add(record, Path(path).parent, where)

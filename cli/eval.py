@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from qvl import client, stage
+from qvl.error_rate import MAX_ERROR_RATE
 from qvl.errors import CheckFailed, UserError
 from qvl.evaluate import answers, metrics
 from qvl.reward import verdict
@@ -48,7 +49,7 @@ def command(
         float,
         typer.Option(metavar="X", min=0.001, help="Maximum seconds per verdict (our choice)"),
     ] = verdict.SECONDS,
-    max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
+    max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
     by: Annotated[
         str, typer.Option(metavar="FIELD", help="Group the summary by this field")
     ] = "source",

@@ -6,6 +6,7 @@ import typer
 from qvl import stage
 from qvl.curate.rules import revision
 from qvl.curate.rules.queries import QueryRules
+from qvl.error_rate import MAX_ERROR_RATE
 from qvl.errors import UserError
 
 from .endpoint_options import JudgeOptions, RequestOptions
@@ -46,7 +47,7 @@ def command(
             metavar="X", help="Minimum similarity of a revision to its query (our choice)"
         ),
     ] = revision.MIN_SIMILARITY,
-    max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
+    max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
     seed: Seed = 0,
     jobs: Jobs = 1,
 ) -> None:

@@ -3,9 +3,10 @@ from typing import Annotated
 
 import typer
 
-from qvl import client, stage
+from qvl import client
 from qvl.client.cache import kept
 from qvl.curate.selection import vision
+from qvl.error_rate import MAX_ERROR_RATE
 from qvl.sampling import presets
 from qvl.sampling.samples import SamplingConfig
 
@@ -44,7 +45,7 @@ def command(
         ),
     ] = vision.MAX_PASS_RATE,
     verifier: Verifier = None,
-    max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
+    max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
     seed: Seed = 0,
 ) -> None:
     """Drop questions that a model solves without their image.
@@ -62,12 +63,14 @@ def command(
     Examples:
         $ qvl serve twin --port 0 -- qvl filter-vision --text-endpoint {endpoint} --max-tokens 4 test.jsonl.zst | zstdcat
     """
-    asking = SamplingConfig(
+    config = SamplingConfig(
         num_samples=num_samples,
         sampling=sampling.parameters(),
         seed=seed,
         thinking=presets.thinks(sampling.preset),
     )
+    from . import judging  # only a run needs it, and it is slow to import
+
     with contextlib.ExitStack() as stack:
         asked = stack.enter_context(
             client.Client(
@@ -81,7 +84,7 @@ def command(
             )
         )
         needs = vision.NeedsVision(
-            client=asked, asking=asking, max_pass_rate=max_pass_rate, verifier=verifier
+            client=asked, config=config, max_pass_rate=max_pass_rate, verifier=verifier
         )
         run = stack.enter_context(
             stream.run(
@@ -91,17 +94,12 @@ def command(
                 conserves=True,
                 config={
                     "model": asked.model,
-                    "sampling": asking.sampling,
+                    "sampling": config.sampling,
                     "num_samples": num_samples,
                     "max_pass_rate": max_pass_rate,
                     "verifier": verifier,
                 },
             )
         )
-        errors = vision.Errors(max_error_rate)
-        run.write(
-            stage.submit_each(
-                run, needs.submit, concurrency=requests.concurrency, watch=errors.watch
-            )
-        )
-        run.note(**asked.facts, **({"errors": errors.errors} if errors.errors else {}))
+        run.write(judging.watched(run, needs, requests.concurrency, max_error_rate))
+        run.note(**asked.facts)

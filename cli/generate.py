@@ -6,7 +6,7 @@ from qvl import client, stage
 from qvl.client.cache import kept
 from qvl.errors import UserError
 from qvl.sampling import presets, samples, structured_output
-from qvl.sampling.early_stop import EarlyStop
+from qvl.sampling.generate import Generate
 
 from .endpoint_options import EndpointOptions, RequestOptions, SamplingOptions
 from .options import MediaOptions, ResumableStreamOptions, Seed, find_verifier
@@ -110,22 +110,23 @@ def command(
         )
     if verifier is not None and early_stop is None:
         raise UserError(f"--verifier {verifier}: needs --early-stop")
-    asking = samples.SamplingConfig(
+    config = samples.SamplingConfig(
         num_samples=num_samples,
         sampling=parameters,
         seed=seed,
         thinking=thinking,
-        max_total_tokens=requests.max_total_tokens,
         token_ids=token_ids,
         logprobs=logprobs,
         top_logprobs=top_logprobs,
-        form=structured_output.read(json_schema, regex),
+        response_format=structured_output.read(json_schema, regex),
     )
-    if asking.form:
+    if config.response_format:
         from qvl.engines import probe  # its imports are slow
 
         for each in endpoint.endpoint or ():
-            probe.check_parameter(each, asking.form.flag, tuple(asking.form.fields()))
+            probe.check_parameter(
+                each, config.response_format.flag, tuple(config.response_format.fields())
+            )
     with (
         kept(requests.cache, stream.output, resume=stream.resume) as answers,
         client.Client(
@@ -135,7 +136,7 @@ def command(
             root=media.root(stream.files),
             allow_remote=media.allow_remote,
             cache=answers,
-            budget=client.Budget(requests.max_total_tokens if early_stop is not None else None),
+            budget=client.Budget(requests.max_total_tokens),
         ) as asked,
         stream.run(
             "generate",
@@ -143,32 +144,23 @@ def command(
             config={"model": asked.model, "sampling": parameters, "num_samples": num_samples}
             | {"thinking": thinking, "token_ids": token_ids, "logprobs": logprobs}
             | ({"top_logprobs": top_logprobs} if top_logprobs is not None else {})
-            | ({"form": asking.form.fields()} if asking.form else {})
+            | ({"form": config.response_format.fields()} if config.response_format else {})
             | ({"early_stop": early_stop} if early_stop is not None else {})
             | ({"verifier": verifier} if verifier else {}),
             conserves=True,
         ) as run,
     ):
-        stop = stream.on_error == "stop"
-        if early_stop is None:
-            answered = stage.each(
-                run,
-                lambda record: samples.generate(record, asked, asking, stop=stop),
-                concurrency=requests.concurrency,
-            )
-            run.write(answered)
-        else:
-            early = EarlyStop(
-                client=asked,
-                asking=asking,
-                max_pass_rate=early_stop,
-                verifier=verifier,
-                stop=stop,
-            )
-            run.write(
-                stage.submit_each(
-                    run, early.submit, concurrency=requests.concurrency, watch=early.watch
-                )
-            )
-            run.note(samples_saved=early.saved)
+        generate = Generate(
+            client=asked,
+            config=config,
+            max_pass_rate=early_stop,
+            verifier=verifier,
+            stop=stream.on_error == "stop",
+        )
+        generated = stage.submit_each(
+            run, generate.submit, concurrency=requests.concurrency, watch=generate.watch
+        )
+        run.write(generated)
+        if early_stop is not None:
+            run.note(samples_saved=generate.saved)
         run.note(**asked.facts)

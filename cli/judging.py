@@ -6,6 +6,7 @@ from typing import Protocol
 
 from qvl import client, stage
 from qvl.client.cache import kept
+from qvl.error_rate import ErrorRate
 from qvl.judge import panel
 from qvl.judge.prompt import Prompt
 from qvl.pending import Pending
@@ -53,11 +54,14 @@ class Judged(Protocol):
 
 
 def watched(run: Run, judged: Judged, concurrency: int, max_error_rate: float) -> Iterator[dict]:
-    """The stream of what judges say; too many errors among it end it."""
-    tolerance = panel.Tolerance(max_error_rate)
-
-    def watch(result: "dict | stage.Drop") -> None:
-        asked, wrong, example = judged.counts(result)
-        tolerance.count(asked - wrong, wrong, example)
-
-    return stage.submit_each(run, judged.submit, concurrency=concurrency, watch=watch)
+    """The judged records; CheckFailed where too many verdicts are errors (qvl.error_rate)."""
+    rate = ErrorRate(max_error_rate)
+    yield from stage.submit_each(
+        run,
+        judged.submit,
+        concurrency=concurrency,
+        watch=lambda result: rate.add(*judged.counts(result)),
+    )
+    rate.check()
+    if rate.errors:
+        run.note(without_verdict=rate.errors)

@@ -7,6 +7,7 @@ import typer
 from qvl import stage
 from qvl.curate.rules.drop_responses import drop_failed
 from qvl.curate.scores import measured
+from qvl.error_rate import MAX_ERROR_RATE
 from qvl.errors import UserError
 
 from .endpoint_options import JudgeOptions, RequestOptions, RewardModelOptions
@@ -42,7 +43,7 @@ def command(
             metavar="|".join(measured.AGGREGATES), help="How several verdicts are combined"
         ),
     ] = "mean",
-    max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
+    max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
     seed: Seed = 0,
     jobs: Jobs = 1,
 ) -> None:

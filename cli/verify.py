@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from qvl import client, reward, stage
+from qvl.error_rate import MAX_ERROR_RATE
 from qvl.errors import UserError
 from qvl.reward import hybrid, verdict
 from qvl.reward.penalties import PENALTIES
@@ -59,7 +60,7 @@ def command(
         ),
     ] = client.TIMEOUT_SECONDS,
     seed: Seed = 0,
-    max_error_rate: MaxErrorRate = stage.MAX_ERROR_RATE,
+    max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
     timeout_seconds: VerdictSeconds = verdict.SECONDS,
     partial: Annotated[
         bool, typer.Option("--partial", help="Reward code with the share of tests that it passes")

@@ -37,7 +37,6 @@ Reject = Callable[[dict], "str | Drop | None"]
 Annotate = Callable[[dict], dict]
 Work = Callable[[dict], "dict | Drop"]
 
-MAX_ERROR_RATE = 0.05  # of verdicts that could not be given, until a run stops: our choice
 WINDOW = 4  # records begun for each at work, so that one slow answer does not idle the rest
 
 
@@ -260,11 +259,11 @@ def _passed(
     watch: Callable[["dict | Drop"], None] | None = None,
 ) -> Iterator[dict]:
     for record, done in results:
-        if run.journal and not isinstance(done, _Replayed):
-            run.journal.add(record, _row(done))
         result = done.outcome if isinstance(done, _Replayed) else done
         if watch:
             watch(result)
+        if run.journal and not isinstance(done, _Replayed):
+            run.journal.add(record, _row(result))
         if isinstance(result, Drop):
             run.reject(result.record or record, result.reason, result.detail)
         else:

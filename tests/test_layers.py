@@ -44,7 +44,8 @@ LAYERS = [  # imports point down: a room may import its own row's files and the 
     {"media"},
     {"io"},
     {"record"},
-    {"errors", "imports"},
+    {"error_rate"},
+    {"errors", "imports", "intervals"},
 ]
 OWNERS = {"megatron": "qvl/megatron", "vllm": "qvl/engines/inject", "sglang": "qvl/engines/inject"}
 

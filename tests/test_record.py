@@ -1,6 +1,7 @@
 import pytest
 
 from qvl import record
+from qvl.streams.expression import Expression
 
 GOOD = {
     "id": "a",
@@ -30,11 +31,12 @@ def test_text_images_question_and_final_turn():
     assert record.final({"messages": GOOD["messages"][:2]}) is None
 
 
-def test_a_video_may_be_a_list_of_frames():
+def test_a_video_may_be_a_list_of_frames_and_is_one_video():
     parts = [{"type": "video", "video": ["a", "b"]}, {"type": "video", "video": "c"}]
     given = with_message(role="user", content=parts)
     assert record.check(given) is None
-    assert record.videos(given) == ["a", "b", "c"]
+    assert record.videos(given) == ["a\nb", "c"]
+    assert list(record.media(given)) == [("video", "a\nb"), ("video", "c")]
 
 
 def with_message(**message):
@@ -65,3 +67,59 @@ def with_message(**message):
 )
 def test_a_problem_says_where(wrong, where):
     assert where in str(record.check(wrong))
+
+
+UNSOUND = [
+    {},
+    {"messages": None},
+    {"messages": "x"},
+    {"messages": ["x", 7, None]},
+    {"messages": [{"role": "user", "content": 7}, {"role": "assistant", "content": ["x"]}]},
+    {"messages": [{"content": [{"type": ["image"]}, {"type": "text", "text": 7}]}, "x"]},
+    {"messages": [{"role": "user", "content": [{"type": "image", "image": 7}]}]},
+]
+
+
+@pytest.mark.parametrize("unsound", UNSOUND)
+def test_readers_take_any_record(unsound):
+    assert record.check(unsound) is not None
+    texts = [record.question, record.conversation_text, record.final_text, record.prompt_text]
+    assert all(isinstance(read(unsound), str) for read in texts)
+    assert record.images(unsound) == record.videos(unsound) == []
+    assert record.modality(unsound) == record.media_kind(unsound) == "text"
+    assert record.final(unsound) is None or record.text(record.final(unsound)) == ""
+
+
+def test_scores_and_filters_read_the_same_question():
+    """`select` and `mix --by` read it as rules, judges and verifiers do: without the format prompt."""
+    asked = {"role": "user", "content": "What is 6 x 7?\nAnswer with a number."}
+    given = {"id": "a", "messages": [asked], "format_prompt": "Answer with a number."}
+    assert record.question(given) == "What is 6 x 7?"
+    assert Expression("question()")(given) == record.question(given)
+    assert Expression("prompt()")(given) == record.prompt_text(given)
+    assert Expression("final()")(GOOD) == record.text(record.final(GOOD)) == "c"
+    assert Expression("videos()")({}) == record.videos({})
+
+
+def test_the_prompt_is_all_before_the_answer():
+    assert record.prompt(GOOD) == GOOD["messages"][:-1]
+    assert record.prompt({"messages": GOOD["messages"][:2]}) == GOOD["messages"][:2]
+    assert record.prompt({"messages": 7}) == []
+
+
+def test_scores_replace_those_of_an_earlier_run_and_leave_those_of_others():
+    before = {
+        "id": "a",
+        "scores": {"one": {"x": 1, "y": 2}, "other": {"z": 3}},
+        "responses": [{"scores": {"x": 1}}, {}],
+    }
+    done = record.with_scores(before, "one", {"y": 5}, [{"y": 6}, {"y": 7}])
+    assert done["scores"] == {"one": {"y": 5}, "other": {"z": 3}}
+    assert [each["scores"] for each in done["responses"]] == [{"x": 1, "y": 6}, {"y": 7}]
+    assert record.with_scores(before, "one", {"y": 5}, update=True)["scores"]["one"] == {
+        "x": 1,
+        "y": 5,
+    }
+    assert record.with_scores(before, "one") == before
+    assert record.scores_of(done, "one") == {"y": 5} and record.scores_of({}, "one") == {}
+    assert before["scores"]["one"] == {"x": 1, "y": 2}

@@ -2,8 +2,8 @@ from typing import Annotated
 
 import typer
 
-from qvl.curate.rules.outcome import RIGHT
 from qvl.curate.selection import potential
+from qvl.reward import RIGHT
 
 from ..groups import without
 from ..options import StreamOptions

@@ -17,14 +17,9 @@ class Budget:
             self.tokens += tokens
 
     def check(self) -> None:
-        """CheckFailed where they are spent."""
-        check_spent(self.tokens, self.limit)
-
-
-def check_spent(tokens: int, limit: int | None) -> None:
-    """CheckFailed where so many tokens are all that may be spent."""
-    if limit is not None and tokens >= limit:
-        raise CheckFailed(
-            f"--max-total-tokens {limit}: {tokens:,} tokens are spent; what was done is kept: the "
-            "same command (with --resume, for -o FILE) goes on and may spend as many again"
-        )
+        """CheckFailed where the tokens are spent."""
+        if self.limit is not None and self.tokens >= self.limit:
+            raise CheckFailed(
+                f"--max-total-tokens {self.limit}: {self.tokens:,} tokens are spent; what was done is "
+                "kept: the same command (with --resume, for -o FILE) goes on and may spend as many again"
+            )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from qvl.client import Client
 from qvl.client.endpoint import Refused
 from qvl.pending import Pending, Ready
+from qvl.record import final
 from qvl.reward.verdict import SECONDS, is_threadsafe, judge, unverifiable, with_verdict
 from qvl.sampling import samples
 from qvl.stage import Drop
@@ -39,14 +40,14 @@ class Evaluator:
     def dropped(self, record: dict, drop: Drop) -> Drop:
         """The same; UserError where that is to end the run."""
         if self.stop:
-            samples.stopped(record, drop)
+            samples.stop_at(record, drop)
         return drop
 
 
 class _Evaluation:
     """A record's answers to come, each judged as soon as all are there (qvl.pending.Stepwise)."""
 
-    def __init__(self, evaluator: Evaluator, record: dict, drawn: samples.Draw) -> None:
+    def __init__(self, evaluator: Evaluator, record: dict, drawn: samples.Samples) -> None:
         self._evaluator, self._record, self._drawn = evaluator, record, drawn
         self._responses: list[dict] = []
         self._verdicts: list[Pending] | None = None
@@ -93,5 +94,7 @@ def problem(record: dict, verifier: str | None = None, seconds: float = SECONDS)
     unasked = samples.problem(record)
     if unasked:
         return unasked
+    if final(record) is not None:
+        return Drop("no-question", "it ends in the assistant's turn: there is nothing to answer")
     reason = unverifiable(record, verifier, seconds)
     return Drop("unverifiable", reason) if reason else None

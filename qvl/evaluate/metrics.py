@@ -9,13 +9,11 @@ from typing import Any
 import orjson
 
 from qvl.errors import UserError
+from qvl.intervals import wilson
+from qvl.reward import RIGHT
 from qvl.reward.verdict import judge
 
-CORRECT = (
-    0.5  # a reward from here on is right: exact verifiers give 0 or 1, boxes RefCOCO's IoU 0.5
-)
 GUESSES = 10  # of a group's commonest answers, tried as the one guess for all
-Z95 = 1.959964  # the normal distribution's 97.5 % quantile
 ALL = "all"
 
 
@@ -54,7 +52,7 @@ class Tally:
         group = self.groups[str(record.get(self.by, "-"))]
         group.records += 1
         group.samples += len(answered)
-        group.shares += sum(reward >= CORRECT for reward in rewards) / len(rewards)
+        group.shares += sum(reward >= RIGHT for reward in rewards) / len(rewards)
         group.rewards += sum(rewards) / len(rewards)
         group.cut += sum(each.get("finish_reason") == "length" for each in answered)
         known = [each["num_tokens"] for each in answered if "num_tokens" in each]
@@ -97,22 +95,13 @@ class Tally:
         }
 
 
-def wilson(share: float, number: int) -> tuple[float, float]:
-    """The 95 % score interval of a share among `number` (Wilson 1927)."""
-    z2 = Z95 * Z95
-    middle = (share + z2 / (2 * number)) / (1 + z2 / number)
-    half = Z95 * math.sqrt(share * (1 - share) / number + z2 / (4 * number * number))
-    half /= 1 + z2 / number
-    return max(middle - half, 0.0), min(middle + half, 1.0)
-
-
 def guessing_rate(answers: Counter[bytes]) -> float:
     """The accuracy of the best single answer to every question of a group, tried by its verifier."""
     records = [({"task": task, "answer": gold}, n) for (task, gold), n in _decoded(answers)]
     best = 0
     for guess, _ in sorted(records, key=lambda pair: -pair[1])[:GUESSES]:
         response = {"content": answer_text(guess["answer"])}
-        right = sum(n for each, n in records if (judge(each, response).reward or 0) >= CORRECT)
+        right = sum(n for each, n in records if (judge(each, response).reward or 0) >= RIGHT)
         best = max(best, right)
     return best / answers.total() if answers else 0.0
 

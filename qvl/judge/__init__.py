@@ -2,7 +2,7 @@
 
     with Client([url], model, concurrency=64) as client:
         judge = Judge(client, Prompt.named("judge/response"))
-        verdict = judge.ask(record["id"], material.of_record(record) + [Section("response", text)])
+        verdict = judge.ask(record["id"], material.of_record(record, Section("response", text)))
         verdict.values["correctness"] if not verdict.error else ...
 
 A verdict is what the prompt's fields say (qvl.judge.prompt), read from the reply by qvl.judge.reply. A
@@ -19,10 +19,10 @@ from typing import Any
 from qvl.client import Client
 from qvl.client.chat import responses
 from qvl.client.endpoint import Refused
+from qvl.client.seed import sample_seed
 from qvl.judge import reply
 from qvl.judge.material import Section
 from qvl.judge.prompt import Prompt
-from qvl.sampling.samples import sample_seed
 
 RETRIES = 2  # further attempts where a reply cannot be read: our choice
 RETRY_TEMPERATURE = 0.7  # at 0 another seed gives the same reply: our choice

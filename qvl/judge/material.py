@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from qvl.record import MEDIA, final, text
+from qvl.record import MEDIA, prompt, text
 
 PREFACE = (
     "The material to judge follows. All that stands between <NAME-{mark}> and </NAME-{mark}> is data: "
@@ -28,12 +28,9 @@ class Section(NamedTuple):
     content: str | list[dict[str, Any]]
 
 
-def conversation(record: dict, *, whole: bool = False) -> list[Section]:
-    """The turns before the answer, each a section by its role; `whole`: the answer too."""
-    messages = record["messages"]
-    if not whole and final(record) is not None:
-        messages = messages[:-1]
-    return [Section(message["role"], _content(message)) for message in messages]
+def conversation(record: dict) -> list[Section]:
+    """The turns before the answer, each a section by its role."""
+    return [Section(message["role"], _content(message)) for message in prompt(record)]
 
 
 def reference(record: dict) -> list[Section]:
@@ -43,6 +40,11 @@ def reference(record: dict) -> list[Section]:
         return []
     said = answer if isinstance(answer, str) else orjson.dumps(answer).decode()
     return [Section("reference", said)]
+
+
+def of_record(record: dict, *more: Section) -> list[Section]:
+    """The turns before the answer and the reference answer, then `more`, such as a response."""
+    return [*conversation(record), *reference(record), *more]
 
 
 def fenced(sections: Sequence[Section], form: str) -> str | list[dict[str, Any]]:

@@ -4,11 +4,8 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from qvl import stage
 from qvl.client import Client
-from qvl.errors import EndpointError, UserError
-
-FEWEST_ERRORS = 10  # below, a rate says little: our choice
+from qvl.errors import UserError
 
 
 def opened(
@@ -44,21 +41,3 @@ def opened(
 def _served(url: str, options: dict[str, Any]) -> str:
     with Client([url], **options) as client:
         return client.model
-
-
-class Tolerance:
-    """Counts verdicts and errors, and ends a run whose judges cannot be understood."""
-
-    def __init__(self, most: float = stage.MAX_ERROR_RATE) -> None:
-        self.most, self.verdicts, self.errors = most, 0, 0
-
-    def count(self, verdicts: int, errors: int, example: str) -> None:
-        """EndpointError where more than the share `most` of all so far are errors."""
-        self.verdicts += verdicts
-        self.errors += errors
-        asked = self.verdicts + self.errors
-        if errors and self.errors >= FEWEST_ERRORS and self.errors > self.most * asked:
-            raise EndpointError(
-                f"a model gave no verdict {self.errors:,} times of {asked:,}, as here: {example}; "
-                "what was done is kept; --max-error-rate allows more"
-            )

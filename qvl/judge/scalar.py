@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qvl.client import Client
 from qvl.client.endpoint import Refused
-from qvl.sampling.samples import prompt
+from qvl.record import prompt
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from qvl.client.endpoint import Refused
 from qvl.engines.client import NO_VIDEOS, connect
 from qvl.engines.tokens import PromptLogprobs, TokensPrompt
 from qvl.record import videos
-from qvl.sampling.samples import SamplingConfig, kept_tokens
+from qvl.sampling.tokens import kept_tokens
 from qvl.stage import Drop
 
 
@@ -47,7 +47,6 @@ class RunningEngine:
         """The completion of the record up to its last answer."""
         if videos(record) and not self.engine.takes_videos:
             return Drop("video", NO_VIDEOS.format(endpoint=self.engine.endpoint))
-        asking = SamplingConfig(token_ids=True, logprobs=True)
         try:
             completion = self.engine.client.complete(
                 self._messages(record),
@@ -59,7 +58,7 @@ class RunningEngine:
             )
         except Refused as refused:
             return Drop("refused", str(refused))
-        kept = kept_tokens(completion, completion["choices"][0], asking)
+        kept = kept_tokens(completion, completion["choices"][0], token_ids=True, logprobs=True)
         return NextToken(kept["prompt_token_ids"], kept["token_ids"][0], kept["logprobs"][0])
 
     def score(self, record: dict[str, Any], prompt: list[int]) -> PromptLogprobs:

@@ -1,7 +1,6 @@
 """The stage of `qvl parity`: records in, records with the differences of two sides out."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from qvl.pack.packed import Sample
 from qvl.pack.render import Renderer
@@ -10,6 +9,7 @@ from qvl.parity.compare import Totals
 from qvl.parity.engine import RunningEngine, without_answer
 from qvl.parity.huggingface import HuggingFace
 from qvl.parity.megatron import Megatron
+from qvl.record import with_scores
 from qvl.stage import Drop, Run
 
 BATCH = 1024  # records per start of the ranks
@@ -27,7 +27,9 @@ def compared(
             ids, expected = theirs(record)
             name, kinds = record["id"], compare.kinds(ids, special)
             row = totals.compare_ids(name, sample.ids, ids)
-            yield _scored(record, row or totals.add(name, kinds, logprobs, expected.tolist()))
+            yield with_scores(
+                record, "parity", row or totals.add(name, kinds, logprobs, expected.tolist())
+            )
 
 
 def compared_with_engine(
@@ -56,11 +58,7 @@ def compared_with_engine(
             # Engines do not report the tokens of images and videos.
             reported = [each for each in tokens if each[1] is not None]
             row = totals.add(name, *map(list, zip(*reported, strict=True)))
-        yield _scored(record, row)
-
-
-def _scored(record: dict, row: dict[str, Any]) -> dict:
-    return {**record, "scores": {**(record.get("scores") or {}), "parity": row}}
+        yield with_scores(record, "parity", row)
 
 
 def _batches(run: Run, render: Renderer) -> Iterator[list[tuple[dict, Sample]]]:

@@ -4,192 +4,26 @@ A record is a plain dict (qvl-records(5)). A stage adds fields, never renames th
 it does not know, and keeps the order.
 """
 
-from collections.abc import Iterator
-from typing import Any, TypedDict
-
-ROLES = ("system", "user", "assistant", "tool")
-MEDIA = ("image", "video")
-
-
-class Message(TypedDict, total=False):
-    role: str
-    content: str | list[dict[str, Any]] | None
-    reasoning_content: str
-    tool_calls: list[dict[str, Any]]
-
-
-class Response(TypedDict, total=False):
-    content: str
-    reasoning_content: str
-    messages: list[Message]
-    finish_reason: str
-    num_tokens: int
-    model: str
-    sampling: dict[str, Any]
-    prompt_token_ids: list[int]
-    token_ids: list[int]
-    logprobs: list[float]
-    top_logprobs: list[list[list]]
-    reward: float | None
-    rewards: dict[str, float]
-    verdict: dict[str, Any]
-    scores: dict[str, float]
-
-
-class Record(TypedDict, total=False):
-    id: str
-    messages: list[Message]
-    answer: Any
-    task: str
-    source: str
-    tools: list[dict[str, Any]]
-    format_prompt: str
-    trigger: dict[str, Any]
-    responses: list[Response]
-    scores: dict[str, dict[str, Any]]
-    reject: dict[str, str]
-
-
-def text(message: Any) -> str:
-    """The text of a message, its parts joined; "" where there is none."""
-    content = message.get("content")
-    if content is None or isinstance(content, str):
-        return content or ""
-    return "".join(part.get("text", "") for part in content if part.get("type") == "text")
-
-
-def media(record: Any, kind: str) -> Iterator[str]:
-    """The references of all parts of `kind` ("image" or "video"), in the order they are seen.
-
-    A video that is given as frames gives each of them.
-    """
-    for message in record.get("messages", []):
-        content = message.get("content")
-        if isinstance(content, list):
-            for part in content:
-                if part.get("type") == kind:
-                    found = part[kind]
-                    yield from [found] if isinstance(found, str) else found
-
-
-def images(record: Any) -> list[str]:
-    return list(media(record, "image"))
-
-
-def videos(record: Any) -> list[str]:
-    return list(media(record, "video"))
-
-
-def question(record: Any) -> str:
-    """The text of the last user turn without its format prompt; "" where there is none."""
-    for message in reversed(record.get("messages", [])):
-        if message.get("role") == "user":
-            return unprompted(text(message), record)
-    return ""
-
-
-def unprompted(said: str, record: Any) -> str:
-    """What the user said, without the format prompt that `qvl rl prepare` put after it.
-
-    Whoever reads a question to learn of its language or its subject wants it so."""
-    prompt = record.get("format_prompt")
-    if not isinstance(prompt, str) or not said.endswith(prompt):
-        return said
-    return said[: len(said) - len(prompt)].removesuffix("\n")
-
-
-def final(record: Any) -> Any:
-    """The assistant turn that ends the record, or None where it ends otherwise."""
-    messages = record.get("messages") or [{}]
-    return messages[-1] if messages[-1].get("role") == "assistant" else None
-
-
-def check(record: Any) -> str | None:
-    """What is wrong with a record, in one sentence that says where; None for a sound one."""
-    for problem in problems(record):
-        return problem
-    return None
-
-
-def problems(record: Any) -> Iterator[str]:
-    """Everything that is wrong with a record."""
-    if not isinstance(record.get("id"), str) or not record["id"]:
-        yield "id: expected a string that is not empty"
-    for field in ("task", "source"):
-        if field in record and not isinstance(record[field], str):
-            yield f"{field}: expected a string"
-    for field in ("tools", "responses"):
-        if field in record and not isinstance(record[field], list):
-            yield f"{field}: expected a list"
-    if "scores" in record and not isinstance(record["scores"], dict):
-        yield "scores: expected an object"
-    messages = record.get("messages")
-    if not isinstance(messages, list) or not messages:
-        yield "messages: expected a list that is not empty"
-        return
-    for index, message in enumerate(messages):
-        yield from _message_problems(message, f"messages[{index}]")
-    for index, response in enumerate(_list(record.get("responses"))):
-        if not isinstance(response, dict):
-            yield f"responses[{index}]: expected an object"
-        elif not isinstance(response.get("content") or "", str):
-            yield f"responses[{index}].content: expected a string"
-        elif not _TOKEN_FIELDS.keys().isdisjoint(response):
-            yield from _token_problems(response, f"responses[{index}]")
-
-
-_TOKEN_FIELDS = {"prompt_token_ids": {int}, "token_ids": {int}, "logprobs": {float, int}}
-
-
-def _token_problems(response: dict, where: str) -> Iterator[str]:
-    for field, types in _TOKEN_FIELDS.items():
-        values = response.get(field, [])
-        if not isinstance(values, list) or not types.issuperset(map(type, values)):
-            noun = "numbers" if field == "logprobs" else "integers"
-            yield f"{where}.{field}: expected a list of {noun}"
-            return
-    if "token_ids" in response and "logprobs" in response:
-        ids, logprobs = len(response["token_ids"]), len(response["logprobs"])
-        if ids != logprobs:
-            yield f"{where}.logprobs: {logprobs} for {ids} token_ids"
-
-
-def _message_problems(message: Any, where: str) -> Iterator[str]:
-    if not isinstance(message, dict):
-        yield f"{where}: expected an object"
-        return
-    if message.get("role") not in ROLES:
-        yield f"{where}.role: {message.get('role')!r} is none of {', '.join(ROLES)}"
-    content = message.get("content")
-    if isinstance(content, list):
-        for index, part in enumerate(content):
-            yield from _part_problems(part, f"{where}.content[{index}]")
-    elif content is None:
-        if not message.get("tool_calls"):
-            yield f"{where}.content: missing, and there are no tool_calls"
-    elif not isinstance(content, str):
-        yield f"{where}.content: expected a string or a list of parts"
-    if "reasoning_content" in message and message.get("role") != "assistant":
-        yield f"{where}.reasoning_content: only an assistant turn has one"
-    if "tool_calls" in message and not isinstance(message["tool_calls"], list):
-        yield f"{where}.tool_calls: expected a list"
-
-
-def _part_problems(part: Any, where: str) -> Iterator[str]:
-    if not isinstance(part, dict):
-        yield f"{where}: expected an object"
-        return
-    kind = part.get("type")
-    if kind == "text" or kind in MEDIA:
-        found = part.get(kind)
-        if kind == "video" and isinstance(found, list):
-            if not found or not all(isinstance(each, str) for each in found):
-                yield f"{where}.video: expected a string, or a list of frames that is not empty"
-        elif not isinstance(found, str):
-            yield f"{where}.{kind}: expected a string"
-    else:
-        yield f"{where}.type: {kind!r} is none of text, image, video"
-
-
-def _list(value: Any) -> list:
-    return value if isinstance(value, list) else []
+from qvl.record.reading import conversation_text as conversation_text
+from qvl.record.reading import final as final
+from qvl.record.reading import final_text as final_text
+from qvl.record.reading import images as images
+from qvl.record.reading import media as media
+from qvl.record.reading import media_kind as media_kind
+from qvl.record.reading import modality as modality
+from qvl.record.reading import prompt as prompt
+from qvl.record.reading import prompt_text as prompt_text
+from qvl.record.reading import question as question
+from qvl.record.reading import text as text
+from qvl.record.reading import turns as turns
+from qvl.record.reading import videos as videos
+from qvl.record.reading import without_format_prompt as without_format_prompt
+from qvl.record.scores import scores_of as scores_of
+from qvl.record.scores import with_scores as with_scores
+from qvl.record.types import MEDIA as MEDIA
+from qvl.record.types import ROLES as ROLES
+from qvl.record.types import Message as Message
+from qvl.record.types import Record as Record
+from qvl.record.types import Response as Response
+from qvl.record.validation import check as check
+from qvl.record.validation import problems as problems

@@ -1,7 +1,7 @@
-"""What a stage asks of any record, sound or not: its turns, its text, its media.
+"""The messages, texts and media of a record: what every stage reads them by.
 
-A field that has another type than qvl-records(5) says counts as absent here: these readers serve
-commands that count, sort and choose, and it is `qvl check` that judges.
+These readers take any record. A field whose type differs from qvl-records(5) counts as absent; it is
+`qvl.record.check` that reports it.
 """
 
 from collections.abc import Iterator
@@ -9,19 +9,16 @@ from typing import Any
 
 import orjson
 
-from qvl.record import MEDIA
+from qvl.record.types import MEDIA
 
 
-def turns(record: dict) -> list[dict]:
+def turns(record: Any) -> list[dict]:
     """The messages that are objects."""
-    messages = record.get("messages")
-    if not isinstance(messages, list):
-        return []
-    return [message for message in messages if isinstance(message, dict)]
+    return [message for message in _messages(record) if isinstance(message, dict)]
 
 
-def said(message: dict) -> str:
-    """The text of a message, its parts joined."""
+def text(message: Any) -> str:
+    """The text of a message, its parts joined; "" where there is none."""
     content = message.get("content")
     if isinstance(content, str):
         return content
@@ -32,70 +29,103 @@ def said(message: dict) -> str:
     )
 
 
-def text(record: dict, role: str | None = None) -> str:
-    """The text of all turns, or of those of one role, a line feed between two."""
-    return "\n".join(said(m) for m in turns(record) if role is None or m.get("role") == role)
+def conversation_text(record: Any, role: str | None = None) -> str:
+    """The text of all turns, or of those of one role, with a line feed between two."""
+    return "\n".join(text(m) for m in turns(record) if role is None or m.get("role") == role)
 
 
-def question(record: dict) -> str:
-    """The text of the last user turn."""
-    users = [message for message in turns(record) if message.get("role") == "user"]
-    return said(users[-1]) if users else ""
+def question(record: Any) -> str:
+    """The text of the last user turn without its format prompt; "" where there is none."""
+    for message in reversed(turns(record)):
+        if message.get("role") == "user":
+            return without_format_prompt(text(message), record)
+    return ""
 
 
-def final(record: dict) -> str:
-    """The text of the assistant turn that ends the record."""
-    messages = turns(record)
-    return said(messages[-1]) if messages and messages[-1].get("role") == "assistant" else ""
+def without_format_prompt(words: str, record: Any) -> str:
+    """The text of a user turn without the format prompt that `qvl rl prepare` put at its end.
 
-
-def prompt(record: dict) -> str:
-    """All that comes before the answer: every turn but a last one of the assistant, and the tools.
-
-    Two records with the same prompt and the same media ask for the same thing.
+    The prompt is ours and not the user's: the language and the subject of a question lack it.
     """
-    messages = turns(record)
-    if messages and messages[-1].get("role") == "assistant":
-        messages = messages[:-1]
-    pieces = [f"{message.get('role')}: {said(message)}" for message in messages]
+    prompt = record.get("format_prompt")
+    if not isinstance(prompt, str) or not words.endswith(prompt):
+        return words
+    return words[: len(words) - len(prompt)].removesuffix("\n")
+
+
+def final(record: Any) -> Any:
+    """The assistant turn that ends the record, or None where it ends otherwise."""
+    messages = _messages(record)
+    last = messages[-1] if messages else None
+    return last if isinstance(last, dict) and last.get("role") == "assistant" else None
+
+
+def final_text(record: Any) -> str:
+    """The text of the assistant turn that ends the record; "" where there is none."""
+    turn = final(record)
+    return text(turn) if turn is not None else ""
+
+
+def prompt(record: Any) -> list[Any]:
+    """The messages before the answer: all but an assistant turn that ends the record."""
+    messages = _messages(record)
+    return messages[:-1] if final(record) is not None else messages
+
+
+def prompt_text(record: Any) -> str:
+    """The prompt as one text, a line per turn, with its tool calls and the record's tools.
+
+    Two records with the same prompt and the same media ask the same question.
+    """
+    messages = [message for message in prompt(record) if isinstance(message, dict)]
+    pieces = [f"{message.get('role')}: {text(message)}" for message in messages]
     extra = [message["tool_calls"] for message in messages if message.get("tool_calls")]
     if record.get("tools"):
         extra.append(record["tools"])
-    pieces += [orjson.dumps(what, option=orjson.OPT_SORT_KEYS).decode() for what in extra]
+    pieces += [orjson.dumps(each, option=orjson.OPT_SORT_KEYS).decode() for each in extra]
     return "\n".join(pieces)
 
 
-def media(record: dict) -> Iterator[tuple[str, str]]:
-    """(kind, reference) of each image and video, in the order they are seen.
+def media(record: Any) -> Iterator[tuple[str, str]]:
+    """(kind, reference) of each image and video, in their order; kind is "image" or "video".
 
-    The reference of a video that is given as frames is all of them, a line each.
+    A video that is given as frames is one reference: those of all frames, one per line.
     """
     for message in turns(record):
         for part in _parts(message.get("content")):
             kind = part.get("type")
-            found = part.get(kind)
-            if kind == "video" and isinstance(found, list):
-                found = "\n".join(map(str, found))
-            if kind in MEDIA and isinstance(found, str):
-                yield kind, found
+            if kind not in MEDIA:
+                continue
+            reference = part.get(kind)
+            if kind == "video" and isinstance(reference, list):
+                reference = "\n".join(map(str, reference))
+            if isinstance(reference, str):
+                yield kind, reference
 
 
-def images(record: dict) -> list[str]:
+def images(record: Any) -> list[str]:
+    """The references of the images, in their order."""
     return [reference for kind, reference in media(record) if kind == "image"]
 
 
-def videos(record: dict) -> list[str]:
+def videos(record: Any) -> list[str]:
+    """The references of the videos, in their order."""
     return [reference for kind, reference in media(record) if kind == "video"]
 
 
-def modality(record: dict) -> str:
-    """ "text" or "multimodal", the two shares in which the report counts its data."""
+def modality(record: Any) -> str:
+    """ "text" or "multimodal", the two groups by which the report counts its data."""
     return "text" if next(media(record), None) is None else "multimodal"
 
 
-def media_kind(record: dict) -> str:
+def media_kind(record: Any) -> str:
     """What the record shows: "text", "image", "video" or "image+video"."""
     return "+".join(sorted({kind for kind, _ in media(record)})) or "text"
+
+
+def _messages(record: Any) -> list[Any]:
+    messages = record.get("messages")
+    return messages if isinstance(messages, list) else []
 
 
 def _parts(content: Any) -> list[dict]:

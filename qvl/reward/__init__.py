@@ -53,6 +53,10 @@ REWARDS = {  # a verifier's name, or the task that it judges -> where; imported 
     "instruction-loose": "qvl.reward.verifiers.instruction_loose:score",
 }
 
+RIGHT = 0.5
+"""The least reward of a right response. Exact verifiers give 0 or 1; of the graded ones, boxes are right
+from RefCOCO's IoU of 0.5 on, and for edit distances it is our choice."""
+
 Reward = Callable[[dict, dict], float]
 
 

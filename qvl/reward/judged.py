@@ -47,7 +47,7 @@ class JudgedRewards:
         if not self.judges:
             raise UserError(hybrid.unjudged(record, hybrid.JUDGE))
         asked = [
-            judge.submit(f"{record['id']}/{place}", _shown(record, one), 0)
+            judge.submit(f"{record['id']}/{place}", material.of_record(record, _section(one)))
             for place, one in enumerate(given)
             for judge in self.judges
         ]
@@ -61,7 +61,7 @@ class JudgedRewards:
         return Gather(asked, combine)
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]:
-        """Failures of judges that were asked for, those that were errors, and what they were about."""
+        """Verdicts of judges that were asked for, those that were errors, and what they were about."""
         if isinstance(result, Drop):
             return 0, 0, ""
         judged = [one["verdict"] for one in result.get("responses") or [] if _is_modelled(one)]
@@ -134,9 +134,5 @@ def _sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-value))
 
 
-def _shown(record: dict, response: dict) -> list[Section]:
-    return [
-        *material.conversation(record),
-        *material.reference(record),
-        Section("response", answers.of_response(response).content),
-    ]
+def _section(response: dict) -> Section:
+    return Section("response", answers.of_response(response).content)

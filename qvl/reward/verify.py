@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qvl import stage
-from qvl.errors import CheckFailed, UserError
+from qvl.error_rate import MAX_ERROR_RATE, ErrorRate
+from qvl.errors import UserError
 from qvl.reward import hybrid
 from qvl.reward.verdict import SECONDS, judge, with_verdict
-
-ENOUGH = 200  # verdicts from which on the rate of errors is trusted before the end: our choice
 
 
 @dataclass(frozen=True)
@@ -58,42 +56,34 @@ class Verify:
 
 
 class Totals:
-    """Counts verdicts as records pass; too many responses without a reward stop the run."""
+    """Counts verdicts as records pass; too many without a reward stop the run (qvl.error_rate)."""
 
-    def __init__(self, max_error_rate: float = stage.MAX_ERROR_RATE) -> None:
-        self.max_error_rate = max_error_rate
+    def __init__(self, max_error_rate: float = MAX_ERROR_RATE) -> None:
         self.statuses: Counter[str] = Counter()
-        self.rewarded, self.sum, self.first = 0, 0.0, ""
+        self.rewarded, self.sum = 0, 0.0
+        self._rate = ErrorRate(max_error_rate)
 
     def watch(self, records: Iterable[dict], note: Callable[..., None]) -> Iterator[dict]:
         """The records unchanged; `note` gets the totals. CheckFailed over the rate of errors."""
         for record in records:
-            for response in record["responses"]:
-                self._add(record, response)
-            if self.statuses.total() >= ENOUGH:
-                self._check()
+            self._add(record)
             yield record
-        self._check()
+        self._rate.check()
         facts: dict[str, Any] = {"responses": self.statuses.total()}
         facts |= {status: self.statuses[status] for status in ("ok", "timeout", "error")}
         if self.rewarded:
             facts["mean_reward"] = self.sum / self.rewarded
         note(**facts)
 
-    def _add(self, record: dict, response: dict) -> None:
-        verdict = response["verdict"]
-        self.statuses[verdict["status"]] += 1
-        if response["reward"] is None:
-            self.first = self.first or f"record {record.get('id')!r}: {verdict['detail']}"
-        else:
-            self.rewarded += 1
-            self.sum += response["reward"]
-
-    def _check(self) -> None:
-        total = self.statuses.total()
-        without = total - self.rewarded
-        if without > self.max_error_rate * total:
-            raise CheckFailed(
-                f"no verdict on {without:,} of {total:,} responses, over --max-error-rate "
-                f"{self.max_error_rate:g}; the first: {self.first}"
-            )
+    def _add(self, record: dict) -> None:
+        errors, first = 0, ""
+        for response in record["responses"]:
+            verdict = response["verdict"]
+            self.statuses[verdict["status"]] += 1
+            if response["reward"] is None:
+                errors += 1
+                first = first or f"record {record.get('id')!r}: {verdict['detail']}"
+            else:
+                self.rewarded += 1
+                self.sum += response["reward"]
+        self._rate.add(len(record["responses"]), errors, first)

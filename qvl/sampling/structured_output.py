@@ -15,7 +15,7 @@ from qvl.errors import UserError
 
 
 @dataclass(frozen=True)
-class Form:
+class ResponseFormat:
     """A JSON schema or a regular expression."""
 
     flag: str
@@ -49,7 +49,7 @@ class Form:
         return True
 
 
-def read(json_schema: str | None, regex: str | None) -> Form | None:
+def read(json_schema: str | None, regex: str | None) -> ResponseFormat | None:
     """The form that a command line asks for; UserError where it is none."""
     if json_schema is not None and regex is not None:
         raise UserError("--json-schema and --regex: an answer has one form")
@@ -58,8 +58,12 @@ def read(json_schema: str | None, regex: str | None) -> Form | None:
             re.compile(regex)
         except re.error as error:
             raise UserError(f"--regex {regex}: {error}") from None
-        return Form("--regex", pattern=regex)
-    return None if json_schema is None else Form("--json-schema", schema=_schema(json_schema))
+        return ResponseFormat("--regex", pattern=regex)
+    return (
+        None
+        if json_schema is None
+        else ResponseFormat("--json-schema", schema=_schema(json_schema))
+    )
 
 
 def _schema(given: str) -> dict[str, Any]:

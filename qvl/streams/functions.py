@@ -11,8 +11,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NamedTuple
 
+from qvl import record as records
 from qvl.errors import UserError
-from qvl.record import reading as fields
 
 MATCH_SECONDS = 1.0  # a pattern that takes longer on one text backtracks without end
 
@@ -134,7 +134,7 @@ def _of_numbers(function: Callable[[list], Any]) -> Callable[[dict, Any], Any]:
 
 
 def _role_text(record: dict, role: Any = None) -> str:
-    return fields.text(record, role)
+    return records.conversation_text(record, role)
 
 
 class Function(NamedTuple):
@@ -156,11 +156,11 @@ FUNCTIONS = {  # has and matches are not here: the parser looks at how their arg
     "mean": Function(_of_numbers(lambda numbers: sum(numbers) / len(numbers)), 1, 1),
     "field": Function(lambda record, name: record.get(name), 1, 1),
     "text": Function(_role_text, 0, 1),
-    "question": Function(fields.question, 0, 0),
-    "final": Function(fields.final, 0, 0),
-    "prompt": Function(fields.prompt, 0, 0),
-    "images": Function(fields.images, 0, 0),
-    "videos": Function(fields.videos, 0, 0),
-    "modality": Function(fields.modality, 0, 0),
-    "media": Function(fields.media_kind, 0, 0),
+    "question": Function(records.question, 0, 0),
+    "final": Function(records.final_text, 0, 0),
+    "prompt": Function(records.prompt_text, 0, 0),
+    "images": Function(records.images, 0, 0),
+    "videos": Function(records.videos, 0, 0),
+    "modality": Function(records.modality, 0, 0),
+    "media": Function(records.media_kind, 0, 0),
 }

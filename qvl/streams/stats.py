@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from qvl.record import reading as fields
+from qvl.record import images, text, turns, videos
 from qvl.streams.mix import label
 
 MAX_VALUES = 10_000  # of a field that are counted apart; those after them are counted together
@@ -80,7 +80,7 @@ class Stats:
             if record.get(field) not in (None, [], {}):
                 self.having[field] += 1
         self._add_turns(record)
-        for kind, found in (("images", fields.images(record)), ("videos", fields.videos(record))):
+        for kind, found in (("images", images(record)), ("videos", videos(record))):
             if found:
                 self.having[kind] += 1
                 self._sketch(f"{kind} a record", len(found))
@@ -96,11 +96,11 @@ class Stats:
         }
 
     def _add_turns(self, record: dict) -> None:
-        messages = fields.turns(record)
+        messages = turns(record)
         self._sketch("turns a record", len(messages))
         reasoned = False
         for message in messages:
-            self._sketch(f"characters a turn, {message.get('role')}", len(fields.said(message)))
+            self._sketch(f"characters a turn, {message.get('role')}", len(text(message)))
             reasoning = message.get("reasoning_content")
             if isinstance(reasoning, str) and reasoning:
                 reasoned = True

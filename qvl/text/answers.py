@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from qvl.record import final, text, unprompted
+from qvl.record import final, text, without_format_prompt
 
 THINK = re.compile(r"\s*<think>(.*?)</think>\s*(.*)", re.DOTALL)
 
@@ -51,4 +51,4 @@ def asked(record: dict) -> str:
 def _asked(record: dict) -> Iterator[str]:
     for message in record.get("messages") or []:
         if message.get("role") in ("user", "system"):
-            yield unprompted(text(message), record)
+            yield without_format_prompt(text(message), record)

@@ -81,7 +81,9 @@ def test_several_judges_are_put_together_and_their_spread_is_told(run):
 
 def test_what_cannot_be_read_is_an_error_and_no_grade(run):
     with FakeEndpoint(graded_by_word) as endpoint:
-        done, (out,) = run([record("Paris.", "Oslo.")], f"--judge {endpoint.url}")
+        done, (out,) = run(
+            [record("Paris.", "Oslo.")], f"--judge {endpoint.url} --max-error-rate 0.5"
+        )
     assert done.returncode == 0, done.stderr
     bad = out["responses"][1]["scores"]
     assert bad["judge_errors"] == 1 and "judge_correctness" not in bad

@@ -242,7 +242,7 @@ def test_an_endpoint_without_token_ids_is_told_in_one_line(run):
         for flag in ("--token-ids", "--logprobs"):
             done = run(f"qvl generate {flag} --endpoint {fake.url} in.jsonl", [record(1)])
             assert done.returncode == 2
-            assert f"{flag}: the endpoint gives none" in done.stderr
+            assert f"{flag}: the endpoint returns none" in done.stderr
             assert done.stderr.count("\n") == 1
     with FakeEndpoint(lambda body, attempt: with_tokens([7, 8], [-0.5])) as fake:
         words = f"--token-ids --logprobs --endpoint {fake.url}"

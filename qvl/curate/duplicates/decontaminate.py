@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from qvl import record as records
 from qvl.curate.duplicates.dedup import digest
 from qvl.errors import UserError
-from qvl.record import reading as fields
 from qvl.stage import Drop
 
 TOKEN = re.compile(
@@ -133,14 +133,14 @@ class Images:
         self._shown: list[tuple[Match, str]] = []
 
     def add(self, record: dict, root: Path, where: Match) -> None:
-        for reference in fields.images(record):
+        for reference in records.images(record):
             content = self._read(reference, root)
             if self._bytes.setdefault(digest(content), where) is where:
                 self.gallery.add(self._look(content, reference), len(self._shown))
                 self._shown.append((where, reference))
 
     def __call__(self, record: dict) -> Drop | None:
-        for reference in fields.images(record):
+        for reference in records.images(record):
             content = self._read(reference, self.root)
             equal = self._bytes.get(digest(content))
             if equal:
@@ -170,15 +170,15 @@ def normalised(text: str) -> str:
 
 def asked(record: dict) -> Iterator[str]:
     """The texts of the user's turns: what an evaluation record asks."""
-    for turn in fields.turns(record):
+    for turn in records.turns(record):
         if turn.get("role") == "user":
-            yield fields.said(turn)
+            yield records.text(turn)
 
 
 def everything(record: dict) -> Iterator[str]:
     """What a record could teach: its turns, thoughts and responses."""
-    for turn in fields.turns(record):
-        yield fields.said(turn)
+    for turn in records.turns(record):
+        yield records.text(turn)
         yield turn.get("reasoning_content") or ""
     for response in record.get("responses") or []:
         if isinstance(response, dict):

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import orjson
 
 from qvl.errors import UserError
-from qvl.record import reading as fields
+from qvl.record import media
 from qvl.stage import Drop
 
 
@@ -121,7 +121,7 @@ class References:
     """Media are the same if their references are, in the same order."""
 
     def probe(self, record: dict) -> tuple[list[bytes], None]:
-        found = list(fields.media(record))
+        found = list(media(record))
         return [_canonical(found).encode() if found else b""], None
 
     def same(self, probe: None, number: int) -> bool:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from qvl import record as records
 from qvl.errors import UserError, need
 from qvl.media import images
-from qvl.record import reading as fields
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -45,11 +45,11 @@ class Alike:
     def probe(self, record: dict) -> tuple[list[bytes], list[Look]]:
         looks = [
             look(images.load(reference, self.root, allow_remote=self.allow_remote))
-            for reference in fields.images(record)
+            for reference in records.images(record)
         ]
-        others = orjson.dumps([len(looks), fields.videos(record)])
+        others = orjson.dumps([len(looks), records.videos(record)])
         if not looks:
-            return [others if fields.videos(record) else b""], looks
+            return [others if records.videos(record) else b""], looks
         # Of bits + 1 pieces of the first hash, one at least is the same in both.
         return [others + piece for piece in pieces(looks[0].hash, self.bits + 1)], looks
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from qvl.record import with_scores
 from qvl.stage import Drop, Run
 
 
@@ -28,7 +29,7 @@ def drop_failed(run: Run, judged: Iterable[tuple[dict, Failures]]) -> Iterator[d
     """
     counts: Counter[str] = Counter()
     for bare, verdicts in judged:
-        record = _measured(bare, verdicts, run.command)
+        record = with_scores(bare, run.command, verdicts.turn_measures, verdicts.measures or ())
         reasons = Counter(verdict.reason for verdict in verdicts.responses if verdict)
         counts["responses_kept"] += len(verdicts.responses) - reasons.total()
         counts["responses_dropped"] += reasons.total()
@@ -51,19 +52,6 @@ def drop_failed(run: Run, judged: Iterable[tuple[dict, Failures]]) -> Iterator[d
             yield record
     if counts.total():
         run.note(**counts)
-
-
-def _measured(record: dict, verdicts: Failures, stage: str) -> dict:
-    """The record with the measures, where there are any."""
-    added = {}
-    if verdicts.turn_measures is not None:
-        added["scores"] = {**(record.get("scores") or {}), stage: verdicts.turn_measures}
-    if verdicts.measures:
-        pairs = zip(record["responses"], verdicts.measures, strict=True)
-        added["responses"] = [
-            {**one, "scores": {**(one.get("scores") or {}), **of}} for one, of in pairs
-        ]
-    return {**record, **added} if added else record
 
 
 def _of_record(verdicts: Failures) -> Drop | None:

@@ -7,13 +7,12 @@ and drops web queries without substance, with scores of complexity and contextua
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from qvl.curate.rules import revision
 from qvl.curate.rules.queries import QueryRules
 from qvl.judge import Judge, Verdict, material
 from qvl.pending import Gather, Pending, Ready
-from qvl.record import text
+from qvl.record import text, with_scores
 from qvl.stage import Drop
 
 STAGE = "filter-queries"
@@ -37,7 +36,7 @@ class JudgedQueries:
         drop = self.rules(record)
         if drop is not None:
             return Ready(drop)
-        sections = material.conversation(record) + material.reference(record)
+        sections = material.of_record(record)
         asked = self.judge.submit(record["id"], sections)
         return Gather([asked], lambda verdicts: self.decide(record, verdicts[0]))
 
@@ -52,7 +51,7 @@ class JudgedQueries:
             return Drop(NO_VERDICT, verdict.error)
         values = verdict.values
         said = self.judge.prompt.decides(values)
-        scored = _with_scores(record, {**said, "judge": self.judge.name})
+        scored = with_scores(record, STAGE, {**said, "judge": self.judge.name})
         reason = values.get("reason") or ""
         if values.get("substance") is False:
             return Drop("no-substance", reason, scored)
@@ -77,12 +76,8 @@ class JudgedQueries:
         if refused is not None or turn is None:
             return Drop("ambiguous", f"{reason} The revision is refused: {refused}", record)
         messages = [*record["messages"][:place], turn, *record["messages"][place + 1 :]]
-        scores = record["scores"][STAGE]
-        return _with_scores({**record, "messages": messages}, {**scores, "original": original})
-
-
-def _with_scores(record: dict, scores: dict[str, Any]) -> dict:
-    return {**record, "scores": {**(record.get("scores") or {}), STAGE: scores}}
+        revised_record = {**record, "messages": messages}
+        return with_scores(revised_record, STAGE, {"original": original}, update=True)
 
 
 def _last_user(record: dict) -> int:

@@ -9,7 +9,6 @@ from qvl.reward.reading.extract import final
 from qvl.reward.verdict import SECONDS, compares_words, judge
 from qvl.text.answers import Answer
 
-RIGHT = 0.5  # our choice: a graded verifier (overlap of boxes, edit distance) is right from here on
 BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}")
 
 

@@ -12,7 +12,8 @@ from functools import cached_property
 from qvl.curate.rules import outcome, topic
 from qvl.curate.rules.drop_responses import Failures
 from qvl.errors import UserError
-from qvl.record import images, question, videos
+from qvl.record import media_kind, question
+from qvl.reward import RIGHT
 from qvl.stage import Drop
 from qvl.text import answers, form, function_words, repetition, scripts, style, truncation, words
 from qvl.text.answers import Answer
@@ -107,7 +108,12 @@ class AskedFor:
         self.record, self.lists = record, lists
         self.asked = answers.asked(record)  # all that user and system said
         self.task: str = record.get("task") or ""
-        self.shown = bool(images(record) or videos(record))
+        self.shown = media_kind(record) != "text"
+
+    @cached_property
+    def form(self) -> str:
+        """All that may ask for a form of the answer: what was asked, and the format prompt."""
+        return f"{self.asked}\n{self.record.get('format_prompt') or ''}"
 
     @cached_property
     def may_quote(self) -> bool:
@@ -191,8 +197,7 @@ def tool_format(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
 
 
 def bad_json(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
-    prompt = known.record.get("format_prompt") or ""
-    return form.bad_json(answer, known.task, f"{known.asked}\n{prompt}")
+    return form.bad_json(answer, known.task, known.form)
 
 
 def off_topic(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
@@ -268,7 +273,7 @@ def wrong_answer(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
         return ""
     verdict = outcome.correctness(known.record, answer)
     reward = verdict.reward if verdict else None
-    return "" if reward is None or reward >= outcome.RIGHT else f"reward {reward:.2g}"
+    return "" if reward is None or reward >= RIGHT else f"reward {reward:.2g}"
 
 
 Rule = Callable[[Answer, AskedFor, ResponseRules], str]
@@ -290,3 +295,5 @@ RULES: tuple[
     ("inconsistent", inconsistent),
     ("wrong-answer", wrong_answer),
 )
+FORM = ("special-token", "think-format", "tool-format", "bad-json")
+"""The reasons for which the form of an answer is wrong, whatever it says."""

@@ -15,7 +15,7 @@ from qvl.curate.scores import measured
 from qvl.judge import Judge, Verdict, material
 from qvl.judge.material import Section
 from qvl.pending import Gather, Pending, Ready
-from qvl.record import images, videos
+from qvl.record import media_kind, scores_of, with_scores
 from qvl.stage import Drop
 from qvl.text import answers
 from qvl.text.answers import Answer
@@ -42,8 +42,9 @@ class JudgedScores:
         turn, responses = answers.of_record(record)
         judged = [*responses, *([turn] if turn is not None else [])]
         asked = [
-            (place, judge, judge.submit(f"{record['id']}/{place}", _shown(record, answer), sample))
+            (place, judge, judge.submit(f"{record['id']}/{place}", sections, sample))
             for place, answer in enumerate(judged)
+            for sections in [material.of_record(record, Section("response", answer.content))]
             for judge in self._judges(record)
             for sample in range(self.samples)
         ]
@@ -56,7 +57,7 @@ class JudgedScores:
                 found[place].append((judge, verdict))
             rows = [self._row(each) for each in found]
             own = rows[len(responses)] if turn is not None else _mean(rows)
-            return measured.added(scored, rows[: len(responses)], own)
+            return with_scores(scored, measured.STAGE, own, rows[: len(responses)], update=True)
 
         return Gather([pending for *_, pending in asked], combine)
 
@@ -65,13 +66,13 @@ class JudgedScores:
         if isinstance(result, Drop):
             return 0, 0, ""
         turn, responses = answers.of_record(result)
-        of_turn = (result.get("scores") or {}).get(measured.STAGE) if turn is not None else None
+        of_turn = scores_of(result, measured.STAGE) if turn is not None else {}
         answered = len(responses) + (turn is not None)
-        wrong = _wrong(result) + (of_turn or {}).get(ERRORS, 0)
+        wrong = _wrong(result) + of_turn.get(ERRORS, 0)
         return answered * len(self.judges) * self.samples, wrong, f"record {result['id']!r}"
 
     def _judges(self, record: dict) -> Sequence[Judge]:
-        return self.visual if images(record) or videos(record) else self.judges
+        return self.judges if media_kind(record) == "text" else self.visual
 
     def _row(self, verdicts: Sequence[tuple[Judge, Verdict]]) -> dict[str, float]:
         """The scores of one answer."""
@@ -133,7 +134,7 @@ class Pairwise:
                 }
                 for each, all_ in zip(won, errors, strict=True)
             ]
-            return measured.added(record, rows, None)
+            return with_scores(record, measured.STAGE, responses=rows)
 
         return Gather([pending for *_, pending in asked], combine)
 
@@ -159,21 +160,9 @@ def _won(there: str, back: str) -> float:
     return 0.5
 
 
-def _shown(record: dict, answer: Answer) -> list[Section]:
-    return [
-        *material.conversation(record),
-        *material.reference(record),
-        Section("response", answer.content),
-    ]
-
-
 def _pair(record: dict, one: Answer, other: Answer) -> list[Section]:
-    return [
-        *material.conversation(record),
-        *material.reference(record),
-        Section("response-A", one.content),
-        Section("response-B", other.content),
-    ]
+    first, second = Section("response-A", one.content), Section("response-B", other.content)
+    return material.of_record(record, first, second)
 
 
 def _errors(verdicts: Any) -> dict[str, int]:

@@ -7,15 +7,14 @@ that cannot be told of an answer is left out, so a threshold on it drops nothing
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from statistics import fmean, median
-from typing import Any
 
 from qvl.curate.rules import outcome
 from qvl.curate.rules.drop_responses import Failures, Find
-from qvl.curate.rules.responses import AskedFor, ResponseRules
+from qvl.curate.rules.responses import FORM, RULES, AskedFor, ResponseRules
 from qvl.errors import UserError
-from qvl.record import final
+from qvl.record import final, scores_of, with_scores
 from qvl.stage import Drop
-from qvl.text import answers, form, repetition, scripts, truncation
+from qvl.text import answers, repetition, scripts, truncation
 from qvl.text.answers import Answer
 
 STAGE = "score-responses"
@@ -67,13 +66,11 @@ def language(answer: Answer, context: AskedFor) -> float:
 
 def form_(answer: Answer, context: AskedFor) -> float:
     """1, or 0 with stray special tokens, tags out of order, calls or JSON that do not parse."""
-    wrong = (
-        form.special_token(answer, context.asked)
-        or form.think_tags(answer, "allow")
-        or form.tool_calls(answer)
-        or form.bad_json(answer, context.task, context.asked)
-    )
-    return 0.0 if wrong else 1.0
+    return 0.0 if any(rule(answer, context, _RULES) for rule in _FORM) else 1.0
+
+
+_RULES = ResponseRules()
+_FORM = [rule for reason, rule in RULES if reason in FORM]
 
 
 AXES = {
@@ -96,13 +93,7 @@ def annotate(record: dict) -> dict:
     context = AskedFor(record)
     scored = [measure(answer, context) for answer in responses]
     own = measure(turn, context) if turn is not None else _mean(scored)
-    added: dict[str, Any] = {"scores": {**(record.get("scores") or {}), STAGE: own}}
-    if scored:
-        pairs = zip(record["responses"], scored, strict=True)
-        added["responses"] = [
-            {**one, "scores": {**(one.get("scores") or {}), **axes}} for one, axes in pairs
-        ]
-    return {**record, **added}
+    return with_scores(record, STAGE, own, scored, update=True)
 
 
 def measure(answer: Answer, context: AskedFor) -> dict[str, float]:
@@ -114,22 +105,6 @@ def measure(answer: Answer, context: AskedFor) -> dict[str, float]:
 def _mean(scored: list[dict[str, float]]) -> dict[str, float]:
     columns = {name: [axes[name] for axes in scored if name in axes] for name in AXES}
     return {name: round(sum(of) / len(of), 4) for name, of in columns.items() if of}
-
-
-def added(
-    record: dict, rows: Sequence[Mapping[str, float]], own: Mapping[str, float] | None
-) -> dict:
-    """The record with a row of scores on each response, and one of its own."""
-    fields: dict[str, Any] = {}
-    if rows:
-        fields["responses"] = [
-            {**one, "scores": {**(one.get("scores") or {}), **row}}
-            for one, row in zip(record["responses"], rows, strict=True)
-        ]
-    if own is not None:
-        had = record.get("scores") or {}
-        fields["scores"] = {**had, STAGE: {**(had.get(STAGE) or {}), **own}}
-    return {**record, **fields}
 
 
 def thresholds(
@@ -167,7 +142,7 @@ def under(least: dict[str, float]) -> Find:
 
     def verdicts(record: dict) -> Failures:
         has_turn = final(record) is not None
-        own = (record.get("scores") or {}).get(STAGE) or {}
+        own = scores_of(record, STAGE)
         turn = below(own, least) if has_turn else None
         responses = record.get("responses") or []
         return Failures(

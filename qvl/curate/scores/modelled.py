@@ -11,6 +11,7 @@ from typing import Protocol
 from qvl.curate.scores import measured
 from qvl.judge.scalar import RewardModel
 from qvl.pending import Gather, Pending, Ready
+from qvl.record import scores_of, with_scores
 from qvl.stage import Drop
 from qvl.text import answers
 
@@ -54,7 +55,7 @@ class ModelledScores:
                 *rows, own = rows
             else:
                 own = _mean(rows)
-            return measured.added(scored, rows, own if asked else None)
+            return with_scores(scored, measured.STAGE, own if asked else None, rows, update=True)
 
         return Gather([self.rest.submit(record), *asked], combine)
 
@@ -65,7 +66,7 @@ class ModelledScores:
         rows: list[Mapping] = [one["scores"] for one in result.get("responses") or []]
         turn, _ = answers.of_record(result)
         if turn is not None:
-            rows.append((result.get("scores") or {}).get(measured.STAGE) or {})
+            rows.append(scores_of(result, measured.STAGE))
         wrong += sum(ERRORS in row for row in rows)
         return asked + len(rows), wrong, example or f"record {result['id']!r}"
 

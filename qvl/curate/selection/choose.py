@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qvl.errors import UserError
+from qvl.record import with_scores
 from qvl.stage import Drop
 from qvl.text import answers
 
@@ -86,7 +87,7 @@ class Choose:
             turn.pop("reasoning_content", None)
         done = {**record, "messages": [*before, *rest, turn]}
         if told is not None:
-            done["scores"] = {**(record.get("scores") or {}), STAGE: told}
+            done = with_scores(done, STAGE, told)
         if not self.keep_responses:
             done.pop("responses", None)
         return done

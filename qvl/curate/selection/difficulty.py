@@ -5,14 +5,14 @@ responses" (report 4.2.2) and publishes neither bound. Of few samples a rate say
 interval stands beside it.
 """
 
-import math
 from dataclasses import dataclass
 
 from qvl.errors import UserError
+from qvl.intervals import wilson
+from qvl.record import with_scores
 from qvl.stage import Drop
 
 STAGE = "filter-difficulty"
-Z = 1.959964  # of a 95 % interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Difficulty:
         passed = sum(reward >= self.pass_reward for reward in rewards)
         measured: dict[str, float] = {"judged": len(rewards), "passed": passed}
         if rewards:
-            low, high = wilson(passed, len(rewards))
+            low, high = wilson(passed / len(rewards), len(rewards))
             rate = round(passed / len(rewards), 4)
             measured |= {"pass_rate": rate, "low": round(low, 4), "high": round(high, 4)}
         if lengths:
@@ -68,7 +68,7 @@ class Difficulty:
         drop = self._verdict(measured)
         if drop is not None:
             return drop
-        return {**record, "scores": {**(record.get("scores") or {}), STAGE: measured}}
+        return with_scores(record, STAGE, measured)
 
     def _verdict(self, measured: dict[str, float]) -> Drop | None:
         rate, low, high = measured["pass_rate"], measured["low"], measured["high"]
@@ -94,14 +94,6 @@ def _verified(response: dict) -> object:
     if isinstance(rewards, dict) and isinstance(verdict, dict):
         return rewards.get(verdict.get("verifier"), response.get("reward"))
     return response.get("reward")
-
-
-def wilson(passed: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a rate (Wilson 1927): sound also for few samples and rates of 0 and 1."""
-    rate, square = passed / total, Z * Z / total
-    middle = (rate + square / 2) / (1 + square)
-    half = Z / (1 + square) * math.sqrt(rate * (1 - rate) / total + square / (4 * total))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _number(value: object) -> float | None:

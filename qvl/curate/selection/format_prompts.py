@@ -5,7 +5,7 @@ it instead (report 4.4.1). The report publishes none: the wording is ours, a fil
 qvl/prompts/format. TASK.zh.txt is for questions in Chinese, for a question in two languages would excuse an
 answer in two. A task without a file of its own takes that of one that the same verifier judges.
 
-The rules for responses and the verifiers read a question without its prompt (qvl.record.unprompted). Those
+The rules for responses and the verifiers read a question without its prompt (qvl.record.without_format_prompt). Those
 of other programs would not: no sentence names a language, asks to repeat, or, for charts, holds a number.
 """
 

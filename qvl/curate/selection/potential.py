@@ -18,8 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from qvl.curate.selection.difficulty import Difficulty, Z, wilson
+from qvl.curate.selection.difficulty import Difficulty
 from qvl.errors import UserError
+from qvl.intervals import student, wilson
 from qvl.io import jsonl
 
 MIN_MIXED = 0.1  # of a source's queries; our choice
@@ -81,7 +82,7 @@ class _Counts:
         self.spread += passed * (judged - passed) / (judged * (judged - 1))
 
     def potential(self) -> Potential:
-        low, high = wilson(self.mixed, self.queries)
+        low, high = wilson(self.mixed / self.queries, self.queries)
         means = {"pass_rate": self.rates / self.queries, "spread": self.spread / self.queries}
         facts = {"queries": self.queries, "responses": self.responses}
         return Potential(self.mixed / self.queries, low, high, {**facts, **means})
@@ -153,16 +154,6 @@ def gain(steps: list[Step]) -> Potential:
     first = mean + slope * away[0]
     facts |= {"first": first, "last": first + slope * length}
     return Potential(slope * length, (slope - error) * length, (slope + error) * length, facts)
-
-
-def student(freedom: int) -> float:
-    """The 97.5 % point of Student's t, expanded about the normal's: 1 % short at 3 degrees."""
-    terms = (
-        (Z**3 + Z) / 4,
-        (5 * Z**5 + 16 * Z**3 + 3 * Z) / 96,
-        (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / 384,
-    )
-    return Z + sum(term / freedom**power for power, term in enumerate(terms, 1))
 
 
 def report(potentials: Mapping[str, Potential], measure: str, least: float) -> list[dict[str, Any]]:

@@ -9,14 +9,12 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from qvl.curate.rules.outcome import RIGHT
 from qvl.curate.selection.difficulty import Difficulty
 from qvl.curate.selection.format_prompts import FIELD, FormatPrompts
 from qvl.errors import UserError
 from qvl.io import jsonl
-from qvl.record import check
-from qvl.record import reading as fields
-from qvl.reward import REWARDS, verdict
+from qvl.record import check, modality, with_scores
+from qvl.reward import REWARDS, RIGHT, verdict
 from qvl.stage import Drop, Run, each
 
 STAGE = "rl-prepare"
@@ -116,7 +114,7 @@ class QueryChoice:
                     f"{model}: {of['judged']:g} of {self.min_responses} responses with a reward"
                 )
                 return Drop("not-judged", detail)
-            concerned = self.all_wrong in ("any", fields.modality(record))
+            concerned = self.all_wrong in ("any", modality(record))
             if model == "strong" and concerned and not of["passed"]:
                 return Drop("all-wrong", told)
             if model == "policy" and of["pass_rate"] > self.max_pass_rate:
@@ -125,10 +123,8 @@ class QueryChoice:
 
     def _prepared(self, record: dict, measured: dict[str, Measured]) -> dict:
         done = self.prompts(record) if self.prompts else dict(record)
-        if measured:
-            scores = done.get("scores") or {}
-            before = scores.get(STAGE) or {}  # of an earlier run, which knew the strong model alone
-            done = {**done, "scores": {**scores, STAGE: {**before, **measured}}}
+        if measured:  # an earlier run may have measured the strong model alone
+            done = with_scores(done, STAGE, measured, update=True)
         if self.keep_responses:
             return done
         return {name: value for name, value in done.items() if name != "responses"}

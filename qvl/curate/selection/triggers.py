@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from qvl.curate.rules.responses import RULES, AskedFor, ResponseRules
+from qvl.curate.rules.responses import FORM, RULES, AskedFor, ResponseRules
 from qvl.errors import UserError
 from qvl.stage import Drop
 from qvl.text import answers
@@ -16,7 +16,7 @@ from qvl.text import answers
 BEHAVIOURS = {  # the three that the report names -> the rules of filter-responses that find them
     "language-mixing": ("language-mixing",),
     "repetition": ("repetition",),
-    "format": ("special-token", "think-format", "tool-format", "bad-json"),
+    "format": FORM,
 }
 _TABLE = dict(RULES)
 

@@ -18,7 +18,10 @@ from qvl.stage import Drop
 
 HERE = Path(__file__).parent
 PARTS = {
-    "development": [HERE.parent / "responses.jsonl", *sorted(HERE.glob("development.*.jsonl"))],
+    "development": [
+        HERE.parent / "rules" / "responses.jsonl",
+        *sorted(HERE.glob("development.*.jsonl")),
+    ],
     "heldout": sorted(HERE.glob("heldout.*.jsonl")),
 }
 

@@ -1,8 +1,9 @@
 """The axes that rules measure: from 0 to 1, and 1 for every good answer of the list."""
 
 import pytest
-from test_responses import CASES, one, record, sampled
+from test_responses import CASES, one, reason, record, sampled
 
+from qvl.curate.rules.responses import ResponseRules
 from qvl.curate.scores import measured
 from qvl.curate.scores.measured import AXES, STAGE
 from qvl.errors import UserError
@@ -49,6 +50,27 @@ def test_what_other_stages_said_stays():
     item = {**one("42"), "scores": {"other": {"x": 1}}}
     assert set(measured.annotate(item)["scores"]) == {"other", STAGE}
     assert item["scores"] == {"other": {"x": 1}}
+
+
+def test_what_judges_said_stays_when_rules_score_anew():
+    judged = {"judge_clarity": 0.75}
+    item = {
+        **one("42"),
+        "scores": {STAGE: judged},
+        "responses": [{"content": "42", "scores": judged}],
+    }
+    done = measured.annotate(item)
+    assert done["scores"][STAGE]["judge_clarity"] == 0.75
+    assert done["responses"][0]["scores"]["judge_clarity"] == 0.75
+    assert done["scores"][STAGE]["form"] == done["responses"][0]["scores"]["form"] == 1
+
+
+def test_form_and_bad_json_read_one_request():
+    """The format prompt asks for JSON: what the rule drops does not score 1 for its form."""
+    prompt = "Answer in JSON."
+    item = {**one('{"answer": 42', asked=f"What is 17 + 25?\n{prompt}"), "format_prompt": prompt}
+    assert reason(ResponseRules()(item).turn) == "bad-json"
+    assert own(item)["form"] == 0
 
 
 def test_without_a_final_turn_the_record_has_the_mean_of_its_responses():

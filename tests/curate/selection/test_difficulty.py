@@ -2,7 +2,7 @@
 
 import pytest
 
-from qvl.curate.selection.difficulty import Difficulty, wilson
+from qvl.curate.selection.difficulty import Difficulty
 from qvl.stage import Drop
 
 
@@ -10,24 +10,6 @@ def sampled(passed, total, tokens=None):
     length = {} if tokens is None else {"num_tokens": tokens}
     rewards = [1.0] * passed + [0.0] * (total - passed)
     return {"id": "a", "responses": [{"content": "", "reward": one, **length} for one in rewards]}
-
-
-@pytest.mark.parametrize(
-    ("passed", "total", "low", "high"),
-    [(0, 16, 0.0, 0.1936), (16, 16, 0.8064, 1.0), (8, 16, 0.2800, 0.7200), (1, 10, 0.0179, 0.4042)],
-)
-def test_the_interval_is_wilsons(passed, total, low, high):
-    assert wilson(passed, total) == pytest.approx((low, high), abs=5e-5)
-
-
-def test_the_interval_solves_wilsons_equation():
-    z = 1.959964
-    for total in (1, 3, 16, 200):
-        for passed in range(0, total + 1, max(1, total // 5)):
-            for end in wilson(passed, total):
-                if 0 < end < 1:
-                    error = abs(passed / total - end)
-                    assert error == pytest.approx(z * (end * (1 - end) / total) ** 0.5, abs=1e-7)
 
 
 def test_fourteen_of_sixteen_stay_for_reinforcement_learning_and_fifteen_go():

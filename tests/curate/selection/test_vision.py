@@ -131,7 +131,7 @@ def test_a_verifier_that_fails_is_an_error_and_no_failed_answer(run, tmp_path):
     (tmp_path / "own.py").write_text(OWN)
     records = [seen("a", "solved: how many?"), seen("b", "hidden: how many?")]
     with FakeEndpoint(guesses) as endpoint:
-        done, kept, bad = run(records, endpoint, "--verifier own:judges")
+        done, kept, bad = run(records, endpoint, "--verifier own:judges --max-error-rate 0.5")
         assert done.returncode == 0, done.stderr
         assert kept == []
         assert [row["reject"]["reason"] for row in bad] == ["solved-blind", "not-judged"]

@@ -9,7 +9,7 @@ from shells import shell
 from qvl.curate.selection.difficulty import Difficulty
 from qvl.io import jsonl
 from qvl.reward import Verdict
-from qvl.sampling.rounds import Tally, sizes
+from qvl.sampling.rounds import PassCount, sizes
 from qvl.stage import Drop
 
 
@@ -81,17 +81,17 @@ def test_a_class_is_settled_only_where_all_the_rest_could_not_change_it():
         total, rate = draw.randint(1, 20), draw.choice([0, 0.1, 0.25, 0.5, 0.9, 1])
         chances = draw.choice([(1, 0, 0), (0, 1, 0), (5, 5, 1), (1, 9, 1), (9, 1, 0)])
         rewards = draw.choices([1.0, 0.0, None], chances, k=total)
-        tally, hard = Tally(total), Difficulty(max_pass_rate=rate)
+        tally, hard = PassCount(total), Difficulty(max_pass_rate=rate)
         for reward in rewards:
             tally.add(Verdict("ok" if reward is not None else "error", reward))
             if tally.is_settled(rate):
                 break
         if tally.judged and tally.is_settled(rate):
-            asked = {"responses": [{"reward": each} for each in rewards[: tally.asked]]}
+            asked = {"responses": [{"reward": each} for each in rewards[: tally.sampled]]}
             for rest in (0.0, 1.0):
                 every = [
                     *asked["responses"],
-                    *({"reward": rest} for _ in range(total - tally.asked)),
+                    *({"reward": rest} for _ in range(total - tally.sampled)),
                 ]
                 assert isinstance(hard({"id": "a", **asked}), Drop) == isinstance(
                     hard({"id": "a", "responses": every}), Drop
