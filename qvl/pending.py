@@ -1,14 +1,14 @@
-"""Work that was begun elsewhere, as in a client's event loop, and what is made of several such."""
+"""Results to come of work that runs elsewhere, as in the event loop of a client."""
 
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
-STEP_SECONDS = 0.005  # between two looks at whether work in steps can go on
+STEP_SECONDS = 0.005  # between two checks whether work in steps can go on
 
 
 class Pending(Protocol):
-    """Work that was begun: a future, or what several of them make."""
+    """A result to come: a future, or what is computed from several."""
 
     def done(self) -> bool: ...
 
@@ -16,15 +16,15 @@ class Pending(Protocol):
 
 
 class Stepwise(Pending, Protocol):
-    """Work whose next step depends on what the one before it gave."""
+    """Work in steps, each of which depends on the result of the one before."""
 
     def advance(self) -> bool:
-        """Begin the next step, if the one before it is done; whether there is none left."""
+        """Start the next step if the one before is done. Return whether all are."""
         ...
 
 
 class Ready(NamedTuple):
-    """A result that needs no waiting."""
+    """A result that is there."""
 
     value: Any
 
@@ -36,7 +36,7 @@ class Ready(NamedTuple):
 
 
 class Gather(NamedTuple):
-    """What is made of several pending results, in their order."""
+    """The combination of several pending results, in their order."""
 
     pending: Sequence[Pending]
     combine: Callable[[list], Any]
@@ -49,7 +49,7 @@ class Gather(NamedTuple):
 
 
 class Steps:
-    """The work of a window that goes on in steps, so that none waits for those before it."""
+    """Advances the work in steps among the pending, so that none waits for those before it."""
 
     def __init__(self) -> None:
         self._stepwise: list[Stepwise] = []

@@ -45,7 +45,7 @@ def drop_failed(run: Run, judged: Iterable[tuple[dict, Failures]]) -> Iterator[d
                 if "reject" in one
             ]
             detail = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common())
-            run.aside({"id": record.get("id"), "responses": taken}, "responses", detail)
+            run.write_reject({"id": record.get("id"), "responses": taken}, "responses", detail)
             pairs = zip(record["responses"], verdicts.responses, strict=True)
             yield {**record, "responses": [one for one, verdict in pairs if not verdict]}
         else:
