@@ -15,7 +15,7 @@ def command(
     install: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="vllm|sglang",
+            metavar="|".join(environments.ENGINES),
             help="Install this engine in an environment of its own; repeatable",
         ),
     ] = None,

@@ -20,7 +20,7 @@ def command(
         typer.Argument(metavar="[-- COMMAND]...", help="Serve until this command ends"),
     ] = None,
     backend: Annotated[
-        str, typer.Option(metavar="local|vllm|sglang", help="Engine to run")
+        str, typer.Option(metavar="|".join(("local", *environments.ENGINES)), help="Engine to run")
     ] = "local",
     engine_args: Annotated[
         list[str] | None,

@@ -176,3 +176,35 @@ def test_completion_completes_commands_and_flags(sh):
     ask = "_QVL_COMPLETE=complete_bash COMP_WORDS='{}' COMP_CWORD={} qvl"
     assert "cat" in sh(ask.format("qvl c", 1)).stdout.split()
     assert "--rejects" in sh(ask.format("qvl cat --re", 2)).stdout.split()
+
+
+PROSE = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+PLACEHOLDERS = re.compile(r"my_|drop.unanswered|/CASE\b")  # what a recipe tells a reader to write
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda path: path.name)
+def test_every_link_and_every_path_in_the_prose_exists(page):
+    text = page.read_text()
+    links = {link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link}
+    assert [link for link in sorted(links) if not (page.parent / link).exists()] == []
+    paths = set(re.findall(r"`((?:cli|qvl|tests|examples|man|docs)/[\w./-]+)`", text))
+    paths |= {f"tests/bench/{name}" for name in re.findall(r"`(bench_\w+\.py)`", text)}
+    found = {path for path in paths if (ROOT / path).exists() or PLACEHOLDERS.search(path)}
+    assert sorted(paths - found) == []
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda path: path.name)
+def test_every_name_of_the_library_in_the_prose_is_defined(page):
+    """A dotted name is a module, or stands in one."""
+    for dotted in set(re.findall(r"`(qvl(?:\.\w+)+)`", page.read_text())):
+        module, _, name = dotted.rpartition(".")
+        if source_of(dotted) is None:
+            source = source_of(module)
+            assert source, f"{page.name}: {dotted}"
+            assert re.search(rf"\b{name}\b", source.read_text()), f"{page.name}: {dotted}"
+
+
+def source_of(dotted: str) -> Path | None:
+    """The file of a module or package of the library."""
+    path = ROOT / dotted.replace(".", "/")
+    return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.exists()), None)

@@ -163,7 +163,7 @@ def test_an_unknown_engine_is_refused(sh):
     done = sh("qvl doctor --install tgi")
     assert (done.returncode, done.stderr) == (
         2,
-        "qvl: error: --install tgi: expected one of vllm, sglang\n",
+        f"qvl: error: --install tgi: expected one of {', '.join(environments.ENGINES)}\n",
     )
 
 
