@@ -34,7 +34,9 @@ CLIENTS = {  # backend -> its class, imported when it is connected to
     "sglang": "qvl.engines.sglang.client:SglangClient",
     "local": "qvl.engines.local.client:LocalClient",
 }
-NO_VIDEOS = "{endpoint}: it samples other frames of a video than qvl; an SGLang that qvl serve started does not"
+NO_VIDEOS = (
+    "{endpoint}: it samples other frames of a video than qvl; use qvl serve --backend sglang"
+)
 PROBE_TOKENS = (1, 2, 3, 5, 8, 13, 21, 34)  # scored before and after new weights
 
 

@@ -10,6 +10,7 @@ service.py      what both share: limits, media, waiting for rows
 api.py          OpenAI's request parsed; the response's shapes
 engine.py       the thread that admits rows, steps the batch and returns them
 batch.py        rows that decode together, joining and leaving between steps
+cache.py        their keys and values
 decode.py       one more token for every row, without transformers' own forward
 sampling.py     logits -> tokens, each row by its own parameters and seed
 grammar.py      structured output: JSON schemas and regular expressions

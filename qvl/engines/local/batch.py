@@ -3,22 +3,22 @@
 All rows end at the same column: row b is padded on the left by starts[b], and each step adds one
 column. Equal prompts are prefilled once.
 
-Shapes: B rows, W columns, V vocabulary, K key-value heads, D head dimension.
+Shapes: B rows, W columns, V vocabulary.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from transformers.cache_utils import Cache, DynamicLayer
+from transformers.cache_utils import Cache
 
 from qvl.engines.local import decode
+from qvl.engines.local.cache import GrowingLayer
 from qvl.engines.local.checkpoint import Checkpoint, PreparedPrompt
 from qvl.engines.local.detokenizer import Detokenizer
 from qvl.engines.local.grammar import Grammar
 from qvl.engines.local.sampling import RowSampling, penalise, sample
 
-GROWTH = 64  # columns by which a cache grows at a time
 PREFILL_TOKENS = 16_384  # per forward pass, padding included: limits its memory
 
 
@@ -79,7 +79,7 @@ class Row:
         self.on_finish(self)
 
 
-class Batch:
+class DecodingBatch:
     """The rows that are decoded, with their keys and values."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -217,80 +217,6 @@ class Batch:
         own_starts = own_starts - own_spare + wide - own_width
         self._starts = torch.cat([own_starts, starts + wide - width])
         self.rows, self._width = [self.rows[i] for i in kept] + rows, wide
-
-
-class GrowingLayer(DynamicLayer):
-    """Keys and values (B, K, W, D) with spare columns: a step writes one column and copies none."""
-
-    is_croppable = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.width = 0
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        start, self.width = self.width, self.width + key_states.shape[-2]
-        if self.keys is None or self.values is None:
-            self.keys, self.values = key_states, value_states
-            self.is_initialized = True
-            return self.keys, self.values
-        if self.width > self.keys.shape[-2]:
-            self.keys = _with_room(self.keys[..., :start, :])
-            self.values = _with_room(self.values[..., :start, :])
-        self.keys[..., start : self.width, :] = key_states
-        self.values[..., start : self.width, :] = value_states
-        return self.keys[..., : self.width, :], self.values[..., : self.width, :]
-
-    def get_seq_length(self) -> int:
-        return self.width
-
-    def select(self, rows: torch.Tensor, first_column: int) -> None:
-        """Keep only these rows, and the columns from `first_column` on."""
-        if self.keys is None or self.values is None:
-            return
-        columns = slice(first_column, self.width)
-        self.keys = _with_room(self.keys[..., columns, :].index_select(0, rows))
-        self.values = _with_room(self.values[..., columns, :].index_select(0, rows))
-        self.width -= first_column
-
-    def append_rows(
-        self, rows: torch.Tensor, first_column: int, other: "GrowingLayer", width: int
-    ) -> None:
-        """select(rows, first_column), then append the rows of `other`; all rows end at `width`."""
-        if self.keys is None or self.values is None or other.keys is None or other.values is None:
-            raise AssertionError("a layer without keys cannot take rows")
-        columns = slice(first_column, self.width)
-        pairs = ((self.keys, other.keys), (self.values, other.values))
-        self.keys, self.values = (
-            _joined(
-                ours[..., columns, :].index_select(0, rows), theirs[..., : other.width, :], width
-            )
-            for ours, theirs in pairs
-        )
-        self.width = width
-
-
-def _with_room(states: torch.Tensor) -> torch.Tensor:
-    roomy = _roomy(states, len(states), states.shape[-2])
-    roomy[..., : states.shape[-2], :] = states
-    return roomy
-
-
-def _joined(ours: torch.Tensor, theirs: torch.Tensor, width: int) -> torch.Tensor:
-    """The rows of both, with zeros before the shorter: they are masked, but NaN would spread."""
-    both = _roomy(ours, len(ours) + len(theirs), width)
-    for place, states in ((both[: len(ours)], ours), (both[len(ours) :], theirs)):
-        begin = width - states.shape[-2]
-        place[..., :begin, :] = 0
-        place[..., begin:width, :] = states
-    return both
-
-
-def _roomy(like: torch.Tensor, rows: int, width: int) -> torch.Tensor:
-    _, heads, _, size = like.shape
-    return like.new_empty(rows, heads, width + max(GROWTH, width // 4), size)
 
 
 def _layers(cache: Cache) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from qvl.engines.local.batch import Batch, Row
+from qvl.engines.local.batch import DecodingBatch, Row
 from qvl.engines.local.checkpoint import Checkpoint
 
 # Waiting rows are admitted after QUIET_STEPS steps without a new one, and after ADMIT_WITHIN steps at
@@ -54,7 +54,7 @@ class Engine:
         self.is_paused = False  # no row joins; changed by queued calls only
         self._delayed = 0  # steps since the first waiting row could have been admitted
         self._quiet = 0  # the last of these, without a new row
-        self._batch = Batch(checkpoint)
+        self._batch = DecodingBatch(checkpoint)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -162,7 +162,7 @@ class Engine:
         rows = [*self._batch.rows, *self._joining, *self._waiting]
         self._waiting.clear()
         self._joining = []
-        self._batch = Batch(self.checkpoint)
+        self._batch = DecodingBatch(self.checkpoint)
         for row in dict.fromkeys(rows):
             if not row.is_over:
                 row.is_cancelled = True

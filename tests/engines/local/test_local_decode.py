@@ -7,7 +7,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache
 
 from qvl.engines.local import decode
-from qvl.engines.local.batch import GrowingLayer
+from qvl.engines.local.cache import GrowingLayer
 from qvl.engines.local.checkpoint import Checkpoint
 from qvl.tiny import model
 
