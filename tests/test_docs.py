@@ -205,6 +205,6 @@ def test_every_name_of_the_library_in_the_prose_is_defined(page):
 
 
 def source_of(dotted: str) -> Path | None:
-    """The file of a module or package of the library."""
-    path = ROOT / dotted.replace(".", "/")
+    """The file of a module or package; cli/ ships as qvl.cli."""
+    path = ROOT / dotted.replace("qvl.cli", "cli").replace(".", "/")
     return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.exists()), None)
