@@ -1,1 +1,1 @@
-"""Training jobs, each a loop that reads top to bottom."""
+"""Training jobs, each one loop that reads top to bottom."""

@@ -1,7 +1,7 @@
 """Between Hugging Face folders and Megatron's distributed checkpoints, a file of tensors at a time.
 
-A checkpoint can be read at any layout. Beside it, or inside of it, lies the skeleton of the Hugging
-Face folder that it came from: configuration, tokenizer, template, and the names and types of tensors.
+A checkpoint can be read at any layout. Beside it or in it lies the skeleton of the Hugging Face folder
+that it came from: configuration, tokenizer, template, and the names and types of tensors.
 """
 
 import shutil
@@ -25,7 +25,7 @@ def from_megatron(checkpoint: Path, output: Path) -> int:
 
     source = Skeleton(skeleton_of(checkpoint))
     stored = CheckpointTensors(checkpoint / MEGATRON, source, load_shape(source.path))
-    with _told(output):
+    with _one_line_errors(output):
         source.write_like(output, stored.tensor)
     return len(source.names)
 
@@ -41,18 +41,20 @@ def to_megatron(folder: Path, checkpoint: Path) -> int:
     from qvl.model.shape import load_shape
 
     if checkpoint.exists():
-        raise UserError(f"{checkpoint}: is there already")
+        raise UserError(f"{checkpoint}: already exists; remove it or choose another")
     shape, source = load_shape(folder), Folder(folder)
     partial = checkpoint.with_name(f"{checkpoint.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        with _told(partial):
+        with _one_line_errors(partial):
             source.write_skeleton(partial / SKELETON)
             dist_checkpoint.write(source, shape, partial / MEGATRON)
         read = dist_checkpoint.CheckpointTensors(partial / MEGATRON, source, shape)
         for name in source.names:
             if not same_bits(read.tensor(name), source.get(name)):
-                raise CheckFailed(f"{checkpoint}: {name} does not read as it is in {folder}")
+                raise CheckFailed(
+                    f"{checkpoint}: {name} differs from {folder} after reading it back"
+                )
         partial.replace(checkpoint)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -60,8 +62,8 @@ def to_megatron(folder: Path, checkpoint: Path) -> int:
 
 
 @contextmanager
-def _told(place: Path) -> Iterator[None]:
-    """A disk that is full, or not to be written to, as one line."""
+def _one_line_errors(place: Path) -> Iterator[None]:
+    """Turn errors of a disk that is full or not writable into a UserError."""
     from safetensors import SafetensorError
 
     try:
@@ -75,4 +77,4 @@ def skeleton_of(checkpoint: Path) -> Path:
     for place in (checkpoint, checkpoint.parent):
         if (place / SKELETON).is_dir():
             return place / SKELETON
-    raise UserError(f"{checkpoint}: no Megatron checkpoint of qvl sft or qvl import")
+    raise UserError(f"{checkpoint}: not a Megatron checkpoint of qvl sft or qvl import")

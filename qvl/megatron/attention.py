@@ -1,13 +1,13 @@
-"""Core attention on torch's own kernels: packed records, each causal and alone.
+"""Core attention on torch's own kernels: causal, and within each record of a pack.
 
 Shapes: T tokens of a pack, H heads, G key-value heads, D head dimension. On a GPU in half precision
-FlashAttention takes a whole pack in one call, by its records' bounds. Elsewhere records of like
-length are laid side by side, (B, L), and attend in one call: behind a record's last token comes
-padding that, being causal, none of its tokens sees.
+FlashAttention takes a whole pack in one call, by its records' bounds. Elsewhere records of similar
+length are batched, (B, L), and attend in one call: the padding after a record's last token is seen by
+none of its tokens, because attention is causal.
 
 Under context parallelism a rank has a share of the pack's queries and gathers all keys and values,
 as Llama 3 does (section 3.3.2): one exchange, whatever the records' bounds are. At 256K with 2 key-
-value heads that is 0.27 GB a layer in bf16, gone again once the layer is done.
+value heads that is 0.27 GB per layer in bf16, freed once the layer is done.
 """
 
 from dataclasses import dataclass, field
@@ -40,12 +40,12 @@ class Rectangle:
     count: int
     length: int
     tokens: Tensor
-    """(count * length,) which token of the pack lies where; padding repeats a record's last."""
+    """(count * length,) the token of the pack in each place; padding repeats a record's last."""
 
 
 @dataclass
-class Part:
-    """Queries of one record that a context-parallel rank has, and the keys that they see."""
+class QuerySpan:
+    """Queries of one record on a context-parallel rank, and the keys that they see."""
 
     queries: slice
     """Of this rank's tokens."""
@@ -74,17 +74,17 @@ class Bounds:
 
 @dataclass
 class Segments(PackedSeqParams):
-    """What Megatron passes to every layer of one pack: the records and how they attend."""
+    """What Megatron passes to every layer: the records of one pack and how they attend."""
 
     bounds: Bounds | None = None
-    """Of the records, or of the parts and of their keys one behind the other."""
+    """Of the records, or of the query spans and their keys, concatenated."""
     rectangles: list[Rectangle] = field(default_factory=list)
     places: Tensor | None = None
     """(T,) where each token of the pack lies among those of all rectangles."""
-    parts: list[Part] = field(default_factory=list)
+    query_spans: list[QuerySpan] = field(default_factory=list)
     """Under context parallelism, in place of rectangles."""
     gathered: Tensor | None = None
-    """(T,) where each token of the pack lies among those of all ranks, one behind the other."""
+    """(T,) where each token of the pack lies among those of all ranks, concatenated."""
 
 
 def segments(lengths: list[int], device: torch.device, rank: int = 0, size: int = 1) -> Segments:
@@ -92,8 +92,8 @@ def segments(lengths: list[int], device: torch.device, rank: int = 0, size: int 
     `size`."""
     starts = [0, *accumulate(lengths)]
     facts: dict[str, Any] = {
-        # Without context parallelism rope needs no cut at the records' bounds; with it, the angles
-        # that come are those of this rank's tokens. "sbhd" says so.
+        # Rope need not be split at the records' bounds: the angles it gets are those of this rank's
+        # tokens. "sbhd" tells Megatron.
         "qkv_format": "sbhd",
         "max_seqlen_q": max(lengths),
         "max_seqlen_kv": max(lengths),
@@ -102,13 +102,15 @@ def segments(lengths: list[int], device: torch.device, rank: int = 0, size: int 
     facts |= {"cu_seqlens_q": bounds.queries, "cu_seqlens_kv": bounds.keys}
     if size > 1:
         order = torch.cat([context_parallel.tokens(starts[-1], each, size) for each in range(size)])
-        parts = _parts(starts, context_parallel.spans(starts[-1], rank, size))
+        query_spans = _query_spans(starts, context_parallel.spans(starts[-1], rank, size))
         queries, keys = (
             [span.stop - span.start for span in spans]
-            for spans in zip(*((part.queries, part.keys) for part in parts), strict=True)
+            for spans in zip(*((span.queries, span.keys) for span in query_spans), strict=True)
         )
         bounds = Bounds.of(queries, keys, device)
-        return Segments(**facts, parts=parts, bounds=bounds, gathered=order.argsort().to(device))
+        return Segments(
+            **facts, query_spans=query_spans, bounds=bounds, gathered=order.argsort().to(device)
+        )
     groups: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         longest = lengths[groups[-1][0]] if groups else 0
@@ -131,21 +133,21 @@ def segments(lengths: list[int], device: torch.device, rank: int = 0, size: int 
     return Segments(**facts, bounds=bounds, rectangles=rectangles, places=places)
 
 
-def _parts(starts: list[int], spans: list[context_parallel.Span]) -> list[Part]:
-    """Each record's queries in each span of a rank, which lie one behind the other there."""
-    parts, offset = [], 0
+def _query_spans(starts: list[int], spans: list[context_parallel.Span]) -> list[QuerySpan]:
+    """Each record's queries in each span of a rank, whose spans are concatenated."""
+    found, offset = [], 0
     for first, last in spans:
         for start, end in pairwise(starts):
             begin, stop = max(start, first), min(end, last)
             if begin < stop:
                 at = offset + begin - first
-                parts.append(Part(slice(at, at + stop - begin), slice(start, stop)))
+                found.append(QuerySpan(slice(at, at + stop - begin), slice(start, stop)))
         offset += last - first
-    return parts
+    return found
 
 
 def _has_varlen(query: Tensor) -> bool:
-    """Whether FlashAttention takes it: there is none for fp32, nor on a CPU."""
+    """Whether FlashAttention supports it: not in fp32, nor on a CPU."""
     half = query.dtype in (torch.bfloat16, torch.float16)
     return query.is_cuda and half and varlen_attn is not None
 
@@ -224,7 +226,7 @@ class PackedAttention(torch.nn.Module):
     def _attend_to_all(self, query: Tensor, key: Tensor, value: Tensor, plan: Segments) -> Tensor:
         """This rank's queries, each record's on all of its keys; see `forward`."""
         mine = torch.cat([key, value], dim=-1)[:, 0].contiguous()  # (T / C, G, 2 D)
-        # Backward adds up what every rank's queries say of a key.
+        # Backward adds up the gradients of a key from every rank's queries.
         every = gather_from_sequence_parallel_region(
             mine,
             tensor_parallel_output_grad=True,
@@ -232,12 +234,12 @@ class PackedAttention(torch.nn.Module):
         )
         keys, values = every.index_select(0, plan.gathered).chunk(2, dim=-1)
         if _has_varlen(query):
-            keys = torch.cat([keys[part.keys] for part in plan.parts])
-            values = torch.cat([values[part.keys] for part in plan.parts])
+            keys = torch.cat([keys[span.keys] for span in plan.query_spans])
+            values = torch.cat([values[span.keys] for span in plan.query_spans])
             return self._attend_packed(query[:, 0], keys, values, plan.bounds)[:, None]
         out = []
-        for part in plan.parts:
-            one = [query[part.queries, 0], keys[part.keys], values[part.keys]]
+        for span in plan.query_spans:
+            one = [query[span.queries, 0], keys[span.keys], values[span.keys]]
             seen = self._attend_last(*(x.transpose(0, 1) for x in one))  # (H, Q, D)
             out.append(seen.transpose(0, 1).flatten(1))
         return torch.cat(out)[:, None]
@@ -250,7 +252,7 @@ class PackedAttention(torch.nn.Module):
         queries, keys = query.shape[2], key.shape[2]
         if queries == keys:
             return self._attend(query, key, value)[0]
-        # A kernel that knows the mask by its name, where all heads are there.
+        # A kernel that takes the mask by its name, but needs every head to have its own keys.
         times = query.shape[1] // key.shape[1]
         key, value = (x.repeat_interleave(times, dim=1) for x in (key, value))
         mask: Any = causal_lower_right(queries, keys)

@@ -1,7 +1,7 @@
-"""Megatron's distributed checkpoints: weights, optimizer, schedule and where the data stood.
+"""Megatron's distributed checkpoints: weights, optimizer, schedule and the position in the data.
 
-A checkpoint is the folder `step-NNNNNNN`, written beside its place and renamed, so one that has its
-name is whole.
+A checkpoint is the folder `step-NNNNNNN`, written beside its place and renamed, so one of that name
+is complete.
 """
 
 import inspect
@@ -19,7 +19,7 @@ from qvl.megatron import cpu, parallel, workarounds
 from qvl.megatron.qwen3vl import LocalModel
 from qvl.megatron.training import Trainer
 
-# 0.19 would take another package's writer.
+# 0.19 would use another package's writer.
 _OWN_WRITER: dict[str, Any] = (
     {"async_strategy": "mcore"}
     if "async_strategy" in inspect.signature(dist_checkpointing.save).parameters
@@ -29,15 +29,15 @@ NAME = re.compile(r"step-(\d+)")
 
 
 class Saving:
-    """A checkpoint on its way to disk; every rank has one, and asks the same of it.
+    """A checkpoint that is being written; every rank has one and calls the same methods.
 
-    What it is made of is brought to the host, or where it is there, copied out of the buffers that
-    a step changes: training goes on while a thread writes.
+    Its tensors are copied to the host, or there out of the buffers that a step changes: training
+    continues while a thread writes.
     """
 
     def __init__(self, sharded: dict[str, Any], place: Path, *, keep: int | None = None) -> None:
-        """Beside `place`, where files may lie already that belong to it, and renamed. keep: delete
-        all but so many beside it."""
+        """It is written beside `place`, where files that belong to it may lie already, and renamed.
+        keep: the number of checkpoints to keep; the older ones are deleted."""
         self.place, self.keep = place, keep
         self._partial = place.with_name(f"{place.name}.partial")
         if parallel.rank() == 0:
@@ -72,8 +72,8 @@ class Saving:
 
 
 def begin(trainer: Trainer, folder: Path, state: dict[str, Any], *, keep: int) -> Saving:
-    """Start to write the checkpoint of `state["step"]`, of which the last `keep` stay. Every rank
-    calls, and finishes it before it begins another."""
+    """Start to write the checkpoint of `state["step"]`; the last `keep` are kept. Every rank calls,
+    and finishes it before it begins another."""
     place = folder / f"step-{state['step']:07d}"
     if parallel.rank() == 0:
         shutil.rmtree(place.with_name(f"{place.name}.partial"), ignore_errors=True)
@@ -83,7 +83,7 @@ def begin(trainer: Trainer, folder: Path, state: dict[str, Any], *, keep: int) -
 
 
 def saved(folder: Path) -> list[Path]:
-    """The whole checkpoints in a folder, the oldest first."""
+    """The complete checkpoints in a folder, oldest first."""
     return sorted(path for path in folder.glob("step-*") if NAME.fullmatch(path.name))
 
 
@@ -100,7 +100,7 @@ def load(trainer: Trainer, path: Path) -> dict[str, Any]:
 
 
 def _sharded_weights(model: LocalModel) -> dict[str, Any]:
-    """Of each chunk; on disk a tensor's name does not tell where it was."""
+    """By stage; on disk the name of a tensor does not depend on its stage."""
     chunks = enumerate(model.chunks)
     return {str(index): chunk.sharded_state_dict(metadata=_metadata()) for index, chunk in chunks}
 
@@ -122,7 +122,7 @@ def _sharded(trainer: Trainer, *, loading: bool = False) -> dict[str, Any]:
 def _load(plan: dict[str, Any], path: Path) -> dict[str, Any]:
     path = path / "megatron"
     if not (path / "metadata.json").is_file():
-        raise UserError(f"{path}: no Megatron checkpoint")
+        raise UserError(f"{path}: not a Megatron checkpoint")
     found: Any = dist_checkpointing.load(
         plan, str(path), strict=StrictHandling.ASSUME_OK_UNEXPECTED
     )
@@ -130,7 +130,7 @@ def _load(plan: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _metadata() -> dict[str, Any]:
-    """How the optimizer is laid out on disk: readable at another layout."""
+    """How the optimizer is stored: readable at another layout."""
     return {
         "distrib_optim_sharding_type": "fully_reshardable",
         "distrib_optim_fully_reshardable_mem_efficient": False,

@@ -1,4 +1,4 @@
-"""Which tokens of a pack a rank computes, under context and sequence parallelism.
+"""The tokens of a pack that a rank computes, under context and sequence parallelism.
 
 Shapes: T tokens of the padded pack, C context-parallel ranks. The pack as a whole, not each of its
 records, is divided into 2 C chunks; rank r has chunks r and 2 C - 1 - r, so that the tokens with many
@@ -36,7 +36,7 @@ def padded(batch: Batch, *, sequence_parallel: bool) -> Batch:
 
 
 def spans(count: int, rank: int, size: int) -> list[Span]:
-    """The parts of a pack of `count` tokens that a context-parallel rank has, in its order."""
+    """The spans of a pack of `count` tokens on a context-parallel rank, in its order."""
     if size == 1:
         return [(0, count)]
     chunk = count // (2 * size)
@@ -44,7 +44,7 @@ def spans(count: int, rank: int, size: int) -> list[Span]:
 
 
 def tokens(count: int, rank: int, size: int) -> Tensor:
-    """(T / C,) the tokens of those parts."""
+    """(T / C,) the tokens of those spans."""
     return torch.cat([torch.arange(*span) for span in spans(count, rank, size)])
 
 

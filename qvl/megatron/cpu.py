@@ -1,9 +1,9 @@
 """megatron-core on a machine without CUDA, over gloo: one function, `install`.
 
-Megatron names its device in three ways, and each has its answer here: calls of torch.cuda, which are
-answered for the CPU; the literal "cuda" in a few files, which get a `torch` of their own; and methods
-of tensors, `.cuda()` and `.type()`, which `tensor_methods` answers for as long as it is open. Nothing
-here is active where CUDA is available.
+Megatron names its device in three ways, each of which is redirected here: calls of torch.cuda, which
+return the CPU's values; the literal "cuda" in a few files, which get a `torch` of their own; and
+methods of tensors, `.cuda()` and `.type()`, while the context `tensor_methods` is open. Nothing here
+is active where CUDA is available.
 """
 
 import contextlib
@@ -26,10 +26,10 @@ LITERALS = (
     "megatron.core.utils",
 )
 MAKERS = ("zeros", "ones", "tensor", "empty")
-# Memory of blocks of this many bytes or more goes back as they are freed. glibc would raise the bound
-# to 32 MiB and be left with holes: half of a process whose packs have 64K tokens. Our choice, by
-# measurement: 1 MiB takes a quarter more of processor time, 8 MiB none.
-GIVEN_BACK = 8 << 20
+# Freed blocks of this many bytes or more are returned to the system. glibc would raise the threshold
+# to 32 MiB and leave holes: half of a process whose packs have 64K tokens. Our choice, by measurement:
+# 1 MiB costs a quarter more processor time, 8 MiB none.
+RETURNED_BYTES = 8 << 20
 M_MMAP_THRESHOLD = -3  # glibc's malloc.h
 
 _installed = False
@@ -41,21 +41,21 @@ def needed() -> bool:
 
 @contextlib.contextmanager
 def uncompiled() -> Iterator[None]:
-    """To import Megatron in. It hands its fusible functions to torch.compile, which has no use here
-    (fusions are off: each would compile C++ for seconds), and which imports the compiler at once.
-    Does nothing with CUDA."""
+    """A context to import Megatron in, without torch.compile. Megatron passes its fusible functions
+    to it, which imports the compiler at once, although fusions are off here (each would compile C++
+    for seconds). Does nothing with CUDA."""
     compiler = torch.compile
     if needed():
-        torch.compile = _as_it_is
+        torch.compile = _unchanged
     try:
         yield
     finally:
         torch.compile = compiler
 
 
-def _as_it_is(function: Any = None, **_: Any) -> Any:
-    """torch.compile of nothing, with or without brackets."""
-    return function or _as_it_is
+def _unchanged(function: Any = None, **_: Any) -> Any:
+    """A decorator that changes nothing, with or without arguments, as torch.compile is used."""
+    return function or _unchanged
 
 
 def install() -> None:
@@ -64,8 +64,8 @@ def install() -> None:
     if _installed or not needed():
         return
     _installed = True
-    _give_back()
-    _answer_for_cuda()
+    _return_memory()
+    _redirect_cuda()
     for name in LITERALS:
         module: Any = importlib.import_module(name)
         module.torch = _torch_on_cpu()
@@ -77,9 +77,10 @@ def install() -> None:
 
 @contextlib.contextmanager
 def tensor_methods() -> Iterator[None]:
-    """While the optimizer is built, steps or is saved: `.cuda()` stays, `.type()` says torch.cuda.*.
+    """For building, stepping and saving the optimizer: `.cuda()` does nothing, `.type()` returns
+    torch.cuda types.
 
-    A mode costs a call for every operation, so the forward and backward passes run outside it.
+    A mode costs a call per operation, so the forward and backward passes run outside it.
     """
     with _AsCuda() if needed() else contextlib.nullcontext():
         yield
@@ -91,22 +92,22 @@ class _AsCuda(TorchFunctionMode):
     ) -> Any:
         if func is torch.Tensor.cuda:
             return args[0]
-        answer = func(*args, **(kwargs or {}))
-        if func is torch.Tensor.type and isinstance(answer, str):
-            asked_by = sys._getframe(1).f_code.co_filename
-            if "megatron/core/optimizer/" in asked_by:
-                return answer.replace("torch.", "torch.cuda.", 1)
-        return answer
+        result = func(*args, **(kwargs or {}))
+        if func is torch.Tensor.type and isinstance(result, str):
+            caller = sys._getframe(1).f_code.co_filename
+            if "megatron/core/optimizer/" in caller:
+                return result.replace("torch.", "torch.cuda.", 1)
+        return result
 
 
-def _give_back() -> None:
+def _return_memory() -> None:
     if sys.platform == "linux":
         mallopt: Any = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
         if mallopt is not None:
-            mallopt(M_MMAP_THRESHOLD, GIVEN_BACK)
+            mallopt(M_MMAP_THRESHOLD, RETURNED_BYTES)
 
 
-def _answer_for_cuda() -> None:
+def _redirect_cuda() -> None:
     cuda: Any = torch.cuda
     cuda.current_device = lambda: CPU
     cuda.manual_seed = torch.manual_seed
@@ -144,7 +145,7 @@ class _Stream:
 
 
 def _torch_on_cpu() -> ModuleType:
-    """A `torch` whose makers of tensors take device="cuda" for the CPU."""
+    """A `torch` whose functions that make tensors take device="cuda" as the CPU."""
     copy = ModuleType("torch")
     copy.__dict__.update(torch.__dict__)
     for name in MAKERS:

@@ -40,7 +40,7 @@ def transformer_config(
 ) -> TransformerConfig:
     """Megatron's configuration of a shape at a layout. `overrides` are fields that a user sets.
 
-    UserError for an override that is no field, or that Megatron refuses.
+    UserError for an override that is not a field, or that Megatron rejects.
     """
     fields = _fields(shape, layout, dtype, moe_aux_loss)
     known = {field.name for field in dataclasses.fields(TransformerConfig)}
@@ -48,16 +48,18 @@ def transformer_config(
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UserError(f"--set {name}: no field of Megatron's TransformerConfig{hint}")
+            raise UserError(f"--set {name}: not a field of Megatron's TransformerConfig{hint}")
     fields |= overrides or {}
     if fields["transformer_impl"] == TRANSFORMER_ENGINE and not find_spec(TRANSFORMER_ENGINE):
-        raise UserError("--set transformer_impl=transformer_engine: it is not installed")
+        raise UserError(
+            "--set transformer_impl=transformer_engine: not installed; install transformer-engine"
+        )
     try:
         return TransformerConfig(**fields)
     except (AssertionError, TypeError, ValueError) as error:
         if not overrides:
             raise
-        raise UserError(f"--set: Megatron refuses it: {error}") from None
+        raise UserError(f"--set: rejected by Megatron: {error}") from None
 
 
 def _fields(
@@ -100,10 +102,10 @@ def _fields(
         expert_model_parallel_size=layout.expert,
         expert_tensor_parallel_size=1,
         sequence_parallel=layout.sequence_parallel,
-        # Packs differ in length, so stages announce shapes; Megatron then wants this dispatcher.
+        # Packs differ in length, so stages announce shapes; Megatron then requires this dispatcher.
         variable_seq_lengths=layout.pipeline > 1,
         moe_token_dispatcher_type="alltoall",
-        # The loss of a batch is a sum that `step` divides once: ranks add their gradients.
+        # The loss has divided by the whole batch already: ranks add their gradients.
         calculate_per_token_loss=True,
         use_cpu_initialization=cpu.needed(),
         perform_initialization=False,  # every weight comes from the checkpoint
@@ -115,14 +117,14 @@ def _fields(
         persist_layer_norm=False,
         gradient_accumulation_fusion=False,
         apply_rope_fusion=False,
-        # Two ranks whose stages are interleaved would take each other's messages for one another.
+        # Two ranks whose stages are interleaved would confuse each other's messages.
         batch_p2p_comm=not cpu.needed() and layout.virtual == 1,
         **experts,
     )
 
 
 def _stages(shape: Shape, layout: Layout) -> list[list[str]] | None:
-    """Megatron's words for stages that are not all alike; None where they are."""
+    """Megatron's description of stages of different length; None where all are equal."""
     counts = layout.stages(shape)
     if len(set(counts)) == 1:
         return None
@@ -133,8 +135,8 @@ def _stages(shape: Shape, layout: Layout) -> list[list[str]] | None:
 def build(
     config: TransformerConfig, shape: Shape, chunk: int | None, *, first: bool, last: bool
 ) -> GPTModel:
-    """A stage of the decoder, with the embedding where `first` and the head where `last`. chunk:
-    which of this rank's stages it is, where it has several."""
+    """A stage of the decoder, with the embedding if `first` and the head if `last`. chunk: which of
+    this rank's stages it is, if it has several."""
     layer = _layer_spec(config)
     norm: Any = RmsNorm
     block: Any = TransformerBlockSubmodules(

@@ -1,11 +1,11 @@
 """Causal attention of the last queries of a record on all of its keys, without a mask, on a CPU.
 
 Shapes: Q queries, K keys, H heads, G key-value heads, D head dimension. torch has a kernel for queries
-that see every key, and one for as many queries as keys; what is between the two would need a mask,
-Q x K and once more as numbers: 4.6 GB for half of a record of 43,000 tokens. So the keys before the
-first query are attended to without a mask and the last Q causally, and the two answers are joined by
-their softmax sums, as in FlashAttention (arXiv 2205.14135, section 3.1). Backward, either kernel is
-given the joined answer and sum, from which it has its own share of the gradient.
+that see every key, and one for equally many queries and keys; the case between the two would need a
+mask, Q x K and once more as numbers: 4.6 GB for half of a record of 43,000 tokens. So the keys before
+the first query are attended to without a mask and the last Q causally, and the two results are merged
+by their softmax sums, as in FlashAttention (arXiv 2205.14135, section 3.1). Backward, either kernel
+gets the merged result and sum, from which it computes its own share of the gradient.
 """
 
 from typing import Any
@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# What torch's scaled_dot_product_attention itself calls on a CPU; only here are the sums to be had.
-_forth: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-_back: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+# What torch's scaled_dot_product_attention itself calls on a CPU; only this call returns the sums.
+_forward: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_backward: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -32,7 +32,7 @@ class _Attend(torch.autograd.Function):
         out = sums = None
         for keys, causal in _blocks(query, key):
             parts = [_shared(x[:, keys], laid) for x in (key, value)]
-            more, more_sums = _forth(laid, *parts, 0.0, causal, scale=scale)
+            more, more_sums = _forward(laid, *parts, 0.0, causal, scale=scale)
             if out is None or sums is None:
                 out, sums = more, more_sums
                 continue
@@ -51,7 +51,7 @@ class _Attend(torch.autograd.Function):
         of_query, of_keys, of_values = None, [], []
         for keys, causal in _blocks(query, key):
             parts = [_shared(x[:, keys], laid) for x in (key, value)]
-            more = _back(grad, laid, *parts, out, sums, 0.0, causal, scale=ctx.scale)
+            more = _backward(grad, laid, *parts, out, sums, 0.0, causal, scale=ctx.scale)
             of_query = more[0] if of_query is None else of_query.add_(more[0])
             of_keys.append(more[1].sum(1))  # over the heads that share them
             of_values.append(more[2].sum(1))
@@ -60,7 +60,7 @@ class _Attend(torch.autograd.Function):
 
 
 def _blocks(query: Tensor, key: Tensor) -> list[tuple[slice, bool]]:
-    """Keys that a call attends to, and whether causally."""
+    """The keys of each call, and whether it is causal."""
     before = key.shape[1] - query.shape[1]
     own = (slice(before, None), True)
     return [(slice(0, before), False), own] if before else [own]

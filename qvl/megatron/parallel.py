@@ -1,4 +1,5 @@
-"""Processes and how they share the model. `start` comes before anything else of this package."""
+"""Processes and how they share the model. `start` must be called before anything else of this package
+is imported."""
 
 import contextlib
 import os
@@ -21,7 +22,7 @@ def rank() -> int:
 
 
 def start(layout: Layout, *, seed: int = 0) -> None:
-    """Join the world and lay out its ranks; a process without RANK is a world of its own."""
+    """Join the world and assign its ranks; a process without RANK is a world of its own."""
     with gc_frozen():
         with cpu.uncompiled():
             need("megatron.core", extra="train")
@@ -32,7 +33,7 @@ def start(layout: Layout, *, seed: int = 0) -> None:
 
 
 def share(layout: Layout, *, seed: int = 0) -> None:
-    """Lay out the ranks of a world that is joined, or lay them out anew."""
+    """Assign the ranks of a world that is joined, or assign them anew."""
     from megatron.core import parallel_state
     from megatron.core.tensor_parallel.random import model_parallel_cuda_manual_seed
 
@@ -55,7 +56,7 @@ def share(layout: Layout, *, seed: int = 0) -> None:
 
 
 def finish() -> None:
-    """Leave the world; a no-op where `start` was not reached."""
+    """Leave the world; does nothing if it was never joined."""
     if not dist.is_initialized():
         return
     from megatron.core import parallel_state

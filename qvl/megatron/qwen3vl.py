@@ -47,7 +47,7 @@ class Qwen3VL(MegatronModule):
         where: dict[str, Any] = {"ignore_virtual": chunk is None, "vp_stage": chunk}
         self.pre_process = parallel_state.is_pipeline_first_stage(**where)
         self.post_process = parallel_state.is_pipeline_last_stage(**where)
-        self.vp_stage = chunk  # Megatron asks for it
+        self.vp_stage = chunk  # Megatron reads it
         self.reports_every_gradient = False
         """Whether parameters that a batch does not use get a gradient of 0, instead of none."""
         self.language_model = decoder.build(
@@ -58,7 +58,7 @@ class Qwen3VL(MegatronModule):
                 (*weight_map.SPLIT_ROWS, *weight_map.SPLIT_COLUMNS, "linear_fc1.weight")
             ):
                 # Megatron marks them as it initialises them, which it does not do here; without
-                # the mark the norm of the gradient leaves out all ranks but the first.
+                # the mark the gradient norm omits all ranks but the first.
                 parameter.tensor_model_parallel = True  # type: ignore[attr-defined]
         self.model_type = self.language_model.model_type
         self.share_embeddings_and_output_weights = shape.tied
@@ -160,8 +160,8 @@ class Qwen3VL(MegatronModule):
 
 
 class _Unused(torch.autograd.Function):
-    """hidden as it is, and gradients of 0 for parameters that have no part in it: a rank whose last
-    batch has no image must still send those of the tower, for which the others wait."""
+    """hidden unchanged, with gradients of 0 for parameters that it does not depend on: a rank whose
+    last batch has no image must still send those of the tower, for which the others wait."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, *parameters: Tensor) -> Tensor:

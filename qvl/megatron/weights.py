@@ -16,7 +16,7 @@ from qvl.model.folder import Folder
 
 
 def load(model: LocalModel, folder: Folder) -> None:
-    """Fill this rank's parameters. UserError where the folder lacks one, or has another shape."""
+    """Fill this rank's parameters. UserError where the folder lacks one or has another shape."""
     merge.check(folder, model.shape)
     size = parallel_state.get_tensor_model_parallel_world_size()
     rank = parallel_state.get_tensor_model_parallel_rank()
@@ -81,7 +81,7 @@ class RankTensors(merge.MergedTensors):
 
 
 def _is_expert(name: str) -> bool:
-    """Experts are not cut: their tensor-parallel size is 1."""
+    """Experts are not split: their tensor-parallel size is 1."""
     return "local_experts" in name
 
 

@@ -1,7 +1,7 @@
-"""Faults of megatron-core that show without Transformer Engine or apex, each mended in one function.
+"""Workarounds for faults of megatron-core without Transformer Engine or apex, one per function.
 
-`install` applies those of the release at hand. Seen in 0.16.1; what a newer release has mended is
-left alone.
+`install` applies those that the installed release needs. Seen in 0.16.1; what a newer release has
+fixed is left alone.
 """
 
 import importlib
@@ -24,7 +24,7 @@ def install() -> None:
 
 
 def _moe_without_transformer_engine() -> None:
-    """moe_utils asks for a name that exists only with Transformer Engine: NameError in any MoE."""
+    """moe_utils uses a name that exists only with Transformer Engine: NameError in any MoE."""
     module: Any = importlib.import_module("megatron.core.transformer.moe.moe_utils")
     if not hasattr(module, "te_general_gemm"):
         module.te_general_gemm = None
@@ -34,11 +34,11 @@ def _optimizer_step_counts() -> None:
     """torch's AdamW counts steps in its state, apex's Adam does not; loading knows only the latter.
 
     Loading a checkpoint ends in KeyError 'step', and all parameters share one step tensor, which
-    then grows by the number of parameters a step: a wrong bias correction.
+    then grows by the number of parameters per step: a wrong bias correction.
     """
     module: Any = importlib.import_module("megatron.core.optimizer.distrib_optimizer")
     optimizer = module.DistributedOptimizer
-    if getattr(optimizer, "_steps_are_mended", False):
+    if getattr(optimizer, "_steps_are_fixed", False):
         return
     original = optimizer._set_main_param_and_optimizer_states
 
@@ -51,18 +51,18 @@ def _optimizer_step_counts() -> None:
         original(self, parameter, tensors)
 
     optimizer._set_main_param_and_optimizer_states = with_steps
-    optimizer._steps_are_mended = True
+    optimizer._steps_are_fixed = True
 
 
 def _padding_between_buckets() -> None:
-    """A checkpoint's optimizer state is put together without the padding between buckets, but cut
-    where each parameter lies with it: those behind the first bucket are saved shifted.
+    """A checkpoint's optimizer state is joined without the padding between buckets, but split where
+    each parameter lies with it: those after the first bucket are saved shifted.
 
-    There is a second bucket wherever stages share an embedding, that is, tied ones under pp > 1.
+    There is a second bucket wherever stages share a tied embedding, that is, under pp > 1.
     """
     module: Any = importlib.import_module("megatron.core.optimizer.distrib_optimizer")
     optimizer = module.DistributedOptimizer
-    if getattr(optimizer, "_padding_is_mended", False):
+    if getattr(optimizer, "_padding_is_fixed", False):
         return
     original = optimizer.get_parameter_state_dp_zero
 
@@ -76,11 +76,11 @@ def _padding_between_buckets() -> None:
         return state
 
     optimizer.get_parameter_state_dp_zero = with_padding
-    optimizer._padding_is_mended = True
+    optimizer._padding_is_fixed = True
 
 
 def _padded(tensor: torch.Tensor, buckets: list[Any]) -> torch.Tensor:
-    """The values of all buckets (N,), each bucket as long as its buffer is."""
+    """The values of all buckets (N,), each bucket padded to the length of its buffer."""
     pieces = tensor.split([bucket.numel_unpadded for bucket in buckets])
     out = tensor.new_zeros(sum(bucket.grad_data.numel() for bucket in buckets))
     start = 0
@@ -91,8 +91,8 @@ def _padded(tensor: torch.Tensor, buckets: list[Any]) -> torch.Tensor:
 
 
 def _results_of_a_save() -> None:
-    """A save starts a process to hold a queue, for seconds, and leaves it behind if this one is
-    killed. Ours are written by the process that waits for them: any queue will do."""
+    """A save spends seconds on starting a process that holds a queue, and leaves it behind if this one
+    is killed. Ours are written by the process that waits for them: any queue will do."""
     module: Any = importlib.import_module(
         "megatron.core.dist_checkpointing.strategies.filesystem_async"
     )
@@ -101,8 +101,8 @@ def _results_of_a_save() -> None:
 
 
 def _writers_of_a_save() -> None:
-    """A save forks a process for each file, out of a process that has threads, and from one of
-    them. 0.19 writes in threads; so does this."""
+    """A save forks a process per file, out of a process that has threads, and from one of them. 0.19
+    writes in threads; so does this."""
     module: Any = importlib.import_module(
         "megatron.core.dist_checkpointing.strategies.filesystem_async"
     )
@@ -124,16 +124,16 @@ def _writers_of_a_save() -> None:
 
 
 def _shapes_between_two_ranks() -> None:
-    """Stages announce the shapes of what they send, which fails twice where they are interleaved.
+    """Stages announce the shapes of what they send, which fails in two ways if they are interleaved.
 
-    In a ring of two ranks both directions go to the same one, which takes the first for the second:
-    shapes are now sent in the order that Megatron has for the tensors. And a rank that waits until
-    its shapes are taken waits for one that waits for it, where every batch is in the warm-up: now
-    only what is received is waited for.
+    In a ring of two ranks both directions go to the same one, which confuses the first with the
+    second: shapes are now sent in Megatron's order of the tensors. And two ranks deadlock if each
+    waits until its shapes are received, while every batch is in the warm-up: now only receiving is
+    waited for.
     """
     module: Any = importlib.import_module("megatron.core.pipeline_parallel.p2p_communication")
 
-    on_their_way: Any = deque(maxlen=64)  # held until they are surely there
+    in_flight: Any = deque(maxlen=64)  # kept until they have surely arrived
 
     def announce(
         self: Any, send_next: Any, send_prev: Any, recv_prev: bool, recv_next: bool
@@ -146,8 +146,8 @@ def _shapes_between_two_ranks() -> None:
             return torch.tensor(tensor.size(), device=device, dtype=torch.int64)
 
         from_prev, from_next = (
-            torch.zeros(3, device=device, dtype=torch.int64) if asked else None
-            for asked in (recv_prev, recv_next)
+            torch.zeros(3, device=device, dtype=torch.int64) if expected else None
+            for expected in (recv_prev, recv_next)
         )
         sent = [shape(send_prev), shape(send_next)]
         requests = module._p2p_ops(
@@ -163,7 +163,7 @@ def _shapes_between_two_ranks() -> None:
             if name.startswith("recv"):
                 request.wait()
         torch.cuda.synchronize()  # they are read at once
-        on_their_way.append((sent, requests))
+        in_flight.append((sent, requests))
         none = [0, 0, 0]
         found = [none if each is None else each.tolist() for each in (from_prev, from_next)]
         return found[0], found[1]
@@ -174,14 +174,14 @@ def _shapes_between_two_ranks() -> None:
 @cache
 def aux_loss_counts_sharers() -> bool:
     """Whether the load-balancing loss of experts is multiplied by the tokens of all ranks that share
-    a batch, as 0.19 does, or by those of one of them, so that it is too small by their number."""
+    a batch, as in 0.19; otherwise by those of one rank, so that it is too small by their number."""
     router: Any = importlib.import_module("megatron.core.transformer.moe.router").TopKRouter
     source = inspect.getsource(router.attach_and_log_load_balancing_loss)
     return "* self.tp_cp_group.size()" in source
 
 
 def allocate_state(optimizer: Any) -> None:
-    """Give a new optimizer the state that a first step would: planning to load it asks for `step`."""
+    """Give a new optimizer the state that a first step would: a plan to load it needs `step`."""
     for part in getattr(optimizer, "chained_optimizers", [optimizer]):
         if not isinstance(part.optimizer, torch.optim.AdamW):
             continue  # those of apex and Transformer Engine keep the count in the group

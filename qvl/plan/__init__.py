@@ -1,1 +1,1 @@
-"""What a training job will need, from shapes alone: memory and floating-point operations."""
+"""What a training job needs, estimated from shapes alone: memory and floating-point operations."""

@@ -27,7 +27,7 @@ BF16_TERAFLOPS = {  # dense, of one device, by its makers' data sheets; by a par
 
 def training(shape: Shape, size: Size, freeze: Collection[str] = ()) -> float:
     """Operations of one forward and backward pass over a pack. freeze: vision, merger, language."""
-    # A frozen part still hands gradients on to what is before it, if that learns.
+    # A frozen part still passes gradients on to the parts before it, if they are trained.
     before = PASSES if {"vision", "merger"} - set(freeze) else 1
     through = PASSES - 1 if before == PASSES else 1
     return (

@@ -1,24 +1,23 @@
-"""Bytes that a rank of `qvl sft --recompute` holds at the most, from shape, layout and length alone.
+"""Peak bytes of a rank of `qvl sft --recompute`, estimated from shape, layout and length alone.
 
 Shapes: T tokens of a pack, n = T / (cp tp) of a rank, L layers of its stage, h hidden, q = heads x head_dim,
-k = kv heads x head_dim, f feed-forward width, d head_dim, C ranks of cp; e bytes of a number, 2 in bf16. The
-most is reached on the way back, in the feed-forward part of a layer that is computed again. What a step
-holds there is, number by number,
+k = kv heads x head_dim, f feed-forward width, d head_dim, C ranks of cp; e bytes per number, 2 in bf16. The
+peak is in the backward pass, in the feed-forward part of a layer that is recomputed. There a step holds
 
     inputs    n (L + 1) h e m     of every layer, and of the last norm; m packs in flight under pp
     layer     n (6 h + 5 q + 4 k + 5 d + 7 f) e
-              6 h: both norms before and behind their weight, the residual and its gradient; 5 q: queries as
-              projected, normed and turned, answers record by record and together; 4 k: keys and values as
+              6 h: both norms before and after their weight, the residual and its gradient; 5 q: queries as
+              projected, normed and rotated, outputs record by record and joined; 4 k: keys and values as
               projected, values copied, keys normed; 5 d: tables of rope; 7 f: gate and other half, the gate's
-              SiLU, the other half moved by an offset of 0, and three gradients. For 7 f a mixture of t
-              experts a token, g wide, has t (4 h + 6 g): tokens dealt and sorted, answers apart and together,
-              and what is between; 5 h under ep, whose ranks also receive them
+              SiLU, the other half plus an offset of 0, and three gradients. Instead of 7 f a mixture of t
+              experts per token, each of width g, has t (4 h + 6 g): tokens dispatched and sorted, outputs
+              apart and joined, and intermediate values; 5 h under ep, whose ranks also receive them
     gathered  n 2 k C e           keys and values of the whole pack, on every rank of cp
               n 2 h tp e          under tp the hidden vectors of the other ranks' tokens, and their gradient
 
-and of every parameter its weight e, a gradient 4, and AdamW's mean and square, in bf16 with a master weight:
-8 or 12, shared among the ranks of data and context parallelism. tests/plan/test_memory.py counts the
-tensors of a step. Left out are the buffers of messages, what a kernel needs for itself, and Python.
+and per parameter its weight e, a gradient 4, and AdamW's mean and square, in bf16 with a master weight: 8
+or 12, sharded over the ranks of data and context parallelism. tests/plan/test_memory.py counts the tensors
+of a step. Communication buffers, workspaces of kernels and Python are left out.
 """
 
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from qvl.model.layout import Layout
 from qvl.model.shape import Shape, VisionShape
 
 GRADIENT = 4  # fp32, whatever the weights are
-STATE = {2: 12, 4: 8}  # by the bytes of a weight; where that is fp32 it is its own master
+STATE = {2: 12, 4: 8}  # by the bytes of a weight; an fp32 weight is its own master
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +56,8 @@ def recomputing(
     element: int = 2,
     image_tokens: int = 0,
 ) -> Memory:
-    """With `image_tokens` of a pack's `tokens` those of images; see above. The activations of the
-    tower, of as many images as it computes at once, come and go before."""
+    """The memory of a rank; see above. image_tokens: how many of a pack's `tokens` are of images. The
+    tower's activations, for a few images at a time, are freed before the peak."""
     layers = layout.stages(shape)[0] * layout.virtual
     n = tokens / (layout.context * layout.tensor)
     query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
@@ -86,7 +85,8 @@ def recomputing(
 
 
 def _parameters(shape: Shape, layout: Layout, layers: int, ranks: int) -> tuple[float, float]:
-    """Of a rank of the first stage, which `ranks` share: all, and those whose state is its own."""
+    """Parameters of a rank of the first stage, which `ranks` ranks share: all of them, and those whose
+    optimizer state it holds."""
     query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     dense = shape.hidden * (2 * query + 2 * key) / layout.tensor
     dense += 2 * shape.hidden + 2 * shape.head_dim  # norms
@@ -103,7 +103,7 @@ def _parameters(shape: Shape, layout: Layout, layers: int, ranks: int) -> tuple[
 
 
 def vision_parameters(shape: VisionShape) -> int:
-    """Of the tower and its mergers, biases and norms among them."""
+    """Parameters of the tower and its mergers, with biases and norms."""
     width = shape.hidden
     block = 4 * width**2 + 4 * width + 2 * width * shape.ffn + shape.ffn + width + 4 * width
     joined = shape.merge**2 * width

@@ -88,7 +88,7 @@ def test_varlen_attention_equals_that_of_the_rectangles(ranks):
 
 
 def long_line(tokens):
-    """One record of so many tokens, of which the last quarter is learnt."""
+    """One record of `tokens` tokens, the last quarter of them targets."""
     ids = torch.randint(0, 110, (tokens,), generator=torch.Generator().manual_seed(0)).tolist()
     return {
         "id": "long", "records": ["long"], "lengths": [tokens], "input_ids": ids,

@@ -50,13 +50,13 @@ def imported(folder):
     return folder / "whole"
 
 
-def test_a_checkpoint_that_is_cut_gone_or_lacks_a_piece_is_told_in_one_line(imported, tmp_path):
+def test_a_checkpoint_that_is_truncated_missing_or_lacks_a_piece_is_one_line(imported, tmp_path):
     sh = shell(tmp_path)
 
-    def cut(place):
+    def truncated(place):
         os.truncate(place / "__0_0.distcp", 100_000)
 
-    def gone(place):
+    def missing(place):
         (place / "__0_0.distcp").unlink()
 
     def corrupted(place):
@@ -67,9 +67,9 @@ def test_a_checkpoint_that_is_cut_gone_or_lacks_a_piece_is_told_in_one_line(impo
         del metadata.state_dict_metadata["vision.pos_embed.weight"].chunks[0]
         (place / ".metadata").write_bytes(pickle.dumps(metadata))
 
-    for harm, told in (
-        (cut, "cannot read"),
-        (gone, "No such file"),
+    for harm, message in (
+        (truncated, "cannot read"),
+        (missing, "No such file"),
         (corrupted, "not a Megatron checkpoint"),
         (short, "a part of vision.pos_embed.weight is missing"),
     ):
@@ -78,11 +78,11 @@ def test_a_checkpoint_that_is_cut_gone_or_lacks_a_piece_is_told_in_one_line(impo
         harm(tmp_path / "bad" / "megatron")
         done = sh("qvl export bad out")
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
-        assert told in done.stderr
+        assert message in done.stderr
         assert not (tmp_path / "out" / "config.json").exists()
 
 
-def test_a_disk_that_is_full_is_told_in_one_line_and_leaves_no_checkpoint(folder, imported):
+def test_a_disk_that_is_full_is_one_line_and_leaves_no_checkpoint(folder, imported):
     sh = shell(folder)
     for line in ("qvl import moe small", "qvl export whole small"):
         done = sh(f"ulimit -f 100; {line}")
@@ -93,16 +93,16 @@ def test_a_disk_that_is_full_is_told_in_one_line_and_leaves_no_checkpoint(folder
         shutil.rmtree(folder / "small", ignore_errors=True)
 
 
-def test_what_is_no_checkpoint_or_there_already_is_one_line(folder):
+def test_what_is_no_checkpoint_or_exists_already_is_one_line(folder):
     sh = shell(folder)
-    for line, told in [
-        ("qvl export twin out", "no Megatron checkpoint of qvl sft or qvl import"),
+    for line, message in [
+        ("qvl export twin out", "not a Megatron checkpoint of qvl sft or qvl import"),
         ("qvl export twin twin", "exists and is not empty"),
         ("qvl import twin x --layout tp=5", "does not divide the model's"),
     ]:
         done = sh(line)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
-        assert told in done.stderr
+        assert message in done.stderr
 
 
 def test_a_tensor_of_another_shape_is_named(folder):

@@ -66,7 +66,7 @@ def test_transformers_loads_what_is_trained(folder):
     assert len(AutoTokenizer.from_pretrained(folder / "tuned")) > 0
 
 
-def test_the_log_tells_the_settings_and_a_falling_loss(run, folder):
+def test_the_log_has_the_settings_and_a_falling_loss(run, folder):
     run(
         "qvl sft --model twin -o fall --steps 30 --batch 2 --lr 2e-3 --log-every 10 packed.jsonl.zst"
     )
@@ -201,14 +201,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_record(run, folde
                     [start, end, 1e39 if bad[0] <= start < bad[1] else weight]
                     for start, end, weight in line["loss_weights"]
                 ]
-    jsonl.write(lines, str(folder / "spoilt.jsonl.zst"))
-    line = "qvl sft --model twin --steps 20 --batch 2 --lr 1e-3 -o spoilt spoilt.jsonl.zst"
+    jsonl.write(lines, str(folder / "corrupted.jsonl.zst"))
+    line = "qvl sft --model twin --steps 20 --batch 2 --lr 1e-3 -o corrupted corrupted.jsonl.zst"
     done = shell(folder)(line, OMP_NUM_THREADS="1")
     assert done.returncode == 3, done.stderr
     assert "was not taken: the loss is" in done.stderr and "Traceback" not in done.stderr
     assert "--resume --on-spike skip" in done.stderr
     run(f"{line} --resume --on-spike skip")
-    rejected = [row for row in jsonl.read(str(folder / "spoilt/log.jsonl")) if "rejected" in row]
+    rejected = [row for row in jsonl.read(str(folder / "corrupted/log.jsonl")) if "rejected" in row]
     assert rejected and all(row["records"] for row in rejected)
 
 
@@ -234,7 +234,7 @@ def test_packs_of_another_file_come_between(run, folder):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("--model nothing -o x packed.jsonl.zst", "nothing/config.json"),
         ("--model twin -o x gone.zst", "gone.zst: no such file"),
@@ -247,8 +247,8 @@ def test_packs_of_another_file_come_between(run, folder):
         ("--model twin -o x --set layers=2 packed.jsonl.zst", "did you mean 'num_layers'"),
     ],
 )
-def test_what_a_user_must_mend_is_one_line_and_status_2(folder, words, told):
+def test_what_a_user_must_correct_is_one_line_and_status_2(folder, words, message):
     done = shell(folder)(f"qvl sft {words}", OMP_NUM_THREADS="1")
     assert done.returncode == 2, done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -1,4 +1,4 @@
-"""What is reckoned of a step's memory is what its tensors come to."""
+"""The estimated memory of a step is that of its tensors."""
 
 import weakref
 
@@ -69,17 +69,17 @@ def most_of_a_step(folder, layout):
 @pytest.mark.parametrize(
     ("layout", "moe"), [("cp=2", False), ("tp=2", False), ("cp=2", True), ("ep=2,tp=2", True)]
 )
-def test_the_tensors_of_a_step_are_those_that_are_reckoned(ranks, tmp_path, layout, moe):
+def test_the_tensors_of_a_step_are_those_that_are_estimated(ranks, tmp_path, layout, moe):
     model.write(tmp_path, "xs", moe=moe, thinking=False, seed=0)
     shape, wanted = load_shape(tmp_path), parse_layout(layout)
     found = ranks(2, most_of_a_step, tmp_path, layout)
-    told = memory.recomputing(shape, wanted, TOKENS, ranks=2, element=4)
-    step = told.total - told.optimizer  # whose state comes with the step's last part
+    estimated = memory.recomputing(shape, wanted, TOKENS, ranks=2, element=4)
+    step = estimated.total - estimated.optimizer  # whose state comes with the step's last part
     assert max(found) == pytest.approx(step, rel=0.05)
 
 
 @pytest.mark.parametrize("moe", [False, True])
 def test_every_parameter_is_counted(tmp_path, moe):
     number = model.write(tmp_path, "xs", moe=moe, thinking=False, seed=0)
-    told = memory.recomputing(load_shape(tmp_path), parse_layout(""), 1, ranks=1, element=4)
-    assert told.weights == 4 * number == told.optimizer / 2
+    estimated = memory.recomputing(load_shape(tmp_path), parse_layout(""), 1, ranks=1, element=4)
+    assert estimated.weights == 4 * number == estimated.optimizer / 2
