@@ -13,6 +13,7 @@ import typer
 
 import qvl
 from qvl.errors import Terminated, UserError
+from qvl.imports import gc_frozen
 
 from . import help
 
@@ -72,9 +73,10 @@ class LazyGroup(help.Group):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         name = self.prefix + cmd_name
         if name in COMMANDS:
-            from .groups import flattened  # not for `qvl --help`
+            with gc_frozen():
+                from .groups import flattened  # not for `qvl --help`
 
-            module = import_module("." + COMMANDS[name], __package__)
+                module = import_module("." + COMMANDS[name], __package__)
             app = typer.Typer(add_completion=False, rich_markup_mode=None)
             app.command(cmd_name, cls=help.Command)(flattened(module.command))
             return typer.main.get_command(app)

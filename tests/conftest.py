@@ -20,9 +20,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def cli() -> Any:
-    """The module behind the installed `qvl`."""
+    """The module of the table of commands, in the package of the installed `qvl`."""
     (script,) = entry_points(group="console_scripts", name="qvl")
-    return importlib.import_module(script.module)
+    package = importlib.import_module(script.module).__package__
+    return importlib.import_module(".main", package)
 
 
 @pytest.fixture(scope="session")
