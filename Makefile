@@ -6,7 +6,7 @@ TORCH ?= torch==2.13.0
 TEST_JOBS ?= 2
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# Tests start thousands of processes; each would compile every module of ours anew.
+# Tests start thousands of processes; each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-engines test-newest test-gpu bench lint man setup clean

@@ -79,7 +79,7 @@ MaxErrorRate = Annotated[
         metavar="X",
         min=0,
         max=1,
-        help="Stop when a larger share of verdicts is missing (our choice)",
+        help="Exit with status 3 if a larger share of verdicts is missing (our choice)",
     ),
 ]
 Layout = Annotated[

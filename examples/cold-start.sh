@@ -4,22 +4,22 @@
 #     examples/cold-start.sh FOLDER RAW
 #
 # FOLDER receives every file, RAW is a stream of records with a task and an answer. The samples decide
-# what is hard, and one that passes is what is learnt, else a last assistant turn of RAW that passes; in
-# both formats: thinking.jsonl.zst of those that think, and standard.jsonl.zst. A stage that is done is
-# not done again, one that was stopped goes on, and each keeps what it put aside.
-# The variables, all our choice, as the report publishes none of these:
-#   QVL_ENDPOINT=URL       the baseline that is sampled, needed (`qvl serve` sets it)
-#   QVL_TEXT_ENDPOINT=URL  the text model that is asked without the image; else QVL_ENDPOINT
-#   K=4                    answers a query
-#   MAX_PASS_RATE=0.5      keep where so many pass at most,
-#   MIN_TOKENS=2000        or where answers are so long on average
+# what is hard. The turn to train on is a sample that passes, else a last assistant turn of RAW that
+# passes, in both formats: thinking.jsonl.zst if it has reasoning, and standard.jsonl.zst. Finished stages
+# are skipped, interrupted ones are resumed, and each stage keeps its rejects.
+# Our choice, as the report publishes none of these (variables of the environment):
+#   QVL_ENDPOINT=URL       the baseline to sample from, required (`qvl serve` sets it)
+#   QVL_TEXT_ENDPOINT=URL  the text model that gets no image; by default QVL_ENDPOINT
+#   K=4                    answers per query
+#   MAX_PASS_RATE=0.5      keep queries of which at most this share passes,
+#   MIN_TOKENS=2000        or whose answers have this many tokens on average
 #   BLIND_SAMPLES=4        answers without the image
-#   MAX_TOKENS=32768       end answers here
-#   JUDGE=URL              grades the answers; without it the rules alone do (JUDGE_MODEL=NAME)
-#   JUDGE_MIN=0.75         answers that it grades under this, on correctness or vision, go
-#   BY=EXPRESSION          of an answer: the highest is learnt; with JUDGE scores.judge_correctness, else the
-#                          first that passed
-#   MEDIA=DIR              where media paths start; else the folder of RAW
+#   MAX_TOKENS=32768       maximum number of tokens to generate
+#   JUDGE=URL              server of a judge; without it the rules alone score (JUDGE_MODEL=NAME)
+#   JUDGE_MIN=0.75         drop answers that it grades lower, on correctness or vision
+#   BY=EXPRESSION          choose the answer with the highest value; by default
+#                          scores.judge_correctness with JUDGE, else the first that passed
+#   MEDIA=DIR              base folder of media paths; by default that of RAW
 set -euo pipefail
 
 [ $# -eq 2 ] || { printf 'usage: %s FOLDER RAW\n' "$0" >&2; exit 2; }
@@ -49,7 +49,7 @@ say "Difficulty: a low pass rate, or long answers"
     qvl filter-difficulty --max-pass-rate "${MAX_PASS_RATE:-0.5}" --min-tokens "${MIN_TOKENS:-2000}" \
         verified.jsonl.zst --rejects rejected-difficulty.jsonl.zst -o hard.jsonl.zst
 
-# The report asks this of visual mathematics alone; the rest goes round it.
+# The report does this for visual mathematics only; the rest skips it.
 say "Necessity of the image: visual mathematics that a text model solves goes"
 [ -e visual-math.jsonl.zst ] ||
     qvl select 'task == "math" and modality() == "multimodal"' hard.jsonl.zst -o visual-math.jsonl.zst
@@ -68,7 +68,7 @@ say "Answers: the rules, then scores"
     qvl score-responses responses.jsonl.zst "${judge[@]}" "${least[@]}" --min correctness=1 \
         --rejects rejected-scores.jsonl.zst -o scored.jsonl.zst
 
-say "One answer a query becomes the turn to learn"
+say "Choose one answer per query as the turn to train on"
 by=${BY:-${JUDGE:+scores.judge_correctness}}
 [ -e chosen.jsonl.zst ] ||
     qvl choose ${by:+--by "$by"} scored.jsonl.zst \

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The recipe once through, on a laptop: raw data in, a trained, served and scored model out.
+# The whole recipe once, on a laptop: from raw data to a trained, served and evaluated model.
 #
 #     examples/recipe.sh [FOLDER]
 #
-# FOLDER (default: demo) receives every file: the streams, what each stage put aside and why, the
-# checkpoints, logs and scores. Each stream carries its lineage: `qvl lineage FOLDER/packed.jsonl.zst`.
-# A stage that is done is not done again, so the script can be stopped and started at any point.
+# FOLDER (default: demo) receives every file: the streams, the rejects of each stage with their reasons,
+# the checkpoints, logs and scores. Each stream carries its lineage: `qvl lineage FOLDER/packed.jsonl.zst`.
+# Finished stages are skipped, so the script can be stopped and started again at any point.
 #
 # The stages are those of the Qwen3-VL report (arXiv 2511.21631, sections 4.1 and 4.2.1). The numbers
 # below are our choice: they make a model of 1.1 million parameters learn on two CPU cores in minutes.
@@ -17,16 +17,16 @@ cd "$folder"
 
 say() { printf '\n== %s\n' "$1" >&2; }
 
-say "A tiny Qwen3-VL, and raw data with the faults of raw data"
+say "Make a tiny Qwen3-VL, and raw data with the defects of raw data"
 [ -d base ] || qvl tiny model base
 [ -d data ] || qvl tiny data data --test 2000
 
-say "Curate: which questions, which answers, no doubles"
+say "Curate: filter questions and answers, remove duplicates"
 [ -e curated.jsonl.zst ] ||
     qvl filter-queries data/raw.jsonl.zst --rejects rejected-queries.jsonl.zst |
     qvl filter-responses --rejects rejected-responses.jsonl.zst |
     qvl score-responses --min correctness=1 --rejects rejected-scores.jsonl.zst |
-    qvl dedup --near 0.9 --media-root data --rejects rejected-doubles.jsonl.zst -o curated.jsonl.zst
+    qvl dedup --near 0.9 --media-root data --rejects rejected-duplicates.jsonl.zst -o curated.jsonl.zst
 
 # The report mixes 1/3 text with 2/3 multimodal (`qvl mix --ratio sft`), for a model that has been
 # pre-trained on text. This one has not, and must learn to add: half of each.
@@ -36,13 +36,13 @@ say "Mix, and pack to a context length"
     qvl mix --ratio text=1,multimodal=1 --rejects rejected-mix.jsonl.zst |
     qvl pack --model base --context 1k --loss-weight sqrt --media-root data -o packed.jsonl.zst
 
-say "Fine-tune on Megatron-core, two ranks, and write a Hugging Face folder"
+say "Fine-tune with Megatron-core on two ranks, and write a Hugging Face folder"
 [ -e trained/model.safetensors ] ||
     qvl sft --model base --nproc 2 --media-root data -o trained --resume \
         --epochs 3 --batch 2 --lr 1.5e-3 --min-lr-ratio 0.05 --warmup-steps 50 \
         --weight-decay 0.05 --beta2 0.98 --log-every 200 packed.jsonl.zst
 
-say "Serve and score: the untrained model, then the trained one"
+say "Serve and evaluate: the untrained model, then the trained one"
 [ -e before.json ] ||
     qvl serve base --port 0 -- \
         qvl eval data/test.jsonl.zst --max-tokens 48 -o before.jsonl.zst --resume --report before.json

@@ -3,26 +3,26 @@
 #
 #     examples/rl-data.sh FOLDER RAW
 #
-# FOLDER receives every file, RAW is a stream of records with a task, an answer and a source. What comes
-# of it: rl.jsonl.zst for reasoning RL, triggers.jsonl.zst to add to general RL. A stage that is done is
-# not done again, one that was stopped goes on, and each keeps what it put aside.
+# FOLDER receives every file, RAW is a stream of records with a task, an answer and a source. The
+# results are rl.jsonl.zst for reasoning RL, and triggers.jsonl.zst to add to general RL. Finished stages
+# are skipped, interrupted ones are resumed, and each stage keeps its rejects.
 # The report's figures:
-#   K=16                   responses a query, of either model
-#   MAX_PASS_RATE=0.9      of the model to be trained: easier queries go
-# What it does not publish, our choice:
-#   QVL_ENDPOINT=URL       the model to be trained, needed (`qvl serve` sets it)
-#   STRONG=URL             the strong model that tells what can be solved; else QVL_ENDPOINT
-#   FORMAT_PROMPTS=DIR     your own format prompts; none: none, as the twin has never seen one
-#   LOG=FILE               a preliminary run's log, of which the sources' potential is told; else of samples
-#   MIN_POTENTIAL=X        the least of it; else 0.02 of a log and 0.1 of samples
-#   RATIO=TASK=N,...       the fixed shares of tasks in a batch; else tasks come as they are, shuffled
-#   BATCH_SIZE=256         queries in a batch
-#   SEED=0                 of the order
-#   MAX_TOKENS=32768       end responses here
-#   TRIGGERS=FILE          prompts known to bring out bad behaviour; else those of examples/data
-#   MIN_RATE=0.125         and those of RAW at which so many responses show some
+#   K=16                   responses per query, of either model
+#   MAX_PASS_RATE=0.9      of the model to train: easier queries are dropped
+# Our choice, as the report does not publish these:
+#   QVL_ENDPOINT=URL       the model to train, required (`qvl serve` sets it)
+#   STRONG=URL             the strong model that shows what can be solved; by default QVL_ENDPOINT
+#   FORMAT_PROMPTS=DIR     your own format prompts; none: no prompts, as the twin has never seen one
+#   LOG=FILE               log of a preliminary run, to measure the potential of sources; by default the samples
+#   MIN_POTENTIAL=X        minimum potential; by default 0.02 of a log, 0.1 of samples
+#   RATIO=TASK=N,...       ratio of tasks in each batch; by default tasks are only shuffled
+#   BATCH_SIZE=256         queries per batch
+#   SEED=0                 random seed of the order
+#   MAX_TOKENS=32768       maximum number of tokens to generate
+#   TRIGGERS=FILE          prompts that bring out bad behaviour; by default those of examples/data
+#   MIN_RATE=0.125         also those of RAW where at least this share of responses shows some
 #   JOBS=2                 cores for verifiers and rules
-#   MEDIA=DIR              where media paths start; else the folder of RAW
+#   MEDIA=DIR              base folder of media paths; by default that of RAW
 set -euo pipefail
 
 [ $# -eq 2 ] || { printf 'usage: %s FOLDER RAW\n' "$0" >&2; exit 2; }
@@ -53,14 +53,14 @@ say "Queries: what a verifier can judge, each with the format prompt of its task
 [ -e queries.jsonl.zst ] ||
     qvl rl prepare "${prompts[@]}" "$raw" --rejects rejected-queries.jsonl.zst -o queries.jsonl.zst
 
-say "The strong model: multimodal queries that it never gets right go"
+say "The strong model: drop multimodal queries that it never gets right"
 [ -e strong.jsonl.zst ] || sample "${STRONG:-$endpoint}" queries.jsonl.zst strong.jsonl.zst
 [ -e strong-verified.jsonl.zst ] || verify strong.jsonl.zst strong-verified.jsonl.zst
 [ -e pool.jsonl.zst ] ||
     qvl rl prepare "${prompts[@]}" strong-verified.jsonl.zst --rejects rejected-pool.jsonl.zst -o pool.jsonl.zst
 
-# From here on it is for one model; the pool serves for all.
-say "The model to be trained: its responses, and what each source can still teach it"
+# From here on the data is for one model; the pool serves all.
+say "The model to train: its responses, and what each source can still teach it"
 [ -e policy.jsonl.zst ] || sample "$endpoint" pool.jsonl.zst policy.jsonl.zst
 [ -e policy-verified.jsonl.zst ] || verify policy.jsonl.zst policy-verified.jsonl.zst
 if [ ! -e potential.jsonl.zst ]; then
@@ -72,7 +72,7 @@ if [ ! -e potential.jsonl.zst ]; then
     fi
 fi
 
-say "Easy queries and sources with little to teach go; the rest is shuffled and mixed"
+say "Drop easy queries and sources with little to teach; shuffle and mix the rest"
 choose=(qvl rl prepare "${prompts[@]}" pool.jsonl.zst --policy policy-verified.jsonl.zst
     --potential potential.jsonl.zst --max-pass-rate "${MAX_PASS_RATE:-0.9}" --rejects rejected-rl.jsonl.zst)
 if [ ! -e rl.jsonl.zst ]; then

@@ -4,22 +4,22 @@
 #     examples/sft-data.sh FOLDER RAW MODEL
 #
 # FOLDER receives every file, RAW is a stream of records, MODEL the Hugging Face folder to pack for.
-# What is learnt is a sampled answer that passed every stage, else the last assistant turn of RAW, in
-# both formats: standard.jsonl.zst, and thinking.jsonl.zst of those that think. A stage that is done is
-# not done again, and each keeps what it put aside.
+# The turn to train on is a sampled answer that passed every stage, else the last assistant turn of RAW,
+# in both formats: standard.jsonl.zst, and thinking.jsonl.zst if it has reasoning. Finished stages are
+# skipped, and each stage keeps its rejects.
 #
 # Our choice, as the report publishes none of these (variables of the environment):
-#   JUDGE=URL         a served judge; without it the two judge stages are left out, the rules stay
+#   JUDGE=URL         server of a judge; without it the two judge stages are skipped, the rules stay
 #   JUDGE_MODEL=NAME  its name, if several are served
-#   QVL_ENDPOINT=URL  sample K=1 answers a query beside the turn of RAW; without it none
-#   MAX_TOKENS=32768  end answers here
-#   BY=EXPRESSION     of a sampled answer: the highest is learnt; with JUDGE scores.judge_correctness, else
-#                     the first that passed
-#   JUDGE_MIN=0.75    answers that the judge grades under it, on correctness or vision, go
-#   FORMAT=standard   what is packed: standard or thinking
-#   AGAINST=FILE      an evaluation set to keep out; without it nothing is compared
-#   NEAR=0.9          a query so like another is a double
-#   MEDIA=DIR         where media paths start; else the folder of RAW
+#   QVL_ENDPOINT=URL  sample K=1 answers per query beside the turn of RAW; without it none
+#   MAX_TOKENS=32768  maximum number of tokens to generate
+#   BY=EXPRESSION     choose the sampled answer with the highest value; by default
+#                     scores.judge_correctness with JUDGE, else the first that passed
+#   JUDGE_MIN=0.75    drop answers that the judge grades lower, on correctness or vision
+#   FORMAT=standard   the format to pack: standard or thinking
+#   AGAINST=FILE      evaluation set to decontaminate against; without it none
+#   NEAR=0.9          similarity from which queries are duplicates
+#   MEDIA=DIR         base folder of media paths; by default that of RAW
 set -euo pipefail
 
 [ $# -eq 3 ] || { printf 'usage: %s FOLDER RAW MODEL\n' "$0" >&2; exit 2; }
@@ -57,7 +57,7 @@ say "Answers: the rules, then scores"
     qvl score-responses responses.jsonl.zst "${judge[@]}" "${least[@]}" --min correctness=1 \
         --rejects rejected-scores.jsonl.zst -o scored.jsonl.zst
 
-say "One answer a query becomes the turn to learn"
+say "Choose one answer per query as the turn to train on"
 by=${BY:-${JUDGE:+scores.judge_correctness}}
 [ -e chosen.jsonl.zst ] ||
     qvl choose ${by:+--by "$by"} scored.jsonl.zst \
@@ -65,17 +65,17 @@ by=${BY:-${JUDGE:+scores.judge_correctness}}
 
 clean=chosen.jsonl.zst
 if [ -n "$against" ]; then
-    say "Nothing that an evaluation set asks"
+    say "Drop what an evaluation set asks"
     clean=clean.jsonl.zst
     [ -e "$clean" ] ||
         qvl decontaminate --against "$against" chosen.jsonl.zst \
             --rejects rejected-seen.jsonl.zst -o "$clean"
 fi
 
-say "No doubles; one third text, two thirds multimodal (4.2.1)"
+say "Remove duplicates; mix one third text, two thirds multimodal (4.2.1)"
 [ -e single.jsonl.zst ] ||
     qvl dedup --near "${NEAR:-0.9}" --media-root "$media" "$clean" \
-        --rejects rejected-doubles.jsonl.zst -o single.jsonl.zst
+        --rejects rejected-duplicates.jsonl.zst -o single.jsonl.zst
 [ -e mixed.jsonl.zst ] ||
     qvl shuffle single.jsonl.zst |
     qvl mix --ratio sft --rejects rejected-mix.jsonl.zst -o mixed.jsonl.zst
