@@ -1,4 +1,4 @@
-"""The layouts of examples/models: the published shapes can be shared so, and the script trains."""
+"""The layouts of examples/models: the published shapes fit their layouts, and the script trains."""
 
 import re
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_every_model_has_a_file():
     assert files == {*SHAPES, "sft", "slurm"}
 
 
-def test_both_stages_train_and_a_second_run_does_nothing_again(tmp_path: Path, twin: Path) -> None:
+def test_both_stages_train_and_a_second_run_skips_everything(tmp_path: Path, twin: Path) -> None:
     run = shell(tmp_path)
     made = run("qvl tiny data data --train 40 --test 4 --tasks digit,add")
     assert made.returncode == 0, made.stderr

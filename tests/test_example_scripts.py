@@ -6,9 +6,7 @@ import orjson
 from shells import ROOT, shell
 
 
-def test_sft_data_makes_packs_and_a_second_run_does_nothing_again(
-    tmp_path: Path, twin: Path
-) -> None:
+def test_sft_data_makes_packs_and_a_second_run_skips_everything(tmp_path: Path, twin: Path) -> None:
     run = shell(tmp_path)
     made = run("qvl tiny data data --train 200 --test 20")
     assert made.returncode == 0, made.stderr
@@ -26,7 +24,7 @@ def test_sft_data_makes_packs_and_a_second_run_does_nothing_again(
     assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
 
 
-def test_cold_start_samples_filters_mixes_and_a_second_run_does_nothing_again(
+def test_cold_start_samples_filters_mixes_and_a_second_run_skips_everything(
     tmp_path: Path, twin: Path
 ) -> None:
     run = shell(tmp_path)
@@ -46,7 +44,7 @@ def test_cold_start_samples_filters_mixes_and_a_second_run_does_nothing_again(
     assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
 
 
-def test_rl_data_chooses_by_two_models_and_a_second_run_does_nothing_again(
+def test_rl_data_chooses_by_two_models_and_a_second_run_skips_everything(
     tmp_path: Path, twin: Path
 ) -> None:
     run = shell(tmp_path)

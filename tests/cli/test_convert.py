@@ -1,4 +1,4 @@
-"""`qvl convert` through a shell, and what the neighbours' own loaders make of what it writes."""
+"""`qvl convert` through a shell, and its output in the loaders of other projects."""
 
 import io
 import json
@@ -20,7 +20,7 @@ def test_one_side_must_be_another_format(sh):
     assert "give --from FORMAT or --to FORMAT" in done.stderr
 
 
-def test_an_unknown_format_is_named_with_the_known_ones(sh):
+def test_an_unknown_format_is_an_error_that_lists_the_known_ones(sh):
     done = sh("qvl convert --to sharegpt records.jsonl.zst")
     assert done.returncode == 2
     assert "the formats are qvl, openai, ms-swift" in done.stderr
@@ -30,7 +30,7 @@ def test_an_unknown_format_is_named_with_the_known_ones(sh):
     "name",
     ["openai", "ms-swift", "llama-factory", "llava", "trl", "trl-prompt", "verl", "hf-parquet"],
 )
-def test_the_sample_records_go_there_and_back(sh, tmp_path, name):
+def test_the_sample_records_are_converted_there_and_back(sh, tmp_path, name):
     condition = 'id != "chat-1"' if name == "llava" else 'id != ""'  # llava has no system turn
     sh(f"qvl select '{condition}' records.jsonl.zst -o in.zst")
     assert sh(f"qvl convert --think-tags --to {name} in.zst -o there").returncode == 0
@@ -63,7 +63,7 @@ def test_without_lossy_the_first_loss_stops_with_one_line_and_no_file(sh):
     assert sh("ls y.json").returncode != 0
 
 
-def test_what_is_put_aside_counts_as_no_loss(sh):
+def test_a_rejected_record_is_not_counted_as_a_loss(sh):
     line = "qvl convert --to llava --on-error reject --rejects r.zst records.jsonl.zst -o y.json"
     done = sh(line)
     assert "8 kept, 2 rejected (cannot-convert 2)" in done.stderr
@@ -73,7 +73,7 @@ def test_what_is_put_aside_counts_as_no_loss(sh):
     assert "cannot hold" in kinds[0]["reject"]["detail"]
 
 
-def test_ids_are_made_alike_in_each_shard_and_unique_over_files(sh):
+def test_new_ids_are_the_same_in_each_shard_and_unique_over_files(sh):
     turn = '{"conversations":[{"from":"human","value":"x"}]}'
     sh(f"for n in 1 2 3; do echo '{turn}'; done > a.jsonl; cp a.jsonl b.x.jsonl")
     whole = [row["id"] for row in rows(sh, "qvl convert --from llava a.jsonl b.x.jsonl --plain")]
@@ -96,7 +96,7 @@ def test_parquet_needs_a_file(sh):
     assert (done.returncode, "not a parquet file" in done.stderr) == (2, True)
 
 
-def test_a_medium_that_is_not_there_is_an_error_of_its_record(sh):
+def test_a_missing_medium_is_an_error_of_its_record(sh):
     sh("mv images/seven.png gone.png")
     done = sh("qvl convert --to verl records.jsonl.zst -o x.parquet; ls x.parquet*")
     assert "records.jsonl.zst:3: row 'ocr-1': image" in done.stderr
@@ -173,7 +173,7 @@ def test_lineage_travels_inside_parquet(sh):
     assert commands == ["convert", "convert", "cat"]
 
 
-def test_a_stream_of_no_records_is_one_in_each_format(sh):
+def test_an_empty_stream_is_converted_to_each_format(sh):
     sh("qvl select 'id == 0' records.jsonl.zst -o none.zst")
     for name in ("verl", "hf-parquet", "llava", "trl"):
         assert sh(f"qvl convert --to {name} none.zst -o none").returncode == 0

@@ -32,7 +32,7 @@ def kept(sh, tmp_path, records: list[dict], flags: str = "") -> list[str]:
     return [record["id"] for record in lines(done.stdout)]
 
 
-def test_another_answer_is_a_duplicate_but_for_a_key_that_sees_it(sh, tmp_path):
+def test_another_answer_is_a_duplicate_unless_the_key_includes_answers(sh, tmp_path):
     records = [ask("a", "Is it?"), ask("b", "Is it?", answer="no")]
     assert kept(sh, tmp_path, records) == ["a"]
     assert kept(sh, tmp_path, records, "--key messages") == ["a", "b"]
@@ -48,7 +48,7 @@ def test_one_question_about_two_images_is_two_questions(sh, tmp_path):
     assert kept(sh, tmp_path, records, "--near 0.8") == ["a", "b", "c"]
 
 
-def test_what_was_said_before_is_part_of_the_question(sh, tmp_path):
+def test_earlier_turns_are_part_of_the_question(sh, tmp_path):
     def talk(name: str, first: str) -> dict:
         turns = [("user", first), ("assistant", "ok"), ("user", "And then?"), ("assistant", "x")]
         return {"id": name, "messages": [{"role": r, "content": c} for r, c in turns]}
@@ -62,7 +62,7 @@ def test_what_was_said_before_is_part_of_the_question(sh, tmp_path):
     assert kept(sh, tmp_path, records, "--key 'question()'") == ["a"]
 
 
-def test_images_under_another_name_are_found_by_their_look(sh, tmp_path):
+def test_images_under_another_name_are_found_by_their_appearance(sh, tmp_path):
     sh("cp images/seven.png images/again.png")
     records = [
         ask("a", "Which digit?", "images/seven.png"),

@@ -9,7 +9,7 @@ PIPE = (
 )
 
 
-def test_the_three_in_a_pipe_keep_the_sound_sample_in_order(sh, tmp_path):
+def test_the_three_in_a_pipe_keep_the_valid_samples_in_order(sh, tmp_path):
     done = sh(PIPE)
     assert done.returncode == 0, done.stderr
     before = list(jsonl.read(str(tmp_path / "records.jsonl.zst")))
@@ -18,7 +18,7 @@ def test_the_three_in_a_pipe_keep_the_sound_sample_in_order(sh, tmp_path):
     assert all("completeness" in record["scores"]["score-responses"] for record in after)
 
 
-def test_lineage_tells_thresholds_and_reasons(sh, tmp_path):
+def test_lineage_has_thresholds_and_reasons(sh, tmp_path):
     line = '{"id":"a","messages":[{"role":"user","content":"hi"}]}'
     done = sh(
         f"echo '{line}' | qvl filter-queries --max-chars 77 -o out.zst && qvl lineage out.zst"

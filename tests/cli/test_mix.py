@@ -32,7 +32,7 @@ def test_cold_start_is_one_to_one(sh):
     assert re.search("mixed text [45], multimodal 4,", done.stderr)
 
 
-def test_the_ratio_holds_all_along_a_stream_that_is_sorted_by_bucket(sh):
+def test_the_ratio_holds_throughout_a_stream_that_is_sorted_by_bucket(sh):
     sh(make("in.jsonl", a=9000, b=3000, c=100))
     done = sh("qvl mix --by task --ratio a=3,b=1 --rejects rest.jsonl in.jsonl --plain")
     counts = {"a": 0, "b": 0}
@@ -70,7 +70,7 @@ def test_files_can_be_the_buckets(sh):
 @pytest.mark.parametrize(
     "where", ["--by task --ratio a=1,b=1 in.jsonl", "--ratio 1,1 a.jsonl b.jsonl"]
 )
-def test_oversample_repeats_the_dry_bucket_under_new_ids(sh, where):
+def test_oversample_repeats_the_exhausted_bucket_with_new_ids(sh, where):
     sh(make("a.jsonl", a=3000) + ";" + make("b.jsonl", b=1000) + "; cat a.jsonl b.jsonl > in.jsonl")
     done = sh(f"qvl mix {where} --oversample 5 --plain")
     kept = lines(done.stdout)
@@ -93,7 +93,7 @@ def test_every_batch_has_the_same_counts_by_largest_remainder(sh):
     for batch in batches:  # 5.71, 2.86, 1.43
         tasks = [record["task"] for record in batch]
         assert [tasks.count(task) for task in "abc"] == [6, 3, 1]
-    assert len(batches) == 500 // 6  # the first task to run dry ends the mix with a whole batch
+    assert len(batches) == 500 // 6  # the first task to run out ends the mix with a full batch
     assert len({tuple(record["task"] for record in batch) for batch in batches}) > 10
     assert len(kept) + len(rest) == 890
     assert {record["reject"]["reason"] for record in rest} == {"over-ratio"}
@@ -103,7 +103,7 @@ def test_every_batch_has_the_same_counts_by_largest_remainder(sh):
     assert sh(f"{mix} --plain --seed 2").stdout != done.stdout
 
 
-def test_batches_of_files_and_of_what_is_repeated(sh):
+def test_batches_of_files_and_of_repeated_records(sh):
     sh(make("a.jsonl", a=30) + ";" + make("b.jsonl", b=7))
     done = sh("qvl mix --ratio 2,1 --batch-size 3 a.jsonl b.jsonl --oversample 2 --plain")
     kept = lines(done.stdout)
@@ -111,8 +111,8 @@ def test_batches_of_files_and_of_what_is_repeated(sh):
     for start in range(0, 45, 3):
         assert sorted(record["task"] for record in kept[start : start + 3]) == ["a", "a", "b"]
     done = sh("qvl mix --ratio 2,1 --batch-size 3 a.jsonl b.jsonl --rejects rest.jsonl -o o.zst")
-    told = "37 read, 21 kept, 16 rejected (over-ratio 16), mixed a.jsonl 14, b.jsonl 7"
-    assert told in done.stderr
+    expected = "37 read, 21 kept, 16 rejected (over-ratio 16), mixed a.jsonl 14, b.jsonl 7"
+    assert expected in done.stderr
 
 
 def test_a_share_without_a_place_in_a_batch_is_an_error(sh):
@@ -121,7 +121,7 @@ def test_a_share_without_a_place_in_a_batch_is_an_error(sh):
     assert "--batch-size 4: 'chat' has no place in a batch by --ratio" in done.stderr
 
 
-def test_a_bucket_that_nothing_falls_into_is_an_error_that_says_what_there_is(sh):
+def test_an_empty_bucket_is_an_error_that_lists_the_buckets(sh):
     done = sh("qvl mix --by task --ratio math=1,maths=1 records.jsonl.zst")
     assert done.returncode == 2
     assert "no record is 'maths'; by task there is math," in done.stderr
@@ -129,13 +129,13 @@ def test_a_bucket_that_nothing_falls_into_is_an_error_that_says_what_there_is(sh
     assert "did you mean --by 'modality()'?" in done.stderr
 
 
-def test_shares_must_be_as_many_as_files(sh):
+def test_there_must_be_one_share_per_file(sh):
     done = sh("qvl mix --ratio 1,2 records.jsonl.zst")
     assert done.returncode == 2
     assert "2 shares for 1 file(s)" in done.stderr
 
 
-def test_a_cut_file_among_the_buckets_is_an_error(sh):
+def test_a_truncated_file_among_the_buckets_is_an_error(sh):
     done = sh(
         "head -c 300 records.jsonl.zst > cut.zst; qvl mix --ratio 1,1 records.jsonl.zst cut.zst -o o.zst"
     )
@@ -144,12 +144,12 @@ def test_a_cut_file_among_the_buckets_is_an_error(sh):
     assert sh("ls o.zst").returncode != 0
 
 
-def test_no_records_mix_to_no_records(sh):
+def test_an_empty_stream_stays_empty(sh):
     done = sh(": > empty.jsonl; qvl mix empty.jsonl --plain")
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_what_waits_for_its_turn_waits_on_disk(sh, tmp_path):
+def test_records_wait_for_their_turn_on_disk(sh, tmp_path):
     """80 MB of records, all of one bucket before those of the other."""
     filler = "word " * 800
     with (tmp_path / "in.jsonl").open("wb") as file:

@@ -1,4 +1,4 @@
-"""`qvl pack`: several cores, going on, and what does not fit."""
+"""`qvl pack`: several cores, resuming, and records that do not fit."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def test_two_processes_write_the_same_bytes_as_one(folder):
     assert list(jsonl.read(str(folder / "one.zst"))) == list(jsonl.read(str(folder / "two.zst")))
 
 
-def test_a_killed_run_goes_on_to_the_same_packs(folder):
+def test_a_killed_run_resumes_to_the_same_packs(folder):
     line = "qvl pack --model twin --context 512"
     assert shell(folder)(f"{line} raw.jsonl.zst -o whole.zst").returncode == 0
     slowly = 'while IFS= read -r line; do printf "%s\\n" "$line"; sleep 0.02; done'
@@ -53,7 +53,7 @@ def test_a_killed_run_goes_on_to_the_same_packs(folder):
     )
 
 
-def test_what_does_not_fit_is_rejected_or_cut_by_the_rule_that_is_named(folder):
+def test_a_long_record_is_rejected_or_truncated_by_the_rule(folder):
     turn = [{"role": "user", "content": "count"}, {"role": "assistant", "content": "1 2 3 " * 30}]
     jsonl.write([{"id": "long", "messages": turn * 3}], str(folder / "long.zst"))
     sh = shell(folder)

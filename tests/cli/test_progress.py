@@ -1,4 +1,4 @@
-"""Progress is for terminals: a rate and the time left there, one line anywhere else."""
+"""A terminal shows progress, a rate and the time left; elsewhere there is one summary line."""
 
 import os
 import pty

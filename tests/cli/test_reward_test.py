@@ -1,4 +1,4 @@
-"""`qvl reward-test`: a good reward passes, and a bad one is told what it pays for."""
+"""`qvl reward-test`: a good verifier passes, and the problems of a bad one are reported."""
 
 import json
 
@@ -56,7 +56,7 @@ def tried(tmp_path):
     return list(jsonl.read(str(tmp_path / "out.zst")))
 
 
-def test_a_good_reward_passes_on_ones_own_cases(run, tmp_path):
+def test_a_good_verifier_passes_on_own_cases(run, tmp_path):
     done = run("qvl reward-test --verifier own:good --hostile 20 cases.jsonl -o out.zst")
     assert done.returncode == 0, done.stderr
     assert "gold 1, empty 2, hacked 1, wrong 1, hostile" in done.stderr
@@ -76,7 +76,7 @@ def test_a_good_reward_passes_on_ones_own_cases(run, tmp_path):
     assert len(long["responses"][0]["content"]) == 1000
 
 
-def test_a_bad_reward_is_told_what_it_pays_for(run, tmp_path):
+def test_the_problems_of_a_bad_verifier_are_reported(run, tmp_path):
     line = "qvl reward-test --verifier own:generous --hostile 0 cases.jsonl -o out.zst"
     done = run(f"{line} --report report.json")
     assert done.returncode == 3
@@ -89,13 +89,13 @@ def test_a_bad_reward_is_told_what_it_pays_for(run, tmp_path):
     assert notes["failed"] == len(failed)
 
 
-def test_a_reward_under_one_for_gold_fails(run):
+def test_a_reward_below_1_for_gold_fails(run):
     done = run("qvl reward-test --verifier own:halves --hostile 0 cases.jsonl -o out.zst")
     assert done.returncode == 3
     assert "own-1/gold-0: reward 0.5 where 1 is expected" in done.stderr
 
 
-def test_a_reward_that_hangs_is_told_and_the_rest_is_tried(run, tmp_path):
+def test_a_verifier_that_hangs_is_reported_and_the_rest_is_tested(run, tmp_path):
     one = {**CASES[0], "responses": CASES[0]["responses"][:1]}
     jsonl.write([one], str(tmp_path / "cases.jsonl"), plain=True)
     done = run(
@@ -106,7 +106,7 @@ def test_a_reward_that_hangs_is_told_and_the_rest_is_tried(run, tmp_path):
     assert len(tried(tmp_path)) > 30
 
 
-def test_ones_own_reward_runs_on_shipped_cases_and_parts_are_its_own_choice(run, tmp_path):
+def test_an_own_verifier_runs_on_built_in_cases_and_chooses_its_partial_rewards(run, tmp_path):
     done = run(
         "qvl reward-test --verifier qvl.reward.verifiers.exact:score --hostile 0 ocr -o out.zst"
     )
@@ -117,7 +117,7 @@ def test_ones_own_reward_runs_on_shipped_cases_and_parts_are_its_own_choice(run,
     assert "partial" not in failed
 
 
-def test_shipped_verifiers_pass_and_what_was_written_can_be_tried_again(run, tmp_path):
+def test_built_in_verifiers_pass_and_the_output_can_be_tested_again(run, tmp_path):
     done = run("qvl reward-test --hostile 5 choice clock -o out.zst")
     assert done.returncode == 0, done.stderr
     again = run(
@@ -127,7 +127,7 @@ def test_shipped_verifiers_pass_and_what_was_written_can_be_tried_again(run, tmp
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ("--verifier own:good", "--verifier needs cases"),
         ("--verifier own:nosuch cases.jsonl", "nosuch"),
@@ -141,12 +141,12 @@ def test_shipped_verifiers_pass_and_what_was_written_can_be_tried_again(run, tmp
         ("cut.jsonl", "cut.jsonl:1"),
     ],
 )
-def test_what_is_said_wrong_is_told_in_a_line(run, tmp_path, words, said):
+def test_wrong_usage_is_one_line(run, tmp_path, words, message):
     bad = {**CASES[0], "responses": [{"content": "7"}]}
     jsonl.write([bad], str(tmp_path / "bad.jsonl"), plain=True)
     (tmp_path / "cut.jsonl").write_text('{"id": "a", ')
     done = run(f"qvl reward-test {words} -o out.zst")
     assert done.returncode == 2, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out.zst").exists()

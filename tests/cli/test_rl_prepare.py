@@ -76,7 +76,7 @@ def test_nothing_is_lost_and_the_seed_decides_the_order(sh, tmp_path):
     assert [record["id"] for record in other] != [record["id"] for record in kept]
 
 
-def test_a_task_that_runs_dry_ends_the_batches_or_begins_again(sh, tmp_path):
+def test_a_task_that_runs_out_ends_the_batches_or_is_repeated(sh, tmp_path):
     queries(tmp_path, math=30, counting=4)
     mix = "qvl rl prepare in.jsonl --ratio math=1,counting=1 --batch-size 4 --plain"
     assert len(lines(sh(mix).stdout)) == 8
@@ -92,13 +92,15 @@ def test_responses_to_a_question_without_the_prompt_are_counted(sh, tmp_path):
     assert "prompt" not in sh("qvl rl prepare --no-format-prompts strong.jsonl -o a.zst").stderr
 
 
-def test_the_lineage_tells_of_every_stream_that_was_read(sh, tmp_path):
+def test_the_lineage_has_every_stream_that_was_read(sh, tmp_path):
     queries(tmp_path, math=3)
     queries(tmp_path, "policy.jsonl", lambda place: 8, math=3)
     sh("qvl cat policy.jsonl -o policy.zst && qvl rl potential policy.zst -o potential.zst")
     sh("qvl rl prepare in.jsonl --policy policy.zst --potential potential.zst -o out.zst")
-    told = sh("qvl lineage out.zst").stdout
-    assert "qvl cat policy.jsonl -o policy.zst" in told and "qvl rl potential policy.zst" in told
+    message = sh("qvl lineage out.zst").stdout
+    assert (
+        "qvl cat policy.jsonl -o policy.zst" in message and "qvl rl potential policy.zst" in message
+    )
 
 
 def test_a_policy_can_come_from_a_pipe(sh, tmp_path):
@@ -109,12 +111,12 @@ def test_a_policy_can_come_from_a_pipe(sh, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("qvl rl prepare --policy - < records.jsonl.zst", "standard input is already read for FILE"),
         ("qvl rl prepare --policy none.zst records.jsonl.zst", "none.zst: No such file"),
         ("qvl rl prepare --oversample 2 records.jsonl.zst", "--oversample needs --ratio"),
-        ("qvl rl prepare --verifier maths records.jsonl.zst", "no verifier for task 'maths'"),
+        ("qvl rl prepare --verifier maths records.jsonl.zst", "--verifier maths: no such verifier"),
         ("qvl rl prepare --all-wrong text records.jsonl.zst", "say multimodal, any, keep"),
         ("qvl rl prepare --format-prompts none records.jsonl.zst", "none: no such folder"),
         ("qvl rl prepare --ratio 1,2 records.jsonl.zst", "shares need names"),
@@ -129,17 +131,17 @@ def test_a_policy_can_come_from_a_pipe(sh, tmp_path):
         ("qvl rl sapp", "no command 'rl sapp'"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line(sh, line, told):
+def test_bad_input_is_one_line(sh, line, message):
     sh(
         """printf '{"id":"a","responses":3,"messages":[{"role":"user","content":"x"}]}' > odd.jsonl"""
     )
     sh("""printf '{"id":"a","messages":[{"role":"user","content":"x"}]}\n%.0s' 1 2 > twice.jsonl""")
     done = sh(line)
     assert done.returncode == 2
-    assert told in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert message in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
-def test_no_records_are_no_error(sh):
+def test_an_empty_stream_is_no_error(sh):
     sh(": > empty.jsonl")
     for line in (
         "qvl rl prepare empty.jsonl",

@@ -25,7 +25,7 @@ def test_the_order_depends_on_the_seed_and_not_on_the_memory(sh):
     assert sh("qvl shuffle --seed 8 in.jsonl --plain").stdout != first
 
 
-def test_each_place_is_as_likely(sh):
+def test_every_position_is_equally_likely(sh):
     """The mean place of the first tenth is the middle: over 200 of 2,000, within five sigma."""
     sh(make(2000))
     found = ids(sh("qvl shuffle in.jsonl --plain").stdout)
@@ -33,7 +33,7 @@ def test_each_place_is_as_likely(sh):
     assert abs(sum(places) / 200 - 1000) < 5 * 577 / 200**0.5
 
 
-def test_temporary_files_are_gone_after_every_kind_of_end(sh, tmp_path):
+def test_temporary_files_are_removed_however_the_command_ends(sh, tmp_path):
     (tmp_path / "scratch").mkdir()
     sh(make(20_000))
     line = "TMPDIR=scratch qvl shuffle --buffer-mib 0.05"
@@ -45,7 +45,7 @@ def test_temporary_files_are_gone_after_every_kind_of_end(sh, tmp_path):
     assert not (tmp_path / "stopped.zst").exists()
 
 
-def test_no_room_for_temporary_files_is_one_line(sh):
+def test_a_full_disk_for_temporary_files_is_one_line(sh):
     sh(make(20_000))
     done = sh("ulimit -f 1; qvl shuffle --buffer-mib 0.5 in.jsonl --plain > /dev/null")
     assert done.returncode == 2
@@ -53,7 +53,7 @@ def test_no_room_for_temporary_files_is_one_line(sh):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_buffer_of_nothing_is_refused(sh):
+def test_an_empty_buffer_is_refused(sh):
     done = sh("qvl shuffle --buffer-mib 0 records.jsonl.zst")
     assert done.returncode == 2
     assert "--buffer-mib" in done.stderr

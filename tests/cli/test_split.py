@@ -31,7 +31,7 @@ def test_no_record_moves_when_others_are_added_and_the_seed_moves_them(sh):
     assert not set(few) <= set(ids(sh, "other-a.zst"))
 
 
-def test_a_group_is_never_torn_apart(sh):
+def test_a_group_stays_together(sh):
     sh('seq 0 999 | awk \'{print "{\\"id\\":\\"r" $1 "\\",\\"group\\":" $1 % 50 "}"}\' > in.jsonl')
     sh("qvl split --ratio a=1,b=1 --by group in.jsonl -o '{}.zst'")
     a, b = ({int(name[1:]) % 50 for name in ids(sh, part)} for part in ("a.zst", "b.zst"))
@@ -56,7 +56,7 @@ def test_each_value_can_be_a_part(sh):
     )
 
 
-def test_a_record_without_the_key_is_put_aside(sh):
+def test_a_record_without_the_key_is_rejected(sh):
     sh('echo \'{"id":"x"}\' >> in.jsonl')
     done = sh("qvl split --by task records.jsonl.zst in.jsonl --rejects r.jsonl -o '{}.zst'")
     assert "11 read, 10 kept, 1 rejected (no-key 1)" in done.stderr
@@ -78,7 +78,7 @@ def test_all_parts_appear_or_none(sh, tmp_path):
         assert list(tmp_path.glob("p-*")) == []
 
 
-def test_a_part_that_got_nothing_is_a_whole_file(sh):
+def test_an_empty_part_is_a_complete_file(sh):
     sh("qvl split --ratio a=1000000,b=1 records.jsonl.zst -o '{}.zst'")
     assert ids(sh, "b.zst") == []
 

@@ -1,7 +1,7 @@
 import orjson
 
 
-def test_the_table_is_plain_text_that_says_what_there_is(sh):
+def test_the_table_is_plain_text(sh):
     done = sh("qvl stats records.jsonl.zst")
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["records", "10"] in lines
@@ -29,7 +29,7 @@ def test_an_empty_stream_has_stats(sh):
     assert ["records", "0"] in [line.split() for line in done.stdout.splitlines()]
 
 
-def test_what_a_record_says_cannot_write_to_the_terminal(sh):
+def test_text_of_a_record_cannot_control_the_terminal(sh):
     done = sh(r"""echo '{"id":"a","task":"\u001b[31mred\n"}' | qvl stats""")
     assert "\x1b" not in done.stdout
     assert "?[31mred?" in done.stdout
