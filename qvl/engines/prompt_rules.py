@@ -16,7 +16,7 @@ from typing import Any
 from qvl.engines.serving import launch
 from qvl.engines.tokens import TokensPrompt
 from qvl.errors import UserError
-from qvl.media import images, patches, placeholders, video, video_patches
+from qvl.media import images, pads, patches, video, video_patches
 from qvl.pack.template import load_tokenizer
 
 CACHE_SIZE = 1024  # images and videos whose tokens are cached, a few kB each: our choice
@@ -76,14 +76,14 @@ class PromptRules:
             ("video", self.video_token, prompt.videos, self._video),
         )
         try:
-            (expanded,) = placeholders.expand(
+            (expanded,) = pads.expand(
                 [ids],
                 *(
-                    placeholders.Media(kind, pad, references, self._cached(pad, tokens))
+                    pads.PadItems(kind, pad, references, self._cached(pad, tokens))
                     for kind, pad, references, tokens in media
                 ),
             )
-        except placeholders.PadMismatch as error:
+        except pads.PadMismatch as error:
             raise UserError(
                 f"{error}: a prompt holds one pad per image or video, not expanded ones"
             ) from None

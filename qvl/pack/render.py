@@ -1,8 +1,8 @@
-"""A record becomes token ids, and which of them are learnt.
+"""Render a record as token ids and the spans of target tokens.
 
-The text between two marks of a turn is what the model would have had to write: from behind the
-prompt that asks for the turn up to and with <|im_end|>. Prompts and answers are tokenised apart, as
-they meet in sampling, so no token straddles the edge.
+The targets of a turn are what the model would have to generate: from the end of the generation prompt
+to <|im_end|>, inclusive. Prompts and answers are tokenised separately, as in sampling, so no token
+spans the boundary.
 """
 
 import functools
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qvl.errors import UserError, need
-from qvl.media import images, loader, patches, placeholders, video, video_patches
+from qvl.media import images, loader, pads, patches, video, video_patches
 from qvl.pack.packed import Sample
 from qvl.pack.template import Template, load_template, load_tokenizer
 from qvl.record import text as text_of
@@ -26,7 +26,7 @@ END = "<|im_end|>"
 IMAGE = "<|image_pad|>"
 MARKS = re.compile(r"<\|(im_start|im_end|image_pad|video_pad|vision_start|vision_end|endoftext)\|>")
 
-WEIGHTS = {  # name -> the loss weight of each token of an answer of n tokens
+WEIGHTS = {  # name -> the loss weight per token of an answer of n tokens
     "token": lambda n: 1.0,
     "sqrt": lambda n: 1 / math.sqrt(n),
     "turn": lambda n: 1 / n,
@@ -45,9 +45,9 @@ class Renderer:
         last_only: bool = False,
         allow_remote: bool = False,
     ) -> None:
-        """`weight`: a name of WEIGHTS. `last_only`: learn the final turn, not every turn."""
+        """`weight`: a name of WEIGHTS. `last_only`: only the final turn is a target."""
         if weight not in WEIGHTS:
-            raise UserError(f"--loss-weight {weight}: say {', '.join(WEIGHTS)}")
+            raise UserError(f"--loss-weight {weight}: expected {', '.join(WEIGHTS)}")
         self.template: Template = load_template(model)
         self.tokenizer = load_tokenizer(model)
         self.rules = patches.load_rules(model)
@@ -56,28 +56,30 @@ class Renderer:
         if image_pad is None or end is None:
             raise UserError(f"{model}: its tokenizer has no {IMAGE} or {END}; is it a Qwen3-VL?")
         self.image_pad: int = image_pad
-        self.video_pad: int = -1 if video_pad is None else video_pad  # -1 is no token's id
+        self.video_pad: int = -1 if video_pad is None else video_pad  # no token has the id -1
         self.pads = {self.image_pad, self.video_pad}
         self.media_root, self.allow_remote = media_root, allow_remote
         self.weigh, self.last_only = WEIGHTS[weight], last_only
 
     def __call__(self, record: dict[str, Any]) -> Sample | Drop:
-        """The sample of a record, or why there is none. Missing media raise UserError."""
+        """The sample of a record, or the reason why there is none. UserError for missing media."""
         messages = record.get("messages") or []
         if not messages or messages[-1].get("role") != "assistant":
             return Drop("no-answer", "the last message is not an assistant turn")
         return self._rendered(record, lambda: self._pieces(messages, record.get("tools")))
 
     def all_targets(self, record: dict[str, Any]) -> Sample | Drop:
-        """The sample of a conversation, all tokens but the first to learn, whoever says them. One
-        that the assistant does not end is followed by what asks for its turn."""
+        """The sample of a conversation with all tokens but the first as targets, of any role.
+
+        If the last turn is not the assistant's, its generation prompt follows.
+        """
         messages = record.get("messages") or []
         if not messages:
             return Drop("no-message")
-        asks = messages[-1].get("role") != "assistant"
+        open_turn = messages[-1].get("role") != "assistant"
 
         def pieces() -> list[tuple[str, bool]]:
-            return [(self.template(messages, record.get("tools"), prompt=asks), False)]
+            return [(self.template(messages, record.get("tools"), prompt=open_turn), False)]
 
         sample = self._rendered(record, pieces)
         if isinstance(sample, Drop):
@@ -90,9 +92,9 @@ class Renderer:
         messages = record["messages"]
         found = _marks(messages)
         if found:
-            return Drop("special-token", f"the text holds {found}")
+            return Drop("special-token", f"the text has {found}")
         try:
-            cut = pieces()
+            texts = pieces()
         except ValueError as error:
             return Drop("template", str(error))
         try:
@@ -100,40 +102,40 @@ class Renderer:
         except ValueError as error:
             return Drop("media", str(error))
         try:
-            return self._sample(str(record.get("id", "")), cut, references, grids, media)
-        except placeholders.PadMismatch as error:
+            return self._sample(str(record.get("id", "")), texts, references, grids, media)
+        except pads.PadMismatch as error:
             return Drop("template", f"it renders {error}")
 
     def _pieces(self, messages: list[dict], tools: Any) -> list[tuple[str, bool]]:
-        """The rendered text in order, cut into (text, learnt)."""
-        whole = self.template(messages, tools)
+        """The rendered conversation in pieces: (text, whether it is a target)."""
+        text = self.template(messages, tools)
         prompt = self._prompt(messages, tools)
         pieces: list[tuple[str, bool]] = []
-        done = 0
-        starts = [match.start() for match in re.finditer(re.escape(TURN), whole)]
+        end = 0
+        starts = [match.start() for match in re.finditer(re.escape(TURN), text)]
         turns = sum(message["role"] == "assistant" for message in messages)
         if len(starts) != turns:
             raise ValueError(f"{turns} assistant turns are rendered as {len(starts)}")
         for start in starts[-1:] if self.last_only else starts:
-            # Of earlier turns a thinking template drops the reasoning, and with it <think>.
-            begin = start + len(prompt if whole.startswith(prompt, start) else TURN)
-            end = whole.index(END, begin) + len(END)
-            pieces += [(whole[done:begin], False), (whole[begin:end], True)]
-            done = end
-        pieces.append((whole[done:], False))
+            # A thinking template drops the reasoning of earlier turns, and with it <think>.
+            begin = start + len(prompt if text.startswith(prompt, start) else TURN)
+            pieces.append((text[end:begin], False))
+            end = text.index(END, begin) + len(END)
+            pieces.append((text[begin:end], True))
+        pieces.append((text[end:], False))
         return pieces
 
     def _prompt(self, messages: list[dict], tools: Any) -> str:
-        """What the template writes to ask for a turn: TURN, and <think> where it thinks."""
+        """The generation prompt: TURN, and <think> in a thinking template."""
         context = messages[:-1] or [{"role": "user", "content": ""}]
-        asked = self.template(context, tools, prompt=True)
-        return asked[asked.rindex(TURN) :]
+        text = self.template(context, tools, prompt=True)
+        return text[text.rindex(TURN) :]
 
     def _media(
         self, messages: list[dict]
-    ) -> tuple[list[str], list[patches.Grid], list[placeholders.Media]]:
-        """References and grids of images and of the pairs of frames of videos, in the order of the
-        text; and what the pads of images and videos become."""
+    ) -> tuple[list[str], list[patches.Grid], list[pads.PadItems]]:
+        """The references and grids of images and of pairs of video frames, in the order of the text,
+        and what replaces the pads of both."""
         references: list[str] = []
         grids: list[patches.Grid] = []
         sizes: list[int] = []  # of images, in tokens
@@ -151,12 +153,12 @@ class Renderer:
                 marks.append(self._videos.marks(clip, grid))
                 references += [loader.pair(part["video"], index) for index in range(pairs)]
                 grids += [(1, rows, columns)] * pairs
-        pads = placeholders.Media("image", self.image_pad, sizes, lambda n: [self.image_pad] * n)
-        clips = placeholders.Media("video", self.video_pad, marks, self._tokens)
-        return references, grids, [pads, clips]
+        image_items = pads.PadItems("image", self.image_pad, sizes, lambda n: [self.image_pad] * n)
+        video_items = pads.PadItems("video", self.video_pad, marks, self._tokens)
+        return references, grids, [image_items, video_items]
 
     def _tokens(self, text: str) -> list[int]:
-        # Not encode_batch: its threads cost more than a short text does.
+        # Not encode_batch: its threads cost more than a short text.
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     @functools.cached_property
@@ -167,7 +169,7 @@ class Renderer:
         pillow = need("PIL.Image", extra="train")
         content = images.read(reference, self.media_root, allow_remote=self.allow_remote)
         try:
-            with pillow.open(io.BytesIO(content)) as image:  # the header alone is decoded
+            with pillow.open(io.BytesIO(content)) as image:  # decodes the header only
                 return image.size
         except (OSError, pillow.DecompressionBombError) as error:
             raise ValueError(f"{images.brief(reference)}: {error}") from None
@@ -178,15 +180,15 @@ class Renderer:
         pieces: list[tuple[str, bool]],
         references: list[str],
         grids: list[patches.Grid],
-        media: list[placeholders.Media],
+        media: list[pads.PadItems],
     ) -> Sample:
         ids: list[int] = []
         spans = []
-        tokens = placeholders.expand([self._tokens(text) for text, _ in pieces], *media)
-        for (_, learnt), piece in zip(pieces, tokens, strict=True):
+        tokens = pads.expand([self._tokens(text) for text, _ in pieces], *media)
+        for (_, is_target), piece in zip(pieces, tokens, strict=True):
             start = len(ids)
             ids += piece
-            if learnt and piece:
+            if is_target and piece:
                 spans.append((start, len(ids), self.weigh(len(piece))))
         return Sample(name, ids, spans, references, grids)
 
@@ -198,7 +200,7 @@ def _parts(messages: list[dict]) -> Iterator[dict]:
 
 
 def _marks(messages: list[dict]) -> str | None:
-    """A special token spelt out in somebody's text: it would forge turns or images."""
+    """A special token in a text, which would forge a turn or an image; None if there is none."""
     for message in messages:
         texts = [text_of(message), message.get("reasoning_content") or ""]
         texts.append(str(message.get("tool_calls") or ""))

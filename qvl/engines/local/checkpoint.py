@@ -18,7 +18,7 @@ import transformers
 from qvl.engines.serving import launch
 from qvl.engines.weights import FIRST_VERSION
 from qvl.errors import UserError
-from qvl.media import placeholders, video, video_patches
+from qvl.media import pads, video, video_patches
 
 MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
 LOGITS_TOKENS = 512  # tokens whose logits are in memory at a time
@@ -101,12 +101,12 @@ class Checkpoint:
         video_pixels, video_grids, marks = self._video_patches(clips)
         sizes = [] if grids is None else (grids.prod(-1) // self.merge**2).tolist()
         try:
-            (ids,) = placeholders.expand(
+            (ids,) = pads.expand(
                 [ids],
-                placeholders.Media("image", self.image_token, sizes, self._image_pads),
-                placeholders.Media("video", self.video_token, marks, self._tokens),
+                pads.PadItems("image", self.image_token, sizes, self._image_pads),
+                pads.PadItems("video", self.video_token, marks, self._tokens),
             )
-        except placeholders.PadMismatch as error:
+        except pads.PadMismatch as error:
             raise UserError(
                 f"{error}: a message's text must not hold <|image_pad|> or <|video_pad|>"
             ) from None

@@ -1,4 +1,4 @@
-"""Expands a tokenised prompt: the one pad token of an image or a video becomes all of its tokens.
+"""Expand the pads of a tokenised prompt: the one token of an image or a video becomes all of them.
 
 A chat template writes one <|image_pad|> per image and one <|video_pad|> per video. The model sees as
 many image pads as the image has merged patches, and for a video the time and the pads of each pair of
@@ -9,23 +9,23 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 
-class Media(NamedTuple):
+class PadItems(NamedTuple):
     """The images or the videos of a prompt, in the order of their pads."""
 
     kind: str
-    """image or video, for errors"""
+    """"image" or "video", for errors."""
     pad: int
-    """the token that stands for one of them"""
+    """The token that stands for one of them."""
     items: Sequence[Any]
     tokens: Callable[[Any], Sequence[int]]
-    """returns what the pad of an item becomes"""
+    """Returns the tokens of an item."""
 
 
 class PadMismatch(ValueError):
     """A prompt does not hold one pad per image or video."""
 
 
-def expand(pieces: Sequence[Sequence[int]], *media: Media) -> list[list[int]]:
+def expand(pieces: Sequence[Sequence[int]], *media: PadItems) -> list[list[int]]:
     """The token ids of each piece of a prompt, with every pad replaced by the tokens of its item.
 
     PadMismatch if the pads and the items of a kind differ in number; this is checked before `tokens`

@@ -12,7 +12,7 @@ from qvl.engines.local.checkpoint import Checkpoint
 from qvl.engines.prompt_rules import PromptRules
 from qvl.engines.tokens import TokensPrompt
 from qvl.errors import UserError
-from qvl.media import images, placeholders, video, video_patches
+from qvl.media import images, pads, video, video_patches
 from qvl.pack.render import Renderer
 from qvl.stage import Drop
 
@@ -21,14 +21,14 @@ IMAGE, VIDEO = 7, 8
 
 def media(sizes, clips):
     return (
-        placeholders.Media("image", IMAGE, sizes, lambda size: [IMAGE] * size),
-        placeholders.Media("video", VIDEO, clips, lambda marks: [*marks]),
+        pads.PadItems("image", IMAGE, sizes, lambda size: [IMAGE] * size),
+        pads.PadItems("video", VIDEO, clips, lambda marks: [*marks]),
     )
 
 
 def test_pads_become_the_tokens_of_their_items_in_order_across_pieces():
     pieces = [[1, IMAGE, 2], [3, 4], [VIDEO, IMAGE, 5]]
-    found = placeholders.expand(pieces, *media([2, 3], [(9, VIDEO, VIDEO)]))
+    found = pads.expand(pieces, *media([2, 3], [(9, VIDEO, VIDEO)]))
     assert found == [[1, 7, 7, 2], [3, 4], [9, 8, 8, 7, 7, 7, 5]]
     assert pieces == [[1, IMAGE, 2], [3, 4], [VIDEO, IMAGE, 5]]
 
@@ -42,22 +42,22 @@ def test_pads_become_the_tokens_of_their_items_in_order_across_pieces():
     ],
 )
 def test_a_pad_without_an_item_and_an_item_without_a_pad_are_errors(ids, sizes, clips, message):
-    with pytest.raises(placeholders.PadMismatch, match=message):
-        placeholders.expand([ids], *media(sizes, clips))
+    with pytest.raises(pads.PadMismatch, match=message):
+        pads.expand([ids], *media(sizes, clips))
 
 
 def test_no_item_is_decoded_for_a_prompt_with_another_number_of_pads():
     def decode(item):
         raise AssertionError(item)
 
-    with pytest.raises(placeholders.PadMismatch):
-        placeholders.expand([[1]], placeholders.Media("image", IMAGE, ["a.png"], decode))
+    with pytest.raises(pads.PadMismatch):
+        pads.expand([[1]], pads.PadItems("image", IMAGE, ["a.png"], decode))
 
 
 @pytest.fixture(scope="module")
 def folder(twin, tmp_path_factory):
     """A twin, an image and a video."""
-    made = tmp_path_factory.mktemp("placeholders")
+    made = tmp_path_factory.mktemp("pads")
     shutil.copytree(twin, made / "twin")
     videos.write(made / "a.mp4", 30, width=100, height=70)
     noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
