@@ -60,7 +60,7 @@ def command(
     if tolerance < 0:
         raise UserError(f"--tolerance {tolerance}: expected 0 or more")
     root = media.root(stream.files)
-    totals = compare.Totals(tolerance)
+    totals = compare.Differences(tolerance)
     with contextlib.ExitStack() as stack:
         engine = None
         if endpoint:

@@ -25,7 +25,7 @@ THOUGHT = re.compile(r"\A<think>.*?</think>\s*", re.DOTALL)
 
 
 def to_record(row: dict, context: Context) -> dict:
-    media = placeholders.Media(row, context)
+    media = placeholders.RowMedia(row, context)
     turns = validate.turns(row, "conversations", "from", context)
     system = validate.text(row.get("system"), "system", context)
     messages: list[dict] = [{"role": "system", "content": system}] if system else []

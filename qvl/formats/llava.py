@@ -16,7 +16,7 @@ USED = ("conversations", "image", "images", "video", "videos")
 
 
 def to_record(row: dict, context: Context) -> dict:
-    media = placeholders.Media(row, context)
+    media = placeholders.RowMedia(row, context)
     turns = validate.turns(row, "conversations", "from", context)
     messages = [sharegpt.message(turn, ROLES, media, context) for turn in turns]
     media.check()

@@ -17,7 +17,7 @@ WEIGHTS = ("loss", "loss_scale")  # of a turn; they apply to its text and its ca
 
 
 def to_record(row: dict, context: Context) -> dict:
-    media = placeholders.Media(row, context)
+    media = placeholders.RowMedia(row, context)
     messages: list[dict] = []
     for turn in validate.turns(row, "messages", "role", context):
         role = ROLES.get(turn["role"], turn["role"])
@@ -79,6 +79,6 @@ def _turns(message: dict, media: dict[str, list[str]], context: Context) -> list
         rest = {name: rest[name] for name in WEIGHTS if name in rest}
     for call in calls:
         short = tools.shorten(call, context)
-        beside = {"id": short.pop("id")} if "id" in short else {}
-        turns.append({"role": "tool_call", "content": tools.text_of(short), **beside, **rest})
+        call_id = {"id": short.pop("id")} if "id" in short else {}
+        turns.append({"role": "tool_call", "content": tools.text_of(short), **call_id, **rest})
     return turns

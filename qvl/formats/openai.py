@@ -38,8 +38,8 @@ def _part(part: Any, context: Context) -> dict:
         url = {"url": part[name]} if isinstance(part[name], str) else part[name]
         url = dict(validate.mapping(url, name, context))
         reference = validate.text(url.pop("url", None), name, context)
-        beside = {k: v for k, v in part.items() if k not in ("type", name)}
-        return {"type": kind, kind: reference, **url, **beside}
+        extras = {k: v for k, v in part.items() if k not in ("type", name)}
+        return {"type": kind, kind: reference, **url, **extras}
     if part.get("type") != "text":
         raise context.error(f"a part of type {part.get('type')!r}")
     return part

@@ -14,7 +14,7 @@ USED = ("prompt", "completion", "images", "image")
 
 
 def to_record(row: dict, context: Context) -> dict:
-    media = placeholders.Media(row, context, kinds=("image",))
+    media = placeholders.RowMedia(row, context, kinds=("image",))
     messages = [_from(turn, media, context) for turn in _turns(row, context)]
     rest = list(media.unclaimed("image"))
     if rest:
@@ -41,7 +41,7 @@ def _turns(row: dict, context: Context) -> list[dict]:
     )
 
 
-def _from(turn: dict, media: placeholders.Media, context: Context) -> dict:
+def _from(turn: dict, media: placeholders.RowMedia, context: Context) -> dict:
     # In parquet each row has the fields of all rows: null is an absent field.
     turn = {k: v for k, v in turn.items() if v is not None or k == "content"}
     content = turn.get("content")
@@ -54,7 +54,7 @@ def _from(turn: dict, media: placeholders.Media, context: Context) -> dict:
     return {**turn, "content": parts[0]["text"] if alone else parts}
 
 
-def _part(part: Any, media: placeholders.Media, context: Context) -> dict | None:
+def _part(part: Any, media: placeholders.RowMedia, context: Context) -> dict | None:
     part = {k: v for k, v in validate.mapping(part, "a part", context).items() if v is not None}
     kind = part.get("type")
     if kind == "text":

@@ -26,7 +26,7 @@ KNOWN = (*KEPT_FIELDS, *NAMES, "messages", "answer", "extra_info", "reward_model
 
 
 def to_record(row: dict, context: Context) -> dict:
-    media = placeholders.Media(row, context)
+    media = placeholders.RowMedia(row, context)
     messages = []
     for turn in validate.turns(row, "prompt", "role", context):
         content = placeholders.to_parts(turn.get("content"), media, context)

@@ -100,12 +100,12 @@ class Reader:
             except frames.Cut:
                 raise UserError(
                     f"{name}: cut short after record {self.number}; did the stage before it fail? "
-                    "'qvl recover' keeps what is whole"
+                    "'qvl recover' keeps the intact records"
                 ) from None
             except frames.Corrupt as error:
                 raise UserError(
                     f"{name}: corrupt after record {self.number}: {error}; "
-                    "'qvl recover' keeps what is whole"
+                    "'qvl recover' keeps the intact records"
                 ) from None
 
     def _counted(self, blocks: Iterable[bytes]) -> Iterator[bytes]:

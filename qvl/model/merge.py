@@ -97,9 +97,9 @@ class MergedTensors(ABC):
     def _split(self, name: str) -> list[Tensor]:
         """The Hugging Face tensors of a parameter; cached, because they are mostly read in a row."""
         if name not in self._latest:
-            whole = self.parameter(name)
+            parameter = self.parameter(name)
             self._latest[name] = weight_map.split(
-                weight_map.source(name, self.shape), whole, self.shape
+                weight_map.source(name, self.shape), parameter, self.shape
             )
             if len(self._latest) > LATEST:
                 self._latest.popitem(last=False)

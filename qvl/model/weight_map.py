@@ -143,29 +143,29 @@ def join(found: Source, tensors: Sequence[Tensor], shape: Shape) -> Tensor:
     return tensors[0]
 
 
-def split(found: Source, whole: Tensor, shape: Shape) -> list[Tensor]:
+def split(found: Source, parameter: Tensor, shape: Shape) -> list[Tensor]:
     """The inverse of `join`. An expert's slice has the layout of transformers 5."""
     if found.kind == "qkv":
         queries = shape.heads // shape.kv_heads
-        groups = whole.view(shape.kv_heads, queries + 2, shape.head_dim, shape.hidden)
+        groups = parameter.view(shape.kv_heads, queries + 2, shape.head_dim, shape.hidden)
         return [x.reshape(-1, shape.hidden) for x in groups.split([queries, 1, 1], dim=1)]
     if found.kind == "gate_up":
-        return [x.contiguous() for x in whole.chunk(2)]
-    return [whole]
+        return [x.contiguous() for x in parameter.chunk(2)]
+    return [parameter]
 
 
-def shard(name: str, whole: Tensor, size: int, rank: int) -> Tensor:
+def shard(name: str, parameter: Tensor, size: int, rank: int) -> Tensor:
     """The part of a parameter that a rank has under tensor parallelism of `size`."""
     if size == 1 or name.startswith("vision."):
-        return whole
+        return parameter
     if name.endswith("linear_fc1.weight"):  # gate and up are divided separately
-        gate, up = whole.chunk(2)
+        gate, up = parameter.chunk(2)
         return torch.cat([gate.chunk(size)[rank], up.chunk(size)[rank]])
     if name.endswith(SPLIT_ROWS):
-        return whole.chunk(size)[rank]
+        return parameter.chunk(size)[rank]
     if name.endswith(SPLIT_COLUMNS):
-        return whole.chunk(size, dim=1)[rank]
-    return whole
+        return parameter.chunk(size, dim=1)[rank]
+    return parameter
 
 
 def unshard(name: str, parts: Sequence[Tensor]) -> Tensor:

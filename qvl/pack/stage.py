@@ -83,14 +83,14 @@ def packs(run: Run, rendering: Rendering, jobs: int = 1) -> Iterator[dict]:
 
 
 def _samples(run: Run, rendering: Rendering, jobs: int) -> Iterator[tuple[Sample, int]]:
-    records, learnt, images = 0, 0, 0
+    records, targets, images = 0, 0, 0
     for row in stage.each(run, rendering, jobs=jobs):
         sample = packed.from_row(row)
         records += 1
-        learnt += sample.num_targets
+        targets += sample.num_targets
         images += len(sample.images)
         yield sample, len(sample.ids)
-    run.note(records=records, learnt=learnt, images=images)
+    run.note(records=records, targets=targets, images=images)
 
 
 def parse_size(text: str) -> int:

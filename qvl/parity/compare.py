@@ -34,7 +34,7 @@ class Difference:
         }
 
 
-class Totals:
+class Differences:
     """The differences over all records."""
 
     def __init__(self, tolerance: float) -> None:

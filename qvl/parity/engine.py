@@ -12,7 +12,7 @@ from qvl.client import chat as media
 from qvl.client.endpoint import Refused
 from qvl.engines.client import NO_VIDEOS, connect
 from qvl.engines.tokens import PromptLogprobs, TokensPrompt
-from qvl.record import videos
+from qvl.record import prompt, videos
 from qvl.sampling.tokens import kept_tokens
 from qvl.stage import Drop
 
@@ -61,13 +61,13 @@ class RunningEngine:
         kept = kept_tokens(completion, completion["choices"][0], token_ids=True, logprobs=True)
         return NextToken(kept["prompt_token_ids"], kept["token_ids"][0], kept["logprobs"][0])
 
-    def score(self, record: dict[str, Any], prompt: list[int]) -> PromptLogprobs:
-        """The log-probabilities of the record's tokens; `prompt` has one pad per image and video."""
+    def score(self, record: dict[str, Any], ids: list[int]) -> PromptLogprobs:
+        """The log-probabilities of the record's tokens; `ids` has one pad per image and video."""
         pictures, clips = self._sent(record, "image_url"), self._sent(record, "video_url")
-        return self.engine.prompt_logprobs(TokensPrompt(prompt, pictures, clips)).result()
+        return self.engine.prompt_logprobs(TokensPrompt(ids, pictures, clips)).result()
 
     def _messages(self, record: dict[str, Any]) -> list[dict]:
-        turns = without_answer(record)
+        turns = prompt(record)
         return media.to_openai(turns, self.media_root, allow_remote=self.allow_remote)
 
     def _sent(self, record: dict[str, Any], kind: str) -> list[str]:
@@ -79,9 +79,3 @@ class RunningEngine:
             for part in turn["content"]
             if part.get("type") == kind
         ]
-
-
-def without_answer(record: dict[str, Any]) -> list[dict]:
-    """The messages up to the last answer."""
-    turns = record["messages"]
-    return turns[:-1] if turns[-1]["role"] == "assistant" else turns

@@ -33,7 +33,7 @@ class Megatron:
     allow_remote: bool = False
 
     def __call__(self, samples: Iterable[Sample]) -> Iterator[list[float]]:
-        """The log-probabilities of each sample's learnt tokens. UserError if the ranks fail."""
+        """The log-probabilities of each sample's target tokens. UserError if the ranks fail."""
         lines = (packed.join(sample.id, [sample]) for sample in samples)
         ranks = parse_layout(self.layout).fewest_ranks
         rows = self._of_ranks(lines, ranks) if ranks > 1 else results(self, lines)

@@ -5,18 +5,18 @@ from collections.abc import Iterator
 from qvl.pack.packed import Sample
 from qvl.pack.render import Renderer
 from qvl.parity import compare
-from qvl.parity.compare import Totals
-from qvl.parity.engine import RunningEngine, without_answer
+from qvl.parity.compare import Differences
+from qvl.parity.engine import RunningEngine
 from qvl.parity.huggingface import HuggingFace
 from qvl.parity.megatron import Megatron
-from qvl.record import with_scores
+from qvl.record import prompt, with_scores
 from qvl.stage import Drop, Run
 
 BATCH = 1024  # records per start of the ranks
 
 
 def compared(
-    run: Run, theirs: HuggingFace, ours: Megatron, render: Renderer, totals: Totals
+    run: Run, theirs: HuggingFace, ours: Megatron, render: Renderer, totals: Differences
 ) -> Iterator[dict]:
     """Yield the records with scores["parity"], and add to `totals`. render: for our side."""
     special = theirs.special
@@ -33,7 +33,7 @@ def compared(
 
 
 def compared_with_engine(
-    run: Run, theirs: HuggingFace, engine: RunningEngine, totals: Totals
+    run: Run, theirs: HuggingFace, engine: RunningEngine, totals: Differences
 ) -> Iterator[dict]:
     """Yield the records with scores["parity"] against a running engine, and add to `totals`."""
     special = theirs.special
@@ -43,9 +43,9 @@ def compared_with_engine(
             run.reject(record, completion.reason, completion.detail)
             continue
         tools = record.get("tools")
-        prompt, media = theirs.inputs(without_answer(record), tools)
+        prompt_ids, media = theirs.inputs(prompt(record), tools)
         name = record["id"]
-        row = totals.compare_ids(name, completion.prompt_ids, prompt[0].tolist())
+        row = totals.compare_ids(name, completion.prompt_ids, prompt_ids[0].tolist())
         if not row:
             ids, expected = theirs(record)
             score = engine.score(record, theirs.prompt(record["messages"], tools))
@@ -53,7 +53,7 @@ def compared_with_engine(
         if not row:
             kinds = [*compare.kinds(ids, special), compare.NEXT]
             ours = [*score.logprobs[1:], completion.logprob]
-            next_one = theirs.next_logprobs(prompt, media)[completion.token].item()
+            next_one = theirs.next_logprobs(prompt_ids, media)[completion.token].item()
             tokens = zip(kinds, ours, [*expected.tolist(), next_one], strict=True)
             # Engines do not report the tokens of images and videos.
             reported = [each for each in tokens if each[1] is not None]

@@ -41,7 +41,7 @@ _UNKNOWN_CALL = -1
 
 
 class FilterError(Exception):
-    """The filter cannot be made; the message says why and what helps."""
+    """The filter cannot be made; the message says why, and what to do."""
 
 
 class _Comparison(ctypes.Structure):

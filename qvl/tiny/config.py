@@ -20,7 +20,7 @@ POSITIONS = 64  # 8 x 8 learned positions, interpolated to the image's grid
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size:
+class ModelSize:
     """The widths and depths of the language model and the vision tower; their heads have 32 dims."""
 
     hidden: int
@@ -42,19 +42,19 @@ class Size:
 
 
 SIZES = {  # parameters if dense: 0.48, 1.11, 2.65 and 4.81 million
-    "xxs": Size(
+    "xxs": ModelSize(
         hidden=96, layers=3, heads=3, kv_heads=1, ffn=192,
         vision_hidden=32, vision_depth=3, vision_ffn=64,
     ),
-    "xs": Size(
+    "xs": ModelSize(
         hidden=128, layers=3, heads=4, kv_heads=2, ffn=256,
         vision_hidden=64, vision_depth=3, vision_ffn=128,
     ),
-    "s": Size(
+    "s": ModelSize(
         hidden=192, layers=4, heads=6, kv_heads=2, ffn=384,
         vision_hidden=96, vision_depth=3, vision_ffn=192,
     ),
-    "m": Size(
+    "m": ModelSize(
         hidden=256, layers=4, heads=8, kv_heads=4, ffn=512,
         vision_hidden=128, vision_depth=4, vision_ffn=256,
     ),
@@ -67,7 +67,7 @@ SAMPLING = {
 }
 
 
-def architecture(transformers: Any, size: Size, moe: bool) -> Any:
+def architecture(transformers: Any, size: ModelSize, moe: bool) -> Any:
     """The configuration of the model, as an object of transformers."""
     half = HEAD_DIM // 2
     section = [half - 2 * (half // 3), half // 3, half // 3]  # 24, 20, 20 of 64, here of 16

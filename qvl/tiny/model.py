@@ -10,7 +10,7 @@ from typing import Any
 from qvl.errors import UserError, need
 from qvl.imports import gc_frozen
 from qvl.tiny import config, tokenizer
-from qvl.tiny.config import Size
+from qvl.tiny.config import ModelSize
 
 # A smaller one makes a small model learn to see several times slower: the language model locates
 # objects by the absolute positions of patches alone.
@@ -53,7 +53,7 @@ def template(kind: str) -> str:
     return (files("qvl.tiny") / "templates" / f"{kind}.jinja").read_text()
 
 
-def build(size: Size, *, moe: bool, seed: int) -> Any:
+def build(size: ModelSize, *, moe: bool, seed: int) -> Any:
     """The model in memory, in float32, with random weights of `seed`."""
     name = "Qwen3VLMoeForConditionalGeneration" if moe else "Qwen3VLForConditionalGeneration"
     with gc_frozen():
@@ -65,7 +65,7 @@ def build(size: Size, *, moe: bool, seed: int) -> Any:
     return model
 
 
-def _initialise(model: Any, size: Size, generator: Any) -> None:
+def _initialise(model: Any, size: ModelSize, generator: Any) -> None:
     """Draw weights of deviation 1/sqrt(fan_in), divided by sqrt(2 layers) before the residual stream.
 
     With transformers' deviation of 0.02, learning to read digits takes four times as long.
@@ -77,7 +77,7 @@ def _initialise(model: Any, size: Size, generator: Any) -> None:
                 weight.normal_(0, _deviation(name, weight, size), generator=generator)
 
 
-def _deviation(name: str, weight: Any, size: Size) -> float:
+def _deviation(name: str, weight: Any, size: ModelSize) -> float:
     if "embed_tokens" in name:
         return EMBEDDING_STD
     if "lm_head" in name:

@@ -66,4 +66,4 @@ def test_a_long_record_is_rejected_or_truncated_by_the_rule(folder):
         (pack,) = jsonl.read(str(folder / "cut.zst"))
         assert 100 < len(pack["input_ids"]) <= most
         assert pack["loss_weights"][-1][1] <= len(pack["input_ids"])
-    assert "say reject, end, turns" in sh("qvl pack --model twin --too-long x long.zst").stderr
+    assert "expected reject, end, turns" in sh("qvl pack --model twin --too-long x long.zst").stderr

@@ -71,7 +71,7 @@ def test_a_corrupted_engine_is_found(folder, theirs, tmp_path, corrupt, expected
     shutil.copytree(folder / "twin", tmp_path / "other")
     corrupt(tmp_path / "other")
     server = Served(tmp_path / "other", "--port", 0)
-    totals = compare.Totals(compare.TOLERANCE)
+    totals = compare.Differences(compare.TOLERANCE)
     try:
         with (
             pytest.raises((CheckFailed, EndpointError), match=expected),
@@ -97,7 +97,7 @@ def test_differently_sampled_frames_are_found(folder, theirs, tmp_path, corrupt,
     copy_media(folder, tmp_path)
     corrupt(tmp_path)
     server = Served(folder / "twin", "--port", 0)
-    totals = compare.Totals(compare.TOLERANCE)
+    totals = compare.Differences(compare.TOLERANCE)
     try:
         with (
             engine.RunningEngine(server.url, folder / "twin", tmp_path) as served,
@@ -124,7 +124,7 @@ def test_videos_are_rejected_for_an_engine_that_samples_other_frames(
         engine.RunningEngine(fake.url, folder / "twin", folder) as served,
         session("parity", *files, rejects=str(tmp_path / "bad")) as run,
     ):
-        run.write(records.compared_with_engine(run, theirs, served, compare.Totals(1.0)))
+        run.write(records.compared_with_engine(run, theirs, served, compare.Differences(1.0)))
     rejects = [each["reject"] for each in jsonl.read(str(tmp_path / "bad"))]
     assert [each["reason"] for each in rejects] == ["video"] * 3
     assert "samples other frames" in rejects[0]["detail"] and fake.requests == []

@@ -197,7 +197,7 @@ def copy_media(folder, root):
 def test_differently_sampled_frames_are_found(folder, tmp_path, corrupt, expected):
     copy_media(folder, tmp_path)
     corrupt(tmp_path)
-    totals = compare.Totals(compare.TOLERANCE)
+    totals = compare.Differences(compare.TOLERANCE)
     theirs = HuggingFace(folder / "twin", folder)
     ours = Megatron(model=str(folder / "twin"), layout="", media_root=str(tmp_path))
     render = Renderer(folder / "twin", media_root=tmp_path)
@@ -216,6 +216,6 @@ def test_the_class_of_each_token_but_the_first():
 
 
 def test_nan_is_not_agreement():
-    totals = compare.Totals(1.0)
+    totals = compare.Differences(1.0)
     totals.add("a", ["text"], [float("nan")], [0.0])
     assert totals.over == 1

@@ -11,7 +11,7 @@ PLACEHOLDER = re.compile(r"<(image|video)>")
 KINDS: tuple[str, ...] = ("image", "video")
 
 
-class Media:
+class RowMedia:
     """The images and videos of a row, taken in the order of their placeholders."""
 
     def __init__(self, row: dict, context: Context, kinds: tuple[str, ...] = KINDS) -> None:
@@ -41,7 +41,7 @@ class Media:
                 raise self._context.error(f"{named} <{kind}> in the text, but {given} {kind}s")
 
 
-def to_parts(value: Any, media: Media, context: Context) -> str | list[dict]:
+def to_parts(value: Any, media: RowMedia, context: Context) -> str | list[dict]:
     """The content of a message: parts in the order of the text, or a string if there are no media."""
     text = validate.text(value, "the content of a turn", context)
     if not PLACEHOLDER.search(text):

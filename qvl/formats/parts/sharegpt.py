@@ -6,7 +6,9 @@ from qvl.formats.parts import placeholders, thinking
 KNOWN = ("role", "content", "reasoning_content", "tool_calls")
 
 
-def message(turn: dict, roles: dict[str, str], media: placeholders.Media, context: Context) -> dict:
+def message(
+    turn: dict, roles: dict[str, str], media: placeholders.RowMedia, context: Context
+) -> dict:
     """A turn as a message."""
     role = roles.get(turn["from"])
     if role is None:
