@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from qvl import stage
 from qvl.errors import UserError
 from qvl.io import jsonl
-from qvl.processes import ordered
+from qvl.processes import ProcessDied, Worker, ordered
 
 COUNT = 1000
 
@@ -141,12 +142,10 @@ def _until(condition, seconds=30):
 
 
 def test_who_waits_for_a_process_is_released_when_all_are_ended():
-    import threading
-
-    from qvl.processes import Processes
+    from qvl.processes import Pool
 
     sleep: Any = time.sleep
-    with Processes(sleep, 1) as processes:
+    with Pool(sleep, 1) as processes:
         first = threading.Thread(target=processes, args=([60],), daemon=True)
         second = threading.Thread(target=processes, args=([60],), daemon=True)
         first.start()
@@ -155,3 +154,60 @@ def test_who_waits_for_a_process_is_released_when_all_are_ended():
     for thread in (first, second):
         thread.join(10)
         assert not thread.is_alive()
+
+
+def work(what):
+    """A worker's function."""
+    if what == "sleep":
+        time.sleep(60)
+    if what == "die":
+        os._exit(3)
+    if what == "raise":
+        raise KeyError("a bug")
+    if what == "lambda":
+        return lambda: None
+    return os.getpid()
+
+
+def test_a_worker_serves_many_calls_and_another_one_follows_one_that_was_killed():
+    worker = Worker(work)
+    try:
+        first = worker(None, "pid")
+        assert worker(5, "pid") == first != os.getpid()
+        with pytest.raises(KeyError, match="a bug"):
+            worker(5, "raise")
+        with pytest.raises(RuntimeError, match="cannot leave its process"):
+            worker(5, "lambda")
+        assert worker(5, "pid") == first
+        with pytest.raises(TimeoutError, match=r"no answer within 0\.2 s"):
+            worker(0.2, "sleep")
+        with pytest.raises(ProcessDied, match="a process ended with status 3"):
+            worker(5, "die")
+        assert worker(5, "pid") != first
+    finally:
+        worker.kill()
+
+
+def test_a_worker_s_preparation_may_fail_and_says_why():
+    def start(prepare):
+        worker = Worker(work, prepare=prepare)
+        worker.start()
+        return worker(5, "pid")
+
+    assert start(None) > 0
+    with pytest.raises(UserError, match="not installed"):
+        start(unprepared)
+
+
+def unprepared():
+    raise UserError("not installed")
+
+
+def test_a_worker_that_was_started_in_a_thread_outlives_it():
+    worker = Worker(work)
+    thread = threading.Thread(target=worker, args=(5, "pid"))
+    thread.start()
+    thread.join()
+    time.sleep(0.2)
+    assert worker(5, "pid") > 0
+    worker.kill()

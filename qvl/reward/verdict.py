@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 from qvl import reward
 from qvl.errors import UserError
+from qvl.processes import Worker
 from qvl.reward import Unverifiable, Verdict
-from qvl.reward.killable import Killable
 from qvl.reward.reading.extract import final
 from qvl.reward.time_limit import OutOfTime, TimeLimit
 
@@ -165,7 +165,7 @@ def users_score(name: str, record: dict, response: dict) -> Any:
     return reward.find(name)(record, response)
 
 
-_users_process = Killable(f"{__name__}:users_score", memory=None)  # it may load a model
+_users_process = Worker(users_score)  # without a limit of memory, as it may load a model
 _limit = TimeLimit()
 
 

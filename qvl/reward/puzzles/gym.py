@@ -15,11 +15,12 @@ from functools import cache, lru_cache
 from typing import Any
 
 from qvl.errors import need
+from qvl.processes import Worker
 from qvl.reward import Unverifiable
-from qvl.reward.killable import Killable
 from qvl.reward.reading import candidates
 
 SECONDS = 10.0  # for a score: our choice
+MEMORY_BYTES = 4 << 30  # of address space: our choice
 _MOST = 20_000  # characters of an answer: our choice
 _ARITHMETIC = re.compile(r"[\d\s+\-*/().=]+")
 _ALGEBRA = re.compile(
@@ -40,8 +41,6 @@ FORMS = {  # data set -> the form of an answer that is evaluated
 }
 REFUSED = {"bitwise_arithmetic", "number_sorting"}  # what evaluates the record's own texts
 
-_scored = Killable("qvl.reward.puzzles.gym:scored")
-
 
 def share(answer: dict, response: dict) -> float:
     """What reasoning-gym gives, from 0 to 1. Unverifiable for a data set that it has not, or that
@@ -57,7 +56,7 @@ def share(answer: dict, response: dict) -> float:
     form = FORMS.get(name)
     if not said or len(said) > _MOST or (form and not form.fullmatch(said)):
         return 0.0
-    return _scored(SECONDS, name, said, entry)
+    return _process(SECONDS, name, said, entry)
 
 
 @cache
@@ -104,3 +103,6 @@ def _tuples(value: Any) -> Any:
 def _scorer(name: str) -> Any:
     gym: Any = need("reasoning_gym", extra="reward")
     return gym.get_score_answer_fn(name)
+
+
+_process = Worker(scored, prepare=prepare, memory=MEMORY_BYTES)

@@ -28,14 +28,15 @@ from typing import Any
 from qvl import reward
 from qvl.errors import UserError
 from qvl.io import jsonl
+from qvl.processes import Worker
 from qvl.reward import Verdict, verdict
-from qvl.reward.killable import Killable
 from qvl.reward.self_test import hostile
 
 EXPECTED = {"gold": 1.0, "empty": 0.0, "hacked": 0.0}
 CASES = (*EXPECTED, "wrong", "partial", "hostile", "bomb", "noise")
 NUM_NOISE = 100  # random answers a task; our choice
 GRACE_SECONDS = 10.0  # past a verdict's own limit, until its process is ended; our choice
+MEMORY_BYTES = 4 << 30  # of address space, of a verdict: our choice
 EXACT = 1e-6  # between a reward and what was expected
 MAX_SHOWN = 1000  # characters of a hostile answer that is shown where nothing was wrong
 _CASES = Path(__file__).parent / "cases"
@@ -79,7 +80,7 @@ class Trial:
     slowest: float = 0.0
     """seconds"""
     _tasks: set[str] = field(default_factory=set)
-    _judge: Killable = field(default_factory=lambda: Killable("qvl.reward.self_test.trial:judged"))
+    _judge: Worker = field(default_factory=lambda: Worker(judged, memory=MEMORY_BYTES))
 
     def __call__(self, record: dict, place: str) -> Iterator[dict]:
         """A record of its own for each case, then, for the first record of a task, each hostile

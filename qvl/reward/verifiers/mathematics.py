@@ -13,11 +13,12 @@ from functools import lru_cache
 from typing import Any
 
 from qvl.errors import need
+from qvl.processes import Worker
 from qvl.reward import Unverifiable, reference
-from qvl.reward.killable import Killable
 from qvl.reward.reading.extract import final, last_boxed, spoken
 
 SECONDS = 10.0  # of a comparison, where the caller keeps no time: our choice
+MEMORY_BYTES = 4 << 30  # of address space: our choice; a power of a power asks for more
 MAX_CHARS = 2000  # of an answer; what is longer is no answer but a text: our choice
 FUNCTIONS = {"sin", "cos", "tan", "cot", "log", "exp", "sqrt", "inf", "infty", "pi"}
 _COMMAND = re.compile(r"\\(?!text|mathrm|mbox)[A-Za-z]+|\\(?:text|mathrm|mbox)")
@@ -25,8 +26,6 @@ _PROSE = re.compile(r"(?<!\\)\b[^\W\d_]{2,}\b")
 _PLAIN = re.compile(r"[-+]?\d{1,300}(?:\.\d{1,300})?")
 _GROUPED = re.compile(r"[-+]?\d{1,3}(?:(?:,|\{,\}|\\,)\d{3})+(?:\.\d+)?")
 _DRESS = re.compile(r"\\(?:left|right|displaystyle|,|;|!|:|quad)(?![A-Za-z])|[\s$]+|(?<=\d)\\%$")
-
-_compare = Killable("qvl.reward.verifiers.mathematics:equal")
 
 
 def score(record: dict, response: dict) -> float:
@@ -111,3 +110,6 @@ def _parsed(gold: str) -> Any:
 def _framed(text: str) -> str:
     """As LaTeX's mathematics, if it is not framed already."""
     return text if "$" in text or "\\(" in text or "\\[" in text else f"${text}$"
+
+
+_compare = Worker(equal, prepare=prepare, memory=MEMORY_BYTES)

@@ -84,6 +84,6 @@ def test_threads_may_ask_at_once():
 
 
 def test_the_time_that_the_process_takes_to_start_is_not_the_answers():
-    mathematics._compare = mathematics.Killable("qvl.reward.verifiers.mathematics:equal")
+    mathematics._compare = mathematics.Worker(mathematics.equal, prepare=mathematics.prepare)
     record = {"task": "math", "answer": r"\frac{1}{2}"}
     assert verdict.judge(record, {"content": r"\boxed{\frac24}"}, seconds=0.3).reward == 1
