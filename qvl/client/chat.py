@@ -7,6 +7,7 @@ from typing import Any
 
 from qvl.errors import UserError
 from qvl.media import images, signatures, video
+from qvl.text import thinking as thoughts
 
 
 def has_media(messages: list[dict]) -> bool:
@@ -89,7 +90,7 @@ def _response(
     content = message.get("content") or ""
     if not reasoning:
         cut = thinking and choice.get("finish_reason") == "length"
-        reasoning, content = split_thought(content, cut=cut)
+        reasoning, content = thoughts.split(content, cut=cut)
     response: dict[str, Any] = {"content": content}
     if reasoning:
         response["reasoning_content"] = reasoning
@@ -101,14 +102,3 @@ def _response(
     response["model"] = answer.get("model")
     response["sampling"] = sampling
     return response
-
-
-def split_thought(text: str, *, cut: bool = False) -> tuple[str, str]:
-    """The thought and what follows it. cut: without </think> all of it is a thought.
-
-    The template may have written <think> itself, so that only the end is seen.
-    """
-    thought, end, content = text.partition("</think>")
-    if not end and not cut and not text.lstrip().startswith("<think>"):
-        return "", text
-    return thought.lstrip().removeprefix("<think>").strip("\n"), content.lstrip("\n")

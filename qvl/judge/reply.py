@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from qvl.client.chat import split_thought
 from qvl.judge.prompt import Prompt, Wrong
+from qvl.text import thinking
 
 LONGEST = 100_000  # characters; of a longer reply the end is read
 MOST_OBJECTS = 64  # that are tried: prose full of braces holds no verdict
@@ -33,7 +33,7 @@ class Unreadable(Exception):
 
 def read(text: str, prompt: Prompt) -> dict[str, Any]:
     """The fields' values in the reply; Unreadable where it holds none."""
-    said = split_thought(text)[1].strip()[-LONGEST:]
+    said = thinking.split(text)[1].strip()[-LONGEST:]
     if not said:
         raise Unreadable("empty")
     verdicts: list[dict[str, Any]] = []

@@ -1,19 +1,17 @@
 """The answers that a record holds: its final turn, and each of the sampled `responses`."""
 
-import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from qvl.record import final, text, without_format_prompt
-
-THINK = re.compile(r"\s*<think>(.*?)</think>\s*(.*)", re.DOTALL)
+from qvl.text import thinking
 
 
 class Answer(NamedTuple):
     """One answer, its reasoning apart, however the record spells it."""
 
     content: str  # what the user reads
-    reasoning: str  # reasoning_content, or what stands between <think> and </think>
+    reasoning: str  # reasoning_content, or the thought in the content (qvl.text.thinking)
     raw: str  # the content as it lies in the record
     field: str  # reasoning_content as it lies in the record
     finish_reason: str
@@ -23,9 +21,7 @@ class Answer(NamedTuple):
 def of_message(message: Any, finish_reason: str = "") -> Answer:
     raw = text(message)
     field = message.get("reasoning_content") or ""
-    content, reasoning = raw, field
-    if not field and "<think>" in raw and (split := THINK.fullmatch(raw)):
-        reasoning, content = split.groups()
+    reasoning, content = (field, raw) if field else thinking.split(raw)
     return Answer(content, reasoning, raw, field, finish_reason, bool(message.get("tool_calls")))
 
 

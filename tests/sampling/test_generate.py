@@ -11,7 +11,6 @@ from fake_endpoint import FakeEndpoint, completion, question
 from served import Served
 from shells import shell
 
-from qvl.client.chat import split_thought
 from qvl.errors import UserError
 from qvl.io import jsonl
 from qvl.sampling import presets, samples
@@ -84,12 +83,6 @@ def test_a_preset_is_the_reports_and_flags_override_it(run, tmp_path):
 
 
 def test_thoughts_are_split_from_answers(run, tmp_path):
-    assert split_thought("<think>\na\n</think>\n\nb") == ("a", "b")
-    assert split_thought("a\n</think>\n\nb") == ("a", "b")
-    assert split_thought("<think>\na") == ("a", "")
-    assert split_thought("a") == ("", "a")
-    assert split_thought("a", cut=True) == ("a", "")
-
     def cut(body, attempt):
         status, headers, answer = completion("still thinking")
         answer["choices"][0]["finish_reason"] = "length"

@@ -142,13 +142,18 @@ class AskedFor:
 def empty(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     if answer.content.strip() or answer.calls:
         return ""
-    if answer.finish_reason in truncation.CUT_REASONS:
+    if answer.finish_reason in truncation.CUT_REASONS or _cut_while_thinking(answer):
         return ""  # the truncation is the cause
     return "a thought without an answer" if answer.reasoning.strip() else "no text"
 
 
 def truncated(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
-    return truncation.cut(answer.content, answer.finish_reason)
+    text = answer.raw if _cut_while_thinking(answer) else answer.content
+    return truncation.cut(text, answer.finish_reason)
+
+
+def _cut_while_thinking(answer: Answer) -> bool:
+    return not answer.content and "<think>" in answer.raw and "</think>" not in answer.raw
 
 
 def repetitive(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:

@@ -1,13 +1,18 @@
-"""reasoning_content as <think> in a text, for formats without such a field."""
+"""reasoning_content as <think> in a text, for formats without such a field.
+
+`extract` takes back only what `inline` writes, so that a record returns byte by byte. Any other thought,
+such as one that ends in a lone </think>, stays in the text, where every reader of the record finds it by
+the rule of qvl.text.thinking.
+"""
 
 import re
 from typing import Any
 
 from qvl.formats.context import Context
 from qvl.formats.parts import placeholders, validate
+from qvl.text.thinking import CLOSE
 
 THINK = re.compile(r"\A<think>\n(.*?)\n</think>\n\n", re.DOTALL)
-END = "</think>"
 
 
 def inline(message: dict, text: str, context: Context) -> str:
@@ -19,9 +24,9 @@ def inline(message: dict, text: str, context: Context) -> str:
         context.unsupported("reasoning_content (--think-tags writes it as <think>)")
         return text
     reasoning = placeholders.escape(reasoning, context)
-    if END in reasoning:
-        context.unsupported(f"{END} in reasoning_content")
-        reasoning = reasoning.replace(END, "</think >")
+    if CLOSE in reasoning:
+        context.unsupported(f"{CLOSE} in reasoning_content")
+        reasoning = reasoning.replace(CLOSE, "</think >")
     return f"<think>\n{reasoning}\n</think>\n\n{text}"
 
 

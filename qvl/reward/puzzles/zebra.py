@@ -14,8 +14,8 @@ from typing import Any
 
 from qvl.reward import Unverifiable
 from qvl.reward.reading import candidates
-from qvl.reward.reading.extract import spoken
 from qvl.reward.verifiers.exact import normal
+from qvl.text.thinking import answer_text
 
 Table = dict[tuple[str, str], str]
 """(house, attribute) -> value, all of them normal."""
@@ -39,7 +39,7 @@ def _wanted(solution: str) -> Table:
 
 def _said(response: dict) -> Table:
     text = candidates.part(response)
-    for source in (text, spoken(response)):
+    for source in (text, answer_text(response)):
         begin, end = source.find("{"), source.rfind("}")
         if 0 <= begin < end <= begin + _MOST:
             try:

@@ -8,7 +8,8 @@ import re
 from collections.abc import Hashable, Sequence
 from typing import TypeVar
 
-from qvl.reward.reading.extract import last_boxed, spoken
+from qvl.reward.reading.extract import last_boxed
+from qvl.text.thinking import answer_text
 
 Value = TypeVar("Value", bound=Hashable)
 
@@ -27,7 +28,7 @@ _BRACKETS = re.compile(r"\([^()]*\)|\uff08[^\uff08\uff09]*\uff09")
 def part(response: dict) -> str:
     """The last \\boxed{}, else the last <answer>, else the last closed block between fences, else
     all that comes after the thinking: for an answer of several lines."""
-    text = spoken(response)
+    text = answer_text(response)
     boxed = last_boxed(text)
     if boxed is not None:
         return boxed.strip()

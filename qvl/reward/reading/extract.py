@@ -2,6 +2,8 @@
 
 import re
 
+from qvl.text.thinking import answer_text
+
 _LEAD = re.compile(r"^(?:the\s+)?(?:final\s+)?answer(?:\s+is\b|\s*:)\s*:?\s*", re.IGNORECASE)
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
@@ -25,7 +27,7 @@ def final(response: dict) -> str:
 
 
 def _final(response: dict) -> str:
-    text = spoken(response)
+    text = answer_text(response)
     boxed = last_boxed(text)
     if boxed is not None:
         return boxed.strip()
@@ -35,14 +37,6 @@ def _final(response: dict) -> str:
     text = text.rstrip()
     lines = text[text.rfind("\n") + 1 :].splitlines()  # the last alone: this runs for each response
     return _LEAD.sub("", lines[-1].strip().strip("*").strip()) if lines else ""
-
-
-def spoken(response: dict) -> str:
-    """What comes after the thinking."""
-    text = response.get("content") or ""
-    if "</think>" in text:
-        return text.rpartition("</think>")[2]
-    return "" if text.lstrip().startswith("<think>") else text
 
 
 def last_boxed(text: str) -> str | None:

@@ -12,7 +12,8 @@ import re
 from functools import lru_cache
 
 from qvl.reward import Unverifiable, reference
-from qvl.reward.reading.extract import final, spoken
+from qvl.reward.reading.extract import final
+from qvl.text.thinking import answer_text
 
 MAX_CHARACTERS = 20_000  # of a text in which a conclusion is looked for, from its end; our choice
 UNDECIDED = "?"
@@ -63,7 +64,7 @@ def extract(response: dict) -> str | None:
     """The letters of the final answer, in the alphabet's order; None for none, or for no decision."""
     found = letters(final(response))
     if found is None:
-        found = _concluded(spoken(response)[-MAX_CHARACTERS:])
+        found = _concluded(answer_text(response)[-MAX_CHARACTERS:])
     return None if found == UNDECIDED else found
 
 

@@ -27,8 +27,8 @@ from typing import Any, Literal
 
 from qvl import sandbox
 from qvl.reward import Unverifiable, reference
-from qvl.reward.reading.extract import spoken
 from qvl.reward.verifiers import code_worker
+from qvl.text.thinking import answer_text
 
 VERDICT_SECONDS = 60.0  # for all tests together; our choice (each run has its own limits)
 RELATIVE = 1e-6  # between numbers of which one is not an integer; our choice
@@ -123,7 +123,7 @@ def extract(response: dict, function: str = "") -> str:
 
     Of several, the last that defines `function`; a block of another language is none.
     """
-    text = spoken(response)
+    text = answer_text(response)
     blocks = list(_blocks(text))
     if not blocks:
         return "" if "```" in text else text

@@ -24,10 +24,10 @@ from typing import Any
 
 from qvl.errors import need
 from qvl.reward import Unverifiable, reference
-from qvl.reward.reading.extract import spoken
 from qvl.reward.reading.markup import Document, Table, read
 from qvl.reward.reading.matching import share
 from qvl.reward.verifiers.ocr import form
+from qvl.text.thinking import answer_text
 
 THRESHOLD = 0.5  # ANLS's
 MARKUP = 10  # times the reference's length that a response may be long, for its tags; our choice
@@ -52,7 +52,7 @@ def score(record: dict, response: dict) -> float:
 
 def extract(response: dict) -> str:
     """The document that a response gives."""
-    text = spoken(response)
+    text = answer_text(response)
     end = text.rfind("</answer>")
     begin = text.rfind("<answer>", 0, max(end, 0))
     if begin >= 0:

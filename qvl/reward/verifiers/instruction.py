@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 
 from qvl.reward import Unverifiable, Verdict, reference
-from qvl.reward.reading.extract import spoken
 from qvl.reward.verifiers.constraints import CONSTRAINTS, Check
+from qvl.text.thinking import answer_text
 
 
 def score(record: dict, response: dict) -> float:
@@ -30,7 +30,7 @@ def judge(
 ) -> Verdict:
     """The reward, and which constraints are not kept. Unverifiable where the answer names none."""
     checks = _checks(orjson.dumps(reference(record)))
-    text = spoken(response)
+    text = answer_text(response)
     variants = dict.fromkeys(_variants(text)) if loose else [text]
     texts = [each for each in variants if each.strip()]
     kept = {name: any(check(each) for each in texts) for name, check in checks}

@@ -15,7 +15,8 @@ from typing import Any
 from qvl.errors import need
 from qvl.processes import Worker
 from qvl.reward import Unverifiable, reference
-from qvl.reward.reading.extract import final, last_boxed, spoken
+from qvl.reward.reading.extract import final, last_boxed
+from qvl.text.thinking import answer_text
 
 SECONDS = 10.0  # of a comparison, where the caller keeps no time: our choice
 MEMORY_BYTES = 4 << 30  # of address space: our choice; a power of a power asks for more
@@ -43,7 +44,7 @@ def score(record: dict, response: dict) -> float:
     if not found or len(found) > MAX_CHARS:
         return 0.0
     # A line of prose is searched for an expression; a box, or a line without words, is one.
-    alone = last_boxed(spoken(response)) is not None or not _PROSE.search(found)
+    alone = last_boxed(answer_text(response)) is not None or not _PROSE.search(found)
     return float(any(_same(str(each), found, alone) for each in wanted))
 
 

@@ -26,8 +26,8 @@ import orjson
 from qvl.errors import need
 from qvl.reward import Unverifiable, reference
 from qvl.reward.reading.candidates import fenced
-from qvl.reward.reading.extract import spoken
 from qvl.reward.reading.schema_check import problem
+from qvl.text.thinking import answer_text
 
 MAX_CHARACTERS = 200_000  # of the JSON; our choice
 MAX_DEPTH = 60  # of the JSON, which the validator follows on Python's stack; our choice
@@ -63,7 +63,7 @@ def score(record: dict, response: dict) -> float:
 
 def extract(response: dict) -> str:
     """The text of the response's JSON; "" where there is none."""
-    text = spoken(response).strip()
+    text = answer_text(response).strip()
     for each in _places(text):
         if _value(each) is not _NOTHING:
             return each
