@@ -119,7 +119,7 @@ class RequestOptions:
             "--max-total-tokens",
             metavar="N",
             min=1,
-            help="Start no further record after N prompt and completion tokens",
+            help="Send no more requests after N prompt and completion tokens",
         ),
     ] = None
     cache: Annotated[
