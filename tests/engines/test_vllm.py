@@ -19,7 +19,6 @@ from client_contract import (  # noqa: F401 - tests, with the fixtures of this f
     test_log_probs_are_those_of_transformers,
     test_log_probs_with_videos_are_those_of_transformers,
     test_requests_during_a_pause_are_answered_after_it,
-    test_the_tokens_of_images_are_never_sampled,
     test_updates_under_load_leave_one_version_per_completion,
 )
 from PIL import Image
