@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 TIMEOUT_SECONDS = 100
-WARM = ["qvl.megatron.checkpoint", "qvl.megatron.weights", "checkpoints"]
+WARM = ["qvl.megatron.scoring", "qvl.train.loop", "qvl.train.build", "qvl.train.dataloader"]
+WARM += ["qvl.jobs.sft", "checkpoints"]
 
 Ranks = Callable[..., list[Any]]
 
@@ -95,3 +96,15 @@ def moe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from checkpoints import write_checkpoint
 
     return write_checkpoint(tmp_path_factory.mktemp("moe"), moe=True, tied=False)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Checkpoints of four layers: dense and tied, dense with a head, experts."""
+    from checkpoints import write_checkpoint
+
+    made = {}
+    for name in ("tied", "untied", "moe"):
+        place = tmp_path_factory.mktemp(name)
+        made[name] = write_checkpoint(place, moe=name == "moe", tied=name == "tied", layers=4)
+    return made

@@ -1,5 +1,7 @@
 """`qvl pack`, `qvl sft` and `qvl export` as users run them: on the twin, with two ranks."""
 
+import importlib
+import os
 import re
 import signal
 import subprocess
@@ -38,6 +40,28 @@ def run(folder):
     return run
 
 
+@pytest.fixture(scope="module")
+def train(ranks, folder):
+    """`qvl sft` in the folder, which must succeed: its ranks are forked from the warm server, which
+    spares the seconds that each would need to import Megatron. What starts, ends and tells ranks is
+    tested through `run`."""
+
+    def train(line, count=1):
+        ranks(count, rank_of, folder, line)
+
+    return train
+
+
+def rank_of(folder, line):
+    """One rank of a line."""
+    os.chdir(folder)
+    sys.argv = line.split()
+    main = importlib.import_module("qvl.cli.main")
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert not ended.value.code
+
+
 def examples(command_module, name):
     return re.findall(r"^ *\$ (.+)$", command_module(name).command.__doc__, re.M)
 
@@ -66,8 +90,8 @@ def test_transformers_loads_what_is_trained(folder):
     assert len(AutoTokenizer.from_pretrained(folder / "tuned")) > 0
 
 
-def test_the_log_has_the_settings_and_a_falling_loss(run, folder):
-    run(
+def test_the_log_has_the_settings_and_a_falling_loss(train, folder):
+    train(
         "qvl sft --model twin -o fall --steps 30 --batch 2 --lr 2e-3 --log-every 10 packed.jsonl.zst"
     )
     first, *rows = jsonl.read(str(folder / "fall/log.jsonl"))
@@ -76,9 +100,9 @@ def test_the_log_has_the_settings_and_a_falling_loss(run, folder):
     assert rows[-1]["loss"] < rows[0]["loss"] / 2
 
 
-def test_a_terminated_run_goes_on_and_ends_with_the_same_bits(run, folder):
+def test_a_terminated_run_goes_on_and_ends_with_the_same_bits(run, train, folder):
     line = "qvl sft --model twin --nproc 2 --steps 24 --batch 2 --lr 1e-3 --log-every 1"
-    run(f"{line} -o whole packed.jsonl.zst")
+    train(f"{line} -o whole packed.jsonl.zst", 2)
     process = subprocess.Popen(
         ["bash", "-c", f"exec {line} -o cut packed.jsonl.zst"],
         cwd=folder,
@@ -101,9 +125,9 @@ def test_a_terminated_run_goes_on_and_ends_with_the_same_bits(run, folder):
         assert tensor.equal(cut[name]), name
 
 
-def test_a_killed_run_goes_on_and_its_log_is_that_of_a_whole_one(run, folder):
+def test_a_killed_run_goes_on_and_its_log_is_that_of_a_whole_one(train, folder):
     line = "qvl sft --model twin --steps 20 --batch 2 --lr 1e-3 --log-every 1 --save-every 4"
-    run(f"{line} -o unhurt packed.jsonl.zst")
+    train(f"{line} -o unhurt packed.jsonl.zst")
     process = subprocess.Popen(
         ["bash", "-c", f"exec {line} -o killed packed.jsonl.zst"],
         cwd=folder,
@@ -116,7 +140,7 @@ def test_a_killed_run_goes_on_and_its_log_is_that_of_a_whole_one(run, folder):
         assert process.poll() is None
     process.kill()
     process.communicate(timeout=20)  # ends when no process is left that could write there
-    run(f"{line} -o killed --resume packed.jsonl.zst")
+    train(f"{line} -o killed --resume packed.jsonl.zst")
     logs = [
         [(row["step"], row["loss"], row["lr"]) for row in jsonl.read(str(path)) if "loss" in row]
         for path in (folder / "unhurt/log.jsonl", folder / "killed/log.jsonl")
@@ -129,9 +153,9 @@ def test_a_killed_run_goes_on_and_its_log_is_that_of_a_whole_one(run, folder):
     assert all(tensor.equal(killed[name]) for name, tensor in whole.items())
 
 
-def test_a_run_goes_on_at_another_layout(run, folder):
+def test_a_run_goes_on_at_another_layout(train, folder):
     line = "qvl sft --model twin --steps 12 --batch 2 --lr 1e-3 --log-every 1 --save-every 5"
-    run(f"{line} -o alone packed.jsonl.zst")
+    train(f"{line} -o alone packed.jsonl.zst")
     process = subprocess.Popen(
         ["bash", "-c", f"exec {line} --nproc 2 --layout tp=2 -o moved packed.jsonl.zst"],
         cwd=folder,
@@ -144,7 +168,7 @@ def test_a_run_goes_on_at_another_layout(run, folder):
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 143
-    run(f"{line} --nproc 2 --layout pp=2 -o moved --resume packed.jsonl.zst")
+    train(f"{line} --layout pp=2 -o moved --resume packed.jsonl.zst", 2)
     alone, moved = (
         [row["loss"] for row in jsonl.read(str(folder / name / "log.jsonl")) if "loss" in row]
         for name in ("alone", "moved")
@@ -152,11 +176,11 @@ def test_a_run_goes_on_at_another_layout(run, folder):
     assert moved == pytest.approx(alone, rel=1e-4)
 
 
-def test_interleaved_stages_train_as_one_process_does(run, folder):
+def test_interleaved_stages_train_as_one_process_does(run, train, folder):
     run("qvl tiny model deep --size xxs --layers 6")  # stages of 3, 1, 1 and 1 of them
     line = "qvl sft --model deep --steps 3 --batch 2 --lr 1e-3 --log-every 1 packed.jsonl.zst"
-    run(f"{line} -o plain")
-    run(f"{line} -o interleaved --nproc 2 --layout pp=2,vp=2")
+    train(f"{line} -o plain")
+    train(f"{line} -o interleaved --layout pp=2,vp=2", 2)
     plain, interleaved = (
         [
             (row["loss"], row["grad_norm"])
@@ -177,11 +201,11 @@ def test_interleaved_stages_train_as_one_process_does(run, folder):
         assert "layers." not in name or not tensor.equal(before[name]), name
 
 
-def test_experts_are_balanced_by_the_coefficient_of_their_checkpoint(run, folder):
+def test_experts_are_balanced_by_the_coefficient_of_their_checkpoint(run, train, folder):
     run("qvl tiny model --moe experts")
     line = "qvl sft --model experts --steps 2 --batch 2 --log-every 1 packed.jsonl.zst"
     for name, more in (("balanced", "--overlap"), ("as-they-are", "--moe-aux-loss 0")):
-        run(f"{line} -o {name} {more}")
+        train(f"{line} -o {name} {more}")
     balanced, alone = (
         [row for row in jsonl.read(str(folder / name / "log.jsonl")) if "loss" in row]
         for name in ("balanced", "as-they-are")
@@ -191,7 +215,7 @@ def test_experts_are_balanced_by_the_coefficient_of_their_checkpoint(run, folder
     assert balanced[0]["loss"] == alone[0]["loss"]
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_record(run, folder):
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_record(train, folder):
     lines = list(jsonl.read(str(folder / "packed.jsonl.zst")))
     for line in lines:
         for place, record in enumerate(line["records"]):
@@ -207,7 +231,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_record(run, folde
     assert done.returncode == 3, done.stderr
     assert "was not taken: the loss is" in done.stderr and "Traceback" not in done.stderr
     assert "--resume --on-spike skip" in done.stderr
-    run(f"{line} --resume --on-spike skip")
+    train(f"{line} --resume --on-spike skip")
     rejected = [row for row in jsonl.read(str(folder / "corrupted/log.jsonl")) if "rejected" in row]
     assert rejected and all(row["records"] for row in rejected)
 
@@ -221,9 +245,9 @@ def test_records_are_packed_on_the_way_and_only_once(run, folder):
     assert packed.exists()
 
 
-def test_packs_of_another_file_come_between(run, folder):
+def test_packs_of_another_file_come_between(run, train, folder):
     run("qvl pack --model twin --context 1k raw.jsonl.zst -o long.jsonl.zst")
-    run(
+    train(
         "qvl sft --model twin --epochs 1 --batch 2 --recompute --schedule wsd --tensorboard -o two "
         "--interleave packed.jsonl.zst --interleave-share 0.5 long.jsonl.zst"
     )

@@ -8,17 +8,6 @@ LINES = [checkpoints.pack(seed, images=seed != 2) for seed in range(1, 5)]
 EXPECTED: dict = {}
 
 
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory):
-    """Checkpoints of four layers: dense and tied, dense with a head, experts."""
-    made = {}
-    for name in ("tied", "untied", "moe"):
-        place = tmp_path_factory.mktemp(name)
-        wanted = {"moe": name == "moe", "tied": name == "tied", "layers": 4}
-        made[name] = checkpoints.write_checkpoint(place, **wanted)
-    return made
-
-
 def expected(folders, kind):
     if kind not in EXPECTED:
         EXPECTED[kind] = reference_step(folders[kind], LINES)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from test_equals_transformers import STEP, build, reference_step
-from test_layouts import folders  # noqa: F401
 
 from qvl.train.loss_guard import worst
 
@@ -93,7 +92,7 @@ def prepared(folder):
     return lines, gaps, sum(ratios) / RECORDS
 
 
-def expected(folders, kind):  # noqa: F811
+def expected(folders, kind):
     """What was prepared, and by loss what transformers makes of a step."""
     if kind not in EXPECTED:
         lines, gaps, ratio = prepared(folders[kind])
@@ -149,7 +148,7 @@ def steps(folder, lines, layout):
         (8, "tied", "tp=2,pp=2,cp=2"),
     ],
 )
-def test_a_step_equals_that_of_one_process(ranks, folders, count, kind, layout):  # noqa: F811
+def test_a_step_equals_that_of_one_process(ranks, folders, count, kind, layout):
     lines, gaps, ratio, steps_expected = expected(folders, kind)
     results = ranks(count, steps, folders[kind], lines, layout)
     for name, (loss, norm, after) in steps_expected.items():

@@ -5,7 +5,6 @@ from dataclasses import replace
 import checkpoints
 import pytest
 from test_equals_transformers import STEP, build
-from test_layouts import folders  # noqa: F401
 
 from qvl.model.dist_checkpoint import CheckpointTensors
 from qvl.model.folder import Folder, same_bits
@@ -42,7 +41,7 @@ def train(folder, place, layout, steps, *, resume=False, save=False):
         ("moe", (2, "ep=2"), (4, "tp=2,ep=2,pp=2")),
     ],
 )
-def test_a_run_goes_on_at_another_layout(ranks, folders, tmp_path, kind, before, after):  # noqa: F811
+def test_a_run_goes_on_at_another_layout(ranks, folders, tmp_path, kind, before, after):
     folder = folders[kind]
     ((losses, expected),) = ranks(1, train, folder, tmp_path, "tp=1", (1, 2, 3, 4))
     place = tmp_path / "saved"
@@ -67,7 +66,7 @@ def resumed_half(folder, place, layout):
 )
 def test_what_any_layout_saved_is_read_without_megatron(
     ranks,
-    folders,  # noqa: F811
+    folders,
     tmp_path,
     kind,
     count,

@@ -6,7 +6,6 @@ import checkpoints
 import pytest
 import torch
 from test_equals_transformers import build
-from test_layouts import folders  # noqa: F401
 
 TEMPERATURE, TOP, SEEDS = 0.7, 5, (1, 2, 3)
 EXPECTED: dict = {}
@@ -75,7 +74,7 @@ def expected(folder, kind):
 )
 def test_scores_of_many_micro_batches_are_those_of_transformers(
     ranks,
-    folders,  # noqa: F811
+    folders,
     count,
     kind,
     layout,
