@@ -30,12 +30,14 @@ class Loop:
         *,
         identity: dict[str, Any],
         stopping: Callable[[], bool],
+        watched: str = "loss",
     ) -> None:
         """identity: what a checkpoint must agree with to be resumed from. stopping: consulted after
-        each step; a run that is stopped on one rank stops on all."""
+        each step; a run that is stopped on one rank stops on all. watched: the metric whose jumps
+        reject a step, the loss or a scalar that it reports."""
         self.trainer, self.settings, self.steps = trainer, settings, steps
         self.identity, self.stopping = identity, stopping
-        self.guard = LossGuard(settings.max_jump)
+        self.guard = LossGuard(settings.max_jump, watched)
         self.folder = Path(settings.output) / "checkpoints"
         self._saving: checkpoint.Saving | None = None
         self.first = self._resume() if settings.resume else 0

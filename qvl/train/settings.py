@@ -115,16 +115,16 @@ class ModelSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpointing:
-    """What a run writes to go on from, and when it stops by itself: for the loop."""
+    """What a run saves to be resumed from, and when it stops by itself: for the loop."""
 
     output: str
     """Hugging Face folder to write; checkpoints and the log lie in it."""
     save_every: int = 500
-    """Steps from checkpoint to checkpoint; 0: only when stopped. Our choice."""
+    """Steps between checkpoints; 0: only when stopped. Our choice."""
     keep: int = 2
-    """Checkpoints that are kept. Our choice."""
+    """Number of checkpoints to keep. Our choice."""
     resume: bool = False
-    """Go on from the last checkpoint in the output folder, or begin where there is none."""
+    """Continue from the last checkpoint in the output folder, or start if there is none."""
     max_jump: float = 2.0
     """A step whose loss is more nats above the median of the last 32 is rejected; 0: any finite
     loss is accepted. Our choice."""
@@ -142,7 +142,7 @@ class Logging:
     """What a run reports: for the log."""
 
     log_every: int = 10
-    """Steps from line to line of the log."""
+    """Steps between rows of the log."""
     tensorboard: bool = False
     """Write the log's figures for TensorBoard too."""
     peak_teraflops: float | None = None
