@@ -9,7 +9,7 @@ WORDS = [
     "What is 2 + 3?",
     " spaces ",
     "two\nlines\n",
-    "\u4f60\u597d",
+    "你好",
     "<b>&'\"</b>",
     "{{ x }}",
 ]
@@ -18,7 +18,7 @@ TOOLS = [
         "type": "function",
         "function": {
             "name": "image_zoom_in_tool",
-            "description": 'Zoom "in" on caf\u00e9\'s <corner>.',
+            "description": 'Zoom "in" on café\'s <corner>.',
             "parameters": {
                 "type": "object",
                 "properties": {"bbox_2d": {"type": "array", "items": {"type": "number"}}},
@@ -80,6 +80,6 @@ def assistant(rng: Random, *, calls: bool, thoughts: bool) -> dict:
 
 
 def call(rng: Random) -> dict:
-    arguments = rng.choice([{"bbox_2d": [1, 2, 3, 4], "label": "caf\u00e9 <b>"}, '{"q": 1}', {}])
+    arguments = rng.choice([{"bbox_2d": [1, 2, 3, 4], "label": "café <b>"}, '{"q": 1}', {}])
     function = {"name": rng.choice(["image_zoom_in_tool", "search"]), "arguments": arguments}
     return rng.choice([{"type": "function", "id": "1", "function": function}, function])

@@ -161,7 +161,7 @@ def test_the_tokenizer_is_a_small_one_of_qwen(folder):
         "What is 12 + 34?",
         "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Hi\n\n<|im_end|>\n",
         "<think>\n5+3=8\n</think>\n\n8",
-        "\u4f60\u597d, \u00fcber na\u00efve \U0001f600 \r\n\t  x's",
+        "你好, über naïve 😀 \r\n\t  x's",
     ]:
         ids = words(text)["input_ids"]
         assert ids == plain.encode(text).ids
