@@ -22,7 +22,8 @@ On machines other than x86_64 and aarch64 system calls are not filtered, which `
 import sys
 from collections.abc import Mapping, Sequence
 
-from qvl.sandbox.bubblewrap import FILES, NoIsolation, Probe, isolate, probe
+from qvl.sandbox.bubblewrap import FILES, Probe, isolate
+from qvl.sandbox.isolation import NoIsolation, probe
 from qvl.sandbox.limits import Limits, Outcome, Status
 from qvl.sandbox.local import run_unsafe
 from qvl.sandbox.supervise import Ended, SandboxError

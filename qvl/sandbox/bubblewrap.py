@@ -2,17 +2,12 @@
 
 import contextlib
 import os
-import platform
-import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from qvl.errors import UserError
 from qvl.sandbox import seccomp
 from qvl.sandbox.limits import Limits
 from qvl.sandbox.supervise import Ended, SandboxError, Supervised
@@ -26,14 +21,8 @@ ENVIRONMENT = {  # of every program
     "PYTHONHASHSEED": "0",  # reproducible verdicts
     "MALLOC_ARENA_MAX": "1",  # else each thread reserves 64 MiB of the limited address space
 }
-CORRECTED_LINUX = (5, 14)  # counts RLIMIT_NPROC per user namespace
-_PRLIMIT = "/usr/bin/prlimit"  # inside the sandbox
-_TRIAL = "import sys; print(sys.version_info >= (3, 10))"
+PRLIMIT = "/usr/bin/prlimit"  # inside the sandbox
 _SHELL = '"$@"; exit $?'  # `exit` keeps the shell from replacing itself with the program
-
-
-class NoIsolation(UserError):
-    """This machine cannot isolate programs; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -54,65 +43,6 @@ class Probe:
     """Whether /tmp is writable, within a limit."""
     version: str = ""
     """The version of bubblewrap."""
-
-
-@cache
-def probe() -> Probe:
-    """Try the sandbox, once per process; takes about 0.1 s."""
-    if shutil.which("bwrap") is None:
-        return Probe(False, "bubblewrap is not installed; try: apt-get install bubblewrap")
-    if not Path(_PRLIMIT).exists() or shutil.which("setpriv") is None:
-        return Probe(False, "prlimit or setpriv is not found; try: apt-get install util-linux")
-    if not hasattr(os, "pidfd_open") or _release() < CORRECTED_LINUX:
-        return Probe(False, f"Linux 5.14 or later is needed; this is {platform.release()}")
-    filtered = seccomp.supported(platform.machine())
-    try:
-        if filtered:
-            seccomp.program()
-    except seccomp.FilterError as error:
-        return Probe(False, str(error))
-    version = subprocess.run(
-        [_tool("bwrap"), "--version"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    numbers = tuple(int(number) for number in re.findall(r"\d+", version[-1] if version else "0"))
-    user = NOBODY if os.geteuid() == 0 else os.geteuid()
-    python = _interpreter(user)
-    if python is None:
-        return Probe(
-            False,
-            f"user {user} cannot read a Python interpreter ({sys.base_prefix}); "
-            "try: apt-get install python3",
-        )
-    found = Probe(
-        True,
-        "",
-        python=python,
-        user=user,
-        seccomp=filtered,
-        scratch=numbers >= (0, 7),  # --size; an unlimited /tmp could use all memory
-        version=".".join(map(str, numbers)),
-    )
-    return _tried(found)
-
-
-def _tried(found: Probe) -> Probe:
-    """The probe, or the reason why a first program did not run."""
-    try:
-        ended = isolate([found.python, "-I", "-S", "-c", _TRIAL], b"", Limits(), {}, found)
-    except SandboxError as error:
-        hint = ""
-        if "namespace" in str(error) or "uid map" in str(error):
-            hint = (
-                "; this user cannot create user namespaces: see the sysctls "
-                "user.max_user_namespaces, kernel.unprivileged_userns_clone and "
-                "kernel.apparmor_restrict_unprivileged_userns; in a container, "
-                "--security-opt seccomp=unconfined allows them"
-            )
-        return Probe(False, f"{error}{hint}", version=found.version)
-    if ended.stdout != b"True\n":
-        reason = ended.stderr.decode(errors="replace").strip() or "Python 3.10 or later is needed"
-        return Probe(False, f"{found.python} does not run in the sandbox: {reason}"[:500])
-    return found
 
 
 def isolate(
@@ -138,7 +68,7 @@ def isolate(
             options += ["--seccomp", str(fd)]
         line = [
             *_as_user(found.user),
-            _tool("bwrap"),
+            tool("bwrap"),
             *_namespaces(),
             *_file_system(found, limits),
             *options,
@@ -173,7 +103,7 @@ def isolate(
 
 
 @cache
-def _tool(name: str) -> str:
+def tool(name: str) -> str:
     """The path of a program that `probe` has found."""
     path = shutil.which(name)
     assert path
@@ -184,7 +114,7 @@ def _as_user(user: int) -> list[str]:
     """The command that changes the user; Popen(user=...) would fork this process with its memory."""
     if os.geteuid() == user:
         return []
-    return [_tool("setpriv"), f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"]
+    return [tool("setpriv"), f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"]
 
 
 def _namespaces() -> list[str]:
@@ -208,7 +138,7 @@ def _file_system(found: Probe, limits: Limits) -> list[str]:
         elif path.exists():
             options += ["--ro-bind", name, name]
     options += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
-    prefix = _prefix(found.python)
+    prefix = prefix_of(found.python)
     if not prefix.is_relative_to("/usr"):
         options += ["--ro-bind", str(prefix), str(prefix)]
     for device in ("null", "zero", "random", "urandom"):
@@ -221,7 +151,7 @@ def _file_system(found: Probe, limits: Limits) -> list[str]:
 def _limited(limits: Limits) -> list[str]:
     """The command that sets limits, inside the sandbox: outside, all processes of the user count."""
     return [
-        _PRLIMIT,
+        PRLIMIT,
         f"--cpu={limits.cpu_seconds}:{limits.cpu_seconds + 1}",
         f"--as={limits.memory_bytes}",
         f"--nproc={limits.processes + 1}",  # the shell is one
@@ -248,25 +178,5 @@ def _in_memory(data: bytes) -> int:
     return fd
 
 
-def _release() -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", platform.release())[:2])
-
-
-def _prefix(python: str) -> Path:
+def prefix_of(python: str) -> Path:
     return Path(python).parent.parent
-
-
-def _interpreter(user: int) -> str | None:
-    """The interpreter of this process, or the system's if `user` cannot read that one."""
-    own = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    for path in (own, Path("/usr/bin/python3"), Path("/usr/local/bin/python3")):
-        if path.exists() and _readable(path.resolve(), user):
-            return str(path.resolve())
-    return None
-
-
-def _readable(path: Path, user: int) -> bool:
-    """Whether `user` may read and execute a file: this process may and is its own, or everyone may."""
-    if user == os.geteuid():
-        return os.access(path, os.R_OK | os.X_OK)
-    return all(part.stat().st_mode & 0o005 == 0o005 for part in (path, *path.parents))

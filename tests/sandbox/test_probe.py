@@ -41,7 +41,7 @@ def test_without_bubblewrap_code_is_refused_with_the_cure(tmp_path: Path):
     done = python(RUN.format(""), PATH=str(tmp_path))
     assert done.stdout == ""
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("qvl.sandbox.bubblewrap.NoIsolation: model-written code needs a sandbox")
+    assert last.startswith("qvl.sandbox.isolation.NoIsolation: model-written code needs a sandbox")
     assert "apt-get install bubblewrap" in last
     assert "--unsafe-local" in last
 
