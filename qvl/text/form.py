@@ -1,12 +1,14 @@
 """Whether an answer has the form that its task and its readers expect."""
 
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
 
 from qvl.text import words
 from qvl.text.answers import Answer
+from qvl.text.asked_for import AskedFor
 
 SPECIAL = re.compile(r"<\|[a-zA-Z_0-9]{2,40}\|>|\[/?INST\]|<unk>|<pad>|</?tool_response>|\ufffd")
 CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
@@ -118,3 +120,21 @@ def _box_problem(box: Any) -> str:
     if min(box) < 0 or max(box) > COORDINATES:
         return f"box {box} is outside 0 to {COORDINATES}"
     return "" if x1 < x2 and y1 < y2 else f"box {box} has its corners out of order"
+
+
+REASONS: dict[str, Callable[[Answer, AskedFor, str], str]] = {
+    "special-token": lambda answer, asked_for, _: special_token(answer, asked_for.asked),
+    "think-format": lambda answer, _, thinking: think_tags(answer, thinking),
+    "tool-format": lambda answer, _, __: tool_calls(answer),
+    "bad-json": lambda answer, asked_for, _: bad_json(answer, asked_for.task, asked_for.form),
+}
+
+
+def problems(
+    answer: Answer, asked_for: AskedFor, thinking: str = "allow"
+) -> Iterator[tuple[str, str]]:
+    """The reason and the detail of each thing that is wrong with an answer's form."""
+    for reason, rule in REASONS.items():
+        detail = rule(answer, asked_for, thinking)
+        if detail:
+            yield reason, detail

@@ -1,4 +1,4 @@
-"""Loops and repetition in a text: what is measured, apart from what is too much.
+"""Loops and repetition in a text: measures of each, and `excess`, which is their sum with thresholds.
 
 A degenerate model repeats a unit of a few words to the end of its budget; or whole lines; or falls
 into text of so few words that it compresses to nothing. All three run at the speed of `str.find`,
@@ -12,6 +12,11 @@ from typing import NamedTuple
 
 import zstandard
 
+LOOP_TIMES = 6
+LOOP_CHARS = 64
+MAX_REPEATED = 0.4
+MIN_DENSITY = 0.08
+MAX_GRAMS = 0.5
 GRAM = 12  # characters; a shorter one recurs by chance
 STRIDE = 32  # characters; a loop of 64 with 6 units leaves 41 places where a gram finds its next
 MAX_PERIOD = 600  # characters: a paragraph; longer units are found as repeated lines
@@ -144,3 +149,39 @@ def _compressor() -> zstandard.ZstdCompressor:
     if not hasattr(_local, "compressor"):
         _local.compressor = zstandard.ZstdCompressor(level=1)
     return _local.compressor
+
+
+def excess(
+    text: str,
+    *,
+    loop_times: int = LOOP_TIMES,
+    loop_chars: int = LOOP_CHARS,
+    max_repeated: float = MAX_REPEATED,
+    min_density: float = MIN_DENSITY,
+    max_grams: float = MAX_GRAMS,
+) -> tuple[float, str]:
+    """How bad the repetition in a text is, from 0 to 1, and what it is: 1 for a loop, else the share
+    of the text that repeats; 0 and "" within the thresholds (see ResponseRules for each)."""
+    for loop in loops(text, shortest=loop_chars, times=loop_times):
+        at_end = loop.start + loop.length >= len(text.rstrip()) - len(loop.unit)
+        drawn = 1 if loop.wordy else 4 if RULER.issuperset(loop.unit) else 2
+        least = loop_chars * (1 if at_end else 2) * drawn
+        if loop.length >= least:
+            return 1.0, f"{loop.times:.0f} times {loop.unit.strip()[:40]!r}"
+    share, segment = repeated_share(text)
+    if share > max_repeated:
+        return share, f"{share:.2f} of the text stood before, such as {segment[:40]!r}"
+    grams = repeated_grams(text)
+    if grams > max_grams:
+        return grams, f"{grams:.2f} of the words are in runs that stood before"
+    if len(text) >= SHORTEST_DENSE and text.lstrip()[:1] not in MARKUP:
+        dense = density(text)
+        if dense < min_density:
+            return 1.0, f"compresses to {dense:.3f}"
+    return 0.0, ""
+
+
+RULER = frozenset(
+    "-=_*#.,~+|:<>()[]{} \t\n0123456789"
+)  # what lines, tables and matrices are drawn with
+SHORTEST_DENSE = 1000  # characters; less does not compress to 0.08 even in a loop

@@ -1,9 +1,10 @@
 """What the rules for responses measured, whether or not it was too much."""
 
 from qvl.curate.rules.drop_responses import Failures
-from qvl.curate.rules.responses import AskedFor, ResponseRules
+from qvl.curate.rules.responses import ResponseRules
 from qvl.text import answers, function_words, repetition, scripts
 from qvl.text.answers import Answer
+from qvl.text.asked_for import AskedFor
 
 
 class Explained:

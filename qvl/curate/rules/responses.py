@@ -7,49 +7,48 @@ looked at alike. The papers publish no threshold; all of them are our choice, an
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 from qvl.curate.rules import outcome, topic
 from qvl.curate.rules.drop_responses import Failures
 from qvl.errors import UserError
-from qvl.record import media_kind, question
+from qvl.record import question
 from qvl.reward import RIGHT
 from qvl.stage import Drop
-from qvl.text import answers, form, function_words, repetition, scripts, style, truncation, words
+from qvl.text import answers, form, mixing, repetition, style, truncation, words
 from qvl.text.answers import Answer
+from qvl.text.asked_for import AskedFor
 
 THINKING = ("allow", "forbid", "require")
-READING_TASKS = ("ocr", "document", "translation")  # their answers quote any language
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResponseRules:
     """The thresholds of the rules; called on a record it says what is wrong with each answer."""
 
-    loop_times: int = 6
+    loop_times: int = repetition.LOOP_TIMES
     """A unit that comes so often in a row is a loop: refrains and drills end at 4 or 5."""
 
-    loop_chars: int = 64
+    loop_chars: int = repetition.LOOP_CHARS
     """And its stretch is at least so long at the end of an answer, twice that before: "ha ha ha"
     is shorter. Rulers, matrices and digits, in which no unit has a letter, get four times that."""
 
-    max_repeated: float = 0.4
+    max_repeated: float = repetition.MAX_REPEATED
     """Largest share of text in lines and sentences that stood before. Gopher drops web pages over
     0.2 (arXiv 2112.11446, table A1); worked answers restate, and checks of several options reach 0.3."""
 
-    min_density: float = 0.08
+    min_density: float = repetition.MIN_DENSITY
     """Least compressed size over size, for answers of a kilobyte and more: prose has 0.3 and more,
     long lists of boxes 0.15, a loop with a counter 0.05."""
 
-    max_grams: float = 0.5
+    max_grams: float = repetition.MAX_GRAMS
     """Largest share of words within runs of six that stood before: what recurs with another number or
     name in it. Checks of several options reach 0.4."""
 
-    max_mixed: float = 0.05
+    max_mixed: float = mixing.MAX_MIXED
     """Largest share of words in a script that the query does not use: a term or two that no quotation
     marks surround stay under it."""
 
-    max_foreign: float = 0.08
+    max_foreign: float = mixing.MAX_FOREIGN
     """Largest share of words in sentences of another language of the same script."""
 
     min_query_words: int = 5
@@ -92,51 +91,13 @@ class ResponseRules:
             turn is not None,
         )
 
-    def judge(self, answer: Answer, context: "AskedFor") -> Drop | None:
+    def judge(self, answer: Answer, context: AskedFor) -> Drop | None:
         """What is wrong with one answer."""
         for reason, rule in RULES:
             detail = "" if reason in self.skip else rule(answer, context, self)
             if detail:
                 return Drop(reason, detail)
         return None
-
-
-class AskedFor:
-    """What the rules know of the record around an answer; most is told only when a rule asks."""
-
-    def __init__(self, record: dict, lists: str | None = None) -> None:
-        self.record, self.lists = record, lists
-        self.asked = answers.asked(record)  # all that user and system said
-        self.task: str = record.get("task") or ""
-        self.shown = media_kind(record) != "text"
-
-    @cached_property
-    def form(self) -> str:
-        """All that may ask for a form of the answer: what was asked, and the format prompt."""
-        return f"{self.asked}\n{self.record.get('format_prompt') or ''}"
-
-    @cached_property
-    def may_quote(self) -> bool:
-        """The answer may hold what is written in an image."""
-        return self.task in READING_TASKS or (self.shown and self._question_has("reading"))
-
-    @cached_property
-    def may_repeat(self) -> bool:
-        """Repetition was asked for."""
-        return self._question_has("repeat")
-
-    @cached_property
-    def may_mix(self) -> bool:
-        """Another language was asked for, or about."""
-        return bool(words.patterns("languages", self.lists).find(self.asked.lower()))
-
-    @cached_property
-    def may_shift(self) -> bool:
-        """Another voice was asked for."""
-        return bool(words.patterns("casual", self.lists).find(self.asked.lower()))
-
-    def _question_has(self, name: str) -> bool:
-        return bool(words.patterns(name, self.lists).find(question(self.record).lower()))
 
 
 def empty(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
@@ -157,36 +118,16 @@ def _cut_while_thinking(answer: Answer) -> bool:
 
 
 def repetitive(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
-    _, found = max(told_repetition(part, rules) for part in (answer.content, answer.reasoning))
+    limits = {
+        "loop_times": rules.loop_times,
+        "loop_chars": rules.loop_chars,
+        "max_repeated": rules.max_repeated,
+        "min_density": rules.min_density,
+        "max_grams": rules.max_grams,
+    }
+    parts = (answer.content, answer.reasoning)
+    _, found = max(repetition.excess(part, **limits) for part in parts)
     return "" if found and known.may_repeat else found
-
-
-def told_repetition(text: str, rules: ResponseRules) -> tuple[float, str]:
-    """How bad the repetition in a text is, from 0 to 1, and what it is: 1 for a loop, else the share
-    of the text that stood before; 0 and "" where it is under the thresholds."""
-    for loop in repetition.loops(text, shortest=rules.loop_chars, times=rules.loop_times):
-        at_end = loop.start + loop.length >= len(text.rstrip()) - len(loop.unit)
-        drawn = 1 if loop.wordy else 4 if RULER.issuperset(loop.unit) else 2
-        least = rules.loop_chars * (1 if at_end else 2) * drawn
-        if loop.length >= least:
-            return 1.0, f"{loop.times:.0f} times {loop.unit.strip()[:40]!r}"
-    share, segment = repetition.repeated_share(text)
-    if share > rules.max_repeated:
-        return share, f"{share:.2f} of the text stood before, such as {segment[:40]!r}"
-    grams = repetition.repeated_grams(text)
-    if grams > rules.max_grams:
-        return grams, f"{grams:.2f} of the words are in runs that stood before"
-    if len(text) >= SHORTEST_DENSE and text.lstrip()[:1] not in repetition.MARKUP:
-        dense = repetition.density(text)
-        if dense < rules.min_density:
-            return 1.0, f"compresses to {dense:.3f}"
-    return 0.0, ""
-
-
-RULER = frozenset(
-    "-=_*#.,~+|:<>()[]{} \t\n0123456789"
-)  # what lines, tables and matrices are drawn with
-SHORTEST_DENSE = 1000  # characters; less does not compress to 0.08 even in a loop
 
 
 def special_token(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
@@ -229,25 +170,16 @@ def harmful(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
 
 def mixed_language(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     for part in (answer.content, answer.reasoning):
-        _, found = told_mixing(known.asked, part, rules, may_quote=known.may_quote)
+        _, found = mixing.excess(
+            known.asked,
+            part,
+            may_quote=known.may_quote,
+            max_mixed=rules.max_mixed,
+            max_foreign=rules.max_foreign,
+        )
         if found and not known.may_mix:
             return found
     return ""
-
-
-def told_mixing(
-    asked: str, part: str, rules: ResponseRules, *, may_quote: bool
-) -> tuple[float, str]:
-    """The share of a text's words that are in another language than what was asked, and what they
-    are; 0 and "" where it is under the thresholds."""
-    share, sample = 0.0, ""
-    if not (part.isascii() and asked.isascii()):
-        share, sample = scripts.mixture(asked, part, may_quote=may_quote)
-    if share <= rules.max_mixed:
-        share, sample = function_words.foreign(asked, part)
-        if share <= rules.max_foreign or may_quote:
-            return 0.0, ""
-    return share, f"{share:.2f} of the words, such as {sample!r}"
 
 
 def style_shift(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
@@ -300,5 +232,5 @@ RULES: tuple[
     ("inconsistent", inconsistent),
     ("wrong-answer", wrong_answer),
 )
-FORM = ("special-token", "think-format", "tool-format", "bad-json")
+FORM = tuple(form.REASONS)
 """The reasons for which the form of an answer is wrong, whatever it says."""

@@ -10,12 +10,13 @@ from statistics import fmean, median
 
 from qvl.curate.rules import outcome
 from qvl.curate.rules.drop_responses import Failures, Find
-from qvl.curate.rules.responses import FORM, RULES, AskedFor, ResponseRules
+from qvl.curate.rules.responses import FORM, RULES, ResponseRules
 from qvl.errors import UserError
 from qvl.record import final, scores_of, with_scores
 from qvl.stage import Drop
 from qvl.text import answers, repetition, scripts, truncation
 from qvl.text.answers import Answer
+from qvl.text.asked_for import AskedFor
 
 STAGE = "score-responses"
 MODEL = "reward_model"  # what a reward model gives, without bounds

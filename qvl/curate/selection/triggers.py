@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from qvl.curate.rules.responses import FORM, RULES, AskedFor, ResponseRules
+from qvl.curate.rules.responses import FORM, RULES, ResponseRules
 from qvl.errors import UserError
 from qvl.stage import Drop
 from qvl.text import answers
+from qvl.text.asked_for import AskedFor
 
 BEHAVIOURS = {  # the three that the report names -> the rules of filter-responses that find them
     "language-mixing": ("language-mixing",),

@@ -12,8 +12,8 @@ from qvl.errors import UserError
 
 PENALTIES = {  # name -> where; imported when asked for
     "language": "qvl.reward.penalties.language:penalty",
-    "repetition": "qvl.reward.penalties.conduct:repetition",
-    "format": "qvl.reward.penalties.conduct:malformed",
+    "repetition": "qvl.reward.penalties.repetition:penalty",
+    "format": "qvl.reward.penalties.malformed:penalty",
 }
 
 

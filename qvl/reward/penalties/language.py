@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
-from qvl.curate.rules.responses import AskedFor, ResponseRules, told_mixing
 from qvl.reward.penalties import NONE, Penalty
-from qvl.text import answers, scripts
+from qvl.text import answers, mixing, scripts
+from qvl.text.asked_for import AskedFor
 from qvl.text.languages import language_of
 
 FEWEST_WORDS = 4.0  # of a text; less may be a name or a term: our choice
@@ -38,7 +38,6 @@ NEAR = (  # languages that a short text does not tell apart
     ["ar", "arz", "fa", "ur", "ps", "ug"],
     ["en", "sco"],
 )
-_RULES = ResponseRules()
 
 
 def penalty(record: dict, response: dict) -> Penalty:
@@ -71,7 +70,7 @@ def _other(expected: str, part: str, *, quotes: bool) -> tuple[float, str]:
     """How much of `part` is in another language than `expected`, from 0 to 1, and what."""
     if scripts.num_words(part) < FEWEST_WORDS:
         return 0.0, ""
-    share, told = told_mixing(expected, part, _RULES, may_quote=quotes)
+    share, told = mixing.excess(expected, part, may_quote=quotes)
     whole = "" if quotes else _whole(expected, part, mixed=bool(told))
     if whole or share >= MOST:
         return 1.0, told or whole

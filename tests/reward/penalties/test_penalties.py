@@ -5,7 +5,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from qvl.reward.penalties.conduct import malformed, repetition
+from qvl.reward.penalties.malformed import penalty as malformed
+from qvl.reward.penalties.repetition import penalty as repetition
 
 LABELLED = Path(__file__).parents[2] / "curate" / "labelled"
 FORMAT = ("special-token", "think-format", "tool-format", "bad-json")
