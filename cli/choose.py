@@ -37,10 +37,10 @@ def command(
     """Make one of the sampled responses the assistant turn to train on.
 
     Reads records with responses, chooses one each, and writes it as the last turn, in place of an existing
-    one: its content, reasoning and calls, or an agent's whole trajectory. Expressions are those of qvl
-    select on the fields of a response: reward, scores.judge_correctness, num_tokens. Among equals the
-    first is chosen, and without --by the first of all. scores.choose records which. A record without
-    responses keeps its turn.
+    one: its content, reasoning and tool calls, or all its `messages` if it has several turns. Expressions
+    are those of qvl select on the fields of a response: reward, scores.judge_correctness, num_tokens.
+    Without --by, or if several are equal, the first eligible response is chosen. scores.choose records
+    which. A record without responses keeps its turn.
 
     --format standard removes the reasoning; thinking requires it, between <think> and </think> or in
     reasoning_content. The others go to --rejects as no-response, none-eligible, no-number or no-thinking.

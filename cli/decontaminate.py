@@ -46,9 +46,9 @@ def command(
     Reads the evaluation sets first, then the records, and keeps those that share no run of --ngram words
     with a question of theirs. Dropped records go to --rejects with the reason ngram or image, and with
     the file, the record and the words that matched. Case, punctuation and compatibility forms are
-    ignored; in scripts without spaces, such as Chinese, each character is a word. A shorter question
-    matches as a whole if it has five words or more, unless it shows an image: then its words are those
-    of a template.
+    ignored; in scripts without spaces, such as Chinese, each character is a word. A question of fewer
+    than --ngram words matches only as a whole, and only if it has five words or more. One that shows an
+    image does not match by its words at all if it is that short, because such words are a template.
 
     --images also drops records that show an image of an evaluation record, be it scaled or recompressed;
     a thumbnail confirms that no detail differs. It needs qvl[data]. Images of an evaluation set are

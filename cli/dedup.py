@@ -34,7 +34,7 @@ def command(
     """Drop records that ask the same as an earlier one.
 
     Keeps the first record of each kind; the others go to --rejects as "duplicate of ID". Two records are
-    the same if their media are equal, and their texts but for white space. The text is all turns before
+    the same if they have equal media and equal text; white space is ignored. The text is all turns before
     the answer, or --key: 'question()' is the last user turn, messages is everything.
 
     --near compares texts in any language by MinHash over runs of six bytes, after case folding and

@@ -90,8 +90,8 @@ def command(
         typer.Option(
             metavar="N",
             min=0,
-            help="A long answer that uses none of a query's N or more content words is off topic; "
-            "0 turns it off",
+            help="Minimum content words of a query whose long answer is off topic if it uses none of "
+            "them; 0 turns the rule off",
         ),
     ] = ResponseRules.min_query_words,
     skip: Annotated[
@@ -107,9 +107,9 @@ def command(
     """Drop responses that are not worth learning, by rules.
 
     Reads records and checks the final assistant turn and each of `responses`. A record whose final turn
-    fails is rejected. Responses that fail are removed, and the record is rejected when none is left. The
-    responses removed from a record that is kept go to --rejects as the record's id and the responses,
-    with the reason "responses".
+    fails is rejected. Responses that fail are removed, and the record is rejected when none is left. If
+    some are left, --rejects gets a record with the same id, the removed responses, and the reason
+    "responses".
 
       no-response, empty, repetition, truncated, special-token, think-format, tool-format, harmful
       bad-json         also boxes out of range
@@ -120,9 +120,9 @@ def command(
 
     The papers name these defects but publish no thresholds; the defaults are our choice.
 
-    The rules know English, Chinese, Japanese, Korean, Arabic, Russian, Spanish and some more. Words and
-    patterns are in lists (qvl/text/words); --words replaces those that it holds, such as harmful.txt,
-    blind.txt, refusal.txt, spill.txt, guess.txt, repeat.txt, languages.txt, casual.txt.
+    The rules know English, Chinese, Japanese, Korean, Arabic, Russian, Spanish and some more. Their words
+    and patterns are in lists (qvl/text/words). A list in the folder --words replaces the one of the same
+    name: harmful.txt, blind.txt, refusal.txt, spill.txt, guess.txt, repeat.txt, languages.txt, casual.txt.
 
     --explain adds scores["filter-responses"] to records with a final turn, and to the `scores` of each
     response: loop_times, loop_chars, repeated, grams, density, mixed, foreign, reasoning_chars.

@@ -31,14 +31,15 @@ from .options import Layout, MediaOptions, ResumableStreamOptions, Seed
 def command(
     media: MediaOptions,
     data: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Packed by qvl pack, or see --context")
+        list[str],
+        typer.Argument(metavar="FILE...", help="Output of qvl pack, or records with --context"),
     ],
     model: Annotated[str, typer.Option(metavar="DIR", help="Hugging Face folder to start from")],
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="DIR", help="Hugging Face folder to write")
     ],
     nproc: Annotated[
-        int, typer.Option(metavar="N", help="Start N ranks on this machine; torchrun also serves")
+        int, typer.Option(metavar="N", help="Start N ranks on this machine, as torchrun can, too")
     ] = 1,
     layout: Layout = ModelSettings.layout,
     context: Annotated[
@@ -50,7 +51,10 @@ def command(
         typer.Option(metavar="FILE", help="Put packs of this file between the others; repeatable"),
     ] = None,
     interleave_share: Annotated[
-        float, typer.Option(metavar="X", help="Their share of the packs (our choice)")
+        float,
+        typer.Option(
+            metavar="X", help="Share of the packs that come from --interleave (our choice)"
+        ),
     ] = DataSettings.interleave_share,
     epochs: Annotated[float, typer.Option(help="Passes over the data")] = DataSettings.epochs,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs")] = None,
@@ -164,14 +168,14 @@ def command(
 
     Reads packed files (not a pipe: ranks cannot share one) and writes a Hugging Face folder, with
     log.jsonl, the settings (sft.json) and checkpoints/ in it. The loss is normalised by the loss
-    weights of the whole batch. SIGTERM and Ctrl-C end the run after the step, with a checkpoint from
-    which --resume continues, at this layout or another; after a kill it continues from the last one.
+    weights of the whole batch. SIGTERM and Ctrl-C end the run after the step and write a checkpoint.
+    --resume continues from the last checkpoint, also after a kill, at the same layout or another.
 
     The report trains an epoch at 32K and one at 256K, with 32K data interleaved: --interleave. It
     publishes no share, learning rate or batch. qvl(7) says how much memory a long context needs.
 
-    A step is rejected when its loss jumps or is not finite: the run then ends with status 3, the ids
-    of the step's worst records, and the weights of the step before.
+    A step is rejected when its loss jumps or is not finite. The run then keeps the weights of the step
+    before, names the worst records of the step, and ends with status 3.
 
     \b
     Examples:

@@ -73,21 +73,26 @@ def command(
 ) -> None:
     """Judge sampled responses by the verifier of their task, or by a whole reward.
 
-    Reads records with a task, an answer and responses; the final answer is what follows the reasoning.
-    Adds to each response `reward`, from 0 to 1, or null where there is no verdict; `rewards` by verifier;
-    and `verdict`: the verifier, its status, the answer that it extracted, and details. The status is ok,
-    timeout or error: a verifier that crashes, or has nothing to compare with, gives no 0. Programs run in
-    a sandbox with its own time limits; one that exceeds them fails and scores 0. The summary has the
-    totals. Nothing is dropped.
+    Reads records with a task, an answer and responses. The reasoning is not judged: the verifier reads
+    the final answer from the text after it. Adds three fields to each response: `reward`, from 0 to 1,
+    or null if there is no verdict; `rewards`, by verifier; and `verdict`, with the verifier, its status,
+    the answer that it extracted, and details. The status is ok, timeout or error. A verifier that crashes,
+    or has no reference to compare with, gives an error and no reward. Programs run in a sandbox with its
+    own time limits; a program that exceeds them fails and scores 0. The summary has the totals. Nothing
+    is dropped.
 
-    A penalty reduces the reward, by default by half of what it measures: language, a response in another
-    language than its prompt; repetition; format, malformed tags, calls or JSON. With --hybrid the reward
-    is the sum of the parts that --verifiers lists for a stage of RL and a kind of record. A model then
-    grades open questions (--judge), given the reference answer and the images, with each axis beside
-    `judge` in `rewards`; a reply that cannot be parsed is an error. Those without a reference are scored
-    by a reward model (--reward-model), whose value a sigmoid maps to between 0 and 1, or else graded too.
-    With a model, rules run on one core. The weights are our choice. qvl filter-difficulty still counts
-    what the verifier passes.
+    A penalty reduces the reward, by default by half of what it measures:
+
+      language     the response is not in the language of its prompt
+      repetition   loops and repeated text
+      format       malformed tags, tool calls or JSON
+
+    With --hybrid the reward is a sum of parts; --verifiers lists them for each stage of RL and kind of
+    record. A judge (--judge) grades open questions, given the reference answer and the images; its axes
+    are in `rewards` beside `judge`, and a reply that cannot be parsed is an error. A question without a
+    reference is scored by a reward model (--reward-model), whose value a sigmoid maps to between 0 and 1;
+    without a reward model the judge grades it, too. With a judge or reward model, verifiers run on one
+    core. The weights are our choice. qvl filter-difficulty counts the verifier's reward, not the sum.
 
     Examples:
         $ qvl verify sampled.jsonl.zst | zstdcat

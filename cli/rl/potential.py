@@ -30,8 +30,8 @@ def command(
     """Report how much each source can still teach, and which to drop.
 
     The potential of samples (verified, of the model to train) is the share of a source's queries of which
-    some responses pass and some do not; the others have no advantage within their group. Beside it are
-    the pass rate and the spread, the mean of p (1 - p). The potential of a log (--log) is the rise of a
+    some responses pass and some do not; where all are alike, no response has an advantage over its
+    group, and nothing is learned. Beside it are the pass rate and the spread, the mean of p (1 - p). The potential of a log (--log) is the rise of a
     source's mean reward from the first step to the last, on a line fitted to the steps. The Qwen3-VL
     report (4.4.1) names neither its measure nor its threshold.
 

@@ -91,12 +91,13 @@ def command(
     Qwen3-VL report, 4.4.1, where not said otherwise.
 
     For any record: it is rejected if no verifier can judge it (no-verifier, unverifiable). Otherwise the
-    format prompt of its task is appended to the last user turn, once, and kept as `format_prompt`. So
-    prepare first and sample afterwards: the summary counts responses to a question without the prompt.
+    format prompt of its task is appended to the last user turn, once, and kept as `format_prompt`.
+    Prepare first and sample afterwards; the summary warns of responses that were sampled without the
+    prompt, with their number.
 
     With responses of a strong model (16, verified): a multimodal query that all get wrong is rejected
     (all-wrong). With --policy, the same records with responses of the model to train (16, verified): a
-    query that over 90 % get right is rejected (too-easy), and one that is missing there (not-sampled).
+    query that over 90 % get right is rejected (too-easy), and so is a query that it lacks (not-sampled).
     Where there are responses, --min-responses must have a reward (not-judged). The counts are in
     scores["rl-prepare"].strong and .policy; the responses themselves are removed.
 

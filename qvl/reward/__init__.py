@@ -11,8 +11,8 @@ and, where it needs them,
         call from any thread; `score` is neither, and runs under an alarm in the main thread
     extract(response) -> JSON value     the answer that was judged, for verdict["extracted"]; without it
                                         that is qvl.reward.reading.extract.final
-    COMPARES_WORDS = True               the final answer is compared as text, so that a sentence which
-                                        holds the reference may be right though it scores 0
+    COMPARES_WORDS = True               the final answer is compared as text. A sentence around the
+                                        reference then scores 0, although it may be right
 
 A verifier raises Unverifiable, whatever the response, for a record that it cannot judge; it never
 scores 0 because it failed. Callers score a response by qvl.reward.verdict.judge and nothing else, so
