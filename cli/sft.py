@@ -12,8 +12,7 @@ import typer
 
 from qvl.errors import Terminated, UserError
 from qvl.jobs import sft
-from qvl.train import launch
-from qvl.train.settings import (
+from qvl.settings import (
     ON_SPIKE,
     PRECISIONS,
     SCHEDULES,
@@ -23,6 +22,7 @@ from qvl.train.settings import (
     ModelSettings,
     Optimization,
 )
+from qvl.train import launch
 from qvl.train.stopping import stop_at_signal
 
 from .options import Layout, MediaOptions, ResumableStreamOptions, Seed

@@ -21,7 +21,6 @@ LAYERS = [  # imports point down: a room may import its own row's files and the 
     {"jobs"},
     {"train", "evaluate"},
     {"megatron", "engines.doctor"},
-    {"train.settings"},  # which megatron reads
     {"engines.fleet"},
     {"engines.local", "engines.vllm", "engines.sglang"},
     {"engines"},
@@ -36,7 +35,7 @@ LAYERS = [  # imports point down: a room may import its own row's files and the 
     {"reward.reading"},
     {"reward"},  # the registry and what a verifier raises; verifiers are imported by name
     {"judge"},
-    {"plan"},
+    {"plan", "settings"},
     {"pack", "formats", "tiny", "streams", "client", "sandbox", "model"},
     {"text", "losses"},
     {"stage"},

@@ -14,9 +14,7 @@ from qvl.jobs.export import SKELETON
 from qvl.media.loader import loader
 from qvl.model.layout import parse_layout
 from qvl.pack.packed import PackedFile
-from qvl.train.log import Show, TrainingLog
-from qvl.train.sampler import Sampler
-from qvl.train.settings import (
+from qvl.settings import (
     Checkpointing,
     DataSettings,
     Logging,
@@ -28,6 +26,8 @@ from qvl.train.settings import (
     check_optimization,
     check_output,
 )
+from qvl.train.log import Show, TrainingLog
+from qvl.train.sampler import Sampler
 
 
 @dataclass(frozen=True, kw_only=True)

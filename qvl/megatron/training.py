@@ -22,7 +22,7 @@ from qvl.megatron.output import Output
 from qvl.megatron.qwen3vl import LocalModel
 from qvl.model.batch import Batch
 from qvl.model.shape import Shape
-from qvl.train.settings import Optimization
+from qvl.settings import Optimization
 
 Loss = Callable[[Batch, Output], tuple[Tensor, Mapping[str, Tensor]]]
 """(this rank's target tokens with their columns, the model's output for them) -> (scalar, metrics).

@@ -9,7 +9,7 @@ from qvl.megatron.qwen3vl import LocalModel
 from qvl.model.folder import Folder
 from qvl.model.layout import parse_layout
 from qvl.model.shape import load_shape
-from qvl.train.settings import RECOMPUTE, ModelSettings, Optimization
+from qvl.settings import RECOMPUTE, ModelSettings, Optimization
 
 
 def load_model(settings: ModelSettings) -> tuple[Folder, LocalModel]:

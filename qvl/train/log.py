@@ -11,8 +11,8 @@ import orjson
 
 from qvl.errors import UserError, need
 from qvl.io import atomic
+from qvl.settings import Logging
 from qvl.train.loss_guard import Suspect
-from qvl.train.settings import Logging
 
 Row = dict[str, Any]
 Show = Callable[[Row], None]

@@ -10,9 +10,9 @@ from typing import Any
 from qvl.errors import CheckFailed, UserError
 from qvl.megatron import checkpoint, parallel, training
 from qvl.model.batch import Batch
+from qvl.settings import Checkpointing
 from qvl.train.log import TrainingLog
 from qvl.train.loss_guard import NAMED, LossGuard, Suspect, worst
-from qvl.train.settings import Checkpointing
 
 
 class Loop:

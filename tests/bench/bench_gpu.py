@@ -92,7 +92,7 @@ def of_megatron(folder, line):
     from qvl.model.batch import make_batch
     from qvl.model.folder import Folder
     from qvl.model.shape import load_shape
-    from qvl.train.settings import RECOMPUTE, Optimization
+    from qvl.settings import RECOMPUTE, Optimization
 
     shape = load_shape(folder)
     overrides = RECOMPUTE if len(line["input_ids"]) > 8192 else {}

@@ -9,7 +9,7 @@ import checkpoints
 import pytest
 import torch
 
-from qvl.train.settings import Optimization
+from qvl.settings import Optimization
 
 CPU = os.environ.get("QVL_WITHOUT_GPU") == "1"
 pytestmark = [
@@ -97,7 +97,7 @@ def long_line(tokens):
 
 
 def test_a_long_pack_trains_and_recomputation_saves_memory(ranks, dense):
-    from qvl.train.settings import RECOMPUTE
+    from qvl.settings import RECOMPUTE
 
     line = long_line(LONG)
     ((plain, most),) = ranks(1, trained, dense, [line], {}, False)

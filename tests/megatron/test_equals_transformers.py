@@ -6,7 +6,7 @@ import checkpoints
 import pytest
 import torch
 
-from qvl.train.settings import Optimization
+from qvl.settings import Optimization
 
 STEP = Optimization(
     lr=1e-2,
@@ -26,7 +26,7 @@ def build(folder, layout="", again=False):
     from qvl.model.folder import Folder
     from qvl.model.layout import parse_layout
     from qvl.model.shape import load_shape
-    from qvl.train.settings import RECOMPUTE
+    from qvl.settings import RECOMPUTE
 
     shape, wanted = load_shape(folder), parse_layout(layout)
     if layout:  # the ranks have started each for themselves

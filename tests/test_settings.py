@@ -9,8 +9,8 @@ import pytest
 from qvl.errors import UserError
 from qvl.jobs.sft import SftSettings
 from qvl.model.layout import parse_layout
+from qvl.settings import check_batch
 from qvl.train import settings
-from qvl.train.settings import check_batch
 
 PARTS = [
     settings.ModelSettings,
