@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from qvl import settings
 from qvl.errors import UserError
 from qvl.jobs.sft import SftSettings
 from qvl.model.layout import parse_layout
 from qvl.settings import check_batch
-from qvl.train import settings
 
 PARTS = [
     settings.ModelSettings,

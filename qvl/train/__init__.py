@@ -1,1 +1,1 @@
-"""What every training job shares: settings, loop, sampler, dataloader, loss guard, log, ranks."""
+"""What every training job shares: loop, sampler, dataloader, loss guard, log, ranks."""
