@@ -2,13 +2,11 @@
 
 import asyncio
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +26,7 @@ from qvl.client.endpoint import (
     parse,
     read_answer,
 )
+from qvl.client.loop import LoopThread
 from qvl.errors import EndpointError, UserError, need
 
 CHAT = "/v1/chat/completions"
@@ -82,24 +81,18 @@ class Client:
         self._key = os.environ.get("QVL_API_KEY") or os.environ.get("OPENAI_API_KEY")
         self._aiohttp: Any = need("aiohttp", extra="client")
         self._model = model
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._lock = threading.Lock()
-        self._open = False
-        self._ending = False  # nothing further is asked
+        self._thread = LoopThread()
+        self._ending = False  # nothing further is requested
         self._budget = budget or Budget()
         self._cache = Cache(cache) if cache else None
         self._unkept: list[tuple[bytes, dict]] = []  # answers that go into the cache together
         self._kept: asyncio.Future[None] | None = None  # when they are in it
-        self._coming: deque[tuple[Any, Future[Any]]] = deque()  # work that the loop is to take
         self._known_route: scoring.Route | None = None  # of a reward model
         self._finding = asyncio.Lock()
         self.tokens = 0  # read and written by the model for us, as the server counts them
 
     def __enter__(self) -> "Client":
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._connect(), self._loop).result()
-        self._open = True
+        self._thread.begin(self._connect())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -107,16 +100,12 @@ class Client:
 
         With a cache, what an error finds in flight is awaited first: it is paid for.
         """
-        with self._lock:
-            self._open = False
+        self._thread.refuse()
         try:
             if self._cache and kind is not None and issubclass(kind, UserError):
-                asyncio.run_coroutine_threadsafe(self._drain(), self._loop).result()
+                self._thread.run(self._drain())
         finally:
-            asyncio.run_coroutine_threadsafe(self._disconnect(), self._loop).result()
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+            self._thread.end(self._disconnect())
             if self._cache:
                 self._cache.close()
 
@@ -178,30 +167,9 @@ class Client:
 
     def start(self, work: Any) -> "Future[Any]":
         """The result to come of a coroutine, which runs in the client's loop and may await `answer`."""
-        with self._lock:
-            if not self._open:
-                work.close()
-                raise CancelledError
-            future: Future[Any] = Future()
-            self._coming.append((work, future))
-            if len(self._coming) == 1:  # to wake the loop costs as much as half a request
-                self._loop.call_soon_threadsafe(self._take)
-            return future
+        return self._thread.submit(work)
 
     # What follows runs in the event loop's thread.
-
-    def _take(self) -> None:
-        """Begin all that was asked for since the loop was last woken."""
-        while self._coming:
-            work, future = self._coming.popleft()
-            task = self._loop.create_task(work)
-            task.add_done_callback(partial(_settle, future))
-            future.add_done_callback(partial(self._cancel, task))
-
-    def _cancel(self, task: "asyncio.Task[Any]", future: "Future[Any]") -> None:
-        """Nobody waits for it any more. Runs in any thread."""
-        if future.cancelled() and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(task.cancel)
 
     async def _connect(self) -> None:
         headers = {"Content-Type": "application/json"}
@@ -221,10 +189,6 @@ class Client:
             await asyncio.sleep(DRAIN_SECONDS)
 
     async def _disconnect(self) -> None:
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         await self._session.close()
 
     async def answer(self, model: str, messages: list[dict], sampling: dict[str, Any]) -> dict:
@@ -302,8 +266,9 @@ class Client:
         """Returns once the answer is in the cache, together with all that came at this moment."""
         self._unkept.append((key, answer))
         if self._kept is None:
-            self._kept = self._loop.create_future()
-            self._loop.call_soon(self._keep_all)
+            loop = self._thread.loop
+            self._kept = loop.create_future()
+            loop.call_soon(self._keep_all)
         await asyncio.shield(self._kept)
 
     def _keep_all(self) -> None:
@@ -397,19 +362,6 @@ def _reason(error: Exception) -> str:
     if cause is not None and cause.errno:
         return (os.strerror(cause.errno) if cause.errno > 0 else str(cause)).lower()
     return str(error) or type(error).__name__
-
-
-def _settle(future: "Future[Any]", task: "asyncio.Task[Any]") -> None:
-    """Give a task's outcome to whoever waits for it in another thread."""
-    if task.cancelled():
-        future.cancel()
-    if not future.set_running_or_notify_cancel():
-        return
-    error = task.exception()
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(task.result())
 
 
 def _settled(item: Item, future: "Future[dict]") -> "tuple[Item, dict | Refused]":
