@@ -114,12 +114,12 @@ def command(
                     "aggregate": aggregate,
                 }
             if reward_models.reward_model:
-                from qvl.curate.scores.modelled import ModelledScores, Rules
+                from qvl.curate.scores.modelled import MeasuredScores, ModelledScores
                 from qvl.judge.scalar import RewardModel
 
                 (scorer,) = opened(reward_models.reward_model, reward_models.names)
                 clients = [*clients, scorer]
-                judged = ModelledScores(RewardModel(scorer), judged or Rules())
+                judged = ModelledScores(RewardModel(scorer), judged or MeasuredScores())
                 config |= {"reward_model": scorer.model}
         modelled = [measured.MODEL] if reward_models.reward_model else []
         bounds = measured.thresholds(least or [], [*_axes(prompts, pairwise), *modelled])
@@ -139,7 +139,7 @@ def command(
         else:
             scored = judging.watched(run, judged, requests.concurrency, max_error_rate)
         if bounds:
-            verdict = measured.under(bounds)
+            verdict = measured.find_below(bounds)
             scored = drop_failed(run, ((record, verdict(record)) for record in scored))
         run.write(scored)
         for each in clients:

@@ -26,7 +26,7 @@ LAYERS = [  # imports point down: a room may import its own row's files and the 
     {"engines"},
     {"engines.serving"},
     {"engines.inject", "engines.probe"},
-    {"curate.scores", "curate.selection"},
+    {"curate", "curate.scores", "curate.selection"},  # curate itself is an empty package
     {"curate.rules", "curate.duplicates", "sampling"},
     {"reward.self_test"},
     {"reward.verdict", "reward.verify", "reward.hybrid", "reward.judged"},

@@ -1,10 +1,9 @@
-"""Which records hold what an evaluation set asks: an n-gram of its text, or its image.
+"""Which records hold questions of an evaluation set: an n-gram of its text, or its image.
 
-Texts are compared in runs of N words after NFKC, case folding and without punctuation; of a script that
-puts no spaces, a character counts as a word. A record goes where it shares a run with an evaluation
-record, or all of a shorter one; runs that the template of a whole set shares tell nothing, so --common
-leaves out those of many records. Memory: about 100 bytes a run of the evaluation sets, none of what is
-cleaned.
+Texts are compared by n-grams of words after NFKC and case folding, without punctuation; in scripts without
+spaces a character counts as a word. A record is dropped if it shares an n-gram with an evaluation
+record, or the whole of a shorter one. N-grams in more than --common evaluation records belong to a
+template and are left out. Memory: about 100 bytes per n-gram of the evaluation sets, nothing per record.
 """
 
 import re
@@ -23,31 +22,31 @@ TOKEN = re.compile(
     r"|[^\W_\u3041-\u30fa\u3400-\u4dbf\u4e00-\u9fff\u0e01-\u0e4e]+"
 )
 BETWEEN = re.compile(r"(?<=[\u3041-\u9fff\u0e01-\u0e4e]) (?=[\u3041-\u9fff\u0e01-\u0e4e])")
-SHORTEST = 5  # words: an evaluation text of fewer is a phrase that anybody says
+SHORTEST = 5  # words: shorter evaluation texts are common phrases
 
 
 class Match(NamedTuple):
-    """Where an evaluation text or image lies."""
+    """An evaluation record."""
 
     source: str  # the file
     id: str
 
 
 class Grams:
-    """The runs of `size` words of the evaluation texts."""
+    """The n-grams of the evaluation texts, of `size` words."""
 
     def __init__(self, size: int, common: int) -> None:
-        """`common`: a run in more evaluation records than this is a template's."""
+        """`common`: an n-gram in more evaluation records than this belongs to a template."""
         if size < 2:
-            raise UserError(f"--ngram {size}: must be 2 or more")
+            raise UserError(f"--ngram {size}: expected 2 or more")
         self.size, self.common = size, common
-        self._where: dict[int, int] = {}  # hash of a run -> the number of its first record
-        self._count: dict[int, int] = {}  # and in how many records it is, where more than one
-        self._sizes: set[int] = set()  # lengths of the whole texts that are shorter than a run
+        self._where: dict[int, int] = {}  # hash of an n-gram -> the number of its first record
+        self._count: dict[int, int] = {}  # and how many records have it, if several do
+        self._sizes: set[int] = set()  # lengths of the texts that are shorter than an n-gram
         self._records: list[Match] = []
 
     def add(self, texts: Iterable[str], where: Match, *, shown: bool = False) -> None:
-        """Remember one evaluation record. `shown`: it has media, so a short text is not its question."""
+        """Add an evaluation record. `shown`: it has media, so a short text alone is not its question."""
         number = len(self._records)
         self._records.append(where)
         runs = set()
@@ -66,7 +65,7 @@ class Grams:
                 self._where[run] = number
 
     def close(self) -> int:
-        """Forget the runs of templates; return how many they were."""
+        """Remove the n-grams of templates; return their number."""
         template = [run for run, count in self._count.items() if count > self.common]
         for run in template:
             del self._where[run]
@@ -77,7 +76,7 @@ class Grams:
         return len(self._where)
 
     def find(self, text: str) -> tuple[Match, str] | None:
-        """The first run that `text` shares with an evaluation record, and that record."""
+        """The first n-gram that `text` shares with an evaluation record, and that record."""
         tokens = TOKEN.findall(normalised(text))
         for run in _runs(tokens, self.size):
             number = self._where.get(hash(run))
@@ -121,10 +120,10 @@ class Contamination:
 
 
 class Images:
-    """Images of evaluation records: equal bytes, or the same look (see qvl.curate.duplicates.image_hash)."""
+    """Images of evaluation records, by their bytes and their look (qvl.curate.duplicates.image_hash)."""
 
     def __init__(self, bits: int, root: Path, *, allow_remote: bool = False) -> None:
-        """`root`: where the media paths of the records that are cleaned start."""
+        """`root`: where media paths start in the records that are checked."""
         from qvl.curate.duplicates.image_hash import Gallery
 
         self.gallery = Gallery(bits)
@@ -148,8 +147,8 @@ class Images:
             number = self.gallery.find(self._look(content, reference))
             if number is not None:
                 where, other = self._shown[number]
-                told = f"{_brief(reference)} looks like {_brief(other)}"
-                return Drop("image", f"{where.source} {where.id!r}: {told}")
+                detail = f"{_brief(reference)} looks like {_brief(other)}"
+                return Drop("image", f"{where.source} {where.id!r}: {detail}")
         return None
 
     def _read(self, reference: str, root: Path) -> bytes:
@@ -169,14 +168,14 @@ def normalised(text: str) -> str:
 
 
 def asked(record: dict) -> Iterator[str]:
-    """The texts of the user's turns: what an evaluation record asks."""
+    """The texts of the user turns: the question of an evaluation record."""
     for turn in records.turns(record):
         if turn.get("role") == "user":
             yield records.text(turn)
 
 
 def everything(record: dict) -> Iterator[str]:
-    """What a record could teach: its turns, thoughts and responses."""
+    """All texts of a record: its turns, their reasoning, and its responses."""
     for turn in records.turns(record):
         yield records.text(turn)
         yield turn.get("reasoning_content") or ""

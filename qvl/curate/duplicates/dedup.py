@@ -1,7 +1,7 @@
-"""Which records ask for the same thing as one before them.
+"""Which records repeat an earlier one.
 
-Two records are duplicates if both their texts and their media are: a question that a template made
-for a thousand images is a thousand questions. Only records that are kept are compared with.
+Two records are duplicates if both their texts and their media are: a template's question about a thousand
+images is a thousand questions. A record is compared with those that were kept.
 """
 
 import hashlib
@@ -17,26 +17,26 @@ from qvl.stage import Drop
 
 
 class Index(Protocol):
-    """Texts that were kept, by number. An anchor stands for the media: it must be the same."""
+    """The texts of kept records, by number. An anchor stands for the media and must be equal."""
 
     reason: str
 
     def probe(self, text: str) -> Any:
-        """What is computed of a text once, to look for it and to add it."""
+        """What `find` and `add` need of a text, computed once."""
         ...
 
     def find(self, probe: Any, anchor: bytes) -> Iterable[int]:
-        """The numbers of kept records with this anchor whose text is the same."""
+        """The numbers of kept records with this anchor and a duplicate text."""
         ...
 
     def add(self, probe: Any, anchor: bytes, number: int) -> None: ...
 
 
 class Media(Protocol):
-    """What was kept of the media of each record."""
+    """The media of kept records."""
 
     def probe(self, record: dict) -> tuple[list[bytes], Any]:
-        """Anchors, of which duplicates share at least one, and what `same` compares."""
+        """Anchors, at least one of which duplicates share, and what `same` compares."""
         ...
 
     def same(self, probe: Any, number: int) -> bool: ...
@@ -45,7 +45,7 @@ class Media(Protocol):
 
 
 class Dedup:
-    """The stage function of `qvl dedup`. Media that cannot be read are an error, or a reason."""
+    """The stage function of `qvl dedup`. Unreadable media are an error, or a reason to drop."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Dedup:
 
 
 class Exact:
-    """Texts that are equal but for white space and the way Unicode composes letters.
+    """Texts that are equal except for white space and Unicode composition.
 
     Case and compatibility forms count: "x\\u00b2" and "x2" are different questions.
     """
@@ -132,7 +132,7 @@ class References:
 
 
 def digest(*parts: bytes) -> bytes:
-    """16 bytes; among 10^9 texts two would be mixed up once in 10^20 tries."""
+    """A hash of 16 bytes; among 10^9 texts a collision has a chance of 10^-20."""
     state = hashlib.blake2b(digest_size=16)
     for part in parts:
         state.update(len(part).to_bytes(8))

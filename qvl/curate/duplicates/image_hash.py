@@ -1,9 +1,8 @@
 """Images that look the same: scaled, recompressed or converted, but not altered.
 
-A 64-bit perceptual hash (the signs of the lowest frequencies of the cosine transform) finds what may
-be alike. It is blind to detail, and pages, charts and clocks differ in nothing else: so a pair
-counts only if their 32 x 32 thumbnails agree as well. Ten lines, for which imagehash would need
-scipy.
+A 64-bit perceptual hash (the signs of the lowest frequencies of the cosine transform) finds candidates.
+It does not see detail, and pages, charts and clocks differ in nothing else, so their 32 x 32 thumbnails
+must agree as well. imagehash would need scipy for these ten lines.
 """
 
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 SIDE = 32  # pixels of a thumbnail
 LOW = 8  # frequencies in each direction
 BITS = LOW * LOW
-MAX_BITS = 16  # beyond, chance pairs are found
+MAX_BITS = 16  # more would match unrelated images
 MAX_DIFFERENCE = 24  # of 255, in any pixel of the thumbnail; JPEG at quality 30 stays below (ours)
 
 
@@ -35,7 +34,7 @@ class Look(NamedTuple):
 
 
 class Alike:
-    """See qvl.curate.duplicates.dedup.Media. Images by their look, videos by their reference."""
+    """A qvl.curate.duplicates.dedup.Media: images by their look, videos by their reference."""
 
     def __init__(self, bits: int, root: Path, *, allow_remote: bool = False) -> None:
         """Images whose hashes differ in more than `bits` are different."""
@@ -62,7 +61,7 @@ class Alike:
 
 
 class Gallery:
-    """Looks that were shown, by number; 3 kB each."""
+    """Looks by number; 3 kB each."""
 
     def __init__(self, bits: int) -> None:
         self.bits = checked(bits)
@@ -90,12 +89,12 @@ class Gallery:
 
 def checked(bits: int) -> int:
     if not 0 <= bits <= MAX_BITS:
-        raise UserError(f"--images {bits}: must be from 0 to {MAX_BITS}, of {BITS} bits")
+        raise UserError(f"--images {bits}: expected 0 to {MAX_BITS}, of {BITS} bits")
     return bits
 
 
 def alike(one: Look, other: Look, bits: int) -> bool:
-    """Whether the hashes differ in at most `bits`, and the thumbnails hardly at all."""
+    """Whether the hashes differ in at most `bits` and no pixel of the thumbnails by much."""
     if (one.hash ^ other.hash).bit_count() > bits:
         return False
     return int(abs(one.thumbnail - other.thumbnail).max()) <= MAX_DIFFERENCE

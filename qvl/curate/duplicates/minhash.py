@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 SHINGLE = 6  # bytes; our choice
 NUM_PERM = 128  # datasketch's default
-SEED = 1  # of the permutations: the same texts are dropped in every run
-MISSES_MATTER = (0.2, 0.8)  # weights of false candidates and misses: candidates are compared anyway
+SEED = 1  # of the permutations: every run drops the same texts
+MISSES_MATTER = (0.2, 0.8)  # weights of false candidates, which are compared anyway, and of misses
 PIECE = 1 << 16  # shingles hashed at a time, 64 MiB of products
 
 _NUMBER = re.compile(r"\d+")
 
 
 class Near:
-    """See qvl.curate.duplicates.dedup.Index."""
+    """A qvl.curate.duplicates.dedup.Index of near-duplicates."""
 
     reason = "near-duplicate"
 
     def __init__(self, threshold: float) -> None:
         if not 0 < threshold < 1:
-            raise UserError(f"--near {threshold}: must be between 0 and 1, such as 0.8")
+            raise UserError(f"--near {threshold}: expected a number between 0 and 1, such as 0.8")
         datasketch = need("datasketch", extra="data")
         self._numpy = need("numpy", extra="data")
         self.threshold = threshold
@@ -83,7 +83,7 @@ class Near:
         self._lsh.insert(entry, minhash, check_duplication=False)
 
     def _anchored(self, probe: tuple[bytes, Any], anchor: bytes) -> Any:
-        """The MinHash with anchor and numbers mixed in: equal where both are, else never."""
+        """The MinHash with anchor and numbers mixed in, which are then equal in all matches."""
         numbers, values = probe
         salt = int.from_bytes(digest(numbers, anchor)[:8])
         minhash = self._blank.copy()

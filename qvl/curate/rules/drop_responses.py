@@ -1,4 +1,4 @@
-"""Take failed answers out of records: what a filter of responses and a threshold on scores share."""
+"""Drop failed answers from records, for filters of responses and thresholds on scores."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +9,7 @@ from qvl.stage import Drop, Run
 
 
 class Failures(NamedTuple):
-    """What is wrong with a record's final turn, and with each of its responses; None is nothing."""
+    """What is wrong with a record's final turn and with each of its responses; None if nothing is."""
 
     turn: Drop | None
     responses: list[Drop | None]
@@ -22,10 +22,10 @@ Find = Callable[[dict], Failures]
 
 
 def drop_failed(run: Run, judged: Iterable[tuple[dict, Failures]]) -> Iterator[dict]:
-    """Pass on what is left of each record; reject it where nothing is, or its final turn fails.
+    """The records without their failed responses; those with no other, or a failed final turn, are rejected.
 
-    A response that is taken out goes to the rejects in a record of the same id, whose reason is
-    "responses"; such a record is no input record and is counted in the notes alone.
+    Dropped responses go to the rejects in a record of the same id, with the reason "responses". Such a
+    record is not an input record, and only the notes count it.
     """
     counts: Counter[str] = Counter()
     for bare, verdicts in judged:

@@ -1,4 +1,4 @@
-"""What the rules for responses measured, whether or not it was too much."""
+"""The measures behind the rules for responses, whether or not they pass the thresholds."""
 
 from qvl.curate.rules.drop_responses import Failures
 from qvl.curate.rules.responses import ResponseRules
@@ -8,7 +8,7 @@ from qvl.text.asked_for import AskedFor
 
 
 class Explained:
-    """The rules, and their measures beside each verdict."""
+    """The rules, with their measures beside what they find."""
 
     def __init__(self, rules: ResponseRules) -> None:
         self.rules = rules
@@ -23,7 +23,7 @@ class Explained:
         )
 
     def measure(self, answer: Answer, context: AskedFor) -> dict[str, float]:
-        """Of thought and answer the one that is worse, by each measure."""
+        """Each measure, of the thought or the answer, whichever is worse."""
         parts = [part for part in (answer.content, answer.reasoning) if part] or [""]
         loops = [loop for part in parts for loop in repetition.loops(part, shortest=1, times=2)]
         longest = max(loops, key=lambda loop: loop.length, default=None)

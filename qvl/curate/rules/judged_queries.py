@@ -1,4 +1,4 @@
-"""Which queries are worth a response, in the eyes of a judge: what rules cannot tell.
+"""Which queries are worth a response, as a judge sees it: what rules cannot decide.
 
 The report filters queries that are not readily verifiable, minimally revises ambiguous instructions
 and drops web queries without substance, with scores of complexity and contextual relevance (section
@@ -26,9 +26,9 @@ class JudgedQueries:
     rules: QueryRules
     judge: Judge
     least: Mapping[str, float] = field(default_factory=dict)
-    """Axis -> the lowest score, as the prompt counts it, that is kept."""
+    """Axis -> the lowest score that is kept, on the prompt's scale."""
     revise: bool = True
-    """Put the judge's revision in the place of an ambiguous query; else it is dropped."""
+    """Replace an ambiguous query by the judge's revision; without it, drop the record."""
     min_similarity: float = revision.MIN_SIMILARITY
 
     def submit(self, record: dict) -> Pending:
@@ -37,21 +37,21 @@ class JudgedQueries:
         if drop is not None:
             return Ready(drop)
         sections = material.of_record(record)
-        asked = self.judge.submit(record["id"], sections)
-        return Gather([asked], lambda verdicts: self.decide(record, verdicts[0]))
+        pending = self.judge.submit(record["id"], sections)
+        return Gather([pending], lambda verdicts: self.decide(record, verdicts[0]))
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]:
-        """Verdicts that were asked for, those that were errors, and what one was about."""
+        """How many verdicts were requested, how many of them are errors, and which."""
         wrong = isinstance(result, Drop) and result.reason == NO_VERDICT
         return 1, int(wrong), result.detail if isinstance(result, Drop) else ""
 
     def decide(self, record: dict, verdict: Verdict) -> dict | Drop:
-        """What becomes of a record."""
+        """The record with its scores and perhaps a revision, or a Drop."""
         if verdict.error:
             return Drop(NO_VERDICT, verdict.error)
         values = verdict.values
-        said = self.judge.prompt.decides(values)
-        scored = with_scores(record, STAGE, {**said, "judge": self.judge.name})
+        decided = self.judge.prompt.decides(values)
+        scored = with_scores(record, STAGE, {**decided, "judge": self.judge.name})
         reason = values.get("reason") or ""
         if values.get("substance") is False:
             return Drop("no-substance", reason, scored)
@@ -86,7 +86,7 @@ def _last_user(record: dict) -> int:
 
 
 def _with_text(message: dict, words: str) -> dict | None:
-    """The message with other words; None where it has several pieces of text."""
+    """The message with other words; None if it has several parts of text."""
     content = message["content"]
     if isinstance(content, str):
         return {**message, "content": words}

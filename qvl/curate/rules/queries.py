@@ -1,8 +1,8 @@
 """Which queries are worth a response: the rules that need no model.
 
-A rule is a function of a Query and the thresholds, and returns what is wrong or "". RULES names the
-reason of each. They aim at precision: what they cannot tell is left to a judge. The papers publish
-no rule and no threshold; all of them are our choice.
+A rule is a function of a Query and of the thresholds. It returns what is wrong, or "". RULES has the
+reason of each. They aim at precision: unclear cases are for a judge. The papers publish no rule and no
+threshold; all are our choice.
 """
 
 import re
@@ -17,19 +17,19 @@ from qvl.text import vague, words
 
 @dataclass(frozen=True, kw_only=True)
 class QueryRules:
-    """The thresholds of the rules; called on a record it says why to drop it, or None."""
+    """The thresholds of the rules; called on a record it returns a Drop, or None to keep it."""
 
     max_chars: int = 1_000_000
-    """Longest conversation before the answer: about 256K tokens of English, all the context."""
+    """Maximum characters before the answer: about 256K tokens of English, the whole context."""
 
     need_answer: bool = False
-    """Drop what has no reference answer: reinforcement cannot verify it."""
+    """Drop queries without a reference answer: reinforcement learning cannot verify them."""
 
     one_question: bool = False
-    """Drop what asks several questions: no single answer verifies it (Qwen3 report 4.1)."""
+    """Drop queries of several questions: no single answer verifies them (Qwen3 report 4.1)."""
 
     def __call__(self, record: dict) -> Drop | None:
-        query = look(record)
+        query = query_of(record)
         for reason, rule in RULES:
             detail = rule(query, self)
             if detail:
@@ -38,19 +38,19 @@ class QueryRules:
 
 
 class Query(NamedTuple):
-    """What the rules look at."""
+    """What the rules see of a record."""
 
     turns: list[str]  # the user turns' texts
-    last: str  # the last of them, without space around it
-    alone: bool  # nothing before it that a pronoun could mean: one user turn, no system text
+    last: str  # the last of them, stripped
+    alone: bool  # no earlier text that a pronoun could refer to
     images: int
     videos: int
     chars: int  # of all turns before the answer
     answered: bool  # there is a reference answer
 
 
-def look(record: dict) -> Query:
-    """Read a record once for all the rules."""
+def query_of(record: dict) -> Query:
+    """The query of a record, read once for all rules."""
     turns, context, chars = [], 0, 0
     counts = dict.fromkeys(MEDIA, 0)
     messages = record.get("messages") or []
@@ -94,7 +94,7 @@ def empty(query: Query, rules: QueryRules) -> str:
 
 
 def no_substance(query: Query, rules: QueryRules) -> str:
-    """A greeting, a placeholder, an address, keys hit at random: nothing is asked."""
+    """A greeting, a placeholder, an address, random keys: it asks nothing."""
     for turn in query.turns:  # one turn with substance makes the conversation worth keeping
         detail = _substance(turn, query.images + query.videos > 0)
         if not detail:
@@ -137,7 +137,7 @@ def _page(turn: str) -> str:
 
 
 def points_at_nothing(query: Query, rules: QueryRules) -> str:
-    """A pronoun that nothing explains: no image, no earlier turn, no word with a subject."""
+    """A pronoun without anything that it could refer to: no image, no earlier turn, no noun."""
     if not query.alone:
         return ""
     if vague.refers_back(query.last):
@@ -150,7 +150,7 @@ def points_at_nothing(query: Query, rules: QueryRules) -> str:
 
 
 def missing_image(query: Query, rules: QueryRules) -> str:
-    """Speaks of an image that is not there."""
+    """Refers to an image that is not there."""
     if query.videos:
         return ""
     if query.images:

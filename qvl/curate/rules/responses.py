@@ -1,8 +1,8 @@
-"""Which answers are worth learning: the rules that need no model.
+"""Which answers are worth training on: the rules that need no model.
 
-A rule is a function of an Answer, what is known of its record, and the thresholds; it returns what is
-wrong or "". RULES names the reason of each. A record's final turn and each of its `responses` are
-looked at alike. The papers publish no threshold; all of them are our choice, and each says why.
+A rule is a function of an Answer, of what its record asks for, and of the thresholds. It returns what is
+wrong, or "". RULES has the reason of each. They apply to a record's final turn and to each of its
+`responses`. The papers publish no threshold: all are our choice, with the reason beside them.
 """
 
 from collections.abc import Callable
@@ -23,61 +23,61 @@ THINKING = ("allow", "forbid", "require")
 
 @dataclass(frozen=True, kw_only=True)
 class ResponseRules:
-    """The thresholds of the rules; called on a record it says what is wrong with each answer."""
+    """The thresholds of the rules; called on a record it finds what is wrong with each answer."""
 
     loop_times: int = repetition.LOOP_TIMES
-    """A unit that comes so often in a row is a loop: refrains and drills end at 4 or 5."""
+    """Repetitions in a row that make a loop: refrains and drills end at 4 or 5."""
 
     loop_chars: int = repetition.LOOP_CHARS
-    """And its stretch is at least so long at the end of an answer, twice that before: "ha ha ha"
-    is shorter. Rulers, matrices and digits, in which no unit has a letter, get four times that."""
+    """Characters of the shortest loop at the end of an answer; before the end twice as many. "ha ha ha"
+    is shorter. Rulers, matrices and digits, whose units have no letter, get four times as many."""
 
     max_repeated: float = repetition.MAX_REPEATED
-    """Largest share of text in lines and sentences that stood before. Gopher drops web pages over
+    """Maximum share of text in lines and sentences that repeat earlier ones. Gopher drops web pages over
     0.2 (arXiv 2112.11446, table A1); worked answers restate, and checks of several options reach 0.3."""
 
     min_density: float = repetition.MIN_DENSITY
-    """Least compressed size over size, for answers of a kilobyte and more: prose has 0.3 and more,
+    """Minimum ratio of compressed size to size, for answers of a kilobyte and more: prose has 0.3 and more,
     long lists of boxes 0.15, a loop with a counter 0.05."""
 
     max_grams: float = repetition.MAX_GRAMS
-    """Largest share of words within runs of six that stood before: what recurs with another number or
-    name in it. Checks of several options reach 0.4."""
+    """Maximum share of words in repeated 6-grams: text that recurs with another number or name in it.
+    Checks of several options reach 0.4."""
 
     max_mixed: float = mixing.MAX_MIXED
-    """Largest share of words in a script that the query does not use: a term or two that no quotation
-    marks surround stay under it."""
+    """Maximum share of words in a script that the query does not use: a term or two without quotation
+    marks stay below it."""
 
     max_foreign: float = mixing.MAX_FOREIGN
-    """Largest share of words in sentences of another language of the same script."""
+    """Maximum share of words in sentences of another language of the same script."""
 
     min_query_words: int = 5
-    """A long answer that takes up none of the content words of a query with so many is off topic; 0 is
-    off. A translated or terse answer may share few, so there must be several."""
+    """A long answer without any content word of the query is off topic, if the query has this many; 0
+    turns the rule off. A translated or terse answer may share few, so there must be several."""
 
     skip: tuple[str, ...] = ()
     """Reasons for which nothing is dropped."""
 
     words: str | None = None
-    """A folder of lists that stand in for those of qvl/text/words."""
+    """A folder of lists that replace those of qvl/text/words."""
 
     thinking: str = "allow"
-    """What a thought is: allowed, forbidden (instruct data), required (thinking data)."""
+    """Whether a thought is allowed, forbidden (instruct data) or required (thinking data)."""
 
     min_reasoning: int = 0
-    """Least number of characters before the final answer, reasoning included, else it is a guess;
-    0 is off, as a short question is answered without."""
+    """Minimum number of characters of an answer with its reasoning, below which it is a guess; 0 turns
+    the rule off, as a short question needs none."""
 
     check_answers: bool = True
-    """Drop what the verifier of the task finds wrong, where the record has a reference answer."""
+    """Drop what the task's verifier finds wrong, where the record has a reference answer."""
 
     def __post_init__(self) -> None:
         if self.thinking not in THINKING:
-            raise UserError(f"--thinking {self.thinking}: say {', '.join(THINKING)}")
+            raise UserError(f"--thinking {self.thinking}: expected {', '.join(THINKING)}")
         names = [name for name, _ in RULES]
         for name in self.skip:
             if name not in names:
-                raise UserError(f"--skip {name}: the reasons are {', '.join(names)}")
+                raise UserError(f"--skip {name}: expected one of {', '.join(names)}")
         words.checked(self.words)
 
     def __call__(self, record: dict) -> Failures:
@@ -104,7 +104,7 @@ def empty(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     if answer.content.strip() or answer.calls:
         return ""
     if answer.finish_reason in truncation.CUT_REASONS or _cut_while_thinking(answer):
-        return ""  # the truncation is the cause
+        return ""  # it is truncated
     return "a thought without an answer" if answer.reasoning.strip() else "no text"
 
 
@@ -157,7 +157,7 @@ def off_topic(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
 
 
 def _unrelated(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
-    """Not told where an image is what the query is about, nor where the answer is in another language."""
+    """Not judged if the query has an image to be about, or asks for an answer in another language."""
     if known.shown or answer.calls:
         return ""
     found = topic.unrelated(answer.content, question(known.record), rules.min_query_words)
@@ -188,7 +188,7 @@ def style_shift(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
 
 
 def guess(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
-    """An answer that says that it guesses, or one without reasoning where the data is to have it."""
+    """An answer that says that it guesses, or has less reasoning than the data requires."""
     body = answer.reasoning.strip() + "\n" + answer.content.strip()
     if len(body) - 1 < rules.min_reasoning:
         return f"{len(body) - 1} characters of reasoning"
@@ -201,7 +201,7 @@ GUESS_TAIL = 600  # characters; a guess that is taken back later is reasoning
 
 
 def inconsistent(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
-    """The thought concludes one thing and the answer another (Qwen3 report 4.1)."""
+    """The thought and the answer differ in their conclusion (Qwen3 report 4.1)."""
     return outcome.inconsistent(answer)
 
 
@@ -214,9 +214,7 @@ def wrong_answer(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
 
 
 Rule = Callable[[Answer, AskedFor, ResponseRules], str]
-RULES: tuple[
-    tuple[str, Rule], ...
-] = (  # the cheap and certain first; a loop that was cut is a loop
+RULES: tuple[tuple[str, Rule], ...] = (  # cheap and certain ones first; a truncated loop is a loop
     ("empty", empty),
     ("repetition", repetitive),
     ("truncated", truncated),
@@ -233,4 +231,4 @@ RULES: tuple[
     ("wrong-answer", wrong_answer),
 )
 FORM = tuple(form.REASONS)
-"""The reasons for which the form of an answer is wrong, whatever it says."""
+"""The reasons that concern the form of an answer alone."""

@@ -1,11 +1,10 @@
-"""A guard over rewritten questions: a clearer wording passes, another question does not.
+"""Which revisions of a question keep its meaning: a clearer wording passes, another question does not.
 
-A clarification adds words. What it may not do is lose one, or turn two round: every word of the original
-must be there, in the same order, but for pronouns, articles and the like (words/may_go.txt), slips of
-the pen (captial, temperture) and endings (drop, drops). So "the largest city" cannot become the smallest
-one, a cat a dog, nor Tom Ann. And what a question must neither lose nor gain is counted: numbers,
-negations, quotations, code, formulas, addresses, answer options, the script it is written in. What the
-guard cannot tell is an addition that changes the sense ("red dogs" for "dogs").
+A revision may add words. It may not lose or reorder them: every word of the original must remain, in
+the same order, except pronouns, articles and the like (words/may_go.txt), typing errors (captial,
+temperture) and endings (drop, drops). So "the largest city" cannot become the smallest one, a cat a dog,
+nor Tom Ann. Numbers, negations, quotations, code, formulas, addresses, answer options and the script are
+counted and must stay the same. An addition that changes the meaning ("red dogs" for "dogs") is not found.
 """
 
 import functools
@@ -45,7 +44,7 @@ _SLIP_FROM = 5  # letters: a shorter word that lacks one is another word
 
 
 def refusal(original: str, revision: str, min_similarity: float = MIN_SIMILARITY) -> str | None:
-    """Why a revision may mean something else; None where nothing speaks against it."""
+    """Why a revision may change the meaning; None if nothing shows that it does."""
     if not revision.strip():
         return "it is empty"
     for name, pattern in KEPT.items():
@@ -59,7 +58,7 @@ def refusal(original: str, revision: str, min_similarity: float = MIN_SIMILARITY
         return f"it is written in {after.title()}, not in {before.title()}"
     lost = _lost(_words(original), _words(revision))
     if lost:
-        return f"it loses {lost[:40]!r}, or says it in another place"
+        return f"it loses {lost[:40]!r}, or moves it"
     similarity = need("rapidfuzz.fuzz", extra="reward").ratio(original, revision) / 100
     if similarity < min_similarity:
         return f"{similarity:.2f} of the text is left, under {min_similarity:g}"
@@ -103,12 +102,12 @@ def _words(text: str) -> list[str]:
 
 @functools.cache
 def _may_go() -> tuple[frozenset[str], re.Pattern[str]]:
-    """Words; and phrases, of which what they are made of must stay by itself: which_one and one."""
+    """Words that may go, and phrases whose words may go together only: which_one, but not one."""
     listed = frozenset(" ".join(words.lines("may_go")).split())
     phrases = {word for word in listed if "_" in word or re.fullmatch(f"[{_HAN}]{{2,}}", word)}
     longest_first = sorted((word.replace("_", " ") for word in phrases), key=len, reverse=True)
-    told = "|".join(rf"\b{each}\b" if each.isascii() else each for each in longest_first)
-    return listed - phrases, re.compile(told)
+    pattern = "|".join(rf"\b{each}\b" if each.isascii() else each for each in longest_first)
+    return listed - phrases, re.compile(pattern)
 
 
 def _counted(pattern: re.Pattern[str], text: str) -> Counter[str]:

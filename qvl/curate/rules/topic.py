@@ -1,8 +1,7 @@
-"""Answers that are not to the point, or do harm: by lists that a user can replace.
+"""Answers that are off topic or harmful, by lists that a user can replace.
 
-A net of rules catches what surely misses: an answer that cannot see the image that it is shown, a bare
-refusal, another conversation or a web page that spilled in, and a long one that takes up no word of the
-query. What is subtler is for a judge.
+The rules find clear cases: an answer that cannot see its image, a bare refusal, parts of another
+conversation or of a web page, and a long answer that shares no word with the query. The rest is for a judge.
 """
 
 import functools
@@ -22,7 +21,7 @@ ASKED_FOR = re.compile(r"\b(?:write|compose|story|poem|essay|translate|imagine|r
 
 
 def blind(answer: str, *, shown: bool, lists: str | None = None) -> str:
-    """Says that it cannot see, though an image is shown."""
+    """The words by which an answer says that it cannot see, although there is an image; else ""."""
     if not shown:
         return ""
     found = words.patterns("blind", lists).find(answer[:LONGEST_REFUSAL].lower())
@@ -30,7 +29,7 @@ def blind(answer: str, *, shown: bool, lists: str | None = None) -> str:
 
 
 def refused(answer: str, asked: str, lists: str | None = None) -> str:
-    """Is a refusal and no more, of a query that asks for no harm."""
+    """The words of an answer that only refuses, where the query asks for nothing harmful; else ""."""
     stripped = answer.strip().lower().replace("\u2019", "'")
     if len(stripped) > LONGEST_REFUSAL:
         return ""
@@ -41,7 +40,7 @@ def refused(answer: str, asked: str, lists: str | None = None) -> str:
 
 
 def spilled(answer: str, asked: str, lists: str | None = None) -> str:
-    """Holds a turn that nobody asked for, or a web page's furniture, that the query does not show."""
+    """What an answer holds of a further turn or of a web page, if the query has none of it; else ""."""
     spill = words.patterns("spill", lists)
     found = spill.at_a_line(answer.lower())
     if not found or spill.find(asked.lower()) or _asks_for_turns(asked):
@@ -58,10 +57,10 @@ def _asks_for_turns(asked: str) -> bool:
 
 
 def unrelated(answer: str, asked: str, fewest: int) -> str:
-    """A long answer without one of the words of a query that has `fewest` with a subject of their own.
+    """The content words of a query, where a long answer has none of them; else "".
 
-    Where words are not apart, two characters in a row count as one. Words are the same if their first
-    letters are.
+    A query with fewer than `fewest` content words is not judged. Words are equal if their first letters
+    are; in scripts without spaces, two characters in a row count as a word.
     """
     dense = DENSE.search(answer) is not None
     if not fewest or len(answer) < LONG_ANSWER / (3 if dense else 1):
@@ -77,11 +76,11 @@ def unrelated(answer: str, asked: str, fewest: int) -> str:
             sought.add(piece)
     if len(sought) < fewest or len(prose(answer)) < len(answer) / 2:
         return ""
-    return _told(sought)
+    return _none_of(sought)
 
 
 def _pieces(word: str) -> Iterator[str]:
-    """What of a word is looked for: nothing of a short one, which may be a function word."""
+    """The parts of a word to look for: none of a short one, which may be a function word."""
     if HAN.search(word):
         yield from (word[start : start + 2] for start in range(len(word) - 1))
     elif word[0].isdigit() or DENSE.search(word):
@@ -97,12 +96,12 @@ def _requests() -> frozenset[str]:
     return frozenset(stem for line in words.lines("request") for stem in line.split())
 
 
-def _told(sought: set[str]) -> str:
+def _none_of(sought: set[str]) -> str:
     return f"none of the query's words: {' '.join(sorted(sought))[:60]}"
 
 
 def harmful(answer: str, asked: str, lists: str | None = None) -> str:
-    """Tells how to do harm or wishes it; or complies with a query that asks for it."""
+    """The harmful words of an answer, or of a query that it complies with; else ""."""
     harm = words.patterns("harmful", lists)
     lowered = answer.lower().replace("\u2019", "'")
     found = harm.find(lowered)

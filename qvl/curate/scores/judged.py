@@ -1,9 +1,9 @@
-"""How good an answer is in the eyes of judges, beside what rules measure; see qvl.curate.scores.measured.
+"""Scores by judges, beside those that rules measure; see qvl.curate.scores.measured.
 
-Axes are those of the prompt (Qwen3-VL report 4.2.1 names them and publishes no prompt and no scale).
-Scores go from 0 to 1 and are named judge_AXIS, so that no rule's is overwritten; where several verdicts
-were asked for, judge_AXIS_spread is the largest less the smallest of them. An answer of which no
-verdict could be read has none of these, and judge_errors says so: it never scores 0 for it.
+The axes are those of the prompt (Qwen3-VL report 4.2.1 names them and publishes no prompt and no scale).
+Scores are from 0 to 1 and named judge_AXIS, so that they overwrite none of a rule. With several verdicts,
+judge_AXIS_spread is the largest less the smallest. A verdict that cannot be parsed gives no score, never a
+0, and is counted by judge_errors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,35 +34,35 @@ class JudgedScores:
     samples: int = 1
     """Verdicts of each judge."""
     aggregate: str = "mean"
-    """A name of scores.AGGREGATES: what is made of them."""
+    """How they are combined: a name in measured.AGGREGATES."""
 
     def submit(self, record: dict) -> Pending:
         """The record with rules' and judges' scores, to come."""
         scored = measured.annotate(record)
         turn, responses = answers.of_record(record)
         judged = [*responses, *([turn] if turn is not None else [])]
-        asked = [
+        requests = [
             (place, judge, judge.submit(f"{record['id']}/{place}", sections, sample))
             for place, answer in enumerate(judged)
             for sections in [material.of_record(record, Section("response", answer.content))]
             for judge in self._judges(record)
             for sample in range(self.samples)
         ]
-        if not asked:
+        if not requests:
             return Ready(scored)
 
         def combine(verdicts: list[Verdict]) -> dict:
             found: list[list[tuple[Judge, Verdict]]] = [[] for _ in judged]
-            for (place, judge, _), verdict in zip(asked, verdicts, strict=True):
+            for (place, judge, _), verdict in zip(requests, verdicts, strict=True):
                 found[place].append((judge, verdict))
             rows = [self._row(each) for each in found]
             own = rows[len(responses)] if turn is not None else _mean(rows)
             return with_scores(scored, measured.STAGE, own, rows[: len(responses)], update=True)
 
-        return Gather([pending for *_, pending in asked], combine)
+        return Gather([pending for *_, pending in requests], combine)
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]:
-        """Verdicts that were asked for, those that were errors, and what they were about."""
+        """How many verdicts were requested, how many of them are errors, and on which record."""
         if isinstance(result, Drop):
             return 0, 0, ""
         turn, responses = answers.of_record(result)
@@ -103,24 +103,24 @@ class Pairwise:
     def submit(self, record: dict) -> Pending:
         """The record with judge_wins on its responses, to come."""
         _, responses = answers.of_record(record)
-        asked = [
+        requests = [
             (first, second, judge.submit(f"{record['id']}/{first}-{second}", sections))
             for one, other in combinations(range(len(responses)), 2)
             for first, second in ((one, other), (other, one))
             for sections in [_pair(record, responses[first], responses[second])]
             for judge in self.judges
         ]
-        if not asked:
+        if not requests:
             return Ready(record)
 
         def combine(verdicts: list[Verdict]) -> dict:
-            said: dict[tuple[int, int], list[Verdict]] = {}
-            for (first, second, _), verdict in zip(asked, verdicts, strict=True):
-                said.setdefault((first, second), []).append(verdict)
+            by_order: dict[tuple[int, int], list[Verdict]] = {}
+            for (first, second, _), verdict in zip(requests, verdicts, strict=True):
+                by_order.setdefault((first, second), []).append(verdict)
             won: list[list[float]] = [[] for _ in responses]
             errors: list[list[Verdict]] = [[] for _ in responses]
             for one, other in combinations(range(len(responses)), 2):
-                for there, back in zip(said[one, other], said[other, one], strict=True):
+                for there, back in zip(by_order[one, other], by_order[other, one], strict=True):
                     for place in (one, other):
                         errors[place] += [there, back]
                     if not there.error and not back.error:
@@ -136,7 +136,7 @@ class Pairwise:
             ]
             return with_scores(record, measured.STAGE, responses=rows)
 
-        return Gather([pending for *_, pending in asked], combine)
+        return Gather([pending for *_, pending in requests], combine)
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]:
         """As JudgedScores'; each error stands with both responses of its pair."""

@@ -1,7 +1,7 @@
-"""How good an answer is on axes that rules can measure: each from 0 to 1, higher is better.
+"""Scores that rules measure, an axis each: from 0 to 1, higher is better.
 
-An axis says only what it measured; helpfulness, use of the image and style need a judge. An axis
-that cannot be told of an answer is left out, so a threshold on it drops nothing.
+Helpfulness, use of the image and style need a judge. An axis that cannot be measured of an answer is left
+out, so a threshold on it drops nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ from qvl.text.answers import Answer
 from qvl.text.asked_for import AskedFor
 
 STAGE = "score-responses"
-MODEL = "reward_model"  # what a reward model gives, without bounds
+MODEL = "reward_model"  # the value of a reward model, without bounds
 WINS = "judge_wins"  # the share of its comparisons that a response wins
 AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": fmean,  # mean is exact, in fractions, and costs as much as the rules do
@@ -29,19 +29,19 @@ AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
 
 
 def correctness(answer: Answer, context: AskedFor) -> float | None:
-    """What the task's verifier gives, where the record has a reference answer."""
+    """The reward of the task's verifier, where the record has a reference answer."""
     verdict = outcome.correctness(context.record, answer)
     return verdict.reward if verdict else None
 
 
 def completeness_(answer: Answer, context: AskedFor) -> float:
-    """1, or 0 where there is no text or it was cut."""
+    """1, or 0 for an answer without text or a truncated one."""
     empty = not answer.content.strip() and not answer.calls
     return 0.0 if empty or truncation.cut(answer.content, answer.finish_reason) else 1.0
 
 
 def clarity(answer: Answer, context: AskedFor) -> float:
-    """1 less the share of text in loops or in lines and sentences that stood before."""
+    """1 less the share of text in loops, or in lines and sentences that repeat earlier ones."""
     if context.may_repeat:
         return 1.0
     return min(_clarity(answer.content), _clarity(answer.reasoning))
@@ -55,7 +55,7 @@ def _clarity(text: str) -> float:
 
 
 def language(answer: Answer, context: AskedFor) -> float:
-    """1 less the share of words in a script that the query does not use, names and quotations apart."""
+    """1 less the share of words in a script that the query does not use, without names and quotations."""
     if context.may_mix:
         return 1.0
     parts = (answer.content, answer.reasoning)
@@ -66,7 +66,7 @@ def language(answer: Answer, context: AskedFor) -> float:
 
 
 def form_(answer: Answer, context: AskedFor) -> float:
-    """1, or 0 with stray special tokens, tags out of order, calls or JSON that do not parse."""
+    """1, or 0 for an answer that filter-responses drops for its form: the reasons of FORM."""
     return 0.0 if any(rule(answer, context, _RULES) for rule in _FORM) else 1.0
 
 
@@ -86,7 +86,7 @@ AXES = {
 def annotate(record: dict) -> dict:
     """The record with `scores` of its final turn and of each response.
 
-    record["scores"]["score-responses"] is of the final turn; without one, the mean of the responses.
+    scores["score-responses"] are those of the final turn; without one, the mean of the responses.
     """
     turn, responses = answers.of_record(record)
     if turn is None and not responses:
@@ -98,7 +98,7 @@ def annotate(record: dict) -> dict:
 
 
 def measure(answer: Answer, context: AskedFor) -> dict[str, float]:
-    """Axis -> score, without those that cannot be told of this answer."""
+    """Axis -> score, without the axes that cannot be measured of this answer."""
     values = ((name, axis(answer, context)) for name, axis in AXES.items())
     return {name: value for name, value in values if value is not None}
 
@@ -111,37 +111,38 @@ def _mean(scored: list[dict[str, float]]) -> dict[str, float]:
 def thresholds(
     given: Sequence[str], more: Sequence[str] = (), *, of: Mapping[str, tuple[float, float]] = {}
 ) -> dict[str, float]:
-    """["clarity=0.5"] -> {"clarity": 0.5}; UserError for an axis that is neither of ours nor of
-    `more`. of: in their place axes with the lowest and the highest score of each."""
+    """The values of --min: ["clarity=0.5"] -> {"clarity": 0.5}. UserError for an unknown axis.
+
+    more: names of further axes. of: axes with their lowest and highest scores, in place of ours."""
     ours = {name: (-inf, inf) if name == MODEL else (0.0, 1.0) for name in (*AXES, *more)}
     known = of or ours
     least = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or name not in known:
-            raise UserError(f"--min {text}: say AXIS=X with an axis of {', '.join(known)}")
+            raise UserError(f"--min {text}: expected AXIS=X with an axis of {', '.join(known)}")
         try:
             least[name] = float(value)
         except ValueError:
-            raise UserError(f"--min {text}: {value!r} is no number") from None
+            raise UserError(f"--min {text}: expected a number, not {value!r}") from None
         low, high = known[name]
         if not low <= least[name] <= high:
-            raise UserError(f"--min {text}: scores go from {low} to {high}")
+            raise UserError(f"--min {text}: expected a score from {low} to {high}")
     return least
 
 
 def below(axes: dict[str, float], least: dict[str, float]) -> Drop | None:
-    """The first axis under its threshold; an axis that was not told is not under it."""
+    """A Drop for the first axis below its threshold; a missing axis is not below it."""
     for name, bound in least.items():
         if axes.get(name, bound) < bound:
-            return Drop(f"low-{name}", f"{axes[name]:.2g} is under {bound:g}")
+            return Drop(f"low-{name}", f"{axes[name]:.2g}, below {bound:g}")
     return None
 
 
-def under(least: dict[str, float]) -> Find:
-    """What is under a threshold in a record that `annotate` has scored."""
+def find_below(least: dict[str, float]) -> Find:
+    """A function that finds what scores below a threshold, in records that were scored."""
 
-    def verdicts(record: dict) -> Failures:
+    def find(record: dict) -> Failures:
         has_turn = final(record) is not None
         own = scores_of(record, STAGE)
         turn = below(own, least) if has_turn else None
@@ -150,4 +151,4 @@ def under(least: dict[str, float]) -> Find:
             turn, [below(one.get("scores") or {}, least) for one in responses], has_turn
         )
 
-    return verdicts
+    return find

@@ -1,7 +1,7 @@
-"""What a scalar reward model gives, beside what rules and judges say; see qvl.curate.scores.measured.
+"""Scores by a scalar reward model, beside those of rules and judges; see qvl.curate.scores.measured.
 
-Its axis is `reward_model`: the model's own value, without bounds, which compares answers and says
-nothing by itself. An answer that the model refuses has none, and reward_model_errors counts it.
+The axis `reward_model` is the model's own value, without bounds: it compares answers and means nothing by
+itself. An answer that the model refuses has none, and reward_model_errors counts it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,16 +18,16 @@ from qvl.text import answers
 AXIS, ERRORS = measured.MODEL, "reward_model_errors"
 
 
-class Judged(Protocol):
-    """Whoever says the rest."""
+class Scorer(Protocol):
+    """Adds scores to a record: rules alone, or judges."""
 
     def submit(self, record: dict) -> Pending: ...
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]: ...
 
 
-class Rules:
-    """The axes of rules alone."""
+class MeasuredScores:
+    """The axes that rules measure, without a judge."""
 
     def submit(self, record: dict) -> Pending:
         return Ready(measured.annotate(record))
@@ -38,26 +38,26 @@ class Rules:
 
 @dataclass(frozen=True)
 class ModelledScores:
-    """Adds the model's axis to what `rest` says."""
+    """Adds the reward model's axis to the scores of `rest`."""
 
     model: RewardModel
-    rest: Judged
+    rest: Scorer
 
     def submit(self, record: dict) -> Pending:
         turn, responses = answers.of_record(record)
         contents = [each.content for each in responses]
-        asked = self.model.submit(record, contents + ([turn.content] if turn is not None else []))
+        values = self.model.submit(record, contents + ([turn.content] if turn is not None else []))
 
         def combine(found: list) -> dict:
-            scored, *values = found
-            rows = [_row(value) for value in values]
+            scored, *numbers = found
+            rows = [_row(number) for number in numbers]
             if turn is not None:
                 *rows, own = rows
             else:
                 own = _mean(rows)
-            return with_scores(scored, measured.STAGE, own if asked else None, rows, update=True)
+            return with_scores(scored, measured.STAGE, own if values else None, rows, update=True)
 
-        return Gather([self.rest.submit(record), *asked], combine)
+        return Gather([self.rest.submit(record), *values], combine)
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]:
         asked, wrong, example = self.rest.counts(result)

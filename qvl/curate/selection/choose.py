@@ -41,18 +41,18 @@ class Choose:
         if not responses:
             if not ends:
                 return Drop("no-response", "neither a response nor an assistant turn at its end")
-            turns, told = [messages[-1]], None
+            turns, chosen = [messages[-1]], None
             before = messages[:-1]
         else:
             found = self._chosen(responses)
             if isinstance(found, Drop):
                 return found
             place, value = found
-            told = {"response": place, "of": len(responses)}
-            told |= {} if value is None else {"by": value}
+            chosen = {"response": place, "of": len(responses)}
+            chosen |= {} if value is None else {"by": value}
             before = messages[:-1] if ends else messages
             turns = _turns(responses[place], before)
-        return self._written(record, before, turns, told)
+        return self._written(record, before, turns, chosen)
 
     def _chosen(self, responses: list[dict]) -> tuple[int, float | None] | Drop:
         """The place of the response to learn, and its number; of equals it is the first."""
@@ -62,49 +62,49 @@ class Choose:
             if _says(one) and (self.where is None or self.where(one))
         ]
         if not may:
-            return Drop("none-eligible", f"none of {len(responses)} responses may be chosen")
+            return Drop("none-eligible", f"no eligible response among {len(responses)}")
         if self.by is None:
             return may[0], None
         values = {place: self.by(responses[place]) for place in may}
         numbers = {place: each for place, each in values.items() if _is_number(each)}
         if not numbers:
-            return Drop("no-number", f"none of {len(may)} responses has a number to be chosen by")
+            return Drop("no-number", f"no number for any of {len(may)} responses")
         sign = -1 if self.least else 1
         place = max(numbers, key=lambda each: sign * numbers[each])
         return place, numbers[place]
 
     def _written(
-        self, record: dict, before: list[dict], turns: list[dict], told: dict | None
+        self, record: dict, before: list[dict], turns: list[dict], chosen: dict | None
     ) -> dict | Drop:
         *rest, last = turns
         answer = answers.of_message(last)
         if self.format == "thinking" and not answer.reasoning.strip():
-            return Drop("no-thinking", "the answer has no thinking to learn")
+            return Drop("no-thinking", "the answer has no thinking to train on")
         turn = {**last, "role": "assistant"}
         if answer.reasoning and not last.get("reasoning_content"):  # between its tags
             turn |= {"content": answer.content, "reasoning_content": answer.reasoning}
         if self.format == "standard":
             turn.pop("reasoning_content", None)
         done = {**record, "messages": [*before, *rest, turn]}
-        if told is not None:
-            done = with_scores(done, STAGE, told)
+        if chosen is not None:
+            done = with_scores(done, STAGE, chosen)
         if not self.keep_responses:
             done.pop("responses", None)
         return done
 
 
 def _turns(response: dict, before: list[dict]) -> list[dict]:
-    """The turns of a response: its one, or an agent's whole trajectory behind the question."""
+    """The turns of a response: one, or the trajectory of an agent after the question."""
     trajectory = response.get("messages")
     if trajectory:
-        asked = trajectory[: len(before)] == before
-        return trajectory[len(before) :] if asked else trajectory
+        has_prompt = trajectory[: len(before)] == before
+        return trajectory[len(before) :] if has_prompt else trajectory
     names = ("content", "reasoning_content", "tool_calls")
     return [{"role": "assistant", **{name: response[name] for name in names if response.get(name)}}]
 
 
 def _says(response: dict) -> bool:
-    """Whether there is something to learn: an answer or a call at its end."""
+    """Whether it ends with something to train on: an answer or a call."""
     answer = answers.of_response(response)
     trajectory = response.get("messages")
     if trajectory and trajectory[-1].get("role") != "assistant":

@@ -1,8 +1,8 @@
 """How hard a query is for the model that answered it: its pass rate, and how much it wrote.
 
 Qwen3-VL keeps for the cold start what baseline models passed seldom "or generated longer, more detailed
-responses" (report 4.2.2) and publishes neither bound. Of few samples a rate says little, so its Wilson
-interval stands beside it.
+responses" (report 4.2.2) and publishes neither bound. A rate of few samples is uncertain, so its Wilson
+interval is given as well.
 """
 
 from dataclasses import dataclass
@@ -17,36 +17,36 @@ STAGE = "filter-difficulty"
 
 @dataclass(frozen=True, kw_only=True)
 class Difficulty:
-    """Which records are hard enough; called on one it returns it with what was measured, or a Drop."""
+    """Called on a record it returns it with its measures, or a Drop if it is not hard enough."""
 
     max_pass_rate: float = 0.5
-    """Keep where so many pass at most (our choice)."""
+    """Maximum pass rate of a query that is kept (our choice)."""
 
     min_pass_rate: float = 0.0
-    """And so many at least: over 0 it drops what nothing solves."""
+    """Minimum pass rate; over 0 it drops what is never solved."""
 
     min_tokens: float | None = None
-    """Or keep where the answers are so long on average, whatever passes; None is off."""
+    """Keep queries with responses of this mean length whatever their pass rate; None: never."""
 
     pass_reward: float = 1.0
-    """The least reward of a response that passes."""
+    """Minimum reward of a response that passes."""
 
     min_responses: int = 1
-    """Fewest judged responses; with fewer a record is not told."""
+    """Minimum number of judged responses; a record with fewer is dropped."""
 
     sure: bool = False
-    """Compare the interval's ends in place of the rate: keep only what is surely hard."""
+    """Compare the ends of the interval in place of the rate: keep what is hard with confidence."""
 
     def __post_init__(self) -> None:
         if self.min_pass_rate > self.max_pass_rate:
             raise UserError(
-                f"--min-pass-rate {self.min_pass_rate}: is over --max-pass-rate {self.max_pass_rate}"
+                f"--min-pass-rate {self.min_pass_rate}: exceeds --max-pass-rate {self.max_pass_rate}"
             )
 
     def measure(self, record: dict) -> dict[str, float]:
-        """Of the responses that were judged: how many there are and pass, the rate, its interval.
+        """The number of judged responses and of those that pass, the rate and its interval.
 
-        tokens: the mean length of all that say theirs.
+        tokens: the mean length of the responses whose length is known.
         """
         responses = [one for one in record.get("responses") or [] if isinstance(one, dict)]
         rewards = [reward for one in responses if (reward := _number(_verified(one))) is not None]
@@ -72,24 +72,24 @@ class Difficulty:
 
     def _verdict(self, measured: dict[str, float]) -> Drop | None:
         rate, low, high = measured["pass_rate"], measured["low"], measured["high"]
-        told = (
+        rates = (
             f"{measured['passed']:g} of {measured['judged']:g} pass, "
             f"95 % interval {low:.2f} to {high:.2f}"
         )
         if (high if self.sure else rate) <= self.max_pass_rate:
             least = low if self.sure else rate
-            return Drop("too-hard", told) if least < self.min_pass_rate else None
+            return Drop("too-hard", rates) if least < self.min_pass_rate else None
         tokens = measured.get("tokens", 0.0)
         if self.min_tokens is None:
-            return Drop("too-easy", told)
+            return Drop("too-easy", rates)
         if tokens >= self.min_tokens:
             return None
-        return Drop("too-easy", f"{told}; {tokens:.0f} tokens on average")
+        return Drop("too-easy", f"{rates}; {tokens:.0f} tokens on average")
 
 
 def _verified(response: dict) -> object:
-    """What the verifier said; the reward may hold penalties too, and a right answer in the wrong
-    language was right."""
+    """The verifier's reward alone: `reward` may include penalties, and a right answer in the wrong
+    language is right."""
     rewards, verdict = response.get("rewards"), response.get("verdict")
     if isinstance(rewards, dict) and isinstance(verdict, dict):
         return rewards.get(verdict.get("verifier"), response.get("reward"))

@@ -1,4 +1,4 @@
-"""Format prompts: a sentence after the question that says in which form the task's verifier reads an answer.
+"""Format prompts: a sentence after the question with the form of answer that the task's verifier reads.
 
 Qwen3-VL's reinforcement learning has no reward for the format; "task-specific format prompts" ask for
 it instead (report 4.4.1). The report publishes none: the wording is ours, a file a task in
@@ -27,11 +27,11 @@ class FormatPrompts:
     """Appends the format prompt of its task to a record's last user turn, once."""
 
     def __init__(self, folder: str | None = None) -> None:
-        """`folder`: a user's own; a task that it has a file for is asked with that file, and an empty
-        one asks nothing. UserError where it cannot be read."""
+        """`folder`: the user's prompts, which replace ours by task; an empty file is no prompt. UserError
+        if it cannot be read."""
         self.folders = [Path(folder), FOLDER] if folder else [FOLDER]
         if folder and not Path(folder).is_dir():
-            raise UserError(f"--format-prompts {folder}: no such folder")
+            raise UserError(f"--format-prompts {folder}: folder not found")
         self._texts = [_texts(each) for each in self.folders]
         if not self._texts[0]:
             raise UserError(f"--format-prompts {folder}: no TASK.txt or TASK.zh.txt in it")
@@ -64,8 +64,8 @@ class FormatPrompts:
     @cached_property
     def identity(self) -> str:
         """For a run's configuration: the hash of all that can be appended."""
-        told = repr([sorted(texts.items()) for texts in self._texts])
-        return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+        content = repr([sorted(texts.items()) for texts in self._texts])
+        return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
 
 def _texts(folder: Path) -> dict[str, str]:
@@ -73,8 +73,8 @@ def _texts(folder: Path) -> dict[str, str]:
         files = sorted(path for path in folder.iterdir() if path.suffix == ".txt")
         return {path.name[: -len(".txt")]: path.read_text("utf-8").strip() for path in files}
     except (OSError, UnicodeDecodeError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise UserError(f"--format-prompts {folder}: {told}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"--format-prompts {folder}: {reason}") from None
 
 
 def _asked_as(record: dict) -> str:
@@ -102,15 +102,15 @@ def _names(task: str) -> tuple[str, ...]:
     """The task itself, then every other name that its verifier has."""
     where = REWARDS.get(task)
     alike = (name for name in REWARDS if where is not None and REWARDS[name] == where)
-    others = [name for name in alike if name != "pointing"]  # which is asked for points alone
+    others = [name for name in alike if name != "pointing"]  # whose prompt asks for points
     return tuple(dict.fromkeys([task, *others]))
 
 
-def is_chinese(asked: str) -> bool:
+def is_chinese(question: str) -> bool:
     """Whether a question has more words in Han than in Latin, and no kana or hangul."""
-    if asked.isascii():
+    if question.isascii():
         return False
-    body = prose(asked)
+    body = prose(question)
     if RUNS["Kana"].search(body) or RUNS["Hangul"].search(body):
         return False
     han = sum(map(len, RUNS["Han"].findall(body))) / WEIGHT["Han"]
@@ -118,7 +118,7 @@ def is_chinese(asked: str) -> bool:
 
 
 def _asked(turn: dict, prompt: str) -> dict:
-    """The turn with the prompt on a line of its own after what it says."""
+    """The turn with the prompt on a line of its own at its end."""
     content = turn.get("content")
     if isinstance(content, str):
         return {**turn, "content": f"{content}\n{prompt}" if content.strip() else prompt}

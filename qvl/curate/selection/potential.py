@@ -1,7 +1,7 @@
-"""How much each source can still teach a model, to name those that reinforcement learning can leave out.
+"""How much each source can still teach a model, and which ones reinforcement learning can leave out.
 
 Qwen3-VL ran "preliminary RL experiments per task to identify and remove data sources with limited
-potential for improvement" (report 4.4.1) and says neither how it measured nor where it cut. Here:
+potential for improvement" (report 4.4.1); it publishes neither measure nor threshold. Here:
 
 - of a preliminary run, the gain: by how much the mean reward rose from the first step to the last, on a
   line fitted to the steps (weighted by their responses), with the 95 % interval of the line;
@@ -10,7 +10,7 @@ potential for improvement" (report 4.4.1) and says neither how it measured nor w
   section 3.2). The interval is Wilson's over queries. Beside it stands the spread, the mean of p (1 - p),
   without bias: of k that pass among m, k (m - k) / (m (m - 1)).
 
-A source is dropped where even the upper end of its interval is under the threshold: to drop one is dear.
+A source is dropped if even the upper end of its interval is below the threshold, as dropping is costly.
 """
 
 import math
@@ -26,11 +26,11 @@ from qvl.io import jsonl
 MIN_MIXED = 0.1  # of a source's queries; our choice
 MIN_GAIN = 0.02  # of its mean reward; our choice
 VERDICTS = ("keep", "unsure", "drop")
-FEWEST_STEPS = 5  # of which a line's error says anything
+FEWEST_STEPS = 5  # to estimate the error of a fitted line
 
 
 class Potential(NamedTuple):
-    """What a source has to teach, the ends of its 95 % interval, and what was counted."""
+    """The potential of a source, the ends of its 95 % interval, and the counts behind it."""
 
     value: float
     low: float
@@ -89,7 +89,7 @@ class _Counts:
 
 
 class Step(NamedTuple):
-    """What a source earned in one step of a run: the mean reward of so many responses."""
+    """The rewards of a source in one step of a run: mean and number of responses."""
 
     number: int
     reward: float
@@ -134,8 +134,9 @@ class Log:
 
 
 def gain(steps: list[Step]) -> Potential:
-    """How much a mean reward rose along the steps, which are in order. Of fewer than 5 it is not told:
-    the interval is all that a mean of rewards from 0 to 1 can do."""
+    """By how much the mean reward rose over the steps, which are in order.
+
+    With fewer than 5 steps the interval is unknown: all that a mean of rewards from 0 to 1 can change."""
     count = sum(step.count for step in steps)
     facts: dict[str, float] = {"steps": len(steps), "responses": count}
     if len(steps) < FEWEST_STEPS:
@@ -157,18 +158,18 @@ def gain(steps: list[Step]) -> Potential:
 
 
 def report(potentials: Mapping[str, Potential], measure: str, least: float) -> list[dict[str, Any]]:
-    """A record a source, the least potential first."""
+    """One record per source, the least potential first."""
     rows = []
     for source, of in sorted(potentials.items(), key=lambda item: (item[1].value, item[0])):
         numbers = {"potential": of.value, "low": of.low, "high": of.high, "threshold": least}
-        told = {name: round(number, 4) for name, number in (numbers | of.facts).items()}
+        rounded = {name: round(number, 4) for name, number in (numbers | of.facts).items()}
         names = {"id": source, "source": source, "measure": measure}
-        rows.append({**names, "verdict": of.verdict(least), **told})
+        rows.append({**names, "verdict": of.verdict(least), **rounded})
     return rows
 
 
 def dropped(reader: jsonl.Reader) -> frozenset[str]:
-    """The sources that a report drops. UserError where it is none."""
+    """The sources that a report drops. UserError if it is not such a report."""
     found = []
     for row in reader:
         if not isinstance(row.get("source"), str) or row.get("verdict") not in VERDICTS:

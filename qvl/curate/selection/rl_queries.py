@@ -1,8 +1,8 @@
 """Which queries reinforcement learning can learn from (Qwen3-VL report 4.4.1).
 
-A query goes that no verifier can judge; that is multimodal and that a strong model never answers right
-in 16 samples; that the model to be trained answers right too often; or whose source has little to
-teach. The figures are the report's; from which reward on a graded answer is right is our choice.
+A query is dropped if no verifier can judge it; if it is multimodal and a strong model fails in all of 16
+samples; if the model to be trained passes too often; or if its source has little to teach. The figures
+are the report's; the reward from which a graded answer is right is our choice.
 """
 
 from collections import Counter
@@ -40,34 +40,34 @@ def sampled(reader: jsonl.Reader, pass_reward: float) -> dict[str, Measured]:
 
 @dataclass(frozen=True, kw_only=True)
 class QueryChoice:
-    """Called on a record it returns what reinforcement learning is to get, or a Drop.
+    """Called on a record it returns the record for reinforcement learning, or a Drop.
 
-    The record's own responses are those of a strong model, sampled to see what can be solved at all.
+    The record's own responses are those of a strong model, sampled to see what can be solved.
     """
 
     prompts: FormatPrompts | None = None
     """Appended; None appends none."""
 
     policy: Mapping[str, Measured] | None = None
-    """How the model to be trained did, by id; None: it was not sampled yet."""
+    """Id -> pass rate of the model to be trained; None: it was not sampled yet."""
 
     all_wrong: str = "multimodal"
-    """Of which queries those go that no response of the record answers right (report 4.4.1)."""
+    """Which queries are dropped if no response of the record passes (report 4.4.1)."""
 
     max_pass_rate: float = 0.9
     """Of the model to be trained (report 4.4.1): of 16 samples 14 stay and 15 go."""
 
     pass_reward: float = RIGHT
-    """The least reward of a response that passes: a box of IoU 0.5 does (our choice)."""
+    """Minimum reward of a response that passes: that of a box of IoU 0.5 (our choice)."""
 
     min_responses: int = 1
-    """Fewest responses with a reward; with fewer a query is not told."""
+    """Minimum number of responses with a reward, to measure a query by."""
 
     drop_sources: Collection[str] = ()
     """Sources with little to teach; see qvl.curate.selection.potential."""
 
     verifier: str | None = None
-    """For all records, in place of each task's own."""
+    """For all records, in place of the verifier of each task."""
 
     general: bool = False
     """Keep tasks that no verifier judges: in general RL a judge does (report 4.4.2)."""
@@ -76,16 +76,16 @@ class QueryChoice:
 
     def __post_init__(self) -> None:
         if self.all_wrong not in ALL_WRONG:
-            raise UserError(f"--all-wrong {self.all_wrong}: say {', '.join(ALL_WRONG)}")
+            raise UserError(f"--all-wrong {self.all_wrong}: expected {', '.join(ALL_WRONG)}")
 
     def __call__(self, record: dict) -> dict | Drop:
         if record.get("source") in self.drop_sources:
             return Drop("low-potential", f"source {record['source']}")
         name = self._verifier(record)
         if name is not None:
-            said = verdict.judge(record, {"content": ""}, name)
-            if said.reward is None:
-                return Drop("unverifiable", said.detail)
+            empty = verdict.judge(record, {"content": ""}, name)
+            if empty.reward is None:
+                return Drop("unverifiable", empty.detail)
         elif not self.general:
             task = record.get("task")
             return Drop("no-verifier", f"task {task!r}" if task else "no task, which names it")
@@ -104,9 +104,9 @@ class QueryChoice:
         return name if name in REWARDS or ":" in name else None
 
     def _unfit(self, record: dict, measured: dict[str, Measured]) -> Drop | None:
-        """Whether it is too hard for the one model, or too easy for the other."""
+        """A Drop if it is too hard for the strong model, or too easy for the one to be trained."""
         for model, of in measured.items():
-            told = f"{of['passed']:g} of {of['judged']:g} pass"
+            passed = f"{of['passed']:g} of {of['judged']:g} pass"
             if of["judged"] < self.min_responses:
                 if self.general and self._verifier(record) is None:
                     continue  # a judge gives rewards, and perhaps only in training
@@ -116,9 +116,9 @@ class QueryChoice:
                 return Drop("not-judged", detail)
             concerned = self.all_wrong in ("any", modality(record))
             if model == "strong" and concerned and not of["passed"]:
-                return Drop("all-wrong", told)
+                return Drop("all-wrong", passed)
             if model == "policy" and of["pass_rate"] > self.max_pass_rate:
-                return Drop("too-easy", told)
+                return Drop("too-easy", passed)
         return None
 
     def _prepared(self, record: dict, measured: dict[str, Measured]) -> dict:
@@ -131,7 +131,7 @@ class QueryChoice:
 
 
 def prepared(run: Run, choice: QueryChoice) -> Iterator[dict]:
-    """The records of a run that reinforcement learning is to get. Notes what became of the prompts."""
+    """The records for reinforcement learning; the run notes how many got a format prompt."""
     counts: Counter[str] = Counter()
 
     def work(record: dict) -> dict | Drop:

@@ -1,7 +1,7 @@
-"""Prompts that are known to bring out bad behaviour, so that it can be penalised often (report 4.4.2).
+"""Prompts that trigger bad behaviour, so that it can be penalised often (report 4.4.2).
 
-Language mixing, repetition and errors of format are rare over all of the data. Sampling finds the
-prompts at which they are not: those at which a share of the responses breaks the rules for responses.
+Language mixing, repetition and format errors are rare in the data as a whole. Sampling finds the prompts
+where they are not: a share of the responses breaks the rules of filter-responses.
 """
 
 from collections import Counter
@@ -27,10 +27,10 @@ class Triggers:
     """Called on a record with responses it returns it with `trigger`, or a Drop. Can be pickled."""
 
     behaviours: tuple[str, ...] = tuple(BEHAVIOURS)
-    """Which are looked for."""
+    """Which behaviours to look for."""
 
     min_rate: float = 0.125
-    """Least share of the responses that show one of them: 2 of 16 (our choice)."""
+    """Minimum share of the responses that show one of them: 2 of 16 (our choice)."""
 
     rules: ResponseRules = field(default_factory=ResponseRules)
 
@@ -39,7 +39,7 @@ class Triggers:
     def __post_init__(self) -> None:
         for name in self.behaviours:
             if name not in BEHAVIOURS:
-                raise UserError(f"--behaviour {name}: say {', '.join(BEHAVIOURS)}")
+                raise UserError(f"--behaviour {name}: expected {', '.join(BEHAVIOURS)}")
 
     def __call__(self, record: dict) -> dict | Drop:
         given = [answers.of_response(one) for one in record.get("responses") or []]
@@ -55,8 +55,8 @@ class Triggers:
         rates = {name: round(number / len(given), 4) for name, number in counts.most_common()}
         found = [name for name in rates if counts[name] >= self.min_rate * len(given)]
         if not found:
-            told = ", ".join(f"{name} in {number}" for name, number in counts.most_common())
-            return Drop("quiet", f"of {len(given)} responses {told or 'none shows any'}")
+            seen = ", ".join(f"{name} in {number}" for name, number in counts.most_common())
+            return Drop("quiet", f"{len(given)} responses: {seen or 'no bad behaviour'}")
         trigger = {"behaviours": found, "rates": rates, "responses": len(given)}
         done = {**record, "trigger": {**trigger, "detail": details[found[0]]}}
         if self.keep_responses:
@@ -64,9 +64,9 @@ class Triggers:
         return {name: value for name, value in done.items() if name != "responses"}
 
     def _shown(self, answer: answers.Answer, known: AskedFor) -> Iterator[tuple[str, str]]:
-        """The bad behaviours of one response, each with what tells it."""
+        """The bad behaviours of one response, each with its detail."""
         for name in self.behaviours:
-            told = (_TABLE[rule](answer, known, self.rules) for rule in BEHAVIOURS[name])
-            detail = next(filter(None, told), "")
+            details = (_TABLE[rule](answer, known, self.rules) for rule in BEHAVIOURS[name])
+            detail = next(filter(None, details), "")
             if detail:
                 yield name, detail

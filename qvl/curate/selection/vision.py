@@ -1,7 +1,7 @@
-"""Does a question need its image? What a model solves without seeing it does not.
+"""Which questions need their image: those that a model does not solve without it.
 
 Qwen3-VL discards from the cold start the vision-language mathematics problems that Qwen3-30B without
-thinking solves without the visual input (report 4.2.2). How often it was asked is not published.
+thinking solves without the visual input (report 4.2.2). The number of samples is not published.
 """
 
 import re
@@ -19,7 +19,7 @@ from qvl.stage import Drop
 
 STAGE = "filter-vision"
 NUM_SAMPLES = 4  # our choice
-MAX_PASS_RATE = 0.5  # our choice: solved by chance now and then is not solved
+MAX_PASS_RATE = 0.5  # our choice: a question may be solved by chance
 PLACEHOLDER = re.compile(
     r"(?:<\|vision_start\|>|<\|(?:image|video)_pad\|>|<\|vision_end\|>|<(?:image|video)\b[^>]*>)\s*",
     re.IGNORECASE,
@@ -28,8 +28,8 @@ PLACEHOLDER = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class NeedsVision:
-    """Asks a record's question without its media, half of the samples first: where those settle it,
-    the others are not asked for."""
+    """Samples a record's question without its media, half of the samples first: if those settle it, the
+    others are not requested."""
 
     client: Client
     config: SamplingConfig
@@ -59,7 +59,7 @@ class NeedsVision:
         )
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]:
-        """Verdicts that were requested, those that were errors, and what they were about."""
+        """How many verdicts were requested, how many of them are errors, and on which record."""
         record: Any = result.record if isinstance(result, Drop) else result
         if record is None or (isinstance(result, Drop) and result.reason == "refused"):
             return 0, 0, ""
@@ -69,7 +69,7 @@ class NeedsVision:
 
 def _decided(record: dict, count: PassCount, max_pass_rate: float) -> dict | Drop:
     row: dict[str, float] = {"asked": count.sampled, "passed": count.passed}
-    if count.errors:  # which are no verdicts, and say nothing of the question
+    if count.errors:  # they count neither for nor against the question
         row["errors"] = count.errors
     if count.judged:
         low, high = wilson(count.passed / count.judged, count.judged)
@@ -79,14 +79,13 @@ def _decided(record: dict, count: PassCount, max_pass_rate: float) -> dict | Dro
     if not count.judged:
         return Drop("not-judged", f"no verdict on any answer: {count.first_error}", scored)
     if count.passed > max_pass_rate * count.judged:
-        told = f"{count.passed} of {count.judged} pass without the image"
-        return Drop("solved-blind", told, scored)
+        rate = f"{count.passed} of {count.judged} pass without the image"
+        return Drop("solved-blind", rate, scored)
     return scored
 
 
 def without_media(record: dict) -> dict | None:
-    """The record up to the answer, with the text of its turns alone; None where a user turn has no
-    text of its own."""
+    """The record before the answer, with the text of its turns alone; None if a user turn has no text."""
     messages = []
     for message in prompt(record):
         content = message.get("content")
