@@ -4,7 +4,7 @@ import typer
 
 from qvl import stage
 from qvl.streams.expression import option
-from qvl.streams.select import Choice
+from qvl.streams.select import Select
 
 from .options import StreamOptions
 
@@ -47,6 +47,6 @@ def command(
         conserves=True,
         config={"expression": expression},
     ) as run:
-        run.write(stage.keep(run, Choice(condition, run)))
+        run.write(stage.keep(run, Select(condition, run)))
         if condition.unlike:
             run.note(comparisons_of_unlike_types=condition.unlike)

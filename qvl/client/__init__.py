@@ -4,12 +4,12 @@
         for record, answer in client.map(records, lambda record: Request(record["messages"])):
             ...
 
-An event loop in one thread does the waiting, so that callers stay plain: `complete` blocks and may be
+An event loop in one thread waits for the answers, so callers need no async: `complete` blocks and may be
 called from many threads, `map` is an iterator. Leaving the context cancels what is in flight.
-The key comes from QVL_API_KEY, else OPENAI_API_KEY, and is sent and never shown.
+The key comes from QVL_API_KEY, else OPENAI_API_KEY; it is sent and never shown.
 
-What costs at start-up, asyncio above all, is imported with the first of the classes that is used: the
-numbers here are defaults of commands that often ask nobody.
+asyncio and other slow imports come with the first class that is used: the numbers here are defaults of
+commands that often need no endpoint.
 """
 
 from importlib import import_module
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from qvl.client.client import Request as Request
 
 CONCURRENCY = 64  # requests in flight: our choice, what a laptop's engine batches well
-RETRIES = 5  # with FIRST_BACKOFF_SECONDS, a request is given up after 8 to 16 seconds: our choice
+RETRIES = 5  # with FIRST_BACKOFF_SECONDS, a request fails after 8 to 16 seconds: our choice
 FIRST_BACKOFF_SECONDS = 0.5
-TIMEOUT_SECONDS = 1800.0  # of one answer: 32,768 tokens at 20 a second
+TIMEOUT_SECONDS = 1800.0  # per answer: 32,768 tokens at 20 per second
 
-OFFERED = {"Budget": "budget", "Client": "client", "Request": "client"}  # and where it is
+OFFERED = {"Budget": "budget", "Client": "client", "Request": "client"}  # name -> module
 
 
 def __getattr__(name: str) -> Any:

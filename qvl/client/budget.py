@@ -1,4 +1,4 @@
-"""What a run may spend, in tokens."""
+"""The budget of a run, in tokens."""
 
 import threading
 
@@ -6,7 +6,7 @@ from qvl.errors import CheckFailed
 
 
 class Budget:
-    """The tokens that a run may still spend, at one endpoint or several; None is no limit."""
+    """Counts the tokens of a run, at one endpoint or several. limit: None is no limit."""
 
     def __init__(self, limit: int | None = None) -> None:
         self.limit, self.tokens = limit, 0

@@ -1,9 +1,9 @@
-"""Answers that were paid for, in an SQLite file that several runs may use at once.
+"""A cache of answers, in an SQLite file that several runs may use at once.
 
-The key is the request's body: the model's name, the messages with the bytes of their media, the
-tools, the sampling. Which server answers is no part of it, and neither are the weights behind a
-name: other weights need another name or another file. Answers that come together are a transaction in
-a write-ahead log, so that kill -9 loses none that was given out and leaves the file whole.
+The key is the request's body: the model's name, the messages with the bytes of their media, the tools and
+the sampling. The server and the weights behind a name are not part of it: other weights need another name
+or another file. Answers that arrive together are one transaction in a write-ahead log, so kill -9 loses no
+answer that was returned and leaves the file intact.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ import zstandard
 from qvl.errors import UserError
 
 APPLICATION = 0x71766C31  # "qvl1", in the file's header: this table, this key
-WAIT_SECONDS = 60.0  # for another process that writes
+WAIT_SECONDS = 60.0  # while another process writes
 RETRY_SECONDS = 0.05
 LEVEL = 1  # of zstd
-# hashlib lets other threads go on during more than a piece; to come back takes longer than a small body.
+# For more than a piece hashlib releases the lock of Python; to get it back costs more than a small body.
 SMALL, PIECE = 32 << 10, 2047
 
 
@@ -37,7 +37,7 @@ class Cache:
         self._decompressor = zstandard.ZstdDecompressor()
         self._error = sqlite3.Error
         self._busy = sqlite3.OperationalError
-        with self._told():
+        with self._errors():
             self._file: Any = sqlite3.connect(
                 path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
             )
@@ -48,7 +48,7 @@ class Cache:
                 raise
 
     def get(self, key: bytes) -> dict | None:
-        with self._told():
+        with self._errors():
             row = self._file.execute(
                 "SELECT answer FROM answers WHERE request = ?", (key,)
             ).fetchone()
@@ -58,9 +58,9 @@ class Cache:
         return orjson.loads(self._decompressor.decompress(row[0]))
 
     def put(self, answers: Iterable[tuple[bytes, dict]]) -> None:
-        """Keep answers by their keys, in one transaction: half of what as many would cost."""
+        """Store answers by their keys, in one transaction, which costs half as much as one each."""
         rows = [(key, self._compressor.compress(orjson.dumps(each))) for key, each in answers]
-        with self._told():
+        with self._errors():
             self._file.execute("BEGIN IMMEDIATE")
             try:
                 self._file.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", rows)
@@ -76,7 +76,7 @@ class Cache:
         (application,) = self._file.execute("PRAGMA application_id").fetchone()
         (tables,) = self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if tables and application != APPLICATION:
-            raise UserError(f"--cache {self.path}: a database, but no cache of this qvl")
+            raise UserError(f"--cache {self.path}: a database that is not a cache of this qvl")
         self._to_write_ahead_log()
         self._file.execute("PRAGMA synchronous = NORMAL")
         self._file.execute(f"PRAGMA application_id = {APPLICATION}")
@@ -86,7 +86,7 @@ class Cache:
         )
 
     def _to_write_ahead_log(self) -> None:
-        """SQLite does not wait here for another process that does the same: do it for SQLite."""
+        """Set the journal mode, waiting for other processes that do; SQLite itself would not wait."""
         until = time.monotonic() + WAIT_SECONDS
         while True:
             try:
@@ -99,7 +99,7 @@ class Cache:
                 return
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _errors(self) -> Iterator[None]:
         try:
             yield
         except self._error as error:
@@ -108,16 +108,18 @@ class Cache:
 
 @contextlib.contextmanager
 def kept(cache: str | None, output: str, *, resume: bool) -> Iterator[str | None]:
-    """Where the answers of a run are kept: in `cache`, else beside an output that is a file.
+    """The path of a run's cache: `cache`, else OUTPUT.answers if the output is a file.
 
-    OUTPUT.answers lives as long as OUTPUT.journal, which lacks what came after the first answer that
-    is still awaited: together they see to it that a killed run pays for nothing twice.
+    OUTPUT.answers exists as long as OUTPUT.journal, which lacks the answers after the first one that is
+    still awaited. With both, a run that was killed pays for nothing twice.
     """
     if cache is not None or output == "-":
         yield cache
         return
     path, journal = f"{output}.answers", Path(f"{output}.journal")
-    if not resume and not journal.exists():  # of a run that was killed after its output was whole
+    if (
+        not resume and not journal.exists()
+    ):  # of a run that was killed after its output was complete
         _remove(path)
     try:
         yield path
@@ -134,12 +136,12 @@ def _remove(path: str) -> None:
 
 
 def is_settled(sampling: dict[str, Any]) -> bool:
-    """Whether asking again should give the same answer; other samples are never cached."""
+    """Whether the same request should give the same answer; others are never cached."""
     return sampling.get("temperature") == 0 or sampling.get("seed") is not None
 
 
 def key(body: bytes) -> bytes:
-    """What a request's answer is kept by."""
+    """The key of a request's answer: a hash of its body."""
     if len(body) > SMALL:
         return hashlib.blake2b(body, digest_size=20).digest()
     digest = hashlib.blake2b(digest_size=20)

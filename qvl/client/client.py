@@ -1,4 +1,4 @@
-"""The client itself; see qvl.client."""
+"""The client of endpoints; see qvl.client."""
 
 import asyncio
 import os
@@ -31,9 +31,9 @@ from qvl.errors import EndpointError, UserError, need
 
 CHAT = "/v1/chat/completions"
 CONNECT_SECONDS = 10.0
-KEPT_SECONDS = 2.0  # of an idle connection: vLLM and SGLang close theirs after 5, whatever comes
-DRAIN_SECONDS = 0.02  # between two looks at whether the last answer has come
-WINDOW = 4  # requests read ahead for each in flight, so that one slow answer does not idle the rest
+KEPT_SECONDS = 2.0  # per idle connection: vLLM and SGLang close theirs after 5
+DRAIN_SECONDS = 0.02  # between two checks whether all answers have come
+WINDOW = 4  # requests submitted per request in flight, so that one slow answer idles no other
 
 Item = TypeVar("Item")
 
@@ -49,9 +49,9 @@ class Request:
 class Client:
     """Endpoints that serve one model.
 
-    root: where media paths start. cache: a file of answers, see qvl.client.cache. budget: what is
-    asked of an endpoint once it is spent fails with CheckFailed. Errors: Refused is the request's
-    own; EndpointError, after the retries, and UserError, a wrong key or model, end the work.
+    root: where media paths start. cache: the path of a qvl.client.cache. budget: once it is spent,
+    requests fail with CheckFailed. Errors: Refused concerns one request; EndpointError (after the
+    retries) and UserError (such as a wrong key or model) concern all.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Client:
         self._budget = budget or Budget()
         self._cache = Cache(cache) if cache else None
         self._unkept: list[tuple[bytes, dict]] = []  # answers that go into the cache together
-        self._kept: asyncio.Future[None] | None = None  # when they are in it
+        self._kept: asyncio.Future[None] | None = None  # done when they are stored
         self._known_route: scoring.Route | None = None  # of a reward model
         self._finding = asyncio.Lock()
         self.tokens = 0  # read and written by the model for us, as the server counts them
@@ -96,9 +96,9 @@ class Client:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Cancel what is in flight; whoever waits for it is released.
+        """Cancel what is in flight; those who wait for it get CancelledError.
 
-        With a cache, what an error finds in flight is awaited first: it is paid for.
+        After an error, a client with a cache first awaits what is in flight: it is paid for.
         """
         self._thread.refuse()
         try:
@@ -118,7 +118,7 @@ class Client:
 
     @property
     def facts(self) -> dict[str, int]:
-        """What was spent and saved, for the account of a run."""
+        """Tokens spent and cache hits, for the account of a run."""
         hits = {"cache_hits": self._cache.hits} if self._cache else {}
         return {"tokens": self.tokens, **hits}
 
@@ -132,18 +132,17 @@ class Client:
         return self.submit(messages, **sampling).result()
 
     def score(self, messages: list[dict]) -> "Future[float]":
-        """A reward model's raw score of a conversation, its answer included, to come.
+        """A reward model's raw score of the last turn of a conversation, to come.
 
-        The last turn is what is scored. See qvl.client.scoring for the routes, and for what a server
-        without one is told.
+        See qvl.client.scoring for the routes, and for the error of a server without one.
         """
         return self.start(self.scored(self.model, messages))
 
     def post(self, path: str, body: dict[str, Any], *, once: bool = False) -> "Future[Any]":
-        """What a route of an engine's own answers, to come; neither cached nor counted.
+        """The answer of a route of an engine's own, to come; neither cached nor counted.
 
-        once: an order that changes the engine. Where it fails it is not given again, and it waits for
-        no slot: those in flight may be waiting for it.
+        once: for a command that changes the engine. It is not retried and waits for no slot: the requests
+        in flight may be waiting for it.
         """
         data = orjson.dumps(body)
         return self.start(self._ordered(path, data) if once else self._posted(path, data))
@@ -155,8 +154,8 @@ class Client:
         window: deque[tuple[Item, Future[dict]]] = deque()
         try:
             for item in items:
-                asked = request(item)
-                window.append((item, self.submit(asked.messages, **asked.sampling)))
+                each = request(item)
+                window.append((item, self.submit(each.messages, **each.sampling)))
                 while window and (len(window) >= WINDOW * self.concurrency or window[0][1].done()):
                     yield _settled(*window.popleft())
             while window:
@@ -166,7 +165,7 @@ class Client:
                 future.cancel()
 
     def start(self, work: Any) -> "Future[Any]":
-        """The result to come of a coroutine, which runs in the client's loop and may await `answer`."""
+        """The future of a coroutine, which runs in the client's loop and may await `answer`."""
         return self._thread.submit(work)
 
     # What follows runs in the event loop's thread.
@@ -192,7 +191,7 @@ class Client:
         await self._session.close()
 
     async def answer(self, model: str, messages: list[dict], sampling: dict[str, Any]) -> dict:
-        """The endpoint's answer. `model` is asked for outside: the name may have to be fetched."""
+        """The endpoint's answer. `model` is a parameter, as the name may have to be fetched first."""
         async with self._slots:
             if chat.has_media(messages):  # files and base64 take time: off the event loop
                 messages = await self._with_media(messages)
@@ -201,7 +200,7 @@ class Client:
             return await self._paid(CHAT, body, check_completion, _usage, key=key)
 
     async def scored(self, model: str, messages: list[dict]) -> float:
-        """A reward model's raw score. `model` is asked for outside, as of `answer`."""
+        """A reward model's raw score. See `answer` for `model`."""
         async with self._slots:
             route = await self._route()
             if chat.has_media(messages):
@@ -222,16 +221,16 @@ class Client:
 
     async def _posted(self, path: str, body: bytes) -> Any:
         async with self._slots:
-            return await self._retried("POST", path, body, lambda said: said)
+            return await self._retried("POST", path, body, lambda answer: answer)
 
     async def _ordered(self, path: str, body: bytes) -> Any:
-        return await self._retried("POST", path, body, lambda said: said, retries=0)
+        return await self._retried("POST", path, body, lambda answer: answer, retries=0)
 
     async def _route(self) -> scoring.Route:
-        """Of the endpoints' reward model; the first request finds out for all."""
+        """The route of the reward model, found by the first request for all."""
         async with self._finding:
             if self._known_route is None:
-                described = await self._retried("GET", "/openapi.json", None, lambda said: said)
+                described = await self._retried("GET", "/openapi.json", None, lambda answer: answer)
                 self._known_route = scoring.find(described, self.endpoints[0].name)
         return self._known_route
 
@@ -244,9 +243,9 @@ class Client:
         *,
         key: bytes | None,
     ) -> dict:
-        """The answer that the cache knows by `key`, else the endpoint's, counted and kept.
+        """The cached answer of `key`, else the endpoint's, which is counted and cached.
 
-        Without a key it is never cached.
+        Without a key it is not cached.
         """
         digest = answers.key(key) if self._cache and key else None
         if self._cache and digest and (known := self._cache.get(digest)):
@@ -263,7 +262,7 @@ class Client:
         return answer
 
     async def _keep(self, key: bytes, answer: dict) -> None:
-        """Returns once the answer is in the cache, together with all that came at this moment."""
+        """Return once the answer is in the cache, with all others that arrived at the same time."""
         self._unkept.append((key, answer))
         if self._kept is None:
             loop = self._thread.loop
@@ -287,7 +286,7 @@ class Client:
             return await asyncio.to_thread(
                 chat.to_openai, messages, self.root, allow_remote=self.allow_remote
             )
-        except UserError as error:  # the reference is wrong: the record's fault
+        except UserError as error:  # a wrong reference concerns its record alone
             raise Refused(str(error)) from None
 
     async def _ask_model(self) -> str:
@@ -296,7 +295,7 @@ class Client:
         if len(names) != 1:
             raise UserError(
                 f"{self.endpoints[0].name} serves {', '.join(names) or 'no model'}; "
-                "say which with --model"
+                "choose one with --model"
             )
         return names[0]
 
@@ -322,7 +321,7 @@ class Client:
                 reason = f"{endpoint.name}: {failure}"
             if self._ending:
                 raise asyncio.CancelledError
-            # Another endpoint that is well takes over at once.
+            # Another endpoint that is available takes over at once.
             if attempt < retries and all(each.resting() for each in self.endpoints):
                 await asyncio.sleep(wait)
         tries = "1 attempt" if retries == 0 else f"{retries + 1} attempts"
@@ -331,9 +330,9 @@ class Client:
 
     async def _once(self, endpoint: Endpoint, method: str, path: str, body: bytes | None) -> dict:
         endpoint.busy += 1
-        endpoint.asked += 1
+        endpoint.requests += 1
         try:
-            # A redirect would carry the key to who knows where.
+            # A redirect could send the key elsewhere.
             async with self._session.request(
                 method, endpoint.base + path, data=body, allow_redirects=False
             ) as answer:

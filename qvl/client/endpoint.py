@@ -1,4 +1,4 @@
-"""Which endpoint is asked next, what its answer means, and how long to wait after a failure."""
+"""Which endpoint gets the next request, what its answer means, and how long to wait after a failure."""
 
 import email.utils
 import random
@@ -14,15 +14,15 @@ from qvl.errors import UserError
 RETRIED = {408, 409, 425, 429} | set(range(500, 600))  # the server's or the moment's fault
 REFUSED = {400, 413, 415, 422}  # the request's fault: the same request fails again
 MAX_BACKOFF_SECONDS = 30.0
-MAX_RETRY_AFTER_SECONDS = 600.0  # a server that asks for longer is as good as gone
+MAX_RETRY_AFTER_SECONDS = 600.0  # the longest Retry-After that is respected
 
 
 class Refused(UserError):
-    """The endpoint will not answer this request, and would not on a retry: the record's fault."""
+    """The endpoint refuses this request, and would refuse it again: it concerns its record alone."""
 
 
 class Failure(Exception):
-    """One attempt failed and another may succeed. retry_after: the seconds that the server asks for."""
+    """One attempt failed and another may succeed. retry_after: seconds, from the server."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -31,17 +31,17 @@ class Failure(Exception):
 
 @dataclass
 class Endpoint:
-    """One server: how busy it is with us, and whether it is set aside after a failure."""
+    """One server, with our load on it, and whether it rests after a failure."""
 
     url: str  # ends in /v1
     name: str  # for people: without credentials
     busy: int = 0
-    asked: int = 0
+    requests: int = 0
     rests_until: float = field(default=0.0)
 
     @property
     def base(self) -> str:
-        """Where routes start, those outside /v1 too."""
+        """Where routes start, including those outside /v1."""
         return self.url.removesuffix("/v1")
 
     def resting(self) -> bool:
@@ -52,7 +52,7 @@ class Endpoint:
 
 
 def parse(url: str) -> Endpoint:
-    """An endpoint of what a user typed; /v1 is added where it is missing."""
+    """The endpoint of a URL; /v1 is added if it is missing."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UserError(f"--endpoint {url}: expected an address such as http://127.0.0.1:8000")
@@ -63,8 +63,8 @@ def parse(url: str) -> Endpoint:
 
 
 def least_busy(endpoints: list[Endpoint]) -> Endpoint:
-    """The one to ask next: not set aside if possible, then idle, then asked least."""
-    return min(endpoints, key=lambda each: (each.resting(), each.busy, each.asked))
+    """The endpoint for the next request: not resting if possible, then least busy, then least used."""
+    return min(endpoints, key=lambda each: (each.resting(), each.busy, each.requests))
 
 
 def backoff(attempt: int, first: float) -> float:
@@ -73,7 +73,7 @@ def backoff(attempt: int, first: float) -> float:
 
 
 def read_answer(status: int, headers: Any, body: bytes, *, name: str, secret: str | None) -> dict:
-    """The JSON of a good answer. Failure: try again. Refused: the request. UserError: the set-up."""
+    """The JSON of a good answer. Raises Failure (try again), Refused (the request) or UserError (the set-up)."""
     if status == 200:
         try:
             answer = orjson.loads(body or b"null")
@@ -82,19 +82,19 @@ def read_answer(status: int, headers: Any, body: bytes, *, name: str, secret: st
         if answer is None:  # as engines answer some commands
             return {}
         if not isinstance(answer, dict):
-            raise Failure("answered 200 with JSON that is no object")
+            raise Failure("answered 200 with JSON that is not an object")
         return answer
-    said = _message(body, secret)
+    message = _message(body, secret)
     if status in REFUSED:
-        raise Refused(f"the endpoint refuses it ({status}): {said}")
+        raise Refused(f"the endpoint refuses it ({status}): {message}")
     if status in RETRIED:
-        raise Failure(f"answered {status}: {said}", _retry_after(headers.get("Retry-After")))
+        raise Failure(f"answered {status}: {message}", _retry_after(headers.get("Retry-After")))
     hint = "; is QVL_API_KEY right?" if status in (401, 403) else ""
-    raise UserError(f"{name}: answered {status}: {said}{hint}")
+    raise UserError(f"{name}: answered {status}: {message}{hint}")
 
 
 def check_completion(answer: dict) -> dict:
-    """An answer that holds choices which the engine finished; Failure otherwise."""
+    """The answer, if it has choices that the engine finished; Failure otherwise."""
     choices = answer.get("choices")
     choices = choices if isinstance(choices, list) else []
     if not choices or not all(isinstance(_get(each, "message"), dict) for each in choices):
@@ -109,7 +109,7 @@ def _get(value: Any, name: str) -> Any:
 
 
 def _message(body: bytes, secret: str | None) -> str:
-    """What the server says is wrong, in OpenAI's shape or any other, in one short line."""
+    """The server's error message, in OpenAI's shape or any other, in one short line."""
     try:
         said = orjson.loads(body)
     except orjson.JSONDecodeError:

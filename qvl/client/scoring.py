@@ -1,6 +1,6 @@
 """Scalar reward models: one number for a conversation, from the route that a server has for it.
 
-The routes are told by the server's openapi.json, by what a request may hold and not by a version:
+The server's openapi.json shows which route it has, by the fields of its requests and not by a version:
 
     /classify, /pooling with `messages` (vLLM)   the engine's own template, images as in a chat
     /classify with `text` (SGLang)               rendered here as ChatML, which Qwen's models read
@@ -28,14 +28,14 @@ NO_ROUTE = (
 
 
 class Score(NamedTuple):
-    """The logit, and the tokens that the model read for it."""
+    """The logit, and the number of tokens that the model read for it."""
 
     value: float
     tokens: int
 
 
 class Route(NamedTuple):
-    """How one server is asked."""
+    """How to request a score of one server."""
 
     path: str
     body: Callable[[str, list[dict]], dict[str, Any]]
@@ -61,7 +61,7 @@ def find(described: dict, name: str) -> Route:
 
 
 def score(route: Route, answer: dict) -> Score:
-    """What an answer says. Failure where it holds no number, UserError where it holds several."""
+    """The score of an answer. Failure if it has no number, UserError if it has several."""
     try:
         values, tokens = route.read(answer)
     except (KeyError, IndexError, TypeError):
@@ -69,7 +69,7 @@ def score(route: Route, answer: dict) -> Score:
     values = values if isinstance(values, list) else [values]
     if len(values) > 1:
         raise UserError(
-            f"the model gives {len(values)} numbers a conversation; a reward model has one label"
+            f"the model returns {len(values)} numbers per conversation; a reward model has one label"
         )
     if not values or isinstance(values[0], bool) or not isinstance(values[0], int | float):
         raise Failure("answered 200 without a score")

@@ -1,4 +1,4 @@
-"""What the scores of a set say: accuracy by group, how sure it is, and what guessing would give."""
+"""The accuracy of a set by group, its confidence interval, and the accuracy of guessing."""
 
 import math
 from collections import Counter, defaultdict
@@ -19,7 +19,7 @@ ALL = "all"
 
 @dataclass
 class Group:
-    """What was counted of the records of one group."""
+    """The counts of one group."""
 
     records: int = 0
     samples: int = 0
@@ -32,7 +32,7 @@ class Group:
 
 
 class Tally:
-    """Counts records as they pass, by the value of one of their fields."""
+    """Counts records as they pass, grouped by one of their fields."""
 
     def __init__(self, by: str, verifier: str | None = None) -> None:
         self.by, self.verifier = by, verifier
@@ -62,7 +62,7 @@ class Tally:
         group.answers[orjson.dumps([record.get("task"), record.get("answer")])] += 1
 
     def rows(self) -> list[dict]:
-        """One row a group, in order of name, and the last of all together."""
+        """A row per group, by name, and a last one for all together."""
         rows = [self._row(name, group) for name, group in sorted(self.groups.items())]
         if not rows:
             return []
@@ -107,7 +107,7 @@ def guessing_rate(answers: Counter[bytes]) -> float:
 
 
 def answer_text(answer: Any) -> str:
-    """A reference as a model would write it."""
+    """A reference answer as a model would write it."""
     return answer if isinstance(answer, str) else orjson.dumps(answer).decode()
 
 
@@ -157,7 +157,7 @@ def table(rows: list[dict], before: dict[str, float] | None = None) -> list[str]
 
 
 def parse_minimum(text: str) -> tuple[str, float]:
-    """GROUP=0.85 -> its group and its least accuracy."""
+    """The group and the minimum accuracy of GROUP=0.85."""
     group, equals, number = text.rpartition("=")
     try:
         least = float(number)
@@ -169,10 +169,10 @@ def parse_minimum(text: str) -> tuple[str, float]:
 
 
 def shortfalls(rows: list[dict], minima: list[tuple[str, float]]) -> list[str]:
-    """What misses its least accuracy, in words; a group without records misses it too."""
+    """A message per group that misses its minimum; a group without records misses it, too."""
     accuracy = {row["group"]: row["accuracy"] for row in rows}
     return [
-        f"{group}: accuracy {100 * accuracy[group]:.1f}, at least {100 * least:g} is asked"
+        f"{group}: accuracy {100 * accuracy[group]:.1f}, below the minimum of {100 * least:g}"
         if group in accuracy
         else f"{group}: no records; there are {', '.join(accuracy) or 'none'}"
         for group, least in minima

@@ -1,1 +1,1 @@
-"""From a record to its samples: how many, with which settings and seeds, in which form, in how many rounds."""
+"""From a record to its samples: settings, seeds, structured output, rounds."""

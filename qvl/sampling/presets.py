@@ -42,12 +42,12 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def thinks(name: str | None) -> bool:
-    """Whether a preset is of models that begin with a thought."""
+    """Whether a preset is for models that begin with a thought."""
     return bool(name) and str(name).startswith("thinking")
 
 
 def sampling(name: str | None, given: dict[str, Any]) -> dict[str, Any]:
-    """The preset's parameters, with those that are given (not None) in their place."""
+    """The preset's parameters, overridden by the given ones that are not None."""
     if name is not None and name not in PRESETS:
         raise UserError(f"--preset {name}: say one of {', '.join(PRESETS)}")
     chosen = {key: value for key, value in given.items() if value is not None}

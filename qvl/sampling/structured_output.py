@@ -1,7 +1,7 @@
-"""Answers of a given form: how endpoints are asked for one, and whether an answer has it.
+"""Structured output: requests for a JSON schema or a regular expression, and checks of the answers.
 
-A server that does not know a parameter may pass it over in silence, so that an answer that is whole
-and has another form is an error, whatever the server says of itself.
+A server may ignore a parameter that it does not know, so a complete answer of another form is an error,
+whatever the server reports.
 """
 
 import re
@@ -24,18 +24,18 @@ class ResponseFormat:
     pattern: str | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Of a request. A schema goes as OpenAI has it; an expression as vLLM and as SGLang do."""
+        """The fields of a request: a schema as OpenAI names it, a pattern as vLLM and SGLang do."""
         if self.schema is not None:
             named = {"name": "answer", "schema": self.schema, "strict": True}
             return {"response_format": {"type": "json_schema", "json_schema": named}}
         return {"structured_outputs": {"regex": self.pattern}, "regex": self.pattern}
 
     def check(self, content: str, finish_reason: str | None) -> None:
-        """UserError where an answer that came to its end has not the form."""
+        """UserError if a complete answer does not have the form."""
         if finish_reason != "stop" or self._has(content):
             return
         raise UserError(
-            f"{self.flag}: the endpoint does not keep to it: it answers {_brief(content)}; "
+            f"{self.flag}: the endpoint ignores it: it answered {_brief(content)}; "
             "qvl serve, vLLM and SGLang do"
         )
 
@@ -50,9 +50,9 @@ class ResponseFormat:
 
 
 def read(json_schema: str | None, regex: str | None) -> ResponseFormat | None:
-    """The form that a command line asks for; UserError where it is none."""
+    """The response format of a command line; UserError if it is invalid."""
     if json_schema is not None and regex is not None:
-        raise UserError("--json-schema and --regex: an answer has one form")
+        raise UserError("--json-schema and --regex: give only one of them")
     if regex is not None:
         try:
             re.compile(regex)

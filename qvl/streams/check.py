@@ -11,7 +11,7 @@ from qvl.stage import Run
 
 
 def sound(run: Run, media_root: Path | None = None) -> Iterator[dict]:
-    """Yield the sound records; reject the others. 16 bytes are held of each id."""
+    """The sound records; the others are rejected. Memory: 16 bytes per id."""
     seen: set[bytes] = set()
     for item in run:
         problem = _problem(item, seen, media_root)
@@ -29,7 +29,7 @@ def _problem(item: dict, seen: set[bytes], media_root: Path | None) -> tuple[str
         return "unsound", wrong
     digest = hashlib.blake2b(item["id"].encode(), digest_size=16).digest()
     if digest in seen:
-        return "duplicate-id", f"id {item['id']!r} was there before"
+        return "duplicate-id", f"id {item['id']!r} occurred before"
     seen.add(digest)
     if media_root is not None:
         for reference in record.images(item):

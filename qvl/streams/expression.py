@@ -1,6 +1,8 @@
-"""A small language that asks something of a record: 'task == "math" and scores.quality >= 4'.
+"""The expression language of select, mix and other commands: 'task == "math" and scores.quality >= 4'.
 
-Parsed by hand into closures: no eval, no attribute of any Python object can be reached.
+An expression is parsed by hand into closures, without eval: it reaches no attribute of a Python object.
+This file has the grammar; what a function such as len() or an operator does is in qvl.streams.functions,
+in the tables FUNCTIONS, ARITHMETIC and ORDERS.
 
     or          and ("or" and)*
     and         not ("and" not)*
@@ -13,8 +15,14 @@ Parsed by hand into closures: no eval, no attribute of any Python object can be 
     value       NUMBER | STRING | true | false | null | NAME | NAME "(" arguments ")"
                 | "[" arguments "]" | "(" or ")"
 
-A name may hold hyphens before a letter, as in scores.filter-queries: write a - b with spaces to
-subtract. `functions.py` says what comparisons and functions do to values.
+A name may have hyphens before a letter, as in scores.filter-queries; a subtraction is written with spaces,
+a - b.
+
+Why not an existing language? Scores are named after stages, and records lack fields all the time. In CEL
+(Common Expression Language) scores.filter-queries is a subtraction and an absent field an error, so every
+threshold would need scores["filter-queries"] and has(). Python's grammar, with a whitelist over `ast`, has
+the same hyphens and no [*]; True, None and chained comparisons would change what users have written, and the
+parser's errors are not in terms of the language. Both would leave functions.py as it is.
 """
 
 import difflib
@@ -47,10 +55,10 @@ _HINTS = {"=": "==", "&&": "and", "||": "or", "!": "not"}
 
 
 class Expression:
-    """A parsed expression. Called with a record it gives a JSON value."""
+    """A parsed expression. Called with a record it returns a JSON value."""
 
     def __init__(self, source: str) -> None:
-        """UserError that names the column where `source` is no expression."""
+        """UserError with the column of the first error in `source`."""
         parser = _Parser(source)
         self.source = source
         self._value = parser.whole()
@@ -61,12 +69,12 @@ class Expression:
 
     @property
     def unlike(self) -> int:
-        """How many comparisons so far were of values without an order, such as "9" > 3."""
+        """The number of comparisons so far of values without an order, such as "9" > 3."""
         return self._unlike.count
 
 
 def option(flag: str, source: str) -> Expression:
-    """The expression that is the value of a flag; the flag's name begins what is wrong with it."""
+    """The expression that a flag has as its value; errors begin with the flag's name."""
     try:
         return Expression(source)
     except UserError as error:
@@ -115,7 +123,7 @@ class _Parser:
             self.fail(f"unexpected {self.next.text!r}")
         return value
 
-    # Each method below reads one rule of the grammar.
+    # Each method below parses one rule of the grammar.
 
     def either(self) -> Value:
         values = [self.all()]
@@ -261,7 +269,7 @@ class _Parser:
     def presence(self) -> Value:
         """has(PATH): the field is there, be it null."""
         if self.next.kind != "name" or self.next.text in _WORDS:
-            self.fail("has() asks for a field, such as has(scores.quality)")
+            self.fail("has() expects a field, such as has(scores.quality)")
         *path, last = [self.take().text, *self.steps()]
         if last is EACH:
             self.fail("has() cannot end in [*]; use len()")
@@ -287,7 +295,7 @@ class _Parser:
         try:
             matches = matcher(unquote(token.text))
         except (re.error, OverflowError, RecursionError) as error:
-            raise UserError(f"column {token.column}: the pattern is none: {error}") from None
+            raise UserError(f"column {token.column}: invalid pattern: {error}") from None
         return lambda r: matches(text(r))
 
     def arguments(self, close: str) -> list[Value]:
@@ -307,7 +315,7 @@ class _Parser:
             raise UserError(f"column {token.column}: the number is too large")
         return number
 
-    # The state of the reading.
+    # The position in the source.
 
     @property
     def next(self) -> Token:
@@ -315,7 +323,7 @@ class _Parser:
 
     def take(self) -> Token:
         token = self.tokens[self.at]
-        if token.kind != "end":  # the end stays, whoever asks
+        if token.kind != "end":  # the end is never consumed
             self.at += 1
         elif self.at:
             raise UserError(f"column {token.column}: expected a value, found the end")
@@ -346,7 +354,7 @@ class _Parser:
 
 
 def walk(value: Any, steps: list[Any]) -> Any:
-    """Follow names, indices and [*] from a value; null where the way ends early."""
+    """Follow names, indices and [*] from a value; null if a step leads nowhere."""
     for number, step in enumerate(steps):
         if step is EACH:
             if not isinstance(value, list):

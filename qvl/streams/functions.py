@@ -1,4 +1,4 @@
-"""What the expression language can do to values: its comparisons and its functions.
+"""The operators and functions of the expression language: what `len(answer)` or `a < b` computes.
 
 Values are JSON's. A missing field is null. Equality of unlike types is false. An order (<, <=, >,
 >=) exists between two numbers or two strings; any other is false, counted where none is null.
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from qvl import record as records
 from qvl.errors import UserError
 
-MATCH_SECONDS = 1.0  # a pattern that takes longer on one text backtracks without end
+MATCH_SECONDS = 1.0  # per text; a pattern that takes longer backtracks without end
 
 KINDS = {bool: "boolean", int: "number", float: "number", str: "string"}
 KINDS |= {list: "list", dict: "object", type(None): "null"}
@@ -60,7 +60,7 @@ class Unlike:
 
 
 def arithmetic(compute: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Null where a side is no number, or where there is no result, as in 1 / 0."""
+    """Null if an operand is not a number, or without a result, as in 1 / 0."""
 
     def computed(left: Any, right: Any) -> Any:
         if KINDS[type(left)] != "number" or KINDS[type(right)] != "number":
@@ -84,10 +84,10 @@ ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.
 
 
 def matcher(pattern: str) -> Callable[[Any], bool]:
-    """Whether a text holds a match of `pattern`. re.error where the pattern is none.
+    """A function that finds whether a text has a match of `pattern`. re.error if it is invalid.
 
-    Slow where one text takes more than MATCH_SECONDS: the result of a bad pattern is an error,
-    never a guess. The alarm works in the main thread, and Python's matcher heeds it.
+    The function raises Slow if a text takes more than MATCH_SECONDS. It works in the main thread alone,
+    by an alarm, which interrupts Python's matcher.
     """
     search = re.compile(pattern).search
 
@@ -138,14 +138,14 @@ def _role_text(record: dict, role: Any = None) -> str:
 
 
 class Function(NamedTuple):
-    """`call` gets the record and then the arguments, from `fewest` to `most` of them."""
+    """`call` takes the record and from `fewest` to `most` arguments."""
 
     call: Callable[..., Any]
     fewest: int
     most: int
 
 
-FUNCTIONS = {  # has and matches are not here: the parser looks at how their argument is written
+FUNCTIONS = {  # has() and matches() are parsed: qvl.streams.expression
     "len": Function(_length, 1, 1),
     "lower": Function(lambda _, value: value.lower() if isinstance(value, str) else None, 1, 1),
     "contains": Function(_both_strings(operator.contains), 2, 2),

@@ -1,7 +1,7 @@
 """Buckets of records in fixed shares, at every point of the stream and not only in total.
 
-A schedule says whose turn it is. It depends on the ratio and the seed alone, so a record waits
-until its bucket's turn comes, and it waits on disk.
+A schedule gives the bucket of each turn. It depends on the ratio and the seed alone, so a record waits on
+disk until the turn of its bucket.
 """
 
 import random
@@ -25,11 +25,11 @@ MEMORY = 1 << 25  # bytes of lines for all buckets together: two blocks of each 
 
 
 def schedule(weights: list[Fraction], seed: int) -> Iterator[int]:
-    """Whose turn it is, without end: random, and never two turns from the exact shares.
+    """The bucket of each turn, endlessly: random, and never two turns from the exact shares.
 
-    A bucket that is a turn and a half behind comes first; else any that is not half a turn ahead
-    may, by its share and by how far it is behind. That leaves no period which could fall in step
-    with the number of ranks that read the stream in turn.
+    A bucket that is a turn and a half behind comes first; else one that is less than half a turn ahead
+    is drawn, by its share and by how far it is behind. So there is no period that could coincide with the
+    number of ranks that read the stream in turn.
     """
     scale = lcm(*(weight.denominator for weight in weights))
     shares = [int(weight * scale) for weight in weights]
@@ -56,9 +56,9 @@ def schedule(weights: list[Fraction], seed: int) -> Iterator[int]:
 
 
 def batches(weights: dict[str, Fraction], size: int, seed: int) -> Iterator[int]:
-    """Whose turn it is, without end: each batch of `size` turns has the same counts, in a random order.
+    """The bucket of each turn, endlessly: each batch of `size` turns has the same counts, shuffled.
 
-    The counts are the shares by largest remainder. UserError where a share comes to no turn at all.
+    The counts are the shares, rounded by largest remainder. UserError if one is rounded to 0.
     """
     total = sum(weights.values())
     exact = [size * weight / total for weight in weights.values()]
@@ -76,24 +76,24 @@ def batches(weights: dict[str, Fraction], size: int, seed: int) -> Iterator[int]
 
 
 class Bucket(Protocol):
-    """One side of a mix. `take` gives the next record, or None where it is dry."""
+    """The records of one share. `take` returns the next one, or None if there is none."""
 
     name: str
 
     def take(self) -> dict | None: ...
 
     def again(self) -> None:
-        """Begin again with its first record."""
+        """Start again from its first record."""
         ...
 
 
 def mixed(
     run: Run, buckets: list[Bucket], turns: Iterable[int], repeats: int, size: int = 1
 ) -> Iterator[dict]:
-    """Records of the buckets in turn, until one whose turn it is is dry; the rest is rejected.
+    """Records of the buckets in turn, until the bucket of a turn is empty; the rest is rejected.
 
-    A dry bucket begins again up to `repeats` times, as long as another has records not yet seen.
-    Only whole batches of `size` records are passed on.
+    An empty bucket starts again up to `repeats` times, while another has records not yet read. Only
+    whole batches of `size` records are yielded.
     """
     rounds = [0] * len(buckets)
     counts = [0] * len(buckets)
@@ -132,7 +132,7 @@ def mixed(
 
 
 class FileBucket:
-    """A file as a bucket, read no further than its turn has come."""
+    """A file as a bucket, read as its turns come."""
 
     def __init__(self, run: Run, path: str) -> None:
         self.name = path
@@ -159,7 +159,7 @@ class FileBucket:
 
 
 class StreamBucket:
-    """The records of one stream with one value; those that come before their turn wait on disk."""
+    """The records of a stream that have one value; those before their turn wait on disk."""
 
     def __init__(self, stream: "Stream", name: str, spill: Spill) -> None:
         self.name, self.spill = name, spill
@@ -176,7 +176,7 @@ class StreamBucket:
 
 
 class Stream:
-    """Deals records to buckets by what `key` says of each; what is in none the run rejects."""
+    """Distributes records to buckets by their `key`; records without a bucket are rejected."""
 
     def __init__(
         self,
@@ -197,7 +197,7 @@ class Stream:
         self._ended = False
 
     def step(self) -> bool:
-        """Deal one record. False at the end of the stream."""
+        """Add one record to its bucket. False at the end of the stream."""
         for record, line in self._lines:
             name = label(self._key(record))
             spill = self._spills.get(name)
@@ -214,7 +214,7 @@ class Stream:
         return False
 
     def _check(self) -> None:
-        """A bucket that nothing falls into is a slip in --ratio or --by, not a mix."""
+        """UserError for a bucket without records: a mistake in --ratio or --by."""
         empty = [name for name in self._spills if name not in self._dealt]
         if empty and self._run.read:
             seen = [*self._dealt, *(name for name, _ in self._others.most_common(5))]
@@ -240,10 +240,10 @@ def mix(
     batch: int | None = None,
     records: Iterable[dict] | None = None,
 ) -> Iterator[dict]:
-    """The mix that --ratio asks for: of buckets by `key`, or, without names, of the files.
+    """The mix of --ratio: of buckets by `key`, or, without names, of the files.
 
-    batch: the ratio holds in each so many records, exactly; None: as nearly as it can at any point.
-    records: what the run has made of its input, by name only; None: the input.
+    batch: records per batch, each of which has the exact ratio; None: the nearest ratio at every point.
+    records: the processed input of the run, for a ratio with names; None: the input itself.
     """
     ratio = RATIOS.get(ratio, ratio)
     weights = parse(ratio)

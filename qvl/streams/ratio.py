@@ -28,10 +28,12 @@ def parse(text: str) -> "dict[str, Fraction]":
         except (ValueError, ZeroDivisionError):
             weight = Fraction(0)
         if not equals or not name.strip() or weight <= 0:
-            raise UserError(f"--ratio {text}: {item!r} is no NAME=NUMBER with a number over 0")
+            raise UserError(
+                f"--ratio {text}: expected NAME=NUMBER with a number over 0, not {item!r}"
+            )
         if name.strip() in weights:
-            raise UserError(f"--ratio {text}: {name.strip()!r} comes twice")
+            raise UserError(f"--ratio {text}: {name.strip()!r} is given twice")
         weights[name.strip()] = weight
     if len(weights) > MAX_BUCKETS:
-        raise UserError(f"--ratio: {len(weights)} shares, of which {MAX_BUCKETS} are possible")
+        raise UserError(f"--ratio: {len(weights)} shares; at most {MAX_BUCKETS} are possible")
     return weights

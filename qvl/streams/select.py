@@ -1,4 +1,4 @@
-"""Keep the records of which an expression is true."""
+"""Keep the records for which an expression is true (qvl.streams.expression)."""
 
 from qvl.errors import UserError
 from qvl.stage import Drop, Run
@@ -6,8 +6,8 @@ from qvl.streams.expression import Expression
 from qvl.streams.functions import Slow
 
 
-class Choice:
-    """The stage function of `qvl select`: None for a record to keep, else why it goes."""
+class Select:
+    """The stage function of `qvl select`: None to keep a record, else why it is dropped."""
 
     def __init__(self, condition: Expression, run: Run) -> None:
         self.condition, self.run = condition, run

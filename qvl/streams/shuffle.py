@@ -1,8 +1,8 @@
 """A random order of a stream that need not fit in memory.
 
-Every record draws a key, and the stream is sorted by it. What does not fit is spread over 64 files
-by the first digits of the key, and each file is sorted in its turn. So the order depends on the
-seed and on the input alone: neither on the memory nor on the machine.
+Each record gets a random key, and the stream is sorted by it. What does not fit in memory is distributed
+over 64 files by the first digits of the key, and each file is sorted in turn. So the order depends on the
+seed and the input alone, not on the memory or the machine.
 """
 
 import random
@@ -16,14 +16,14 @@ from qvl.io.spill import Spill
 
 BUFFER_MIB = 64  # our choice
 DIGITS = 20  # octal; a key has 60 bits
-PARTS = {b"%02o" % part: part for part in range(64)}  # two digits tell the file
+PARTS = {b"%02o" % part: part for part in range(64)}  # two digits are the number of a file
 OVERHEAD = 41  # bytes of Python per line, and of the list that holds it
 
 
 def shuffled(records: Iterable[dict], seed: int, buffer_mib: float) -> Iterator[dict]:
     """The records in the order of `seed`. At most `buffer_mib` of them are in memory."""
     if buffer_mib <= 0:
-        raise UserError(f"--buffer-mib {buffer_mib}: must be over 0")
+        raise UserError(f"--buffer-mib {buffer_mib}: expected a number over 0")
     draw = random.Random(seed).getrandbits
     keyed = (b"%020o" % draw(3 * DIGITS) + jsonl.encode(record) for record in records)
     for line in ordered(keyed, int(buffer_mib * (1 << 20))):
@@ -31,7 +31,7 @@ def shuffled(records: Iterable[dict], seed: int, buffer_mib: float) -> Iterator[
 
 
 def ordered(lines: Iterable[bytes], buffer: int, digit: int = 0) -> Iterator[bytes]:
-    """Lines sorted by their key. They share the digits before `digit`."""
+    """Lines sorted by their key, whose digits before `digit` are equal."""
     lines = iter(lines)
     held: list[bytes] = []
     size = 0

@@ -12,15 +12,15 @@ from qvl.stage import Drop, Run
 from qvl.streams.mix import label
 
 MAX_PARTS = 500  # each is an open file until all are whole
-TOLD = 20  # parts that the summary names
+NAMED = 20  # parts that the summary names
 _RANGE = 1 << 64
 
 Choose = Callable[[dict], "str | Drop"]
-"""The name of the part that a record belongs to."""
+"""The name of a record's part."""
 
 
 def by_hash(key: Callable[[dict], object], weights: dict[str, Fraction], seed: int) -> Choose:
-    """Parts in a ratio. Records of one key go to one part, in whatever order they come."""
+    """Parts in a ratio. Records with the same key go to the same part, in any order."""
     total = sum(weights.values())
     edges = [int(edge / total * _RANGE) for edge in accumulate(weights.values())]
     names = list(weights)
@@ -37,7 +37,7 @@ def by_hash(key: Callable[[dict], object], weights: dict[str, Fraction], seed: i
 
 
 def by_value(key: Callable[[dict], object]) -> Choose:
-    """A part for each value. UserError where two values would share a file."""
+    """A part per value. UserError if two values would be the same file."""
     seen: dict[str, str] = {}
 
     def choose(record: dict) -> str | Drop:
@@ -99,7 +99,7 @@ def split(
         for one in unfinished:
             one.finish()
         counts = [f"{name} {one.count:,}" for name, one in writers.items()]
-        run.note(parts=", ".join(counts) if len(counts) <= TOLD else len(counts))
+        run.note(parts=", ".join(counts) if len(counts) <= NAMED else len(counts))
         for one in writers.values():
             one.place({**run.account(), "kept": one.count})
     except BaseException:

@@ -1,4 +1,4 @@
-"""What a stream holds, in one pass and in bounded memory."""
+"""Counts and sizes of a stream, in one pass and in bounded memory."""
 
 import math
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any
 from qvl.record import images, text, turns, videos
 from qvl.streams.mix import label
 
-MAX_VALUES = 10_000  # of a field that are counted apart; those after them are counted together
+MAX_VALUES = 10_000  # of a field that are counted separately; later ones are counted together
 OTHERS = "(others)"
 MISSING = "(none)"
 SHOWN = 20  # values of a field in the table
@@ -57,10 +57,10 @@ class Sketch:
 
 
 class Stats:
-    """Add records, then ask for the facts."""
+    """Counts the records that are added; `facts` returns the counts."""
 
     def __init__(self, groups: dict[str, Callable[[dict], Any]]) -> None:
-        """`groups`: name -> what the records are counted by."""
+        """`groups`: name -> the value by which records are counted."""
         self.records = 0
         self.groups = groups
         self.values: dict[str, Counter[str]] = {name: Counter() for name in groups}
@@ -87,7 +87,7 @@ class Stats:
         self._add_responses(record)
 
     def facts(self) -> dict[str, Any]:
-        """Everything, as it is printed by --json."""
+        """All counts and sizes, as --json prints them."""
         return {
             "records": self.records,
             "having": dict(self.having),
@@ -126,7 +126,7 @@ class Stats:
 
 
 def table(facts: dict[str, Any]) -> str:
-    """The facts for people: plain text that lines up."""
+    """The facts as a table in plain text."""
     total = facts["records"]
     lines = [f"{'records':<34}{total:>12,}"]
     lines += [
@@ -151,7 +151,7 @@ def _share(name: str, count: int, total: int) -> str:
 
 
 def _fit(name: str) -> str:
-    """The name in 34 places; what it holds of control characters is not for a terminal."""
+    """The name in 34 columns, with control characters replaced."""
     name = "".join(letter if letter.isprintable() else "?" for letter in name)
     return f"{name if len(name) < 34 else name[:30] + '...':<34}"
 

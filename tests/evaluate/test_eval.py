@@ -190,7 +190,7 @@ def test_under_the_least_accuracy_the_status_is_3_and_the_scores_are_kept(run, t
             [record(1, "1"), record(2, "3")],
         )
     assert done.returncode == 3
-    assert "all: accuracy 50.0, at least 60 is asked" in done.stderr
+    assert "all: accuracy 50.0, below the minimum of 60" in done.stderr
     assert len(scored(tmp_path / "out.zst")) == 2
 
 

@@ -277,7 +277,7 @@ def test_an_endpoint_that_passes_a_form_over_or_refuses_it_is_told_in_one_line(r
         for form, sent in (("--regex 'yes|no'", "regex"), ("""--json-schema '{"a": 1}'""", "resp")):
             done = run(f"qvl generate {form} --endpoint {fake.url} in.jsonl", [record(1)])
             assert done.returncode == 2
-            assert f"{form.split()[0]}: the endpoint does not keep to it" in done.stderr
+            assert f"{form.split()[0]}: the endpoint ignores it" in done.stderr
             assert done.stderr.count("\n") == 1
             assert any(name.startswith(sent) for name in fake.requests[-1][1])
 
@@ -294,7 +294,7 @@ def test_an_endpoint_that_passes_a_form_over_or_refuses_it_is_told_in_one_line(r
     ("words", "said"),
     [
         ("--regex '(a'", "--regex (a: missing )"),
-        ("--regex a --json-schema '{}'", "an answer has one form"),
+        ("--regex a --json-schema '{}'", "give only one of them"),
         ("--json-schema '{'", "--json-schema: not JSON"),
         ("--json-schema absent.json", "--json-schema absent.json: No such file"),
         ("--json-schema in.jsonl", "not JSON"),

@@ -1,4 +1,4 @@
-"""`qvl generate --early-stop`: what is settled is asked no further, and its class is that of all samples."""
+"""`qvl generate --early-stop`: settled records get no more samples, and their class is that of all samples."""
 
 import random
 

@@ -202,7 +202,7 @@ def test_a_users_folder_stands_in_for_ours(tmp_path: Path):
     assert prompts.of(asked("vqa", "red")) == FormatPrompts().of(asked("vqa", "red"))
     assert prompts.of(asked("unheard-of", "red")) == ""
     assert prompts.identity != FormatPrompts().identity
-    with pytest.raises(UserError, match="no such folder"):
+    with pytest.raises(UserError, match="folder not found"):
         FormatPrompts(str(tmp_path / "none"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"no TASK\.txt"):
