@@ -21,7 +21,7 @@ SAME = [
     ("\u56fe\u4e2d\u6709\u51e0\u4e2a\uff1f", "\u56fe\u4e2d\u6709\u51e0\u4e2a\u4eba\uff1f"),
 ]
 OTHER = [
-    ("How many apples did Tom give Ann?", "How many apples did Ann give Tom?", "another place"),
+    ("How many apples did Tom give Ann?", "How many apples did Ann give Tom?", "moves it"),
     ("What is 12 x 4 / 2?", "What is 12 x 4 + 2?", "sign"),
     ("What is 3 + 4?", "What is 3 + 5?", "number"),
     ("Which animal is not a dog?", "Which animal is a dog?", "negation"),

@@ -127,5 +127,5 @@ def test_a_record_is_not_changed_in_place():
 
 
 def test_an_unknown_word_for_all_wrong_is_an_error():
-    with pytest.raises(UserError, match="say multimodal, any, keep"):
+    with pytest.raises(UserError, match="expected multimodal, any, keep"):
         QueryChoice(all_wrong="text")

@@ -55,7 +55,7 @@ def test_each_behaviour_is_told_apart_and_a_response_may_show_several():
 
 def test_the_rest_says_how_far_it_was_from_the_rate():
     found = Triggers(min_rate=0.5)(sampled(LOOP, GOOD, GOOD))
-    assert found == Drop("quiet", "of 3 responses repetition in 1")
+    assert found == Drop("quiet", "3 responses: repetition in 1")
     assert Triggers()(sampled()) == Drop("no-response", "nothing was sampled")
 
 
@@ -65,7 +65,7 @@ def test_what_was_asked_for_is_no_bad_behaviour():
 
 
 def test_an_unknown_behaviour_is_an_error():
-    with pytest.raises(UserError, match="say language-mixing, repetition, format"):
+    with pytest.raises(UserError, match="expected language-mixing, repetition, format"):
         Triggers(behaviours=("sulking",))
 
 
