@@ -117,7 +117,7 @@ def test_a_policy_can_come_from_a_pipe(sh, tmp_path):
         ("qvl rl prepare --policy none.zst records.jsonl.zst", "none.zst: No such file"),
         ("qvl rl prepare --oversample 2 records.jsonl.zst", "--oversample needs --ratio"),
         ("qvl rl prepare --verifier maths records.jsonl.zst", "--verifier maths: no such verifier"),
-        ("qvl rl prepare --all-wrong text records.jsonl.zst", "say multimodal, any, keep"),
+        ("qvl rl prepare --all-wrong text records.jsonl.zst", "expected multimodal, any, keep"),
         ("qvl rl prepare --format-prompts none records.jsonl.zst", "none: folder not found"),
         ("qvl rl prepare --ratio 1,2 records.jsonl.zst", "shares need names"),
         ("qvl rl prepare --ratio math=1,maths=1 records.jsonl.zst", "no record is 'maths'"),
