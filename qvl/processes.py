@@ -129,7 +129,9 @@ class Pool:
         except ProcessDied as error:
             if self._closing.is_set():
                 return Reply([], None)
-            raise UserError(f"--jobs: {error}; was memory short? try fewer") from None
+            raise UserError(
+                f"--jobs: a process ended with status {error.status}; was memory short? try fewer"
+            ) from None
         self._idle.put(worker)
         return reply
 
@@ -148,6 +150,10 @@ class Pool:
 
 class ProcessDied(MemoryError):
     """A worker's process ended before it answered, most often because memory was short."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"its process ended with status {status}")
+        self.status = status
 
 
 class Worker:
@@ -191,7 +197,7 @@ class Worker:
                 if isinstance(error, TimeoutError):
                     raise
                 status = process.returncode
-                raise ProcessDied(f"a process ended with status {status}") from None
+                raise ProcessDied(status) from None
             except BaseException:
                 self.kill()
                 raise
@@ -238,7 +244,7 @@ class Worker:
                 problem = pickle.loads(receive(_pipe(process.stdout)))
             except (EOFError, OSError):
                 self.kill()
-                raise ProcessDied(f"a process ended with status {process.returncode}") from None
+                raise ProcessDied(process.returncode) from None
         finally:
             if main:
                 signal.setitimer(signal.ITIMER_REAL, left, again)

@@ -181,7 +181,7 @@ def test_a_worker_serves_many_calls_and_another_one_follows_one_that_was_killed(
         assert worker(5, "pid") == first
         with pytest.raises(TimeoutError, match=r"no answer within 0\.2 s"):
             worker(0.2, "sleep")
-        with pytest.raises(ProcessDied, match="a process ended with status 3"):
+        with pytest.raises(ProcessDied, match="its process ended with status 3"):
             worker(5, "die")
         assert worker(5, "pid") != first
     finally:
