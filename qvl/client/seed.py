@@ -1,4 +1,4 @@
-"""The seed of one sample, by which whoever asks for the same sample again sends the same request."""
+"""The seed of one sample: the same for the same record, sample number and run seed, whenever it is sent."""
 
 import hashlib
 
@@ -8,7 +8,7 @@ SEEDED_BITS = 31  # engines take seeds as signed integers of 32 bits or more
 def sample_seed(seed: int, identity: str, index: int) -> int:
     """The seed of sample `index` of the record `identity` in a run with this seed.
 
-    It depends on nothing else, so a run that is resumed, reordered or sharded asks the same.
+    It depends on nothing else, so a run that is resumed, reordered or sharded sends the same requests.
     """
     digest = hashlib.blake2b(f"{seed}:{index}:{identity}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> (64 - SEEDED_BITS)

@@ -2,9 +2,9 @@
 
 Shapes: R target tokens, D hidden, V vocabulary of this rank, K tokens per target. At R = 32,768 and
 V = 151,936 the logits alone are 19.9 GB in fp32, and their softmax and gradient as much again; here
-the logits of only a few rows exist at once. A caller who states the weights of the log-probs in
-advance gets their gradient computed along with them, which takes no more matrix products than the
-plain way; otherwise the logits are computed once more in the backward pass.
+the logits of only a few rows exist at once. If the caller passes the weights of the log-probs, the forward
+pass computes the gradient as well, with as many matrix products as plain cross-entropy. Without them the
+backward pass computes the logits a second time.
 
 Under a `group` each rank has its rows of the vocabulary, rank after rank; hidden states, ids and
 results are the same on every rank, and so is the gradient of the hidden states.
@@ -46,9 +46,9 @@ def log_probs(
 ) -> Tensor:
     """log softmax(hidden @ weight.T / temperature)[ids], shaped like ids, in fp32.
 
-    hidden: (R, D). weight: (V, D). ids: (R,) or (R, K), in the whole vocabulary. weights: (R,), for
-    a caller who will multiply the log-probs by them and sum (up to a factor). The gradient is right
-    for any other use too, but only that one is fast. They need ids (R,).
+    hidden: (R, D). weight: (V, D). ids: (R,) or (R, K), in the whole vocabulary. weights: (R,),
+    only with ids (R,): the factors with which the caller will multiply the log-probs before summing them.
+    The gradient is right for any other use, too, but fast only for this one, up to a common factor.
     """
     found, _ = _LogProbs.apply(hidden, weight, ids, weights, vocabulary, False)  # type: ignore[misc]
     return found

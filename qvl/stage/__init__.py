@@ -1,13 +1,13 @@
 """Turn a function of one record into a stage, and account for the run of a command.
 
-An author writes one of four functions, and a stage is made of it by the function that follows:
+An author writes one of four functions of a record; the function on the right makes a stage of it:
 
-    Reject   = Callable[[dict], str | Drop | None]          why to drop it, or None: keep
-    Annotate = Callable[[dict], dict]                       the record with fields added: annotate
-    Work     = Callable[[dict], dict | Drop]                either of the two: each
-    Submit   = Callable[[dict], Pending]                    work that an endpoint does: submit_each
+    Reject   = Callable[[dict], str | Drop | None]   a reason to drop it, or None to keep it   keep
+    Annotate = Callable[[dict], dict]                the record with more fields               annotate
+    Work     = Callable[[dict], dict | Drop]         either of the two                         each
+    Submit   = Callable[[dict], Pending]             a result that an endpoint computes        submit_each
 
-A function of the whole stream, Callable[[Iterable[dict]], Iterator[dict]], needs none of them.
+A function of the whole stream, Callable[[Iterable[dict]], Iterator[dict]], is a stage as it is.
 """
 
 from qvl.stage.drop import Drop as Drop

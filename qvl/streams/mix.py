@@ -27,9 +27,10 @@ MEMORY = 1 << 25  # bytes of lines for all buckets together: two blocks of each 
 def schedule(weights: list[Fraction], seed: int) -> Iterator[int]:
     """The bucket of each turn, endlessly: random, and never two turns from the exact shares.
 
-    A bucket that is a turn and a half behind comes first; else one that is less than half a turn ahead
-    is drawn, by its share and by how far it is behind. So there is no period that could coincide with the
-    number of ranks that read the stream in turn.
+    "Behind" counts the turns that a bucket is short of its exact share. A bucket that is 1.5 turns behind is
+    next. Otherwise the next one is drawn at random from those at most 0.5 turns ahead, with a chance that
+    grows with its share and with how far it is behind. The order has no period, which could coincide with
+    the number of ranks that read the stream in turn.
     """
     scale = lcm(*(weight.denominator for weight in weights))
     shares = [int(weight * scale) for weight in weights]

@@ -32,9 +32,10 @@ class Loop:
         stopping: Callable[[], bool],
         watched: str = "loss",
     ) -> None:
-        """identity: what a checkpoint must agree with to be resumed from. stopping: consulted after
-        each step; a run that is stopped on one rank stops on all. watched: the metric whose jumps
-        reject a step, the loss or a scalar that it reports."""
+        """identity: facts of the run, such as its seed, that must equal those in a checkpoint before the
+        run resumes from it. stopping: called after each step; if it returns True on one rank, the run
+        stops on all. watched: the metric whose jumps reject a step: the loss, or a scalar that the loss
+        reports."""
         self.trainer, self.settings, self.steps = trainer, settings, steps
         self.identity, self.stopping = identity, stopping
         self.guard = LossGuard(settings.max_jump, watched)
@@ -75,8 +76,8 @@ class Loop:
     ) -> training.Step | None:
         """Take the step, see training.step; None where it is rejected and left out.
 
-        log: on rank 0. blame: the metric per target token by which records of a rejected step are
-        named. CheckFailed where a rejected step stops the run.
+        log: on rank 0. blame: the metric per target token that ranks the records of a rejected step, to
+        name the worst. CheckFailed if a rejected step stops the run.
         """
         done = training.step(self.trainer, batches, count, loss, self.guard, tokens=tokens)
         if done.rejected is None:

@@ -2,7 +2,7 @@
 
 Texts are compared by n-grams of words after NFKC and case folding, without punctuation; in scripts without
 spaces a character counts as a word. A record is dropped if it shares an n-gram with an evaluation
-record, or the whole of a shorter one. N-grams in more than --common evaluation records belong to a
+record, or if it contains all of an evaluation text that is shorter than an n-gram. N-grams in more than --common evaluation records belong to a
 template and are left out. Memory: about 100 bytes per n-gram of the evaluation sets, nothing per record.
 """
 

@@ -1,7 +1,7 @@
-"""Scores by a scalar reward model, beside those of rules and judges; see qvl.curate.scores.measured.
+"""Scores by a scalar reward model, in addition to those of rules and judges (qvl.curate.scores.measured).
 
-The axis `reward_model` is the model's own value, without bounds: it compares answers and means nothing by
-itself. An answer that the model refuses has none, and reward_model_errors counts it.
+The axis `reward_model` is the value that the model returns. It has no bounds, and is of use only to compare
+answers. An answer that the model refuses has no value; reward_model_errors counts such answers.
 """
 
 from collections.abc import Mapping, Sequence

@@ -7,9 +7,9 @@ fleet.py       all replicas: started together, picked by load, stopped together
 router.py      the endpoint: each request goes to the least busy replica, and to another if that one fails
 serve.py       what `qvl serve --replicas` runs
 
-What is here is what new weights need: an engine that crashes during training comes back with the
-weights of the others before it gets a request, and the request that it lost goes to another. What vLLM
-and SGLang do themselves stays theirs, and is turned on with --engine-args: tensor and data parallelism
-within one engine, batching, prefix caches. Their own data-parallel servers end as a whole if one rank
-crashes, and start with the weights of their command line.
+This package exists because of weight updates. If an engine crashes during training, it is restarted and
+loads the weights of the others before it gets a request, and the request that it lost is sent to another.
+The engines' own data-parallel servers cannot do this: they stop as a whole if one rank crashes, and start
+with the weights of their command line. Everything else is left to vLLM and SGLang and is turned on with
+--engine-args: parallelism within one engine, batching, prefix caches.
 """

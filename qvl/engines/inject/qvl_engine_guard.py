@@ -2,7 +2,7 @@
 
 With QVL_ENGINE_KEY set, a request must hold it on every route but /health: the engines' own keys leave
 routes open (vLLM's covers /v1 and a few others, but not /invocations, which answers chats).
-Routes that change weights, caches or processes answer this machine alone.
+Routes that change weights, caches or processes accept requests from this machine only.
 """
 
 import hmac
