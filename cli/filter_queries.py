@@ -91,7 +91,7 @@ def command(
         if judges.judge:  # only then is what waits for endpoints imported
             from qvl.curate.rules.judged_queries import JudgedQueries
             from qvl.curate.scores import measured
-            from qvl.judge import Judge, Manner
+            from qvl.judge import Judge, JudgeConfig
 
             from . import judging
 
@@ -102,7 +102,7 @@ def command(
             prompt = judging.prompt(judges, "judge/query")
             judged = JudgedQueries(
                 rules=rules,
-                judge=Judge(clients[0], prompt, Manner(seed=seed, free_text=judges.free_text)),
+                judge=Judge(clients[0], prompt, JudgeConfig(seed=seed, free_text=judges.free_text)),
                 least=measured.thresholds(least or [], of=prompt.scales),
                 revise=not no_revision,
                 min_similarity=min_similarity,

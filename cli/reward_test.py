@@ -4,7 +4,7 @@ import typer
 
 from qvl.errors import CheckFailed, UserError
 from qvl.reward import verdict
-from qvl.reward.self_test import trial
+from qvl.reward.self_test import self_test
 
 from .groups import without
 from .options import FormerReward, Seed, StreamOptions, VerdictSeconds, find_verifier
@@ -35,7 +35,7 @@ def command(
             min=0,
             help="Number of random answers per task, beside the fixed ones (our choice)",
         ),
-    ] = trial.NUM_NOISE,
+    ] = self_test.NUM_NOISE,
     timeout_seconds: VerdictSeconds = verdict.SECONDS,
     seed: Seed = 0,
 ) -> None:
@@ -59,10 +59,10 @@ def command(
     """
     if verifier and not cases:
         raise UserError("--verifier needs cases: a verifier's name, such as chart, or a FILE")
-    tried = trial.Trial(verifier, timeout_seconds, hostile, seed)
+    tried = self_test.SelfTest(verifier, timeout_seconds, hostile, seed)
     with stream.run(
         "reward-test",
-        files=trial.paths(cases or []),
+        files=self_test.paths(cases or []),
         seed=seed,
         config={"verifier": verifier, "hostile": hostile, "timeout_seconds": timeout_seconds},
         sound=True,

@@ -94,12 +94,14 @@ def command(
             opened = judging.opener(stack, stream, requests, media)
             if judges.judge:
                 from qvl.curate.scores.judged import JudgedScores, Pairwise
-                from qvl.judge import Judge, Manner
+                from qvl.judge import Judge, JudgeConfig
 
                 clients = opened(judges.judge, judges.judge_model)
-                manner = Manner(seed=seed, free_text=judges.free_text)
+                judge_config = JudgeConfig(seed=seed, free_text=judges.free_text)
                 prompts = _prompts(judges.judge_prompt, pairwise)
-                graders = [[Judge(each, prompt, manner) for each in clients] for prompt in prompts]
+                graders = [
+                    [Judge(each, prompt, judge_config) for each in clients] for prompt in prompts
+                ]
                 judged = (
                     Pairwise(judges=graders[0])
                     if pairwise

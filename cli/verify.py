@@ -129,7 +129,7 @@ def command(
     with contextlib.ExitStack() as stack:
         clients, judged = [], None
         if asks_models:  # only then is what waits for endpoints imported
-            from qvl.judge import Judge, Manner
+            from qvl.judge import Judge, JudgeConfig
             from qvl.judge.scalar import RewardModel
             from qvl.reward.judged import JudgedRewards
 
@@ -138,9 +138,9 @@ def command(
             requests = replace(requests, timeout_seconds=request_timeout_seconds)
             opened = judging.opener(stack, stream, requests, media)
             prompt = judging.prompt(judges, "judge/reward")
-            manner = Manner(seed=seed, free_text=judges.free_text)
+            judge_config = JudgeConfig(seed=seed, free_text=judges.free_text)
             clients = opened(judges.judge, judges.judge_model) if judges.judge else []
-            graders = [Judge(each, prompt, manner) for each in clients]
+            graders = [Judge(each, prompt, judge_config) for each in clients]
             scorer = None
             if reward_models.reward_model:
                 scorer = RewardModel(*opened(reward_models.reward_model, reward_models.names))

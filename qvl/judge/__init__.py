@@ -30,7 +30,7 @@ MAX_TOKENS = 1024  # of a reply; a judge that thinks needs more: our choice
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgment:
     """The fields' values, or why there are none: exactly one of the two is empty."""
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manner:
+class JudgeConfig:
     """How a judge is asked."""
 
     sampling: dict[str, Any] = field(
@@ -55,10 +55,10 @@ class Manner:
 class Judge:
     """One model with one prompt. May be asked from several threads."""
 
-    def __init__(self, client: Client, prompt: Prompt, manner: Manner | None = None) -> None:
-        self.client, self.prompt, self.manner = client, prompt, manner or Manner()
+    def __init__(self, client: Client, prompt: Prompt, config: JudgeConfig | None = None) -> None:
+        self.client, self.prompt, self.config = client, prompt, config or JudgeConfig()
         # Whether the endpoint takes a JSON schema: None until the first answer tells.
-        self._takes_schema = False if self.manner.free_text else None
+        self._takes_schema = False if self.config.free_text else None
         self._first = asyncio.Lock()
 
     @property
@@ -68,7 +68,7 @@ class Judge:
 
     def submit(
         self, identity: str, sections: Sequence[Section], sample: int = 0
-    ) -> "Future[Verdict]":
+    ) -> "Future[Judgment]":
         """The verdict to come on what the sections hold.
 
         identity, sample: what the seed follows from, so that a run that is resumed asks the same.
@@ -77,33 +77,33 @@ class Judge:
         messages = self.prompt.messages(sections)
         return self.client.start(self._ask(self.name, messages, f"{identity}#{sample}"))
 
-    def ask(self, identity: str, sections: Sequence[Section], sample: int = 0) -> Verdict:
+    def ask(self, identity: str, sections: Sequence[Section], sample: int = 0) -> Judgment:
         """The verdict, waited for. See `submit`."""
         return self.submit(identity, sections, sample).result()
 
     # What follows runs in the event loop's thread of the client.
 
-    async def _ask(self, model: str, messages: list[dict], identity: str) -> Verdict:
+    async def _ask(self, model: str, messages: list[dict], identity: str) -> Judgment:
         problem = ""
-        for attempt in range(self.manner.retries + 1):
+        for attempt in range(self.config.retries + 1):
             try:
                 answer = await self._answer(model, messages, self._sampling(identity, attempt))
             except Refused as refused:
-                return Verdict(error=str(refused))
+                return Judgment(error=str(refused))
             said = responses(answer, {})[0]
             try:
-                return Verdict(reply.read(said["content"], self.prompt))
+                return Judgment(reply.read(said["content"], self.prompt))
             except reply.Unreadable as unreadable:
                 cut = ", cut at its length" if said["finish_reason"] == "length" else ""
                 problem = f"{unreadable}{cut}"
-        attempts = self.manner.retries + 1
-        return Verdict(error=f"no verdict in {attempts} replies; the last: {problem}")
+        attempts = self.config.retries + 1
+        return Judgment(error=f"no verdict in {attempts} replies; the last: {problem}")
 
     def _sampling(self, identity: str, attempt: int) -> dict[str, Any]:
-        given = {name: value for name, value in self.manner.sampling.items() if value is not None}
+        given = {name: value for name, value in self.config.sampling.items() if value is not None}
         if attempt and given.get("temperature", 1.0) < RETRY_TEMPERATURE:
             given["temperature"] = RETRY_TEMPERATURE
-        return {**given, "seed": sample_seed(self.manner.seed, identity, attempt)}
+        return {**given, "seed": sample_seed(self.config.seed, identity, attempt)}
 
     async def _answer(self, model: str, messages: list[dict], sampling: dict[str, Any]) -> dict:
         """The endpoint's answer, asked with a schema unless it is one that refuses schemas."""

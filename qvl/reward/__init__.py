@@ -49,8 +49,8 @@ REWARDS = {  # a verifier's name, or the task that it judges -> where; imported 
     "structured": "qvl.reward.verifiers.schema:score",
     "document": "qvl.reward.verifiers.document:score",
     "code": "qvl.reward.verifiers.code:score",
-    "instruction": "qvl.reward.verifiers.instruction:score",
-    "instruction-loose": "qvl.reward.verifiers.instruction_loose:score",
+    "instruction": "qvl.reward.verifiers.instruction.strict:score",
+    "instruction-loose": "qvl.reward.verifiers.instruction.loose:score",
 }
 
 RIGHT = 0.5

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from qvl.errors import UserError
-from qvl.judge import Judge, Verdict, material
+from qvl.judge import Judge, Judgment, material
 from qvl.judge.material import Section
 from qvl.judge.scalar import RewardModel
 from qvl.pending import Gather, Pending, Ready
@@ -52,7 +52,7 @@ class JudgedRewards:
             for judge in self.judges
         ]
 
-        def combine(verdicts: list[Verdict]) -> dict:
+        def combine(verdicts: list[Judgment]) -> dict:
             count = len(self.judges)
             rows = [verdicts[at : at + count] for at in range(0, len(verdicts), count)]
             judged = [self._told(one, row) for one, row in zip(given, rows, strict=True)]
@@ -85,7 +85,7 @@ class JudgedRewards:
             "responses": [self.verify.weighed(record, one, wanted) for one in responses],
         }
 
-    def _told(self, response: dict, verdicts: Sequence[Verdict]) -> dict:
+    def _told(self, response: dict, verdicts: Sequence[Judgment]) -> dict:
         """The response with what its judges say; what an earlier run's said is replaced."""
         had = response.get("rewards") or {}
         rewards = {name: value for name, value in had.items() if not name.startswith(hybrid.JUDGE)}
@@ -103,7 +103,7 @@ class JudgedRewards:
             verdict |= {"status": "ok", "detail": " ".join(str(reason).split())[:MAX_DETAIL]}
         return {**response, "rewards": rewards, "verdict": verdict}
 
-    def _axes(self, verdicts: Sequence[Verdict]) -> dict[str, list[float]]:
+    def _axes(self, verdicts: Sequence[Judgment]) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}
         for judge, verdict in zip(self.judges, verdicts, strict=True):
             for name in judge.prompt.scales:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from qvl.curate.rules import revision
 from qvl.curate.rules.queries import QueryRules
-from qvl.judge import Judge, Verdict, material
+from qvl.judge import Judge, Judgment, material
 from qvl.pending import Gather, Pending, Ready
 from qvl.record import text, with_scores
 from qvl.stage import Drop
@@ -45,7 +45,7 @@ class JudgedQueries:
         wrong = isinstance(result, Drop) and result.reason == NO_VERDICT
         return 1, int(wrong), result.detail if isinstance(result, Drop) else ""
 
-    def decide(self, record: dict, verdict: Verdict) -> dict | Drop:
+    def decide(self, record: dict, verdict: Judgment) -> dict | Drop:
         """The record with its scores and perhaps a revision, or a Drop."""
         if verdict.error:
             return Drop(NO_VERDICT, verdict.error)

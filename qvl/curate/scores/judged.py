@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Any
 
 from qvl.curate.scores import measured
-from qvl.judge import Judge, Verdict, material
+from qvl.judge import Judge, Judgment, material
 from qvl.judge.material import Section
 from qvl.pending import Gather, Pending, Ready
 from qvl.record import media_kind, scores_of, with_scores
@@ -51,8 +51,8 @@ class JudgedScores:
         if not requests:
             return Ready(scored)
 
-        def combine(verdicts: list[Verdict]) -> dict:
-            found: list[list[tuple[Judge, Verdict]]] = [[] for _ in judged]
+        def combine(verdicts: list[Judgment]) -> dict:
+            found: list[list[tuple[Judge, Judgment]]] = [[] for _ in judged]
             for (place, judge, _), verdict in zip(requests, verdicts, strict=True):
                 found[place].append((judge, verdict))
             rows = [self._row(each) for each in found]
@@ -74,7 +74,7 @@ class JudgedScores:
     def _judges(self, record: dict) -> Sequence[Judge]:
         return self.judges if media_kind(record) == "text" else self.visual
 
-    def _row(self, verdicts: Sequence[tuple[Judge, Verdict]]) -> dict[str, float]:
+    def _row(self, verdicts: Sequence[tuple[Judge, Judgment]]) -> dict[str, float]:
         """The scores of one answer."""
         row: dict[str, float] = {}
         for name in verdicts[0][0].prompt.fields:
@@ -113,12 +113,12 @@ class Pairwise:
         if not requests:
             return Ready(record)
 
-        def combine(verdicts: list[Verdict]) -> dict:
-            by_order: dict[tuple[int, int], list[Verdict]] = {}
+        def combine(verdicts: list[Judgment]) -> dict:
+            by_order: dict[tuple[int, int], list[Judgment]] = {}
             for (first, second, _), verdict in zip(requests, verdicts, strict=True):
                 by_order.setdefault((first, second), []).append(verdict)
             won: list[list[float]] = [[] for _ in responses]
-            errors: list[list[Verdict]] = [[] for _ in responses]
+            errors: list[list[Judgment]] = [[] for _ in responses]
             for one, other in combinations(range(len(responses)), 2):
                 for there, back in zip(by_order[one, other], by_order[other, one], strict=True):
                     for place in (one, other):

@@ -9,8 +9,8 @@ import pytest
 
 from qvl.reward import Unverifiable
 from qvl.reward.verdict import judge, unverifiable
-from qvl.reward.verifiers import instruction, instruction_loose
-from qvl.reward.verifiers.constraints import CONSTRAINTS, length
+from qvl.reward.verifiers.instruction import loose, strict
+from qvl.reward.verifiers.instruction.constraints import CONSTRAINTS, length
 from qvl.text.languages import language_of, languages_in
 
 FRENCH = "La tour est sur la rive gauche du fleuve, et un bateau passe sous le pont."
@@ -113,7 +113,7 @@ def test_all_25_have_examples():
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-@pytest.mark.parametrize("verifier", [instruction, instruction_loose])
+@pytest.mark.parametrize("verifier", [strict, loose])
 def test_a_constraint_tells_what_keeps_it(name, verifier):
     arguments, kept, _ = EXAMPLES[name]
     for text in kept:
@@ -124,8 +124,8 @@ def test_a_constraint_tells_what_keeps_it(name, verifier):
 def test_a_constraint_tells_what_breaks_it(name):
     arguments, _, broken = EXAMPLES[name]
     for text in broken:
-        assert instruction.score(one(name, arguments), {"content": text}) == 0.0, text
-    loosely = [instruction_loose.score(one(name, arguments), {"content": text}) for text in broken]
+        assert strict.score(one(name, arguments), {"content": text}) == 0.0, text
+    loosely = [loose.score(one(name, arguments), {"content": text}) for text in broken]
     assert 0.0 in loosely
 
 
@@ -149,30 +149,28 @@ def test_an_argument_that_is_missing_null_or_of_another_type_is_told(name):
 )
 def test_loosely_a_greeting_or_markdown_breaks_nothing(name, text):
     record = one(name, EXAMPLES[name][0])
-    assert instruction.score(record, {"content": text}) == 0.0
-    assert instruction_loose.score(record, {"content": text}) == 1.0
+    assert strict.score(record, {"content": text}) == 0.0
+    assert loose.score(record, {"content": text}) == 1.0
 
 
 def test_all_must_be_kept_and_what_is_not_is_named():
-    whole = instruction.judge(asked(SEVERAL), {"content": "A tower stands here."})
+    whole = strict.judge(asked(SEVERAL), {"content": "A tower stands here."})
     assert (whole.reward, whole.detail) == (1.0, "")
-    part = instruction.judge(asked(SEVERAL), {"content": "A tower, and a boat."})
+    part = strict.judge(asked(SEVERAL), {"content": "A tower, and a boat."})
     assert (part.reward, part.detail) == (0.0, "not kept: punctuation:no_comma")
-    assert (
-        instruction.judge(asked(SEVERAL), {"content": "A tower, so."}, partial=True).reward == 0.5
-    )
+    assert strict.judge(asked(SEVERAL), {"content": "A tower, so."}, partial=True).reward == 0.5
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "<think>a tower", "<think>a tower</think>"])
 def test_an_empty_answer_keeps_nothing(text):
     record = one("punctuation:no_comma", {})
-    for verifier in (instruction, instruction_loose):
+    for verifier in (strict, loose):
         assert verifier.judge(record, {"content": text}, partial=True).reward == 0.0
 
 
 def test_the_thinking_is_not_looked_at():
     record = one("punctuation:no_comma", {})
-    assert instruction.score(record, {"content": "<think>a, b</think>So it is."}) == 1.0
+    assert strict.score(record, {"content": "<think>a, b</think>So it is."}) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -192,17 +190,15 @@ def test_the_thinking_is_not_looked_at():
 )  # fmt: skip
 def test_an_answer_that_names_no_constraint_is_told_even_of_nothing(answer, told):
     with pytest.raises(Unverifiable) as error:
-        instruction.score(asked(answer), {"content": ""})
+        strict.score(asked(answer), {"content": ""})
     assert told in str(error.value)
     assert judge(asked(answer), {"content": "x"}).status == "error"
 
 
 def test_kwargs_may_be_left_out_and_numbers_be_floats():
-    assert instruction.score(
-        asked({"instruction_id_list": ["punctuation:no_comma"]}), {"content": "a"}
-    )
+    assert strict.score(asked({"instruction_id_list": ["punctuation:no_comma"]}), {"content": "a"})
     record = one("length_constraints:number_paragraphs", {"num_paragraphs": 2.0})
-    assert instruction.score(record, {"content": PARTS}) == 1.0
+    assert strict.score(record, {"content": PARTS}) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -344,7 +340,7 @@ def test_each_sentence_of_the_languages_of_ifeval_is_in_its_own_and_in_no_other(
 def test_only_null_stands_for_no_arguments(kwargs, text):
     answer = {"instruction_id_list": ["punctuation:no_comma"], "kwargs": kwargs}
     with pytest.raises(Unverifiable):
-        instruction.score(asked(answer), {"content": text})
+        strict.score(asked(answer), {"content": text})
     for none in (None, [None], [{}]):
         given = {**answer, "kwargs": none}
-        assert instruction.score(asked(given), {"content": "fine"}) == 1.0
+        assert strict.score(asked(given), {"content": "fine"}) == 1.0

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qvl.reward.verifiers.constraints import arguments
-from qvl.reward.verifiers.constraints.length import divided
+from qvl.reward.verifiers.instruction.constraints import arguments
+from qvl.reward.verifiers.instruction.constraints.length import divided
 from qvl.text.languages import languages_in
 
 Check = Callable[[str], bool]

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from qvl.reward import Unverifiable, Verdict, reference
-from qvl.reward.verifiers.constraints import CONSTRAINTS, Check
+from qvl.reward.verifiers.instruction.constraints import CONSTRAINTS, Check
 from qvl.text.thinking import answer_text
 
 

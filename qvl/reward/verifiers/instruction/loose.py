@@ -1,10 +1,10 @@
-"""Instruction following, loosely: see qvl.reward.verifiers.instruction."""
+"""Instruction following, loosely: see qvl.reward.verifiers.instruction.strict."""
 
 from functools import partial
 
-from qvl.reward.verifiers import instruction
+from qvl.reward.verifiers.instruction import strict
 
-judge = partial(instruction.judge, loose=True)
+judge = partial(strict.judge, loose=True)
 
 
 def score(record: dict, response: dict) -> float:

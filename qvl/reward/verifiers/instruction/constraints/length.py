@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qvl.reward.verifiers.constraints import arguments
+from qvl.reward.verifiers.instruction.constraints import arguments
 
 Check = Callable[[str], bool]
 Arguments = Mapping[str, Any]

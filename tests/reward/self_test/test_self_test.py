@@ -9,7 +9,7 @@ from qvl import record, reward
 from qvl.errors import UserError
 from qvl.io import jsonl
 from qvl.reward import verdict
-from qvl.reward.self_test import hostile, trial
+from qvl.reward.self_test import hostile, self_test
 from qvl.sandbox import probe
 
 OWN = """
@@ -30,7 +30,7 @@ def crashes(record, response):
     return {}[response["content"]]
 """
 
-CASES = {Path(path).stem: list(jsonl.read(path)) for path in trial.paths([])}
+CASES = {Path(path).stem: list(jsonl.read(path)) for path in self_test.paths([])}
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def own(tmp_path, monkeypatch):
 
 
 def tried(case="gold", name=None, task="counting", **options):
-    (done,) = trial.Trial(name, num_noise=0, **options)(given(case, task), "own.jsonl:1")
+    (done,) = self_test.SelfTest(name, num_noise=0, **options)(given(case, task), "own.jsonl:1")
     return done["scores"]["reward-test"]
 
 
@@ -51,7 +51,7 @@ def given(case, task, answer: Any = 3, content="3"):
 
 
 def test_every_verifier_has_cases_of_every_kind_that_are_sound_records():
-    assert {Path(trial.shipped(name)).stem for name in reward.REWARDS} == set(CASES)
+    assert {Path(self_test.shipped(name)).stem for name in reward.REWARDS} == set(CASES)
     for name, records in CASES.items():
         found = {each["case"] for one in records for each in one["responses"]}
         assert {"gold", "empty", "hacked", "wrong"} <= found, name
@@ -75,7 +75,7 @@ def test_a_verifier_gives_what_is_expected(name):
 
 def test_no_verifier_breaks_on_what_is_hostile():
     """Math's bombs are below; a program is run in the sandbox, which has a suite of its own."""
-    on_trial = trial.Trial(seconds=30, num_noise=30)
+    on_trial = self_test.SelfTest(seconds=30, num_noise=30)
     for name in CASES.keys() - {"math", "code"}:
         for one in CASES[name]:
             bare = {**one, "responses": one["responses"][:1]}
@@ -87,24 +87,24 @@ def test_no_verifier_breaks_on_what_is_hostile():
 
 def test_a_bomb_may_run_out_of_time_and_nothing_else_may():
     said = verdict.Verdict("timeout", None, None, "no verdict within 1 s", "math")
-    assert trial._problem(said, "bomb", None) == ""
-    assert trial._problem(said, "hostile", None) == "timeout: no verdict within 1 s"
+    assert self_test._problem(said, "bomb", None) == ""
+    assert self_test._problem(said, "hostile", None) == "timeout: no verdict within 1 s"
     lost = said._replace(detail="no alarm interrupts it: its process was ended")
-    assert trial._problem(lost, "bomb", None) != ""
-    on_trial = trial.Trial(seconds=1, num_noise=0)
+    assert self_test._problem(lost, "bomb", None) != ""
+    on_trial = self_test.SelfTest(seconds=1, num_noise=0)
     for bomb in (each for each in hostile.FIXED if each.case == "bomb"):
         one = given("bomb", "math", "\\frac{1}{2}", bomb.content)
         assert next(on_trial(one, "here:1"))["scores"]["reward-test"]["problem"] == ""
 
 
 def test_what_no_alarm_interrupts_and_what_ends_its_process_are_told(own):
-    on_trial = trial.Trial("ownreward:endless", seconds=0.2)  # an alarm ends it
+    on_trial = self_test.SelfTest("ownreward:endless", seconds=0.2)  # an alarm ends it
     found = next(on_trial(given("gold", "x"), "here:1"))["scores"]["reward-test"]
     assert (found["status"], found["found"]) == ("timeout", None)
     assert found["problem"] == "timeout: no verdict within 0.2 s"
-    found = next(trial.Trial("ownreward:dies")(given("gold", "x"), "here:1"))
+    found = next(self_test.SelfTest("ownreward:dies")(given("gold", "x"), "here:1"))
     assert found["scores"]["reward-test"]["problem"] == "error: its process ended with status 7"
-    found = next(trial.Trial("ownreward:crashes")(given("gold", "x"), "here:1"))
+    found = next(self_test.SelfTest("ownreward:crashes")(given("gold", "x"), "here:1"))
     assert found["scores"]["reward-test"]["problem"] == "error: KeyError: '3'"
 
 
@@ -123,13 +123,13 @@ def test_what_no_alarm_interrupts_and_what_ends_its_process_are_told(own):
     ],
 )
 def test_what_is_a_problem(case, expected, found, problem):
-    assert trial._problem(verdict.Verdict("ok", found), case, expected) == problem
+    assert self_test._problem(verdict.Verdict("ok", found), case, expected) == problem
 
 
 def test_an_extracted_answer_that_json_cannot_hold_is_a_problem():
     for extracted in (10**30, "\ud800", {1, 2}):
         said = verdict.Verdict("ok", 0.0, extracted)
-        assert trial._problem(said, "empty", 0) != ""
+        assert self_test._problem(said, "empty", 0) != ""
 
 
 def test_a_case_that_is_none_is_told_with_its_place():
@@ -142,11 +142,11 @@ def test_a_case_that_is_none_is_told_with_its_place():
         one = given("gold", "counting")
         one["responses"][0] |= change
         with pytest.raises(UserError) as error:
-            next(trial.Trial()(one, "own.jsonl:4"))
+            next(self_test.SelfTest()(one, "own.jsonl:4"))
         assert str(error.value).startswith("own.jsonl:4: ")
         assert words in str(error.value)
     with pytest.raises(UserError, match="no responses"):
-        next(trial.Trial()({**given("gold", "counting"), "responses": []}, "own.jsonl:4"))
+        next(self_test.SelfTest()({**given("gold", "counting"), "responses": []}, "own.jsonl:4"))
 
 
 def test_noise_is_the_same_for_a_seed_and_can_be_written():

@@ -14,7 +14,7 @@ answered, two quotation marks around nothing, a comma of another script, a fence
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qvl.reward.verifiers.constraints import form, keywords, length, shape
+from qvl.reward.verifiers.instruction.constraints import form, keywords, length, shape
 
 Check = Callable[[str], bool]
 Arguments = Mapping[str, Any]

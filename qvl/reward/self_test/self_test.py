@@ -64,7 +64,7 @@ def paths(words: list[str]) -> list[str]:
 
 
 @dataclass
-class Trial:
+class SelfTest:
     """Tries records of cases, and counts what went wrong."""
 
     verifier: str | None = None

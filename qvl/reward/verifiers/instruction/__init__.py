@@ -1,0 +1,1 @@
+"""Instruction following (IFEval): strict and loose, and the constraints that a prompt may name."""
