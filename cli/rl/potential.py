@@ -47,7 +47,7 @@ def command(
         $ qvl verify sampled.jsonl.zst | qvl rl potential | zstdcat
         $ echo '{"step": 1, "sources": {"geometry": {"reward": 0.4, "count": 64}}}' | qvl rl potential --log | zstdcat
     """
-    gather = potential.Log() if log else potential.Samples(pass_reward)
+    gather = potential.RewardLog() if log else potential.PassRates(pass_reward)
     threshold = gather.threshold if least is None else least
     with stream.run(
         "rl potential",

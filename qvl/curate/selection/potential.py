@@ -42,7 +42,7 @@ class Potential(NamedTuple):
         return "keep" if self.value >= least else "drop" if self.high < least else "unsure"
 
 
-class Samples:
+class PassRates:
     """The mixed share of each source, of records with verified responses."""
 
     measure = "mixed"
@@ -88,7 +88,7 @@ class _Counts:
         return Potential(self.mixed / self.queries, low, high, {**facts, **means})
 
 
-class Step(NamedTuple):
+class LogStep(NamedTuple):
     """The rewards of a source in one step of a run: mean and number of responses."""
 
     number: int
@@ -96,7 +96,7 @@ class Step(NamedTuple):
     count: int
 
 
-class Log:
+class RewardLog:
     """The gain of each source, of a run's log: JSON lines with "step", an integer, and "sources",
     {NAME: {"reward": mean, "count": responses}}. Other fields and lines without sources are passed
     over; of a step that comes twice, as after a resumption, the last line holds."""
@@ -105,7 +105,7 @@ class Log:
     threshold = MIN_GAIN
 
     def __init__(self) -> None:
-        self._sources: dict[str, dict[int, Step]] = {}
+        self._sources: dict[str, dict[int, LogStep]] = {}
         self.passed_over = 0
         """lines without sources"""
 
@@ -124,7 +124,7 @@ class Log:
                 raise UserError(
                     f'{place}: sources.{name}: expected "reward", a number, and "count", over 0'
                 )
-            self._sources.setdefault(name, {})[number] = Step(number, float(reward), count)
+            self._sources.setdefault(name, {})[number] = LogStep(number, float(reward), count)
 
     def potentials(self) -> dict[str, Potential]:
         return {
@@ -133,7 +133,7 @@ class Log:
         }
 
 
-def gain(steps: list[Step]) -> Potential:
+def gain(steps: list[LogStep]) -> Potential:
     """By how much the mean reward rose over the steps, which are in order.
 
     With fewer than 5 steps the interval is unknown: all that a mean of rewards from 0 to 1 can change."""

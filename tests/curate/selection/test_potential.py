@@ -7,7 +7,7 @@ import orjson
 import pytest
 from scipy import stats
 
-from qvl.curate.selection.potential import Log, Potential, Samples, Step, gain
+from qvl.curate.selection.potential import LogStep, PassRates, Potential, RewardLog, gain
 from qvl.errors import UserError
 from qvl.intervals import wilson
 
@@ -17,7 +17,7 @@ def query(source, rewards):
 
 
 def measured(records):
-    samples = Samples(pass_reward=0.5)
+    samples = PassRates(pass_reward=0.5)
     for record in records:
         samples.add(record, "in:1")
     return samples
@@ -52,7 +52,8 @@ def test_what_cannot_disagree_or_has_no_source_is_passed_over():
 def test_the_gain_is_that_of_a_weighted_regression(seed):
     draw = random.Random(seed)
     steps = [
-        Step(3 * n, 0.3 + 0.01 * n + draw.gauss(0, 0.03), draw.choice([32, 64])) for n in range(12)
+        LogStep(3 * n, 0.3 + 0.01 * n + draw.gauss(0, 0.03), draw.choice([32, 64]))
+        for n in range(12)
     ]
     found = gain(steps)
     each = [step for step in steps for _ in range(step.count)]  # a point of weight w is w points
@@ -66,10 +67,10 @@ def test_the_gain_is_that_of_a_weighted_regression(seed):
 
 
 def test_a_steady_rise_has_no_error_and_few_steps_say_nothing():
-    rise = gain([Step(n, 0.1 * n, 8) for n in range(5)])
+    rise = gain([LogStep(n, 0.1 * n, 8) for n in range(5)])
     assert (rise.low, rise.value, rise.high) == pytest.approx((0.4, 0.4, 0.4))
-    assert gain([Step(n, 0.5, 8) for n in range(4)]).verdict(0.02) == "unsure"
-    assert gain([Step(1, 0.5, 8)]).verdict(0.02) == "unsure"
+    assert gain([LogStep(n, 0.5, 8) for n in range(4)]).verdict(0.02) == "unsure"
+    assert gain([LogStep(1, 0.5, 8)]).verdict(0.02) == "unsure"
 
 
 def test_only_what_is_surely_under_the_threshold_is_dropped():
@@ -79,7 +80,7 @@ def test_only_what_is_surely_under_the_threshold_is_dropped():
 
 
 def test_of_a_step_that_comes_twice_the_last_line_holds():
-    log = Log()
+    log = RewardLog()
     log.add({"settings": {}, "step": 0}, "log:1")
     for reward in (0.9, 0.4):
         log.add({"step": 1, "loss": 1, "sources": {"a": {"reward": reward, "count": 4}}}, "log:2")
@@ -101,7 +102,7 @@ def test_of_a_step_that_comes_twice_the_last_line_holds():
 )
 def test_a_line_that_is_no_step_is_an_error_that_says_where(row):
     with pytest.raises(UserError, match="log:7: "):
-        Log().add(row, "log:7")
+        RewardLog().add(row, "log:7")
 
 
 def test_sources_without_potential_are_named_and_dropped(sh, tmp_path):
