@@ -71,7 +71,7 @@ def _train(settings: SftSettings, show: Show, stopping: Callable[[], bool]) -> d
         from qvl.plan import flops
         from qvl.train.build import load_model, make_trainer
         from qvl.train.dataloader import DataLoader
-        from qvl.train.loop import Loop
+        from qvl.train.loop import TrainingLoop
 
     output = Path(settings.checkpointing.output)
     output.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,9 @@ def _train(settings: SftSettings, show: Show, stopping: Callable[[], bool]) -> d
     check_batch(sampler.batch, parse_layout(settings.model.layout), data_rank[1])
     steps = identity["steps"]
     trainer = make_trainer(model, settings.model, settings.optimization, steps)
-    loop = Loop(trainer, settings.checkpointing, steps, identity=identity, stopping=stopping)
+    loop = TrainingLoop(
+        trainer, settings.checkpointing, steps, identity=identity, stopping=stopping
+    )
     log = None
     if parallel.rank() == 0:
         source.write_skeleton(output / "checkpoints" / SKELETON)

@@ -15,7 +15,7 @@ from qvl.train.log import TrainingLog
 from qvl.train.loss_guard import NAMED, LossGuard, Suspect, worst
 
 
-class Loop:
+class TrainingLoop:
     """The steps of a run; iterating gives their numbers, from 1 or from where a run is resumed.
 
     A checkpoint is written between steps where one is due, or where the run is stopped, which ends
