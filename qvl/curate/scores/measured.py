@@ -135,7 +135,7 @@ def below(axes: dict[str, float], least: dict[str, float]) -> Drop | None:
     """A Drop for the first axis below its threshold; a missing axis is not below it."""
     for name, bound in least.items():
         if axes.get(name, bound) < bound:
-            return Drop(f"low-{name}", f"{axes[name]:.2g}, below {bound:g}")
+            return Drop(f"low-{name}", f"{axes[name]:.2g} is below {bound:g}")
     return None
 
 
