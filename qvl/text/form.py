@@ -29,7 +29,7 @@ def special_token(answer: Answer, asked: str) -> str:
     return ""
 
 
-QUOTES = ("`", "'", '"', "\u201c", "\u300c")  # what writes about a token names it so
+QUOTES = ("`", "'", '"', "“", "「")  # what writes about a token names it so
 
 
 def think_tags(answer: Answer, thinking: str) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from qvl.text import words
 from qvl.text.scripts import prose
 
-SENTENCE = re.compile(r"[\n.!?;:\u061f]+|(?<=[\w,]) [-\u2013\u2014] ")
+SENTENCE = re.compile(r"[\n.!?;:؟]+|(?<=[\w,]) [-\u2013\u2014] ")
 WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?")
 FEWEST_WORDS = 6  # of a sentence; a shorter one may be a title or a name
 FEWEST_HITS = 3  # function words, distinct

@@ -34,9 +34,9 @@ NOT_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`"
     r"|\$\$.*?\$\$|\$[^$\n]+\$|\\\[.*?\\\]|\\\(.*?\\\)|\\[a-zA-Z]+(?:\{[^{}]*\})*"
     r"|https?://\S+|<[^<>\n]{1,80}>"
-    r"|\"[^\"\n]*\"|\u201c[^\u201d\n]*\u201d|\u2018[^\u2019\n]*\u2019|\u300c[^\u300d\n]*\u300d|\u300e[^\u300f\n]*\u300f"
-    r"|\u300a[^\u300b\n]*\u300b|\u00ab[^\u00bb\n]*\u00bb"
-    r"|\([^()\n]{1,60}\)|\uff08[^\uff08\uff09\n]{1,60}\uff09"
+    r"|\"[^\"\n]*\"|“[^”\n]*”|\u2018[^\u2019\n]*\u2019|「[^」\n]*」|『[^』\n]*』"
+    r"|《[^》\n]*》|«[^»\n]*»"
+    r"|\([^()\n]{1,60}\)|（[^（）\n]{1,60}）"
     r"|(?<!\w)'[^'\n]{1,40}'(?!\w)|\*\*?[^*\n]{1,40}\*\*?",
     re.DOTALL,
 )
@@ -117,8 +117,8 @@ def _chinese(body: str) -> list[str]:
     ]
 
 
-CJK_SENTENCE = re.compile(r"[\u3002\uff01\uff1f\n]")
-PARTICLE = re.compile(r"[\u7684\u662f\u4e86\u4eec\u8fd9\u5728\u628a\u548c]")
+CJK_SENTENCE = re.compile(r"[。！？\n]")
+PARTICLE = re.compile(r"[的是了们这在把和]")
 
 
 @functools.lru_cache(maxsize=4096)

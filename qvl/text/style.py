@@ -24,11 +24,9 @@ CAPITALS = re.compile(rf"(?:\b[A-Z\u0410-\u042f\u00c0-\u00de]{{2,}}\b[ ,'!\u2019
 CAPITAL_WORD = re.compile(r"[A-Z\u0410-\u042f\u00c0-\u00de]{2}")
 LOWER = re.compile(r"\b[a-z\u0430-\u044f\u00e0-\u00fe]{2,}\b")
 LEGAL = re.compile(r"\b(?:WARRANT|LIAB|LICENS|DISCLAIM)")  # which is shouted by custom
-SMILE = re.compile("[\U0001f300-\U0001faff\u2600-\u26ff\u2764]")
+SMILE = re.compile("[\U0001f300-\U0001faff\u2600-\u26ff❤]")
 TOKEN = re.compile(r"[^\W_]+")
-SENTENCE = re.compile(
-    r"[^\u3002\uff01\uff1f!?.\n]+(?=[\u3002\uff01\uff1f!?.])"
-)  # no line of a list
+SENTENCE = re.compile(r"[^。！？!?.\n]+(?=[。！？!?.])")  # no line of a list
 KANA = re.compile(r"[\u3041-\u30fa]")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 HANGUL = re.compile(r"[\uac00-\ud7a3]")
@@ -112,7 +110,7 @@ def _register_of(language: str):  # type: ignore[no-untyped-def]
     registers = _registers(language)
 
     def of(sentence: str) -> str:
-        stripped = sentence.strip().rstrip('\u300d\u300f\u201d")')
+        stripped = sentence.strip().rstrip('」』”")')
         return next((name for name, ends in registers if ends.search(stripped)), "")
 
     return of

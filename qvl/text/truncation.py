@@ -12,13 +12,13 @@ from qvl.text import words
 CUT_REASONS = ("length", "max_tokens", "abort")  # OpenAI, vLLM and SGLang; other APIs; SGLang, vLLM
 OPEN_END = re.compile(
     # what asks for more; an operator; an opening bracket or quote, never closed
-    r"(?:[,\u3001\uff0c\uff1b:\uff1a(\uff08\[{\u300c\u300e\u201c]|(?:\d|\s)[=+*/\u00d7\u00f7<]|\s[-\u2013\u2014])$"
+    r"(?:[,、，；:：(（\[{「『“]|(?:\d|\s)[=+*/×÷<]|\s[-\u2013\u2014])$"
 )
 WORD = re.compile(r"[^\W\d_]+$")
 FEWEST_WORDS = 4  # a title may end in "the"; our choice
-LIST_LINE = re.compile(r"\s*(?:[-*+\u2022#|>]|\d+[.)\u3001]|[A-Za-z][.):])")
+LIST_LINE = re.compile(r"\s*(?:[-*+•#|>]|\d+[.)、]|[A-Za-z][.):])")
 _LETTER = r"[a-z\u00e0-\u024f\u0430-\u044f\u0620-\u064a\uac00-\ud7a3)\]\"']"
-SENTENCE_END = re.compile(rf"[.!?](?<={_LETTER}{{3}}[.!?])[\"')\u201d]* +(?=[^\W\d_])")
+SENTENCE_END = re.compile(rf"[.!?](?<={_LETTER}{{3}}[.!?])[\"')”]* +(?=[^\W\d_])")
 ABBREVIATIONS = (
     "approx. ",
     "prof. ",
@@ -31,14 +31,12 @@ ABBREVIATIONS = (
     "eqs. ",
 )
 CONCLUDES = re.compile(
-    r"\b(?:answer|result|total|conclusion|option|choice|value)\b|[=:\uff1a]|boxed|\u7b54\u6848|\u7ed3\u679c|\u6240\u4ee5|\u56e0\u6b64|\u7b54\u3048",
+    r"\b(?:answer|result|total|conclusion|option|choice|value)\b|[=:：]|boxed|答案|结果|所以|因此|答え",
     re.IGNORECASE,
 )
-UNSPACED_END = re.compile(r"[\u3002\uff01\uff1f]")
+UNSPACED_END = re.compile(r"[。！？]")
 FULL_STOPS = 3
-MAY_END = re.compile(
-    r"(?:[\u308b\u305f\u3044\u3059\u3060\u3093\u304b\u306d\u3088\u306e\u3046]|[^\u3041-\u30fa\u3400-\u9fff])$"
-)
+MAY_END = re.compile(r"(?:[るたいすだんかねよのう]|[^\u3041-\u30fa\u3400-\u9fff])$")
 LAST_WORDS = 5  # words; a shorter last sentence may be a label or a name
 LATEX_BEGIN = re.compile(r"\\(begin|end)\{")
 
@@ -101,8 +99,8 @@ def _open_end(text: str) -> str:
         return f"ends in {last.group()!r}"
     if len(line) >= 10 and line.endswith(unspaced):
         return f"ends in {line[-2:]!r}"
-    opened = max(line.rfind("("), line.rfind("\uff08"))
-    if opened > max(line.rfind(")"), line.rfind("\uff09")):
+    opened = max(line.rfind("("), line.rfind("（"))
+    if opened > max(line.rfind(")"), line.rfind("）")):
         return f"ends within {line[opened : opened + 40]!r}"
     return _unfinished_sentence(line)
 

@@ -119,9 +119,7 @@ def vocabulary(text: str) -> frozenset[str]:
     return frozenset(text.lower().translate(PUNCTUATION).split())
 
 
-PUNCTUATION = str.maketrans(
-    dict.fromkeys('.,;:!?()[]{}"*|/<>`\u3002\u3001\uff0c\u060c\u061f\u00bf\u00a1\u2026', " ")
-)
+PUNCTUATION = str.maketrans(dict.fromkeys('.,;:!?()[]{}"*|/<>`。、，،؟¿¡…', " "))
 
 
 def clean(text: str) -> str:

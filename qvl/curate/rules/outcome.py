@@ -75,17 +75,17 @@ class Conclusion(NamedTuple):
 
 NUMBER = r"[-\u2212]?\d+(?:,\d{3})*(?:\.\d+)?(?:\s*/\s*\d+)?%?"
 CONCLUDES = re.compile(
-    r"(?:\banswer(?: is|:| would be| should be| must be)|\u7b54\u6848(?:\u5e94\u8be5|\u5c31)?(?:\u662f|\u4e3a|[:\uff1a])|\u7b54\u3048\u306f"
-    r"|(?:\uc815\ub2f5|\ub2f5)(?:\uc740|\uc774|:)|\u043e\u0442\u0432\u0435\u0442(?:\s*[:\u2014-]| \u0431\u0443\u0434\u0435\u0442)|\brespuesta(?: correcta)?(?: es|:)"
-    r"|\br\u00e9ponse(?: est|:)|\bantwort(?: ist|:| lautet)|(?:\u0627\u0644\u0625\u062c\u0627\u0628\u0629|\u0627\u0644\u062c\u0648\u0627\u0628)(?: \u0627\u0644\u0635\u062d\u064a\u062d\u0629)?(?: \u0647\u064a| \u0647\u0648|:))"
-    rf"\s*:?\s*[*$\s\u300c(\uff08]*(?:option |choice |\u9009\u9879|\u9078\u629e\u80a2|la |la opci\u00f3n |\u0432\u0430\u0440\u0438\u0430\u043d\u0442 )?(?:(?P<number>{NUMBER})|(?P<letter>[a-h])(?![\w']))"
+    r"(?:\banswer(?: is|:| would be| should be| must be)|答案(?:应该|就)?(?:是|为|[:：])|答えは"
+    r"|(?:정답|답)(?:은|이|:)|ответ(?:\s*[:\u2014-]| будет)|\brespuesta(?: correcta)?(?: es|:)"
+    r"|\bréponse(?: est|:)|\bantwort(?: ist|:| lautet)|(?:الإجابة|الجواب)(?: الصحيحة)?(?: هي| هو|:))"
+    rf"\s*:?\s*[*$\s「(（]*(?:option |choice |选项|選択肢|la |la opción |вариант )?(?:(?P<number>{NUMBER})|(?P<letter>[a-h])(?![\w']))"
     r"(?P<rest>[ *$]*[^\W\d_]*)",
     re.IGNORECASE,
 )
 ALONE = re.compile(rf"\W*(?:(?P<number>{NUMBER})|(?P<letter>[A-H]))(?P<rest>[ *$]*[^\W\d_]*)\W*")
 DOUBTS = re.compile(
-    r"\b(?:wait|actually|but|however|hmm|mistake|wrong|recheck|instead|or)\b|\u7b49\u7b49|\u4e0d\u5bf9|\u4f46\u662f|\u4e0d\u8fc7|\u9519|\u91cd\u65b0"
-    r"|\u3057\u304b\u3057|\u9055\u3046|\u5f85\u3063\u3066|\uc7a0\uae50|\ud558\uc9c0\ub9cc|\u0441\u0442\u043e\u0439|\u043d\u043e |\u043e\u0448\u0438\u0431|\bespera\b|\bpero\b|\bmais\b|\baber\b|\u0644\u0643\u0646|\u0627\u0646\u062a\u0638\u0631",
+    r"\b(?:wait|actually|but|however|hmm|mistake|wrong|recheck|instead|or)\b|等等|不对|但是|不过|错|重新"
+    r"|しかし|違う|待って|잠깐|하지만|стой|но |ошиб|\bespera\b|\bpero\b|\bmais\b|\baber\b|لكن|انتظر",
     re.IGNORECASE,
 )
 
@@ -103,7 +103,7 @@ def _concluded(text: str) -> Conclusion | None:
     return _conclusion(last)
 
 
-_GOES_ON = tuple("+-*/=^<>\\\u00d7\u00f7")  # "the answer is 2 + 3"
+_GOES_ON = tuple("+-*/=^<>\\×÷")  # "the answer is 2 + 3"
 
 
 def _alone(text: str) -> Conclusion | None:

@@ -125,7 +125,7 @@ LONGEST_PHRASE = max(map(len, words.lines("nothing"))) + 20  # with its punctuat
 MASHED = 5  # letters; "haha" may be asked about, "hahaha" and "aaaaa" are not
 ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
 NUMBER = re.compile(r"\W*\d+(?:[.,]\d+)?[\s.!?]*")
-QUESTION = re.compile("[?\uff1f\u061f]")
+QUESTION = re.compile("[?？؟]")
 
 
 def _page(turn: str) -> str:
@@ -167,9 +167,7 @@ def missing_image(query: Query, rules: QueryRules) -> str:
 
 
 # Picture N is how Qwen's template names the images ("Figure 2" may stand in the document shown).
-NUMBERED = re.compile(
-    r"\bPicture (\d{1,2})\b|\bImage (\d{1,2})\b|\u7b2c(\d{1,2})[\u5f20\u5e45]\u56fe"
-)
+NUMBERED = re.compile(r"\bPicture (\d{1,2})\b|\bImage (\d{1,2})\b|第(\d{1,2})[张幅]图")
 
 
 def denies_image(query: Query, rules: QueryRules) -> str:
@@ -198,9 +196,7 @@ def several_questions(query: Query, rules: QueryRules) -> str:
 
 # "(1) ... (2) ..." or "a) ... b) ..." at the start of a line or sentence: sub-questions. Choices are
 # capital letters, so they do not count.
-PART = re.compile(
-    r"(?:^|[\n.?;:\uff1f\u3002\uff1b\uff1a])\s*[(\uff08]?(?:[1-9]|[a-h]|i{1,3}|iv)[)\uff09]\s*\w"
-)
+PART = re.compile(r"(?:^|[\n.?;:？。；：])\s*[(（]?(?:[1-9]|[a-h]|i{1,3}|iv)[)）]\s*\w")
 
 RULES: tuple[tuple[str, Callable[[Query, QueryRules], str]], ...] = (
     ("no-query", no_query),

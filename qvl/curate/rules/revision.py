@@ -21,20 +21,20 @@ KEPT = {  # what must be there as often as before, by how it is called
     "number": re.compile(r"\d+(?:[.,:/]\d+)*"),
     "negation": re.compile(
         r"\b(?:not|no|never|none|neither|nor|without|except|cannot)\b|n['\u2019]t\b"
-        r"|\u4e0d|\u6ca1|\u65e0|\u975e|\u672a|\u9664\u4e86"
-        r"|\b(?:kein\w*|nicht|ohne|pas|sans|jamais|nunca|sin|nie|senza|non|n\u00e3o|sem)\b",
+        r"|不|没|无|非|未|除了"
+        r"|\b(?:kein\w*|nicht|ohne|pas|sans|jamais|nunca|sin|nie|senza|non|não|sem)\b",
         re.IGNORECASE,
     ),
     "formula": re.compile(r"\$[^$]+\$|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL),
-    "sign": re.compile(r"(?<=[\d\s])[-+*/=<>\u00d7\u00f7\u2212](?=[\d\s])"),
+    "sign": re.compile(r"(?<=[\d\s])[-+*/=<>×÷\u2212](?=[\d\s])"),
     "code": re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL),
-    "quotation": re.compile(r"\"[^\"\n]+\"|\u201c[^\u201d\n]+\u201d|\u300c[^\u300d\n]+\u300d"),
+    "quotation": re.compile(r"\"[^\"\n]+\"|“[^”\n]+”|「[^」\n]+」"),
     "address": re.compile(r"(?:https?://|www\.)\S+"),
     "answer option": re.compile(r"^\s*\(?[A-Ja-j][.):]\s.*$|\([A-J]\)", re.MULTILINE),
     "placeholder": re.compile(r"<(?:image|video|img)\b[^>]*>", re.IGNORECASE),
 }
 _YES_OR_NO = re.compile(  # how it is to be answered is no negation
-    r"\byes or no\b|\b(?:oui ou|s\u00ed o|ja oder) (?:non|no|nein)\b|\u662f\u8fd8\u662f\u4e0d\u662f|\u662f\u6216\u5426",
+    r"\byes or no\b|\b(?:oui ou|sí o|ja oder) (?:non|no|nein)\b|是还是不是|是或否",
     re.IGNORECASE,
 )
 _HAN = "\u3400-\u9fff"
