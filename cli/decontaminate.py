@@ -66,22 +66,22 @@ def command(
         Grams,
         Images,
         Match,
-        asked,
-        everything,
+        all_texts,
+        user_texts,
     )
 
     grams = Grams(ngram, common)
-    shown = None
+    gallery = None
     if images is not None:
         root = media.root(stream.files)
-        shown = Images(images, root, allow_remote=media.allow_remote)
+        gallery = Images(images, root, allow_remote=media.allow_remote)
     for path in against:
         for number, record in enumerate(jsonl.read(path), 1):
             where = Match(Path(path).name, str(record.get("id", number)))
-            shows_media = media_kind(record) != "text"
-            grams.add(asked(record), where, shown=shows_media)
-            if shown:
-                shown.add(record, Path(path).parent, where)
+            has_media = media_kind(record) != "text"
+            grams.add(user_texts(record), where, has_media=has_media)
+            if gallery:
+                gallery.add(record, Path(path).parent, where)
     templates = grams.close()
     with stream.run(
         "decontaminate",
@@ -89,9 +89,10 @@ def command(
         config={"against": against, "ngram": ngram, "common": common, "images": images},
     ) as run:
         run.note(runs=len(grams), template_runs=templates)
-        text = asked if questions else everything
+        text = user_texts if questions else all_texts
         run.write(
             stage.keep(
-                run, Contamination(grams, text, shown, drop_unreadable=stream.on_error == "reject")
+                run,
+                Contamination(grams, text, gallery, drop_unreadable=stream.on_error == "reject"),
             )
         )

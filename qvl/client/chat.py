@@ -90,7 +90,7 @@ def _response(
     content = message.get("content") or ""
     if not reasoning:
         cut = thinking and choice.get("finish_reason") == "length"
-        reasoning, content = thoughts.split(content, cut=cut)
+        reasoning, content = thoughts.split(content, truncated=cut)
     response: dict[str, Any] = {"content": content}
     if reasoning:
         response["reasoning_content"] = reasoning

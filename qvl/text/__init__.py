@@ -1,1 +1,1 @@
-"""What is known of texts, with no record, no rule and no threshold of its own: words, scripts, languages, form."""
+"""Properties of texts that rules, scores and penalties share: words, scripts, languages, repetition, form."""

@@ -1,4 +1,4 @@
-"""The answers that a record holds: its final turn, and each of the sampled `responses`."""
+"""The answers in a record: its final turn, and each of the sampled `responses`."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -8,12 +8,12 @@ from qvl.text import thinking
 
 
 class Answer(NamedTuple):
-    """One answer, its reasoning apart, however the record spells it."""
+    """One answer, with its reasoning separate, in whichever field the record has it."""
 
     content: str  # what the user reads
-    reasoning: str  # reasoning_content, or the thought in the content (qvl.text.thinking)
-    raw: str  # the content as it lies in the record
-    field: str  # reasoning_content as it lies in the record
+    reasoning: str  # reasoning_content, or the thinking in the content (qvl.text.thinking)
+    raw: str  # the content as in the record
+    field: str  # reasoning_content as in the record
     finish_reason: str
     calls: bool  # it calls a tool, so it may be empty
 
@@ -26,7 +26,7 @@ def of_message(message: Any, finish_reason: str = "") -> Answer:
 
 
 def of_response(response: dict) -> Answer:
-    """The last assistant turn of a response: an agent's is a whole trajectory."""
+    """The last assistant turn of a response, which for an agent is a whole trajectory."""
     reason = response.get("finish_reason") or ""
     if "content" not in response and response.get("messages"):
         return of_message(final(response) or {}, reason)
@@ -34,17 +34,17 @@ def of_response(response: dict) -> Answer:
 
 
 def of_record(record: dict) -> tuple[Answer | None, list[Answer]]:
-    """The final assistant turn, where there is one, and the responses."""
+    """The final assistant turn, or None, and the responses."""
     turn = final(record)
     return turn and of_message(turn), [of_response(one) for one in record.get("responses") or []]
 
 
-def asked(record: dict) -> str:
-    """All that the user and the system said, but no format prompt: what an answer may take up."""
-    return "\n".join(_asked(record))
+def query(record: dict) -> str:
+    """The texts of all user and system turns, without the format prompt."""
+    return "\n".join(_query_texts(record))
 
 
-def _asked(record: dict) -> Iterator[str]:
+def _query_texts(record: dict) -> Iterator[str]:
     for message in record.get("messages") or []:
         if message.get("role") in ("user", "system"):
             yield without_format_prompt(text(message), record)

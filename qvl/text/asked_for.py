@@ -1,4 +1,4 @@
-"""What a record asks for: what rules and penalties must know of it to judge an answer."""
+"""What a record asks of its answers, for rules and penalties that judge them."""
 
 from functools import cached_property
 
@@ -9,38 +9,38 @@ READING_TASKS = ("ocr", "document", "translation")  # their answers quote any la
 
 
 class AskedFor:
-    """What a record asks of its answers. `lists`: a folder of word lists in place of ours."""
+    """What a record asks of its answers. `lists`: a folder of word lists that replace ours."""
 
     def __init__(self, record: dict, lists: str | None = None) -> None:
         self.record, self.lists = record, lists
-        self.asked = answers.asked(record)  # all that user and system said
+        self.query = answers.query(record)  # of all user and system turns
         self.task: str = record.get("task") or ""
-        self.shown = media_kind(record) != "text"
+        self.has_media = media_kind(record) != "text"
 
     @cached_property
     def form(self) -> str:
-        """All that may ask for a form of the answer: what was asked, and the format prompt."""
-        return f"{self.asked}\n{self.record.get('format_prompt') or ''}"
+        """The texts that may specify the form of the answer: the query and the format prompt."""
+        return f"{self.query}\n{self.record.get('format_prompt') or ''}"
 
     @cached_property
     def may_quote(self) -> bool:
-        """Whether the answer may hold what is written in an image."""
-        return self.task in READING_TASKS or (self.shown and self._question_has("reading"))
+        """Whether the answer may quote text in an image, in any language."""
+        return self.task in READING_TASKS or (self.has_media and self._question_has("reading"))
 
     @cached_property
     def may_repeat(self) -> bool:
-        """Whether repetition is asked for."""
+        """Whether the query requests repetition."""
         return self._question_has("repeat")
 
     @cached_property
     def may_mix(self) -> bool:
-        """Whether another language is asked for, or about."""
-        return bool(words.patterns("languages", self.lists).find(self.asked.lower()))
+        """Whether the query requests another language, or is about one."""
+        return bool(words.patterns("languages", self.lists).find(self.query.lower()))
 
     @cached_property
     def may_shift(self) -> bool:
-        """Whether another voice is asked for."""
-        return bool(words.patterns("casual", self.lists).find(self.asked.lower()))
+        """Whether the query requests another style."""
+        return bool(words.patterns("casual", self.lists).find(self.query.lower()))
 
     def _question_has(self, name: str) -> bool:
         return bool(words.patterns(name, self.lists).find(question(self.record).lower()))

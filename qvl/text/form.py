@@ -18,22 +18,23 @@ BOX_KEYS = ("bbox_2d", "bbox", "box")
 COORDINATES = 1000  # Qwen3-VL's boxes are relative, 0 to 1000
 
 
-def special_token(answer: Answer, asked: str) -> str:
-    """A token of the chat template, or a character that was lost in decoding."""
+def special_token(answer: Answer, query: str) -> str:
+    """A token of the chat template or a replacement character in an answer, unless quoted or in the query; else ""."""
     for text in (answer.raw, answer.field):
         if "<" in text or "[" in text or "\ufffd" in text:
             for found in SPECIAL.finditer(text):
                 quoted = text[max(0, found.start() - 1) : found.start()] in QUOTES
-                if not quoted and found.group() not in asked:
+                if not quoted and found.group() not in query:
                     return repr(found.group())
     return ""
 
 
-QUOTES = ("`", "'", '"', "“", "「")  # what writes about a token names it so
+QUOTES = ("`", "'", '"', "“", "「")  # before a token that a text writes about
 
 
 def think_tags(answer: Answer, thinking: str) -> str:
-    """Tags out of order, or a thought where `thinking` forbids it, or none where it requires one."""
+    """What is wrong with the thinking: misplaced tags, or thinking where `thinking` forbids it, or none where it
+    requires it; else ""."""
     raw = answer.raw
     if "think>" in raw or "think>" in answer.field:
         if answer.field:
@@ -52,7 +53,7 @@ def think_tags(answer: Answer, thinking: str) -> str:
 
 
 def tool_calls(answer: Answer) -> str:
-    """A call in the text that is no JSON object with a name."""
+    """A tool call in the text that is not a JSON object with a name; else ""."""
     if "<tool_call>" not in answer.raw and "</tool_call>" not in answer.raw:
         return ""
     if answer.raw.count("<tool_call>") != answer.raw.count("</tool_call>"):
@@ -64,28 +65,29 @@ def tool_calls(answer: Answer) -> str:
     return ""
 
 
-def bad_json(answer: Answer, task: str, asked: str) -> str:
-    """JSON was asked for, the answer begins it, and it does not parse; or holds an impossible box."""
-    if task != "grounding" and not ASKS_JSON.search(asked):
+def bad_json(answer: Answer, task: str, request: str) -> str:
+    """What is wrong with the JSON that `request` or the task requires: it does not parse, is missing, or holds
+    an invalid box; else ""."""
+    if task != "grounding" and not ASKS_JSON.search(request):
         return ""
     body = _attempt(answer.content)
     if not body:
-        return "" if answer.calls else _no_json(answer.content, asked)
+        return "" if answer.calls else _no_json(answer.content, request)
     value = _json(body)
     if value is None:
         return f"not JSON: {body[:40]!r}"
     return _bad_box(value) if task == "grounding" else ""
 
 
-def _no_json(content: str, asked: str) -> str:
-    """Whether an answer that is to be JSON holds nothing of the kind."""
+def _no_json(content: str, request: str) -> str:
+    """ "no JSON" for a text without any, if the request requires JSON; else ""."""
     if not content.strip() or "{" in content or "[" in content:
         return ""
-    return "no JSON" if words.patterns("asks_json").find(asked.lower()) else ""
+    return "no JSON" if words.patterns("asks_json").find(request.lower()) else ""
 
 
 def _attempt(content: str) -> str:
-    """The JSON that the content tries to be: a fenced block, or all of it; else ""."""
+    """The part of the content that begins as JSON does: a fenced block, or all of it; else ""."""
     stripped = content.strip()
     if "```" in stripped and (found := FENCED_JSON.search(stripped)):
         body = found.group(1).strip()
@@ -119,11 +121,11 @@ def _box_problem(box: Any) -> str:
     x1, y1, x2, y2 = box
     if min(box) < 0 or max(box) > COORDINATES:
         return f"box {box} is outside 0 to {COORDINATES}"
-    return "" if x1 < x2 and y1 < y2 else f"box {box} has its corners out of order"
+    return "" if x1 < x2 and y1 < y2 else f"box {box} has corners in the wrong order"
 
 
 REASONS: dict[str, Callable[[Answer, AskedFor, str], str]] = {
-    "special-token": lambda answer, asked_for, _: special_token(answer, asked_for.asked),
+    "special-token": lambda answer, asked_for, _: special_token(answer, asked_for.query),
     "think-format": lambda answer, _, thinking: think_tags(answer, thinking),
     "tool-format": lambda answer, _, __: tool_calls(answer),
     "bad-json": lambda answer, asked_for, _: bad_json(answer, asked_for.task, asked_for.form),
@@ -133,7 +135,7 @@ REASONS: dict[str, Callable[[Answer, AskedFor, str], str]] = {
 def problems(
     answer: Answer, asked_for: AskedFor, thinking: str = "allow"
 ) -> Iterator[tuple[str, str]]:
-    """The reason and the detail of each thing that is wrong with an answer's form."""
+    """The reason and the detail of each defect in an answer's form."""
     for reason, rule in REASONS.items():
         detail = rule(answer, asked_for, thinking)
         if detail:

@@ -1,4 +1,4 @@
-"""Language mixing: how much of an answer is in another language than what was asked."""
+"""Language mixing: how much of an answer is in a language that the query does not use."""
 
 from qvl.text import function_words, scripts
 
@@ -7,20 +7,20 @@ MAX_FOREIGN = 0.08
 
 
 def excess(
-    asked: str,
+    query: str,
     part: str,
     *,
     may_quote: bool,
     max_mixed: float = MAX_MIXED,
     max_foreign: float = MAX_FOREIGN,
 ) -> tuple[float, str]:
-    """The share of a text's words that are in another language, and a sample of them; 0 and "" within
-    the thresholds (see ResponseRules for each)."""
+    """The share of words in another language, and a sample of them; 0 and "" within the thresholds, which
+    ResponseRules describes."""
     share, sample = 0.0, ""
-    if not (part.isascii() and asked.isascii()):
-        share, sample = scripts.mixture(asked, part, may_quote=may_quote)
+    if not (part.isascii() and query.isascii()):
+        share, sample = scripts.mixture(query, part, may_quote=may_quote)
     if share <= max_mixed:
-        share, sample = function_words.foreign(asked, part)
+        share, sample = function_words.foreign(query, part)
         if share <= max_foreign or may_quote:
             return 0.0, ""
     return share, f"{share:.2f} of the words, such as {sample!r}"

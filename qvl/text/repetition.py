@@ -1,8 +1,8 @@
-"""Loops and repetition in a text: measures of each, and `excess`, which is their sum with thresholds.
+"""Loops and repetition in a text: a measure of each, and `excess`, which applies thresholds to them all.
 
-A degenerate model repeats a unit of a few words to the end of its budget; or whole lines; or falls
-into text of so few words that it compresses to nothing. All three run at the speed of `str.find`,
-of `set` and of zstd. Digits are not folded: a list of boxes differs in nothing else.
+A degenerate model repeats a few words until its token limit, or repeats whole lines, or uses few distinct
+words, so that the text compresses well. The measures run at the speed of `str.find`, `set` and zstd.
+Digits are not folded, as the entries of a list of boxes differ in nothing else.
 """
 
 import re
@@ -43,7 +43,7 @@ class Loop(NamedTuple):
     unit: str
     start: int
     length: int  # characters
-    wordy: bool  # the unit holds a letter outside tags: no ruler, matrix or empty table
+    wordy: bool  # the unit has a letter outside tags, so it is no ruler, matrix or empty table
 
     @property
     def times(self) -> float:
@@ -75,7 +75,7 @@ def loops(text: str, *, shortest: int, times: int) -> list[Loop]:
 
 
 def _common(text: str, one: int, other: int) -> int:
-    """How many characters from `one` and from `other` on are the same."""
+    """The number of equal characters from `one` and from `other` on."""
     size, done, step = len(text), 0, 64
     while text[one + done : one + done + step] == text[other + done : other + done + step]:
         if other + done + step >= size:
@@ -90,10 +90,10 @@ def _common(text: str, one: int, other: int) -> int:
 
 
 def repeated_share(text: str) -> tuple[float, str]:
-    """The share of the text, code apart, in lines and sentences that stood before, and the one that costs most.
+    """The share of a text, without code, in repeated lines and sentences, and the one with the most characters.
 
     After Gopher's "duplicate line character fraction" (arXiv 2112.11446, table A1), by sentences. 0 for a
-    short text, in which two equal lines are the most of it, and for lists of boxes and tables.
+    short text, of which two equal lines are a large part, and for lists of boxes and tables.
     """
     if len(text) < SHORTEST_REPEATED or text.lstrip()[:1] in MARKUP:
         return 0.0, ""
@@ -107,11 +107,11 @@ def repeated_share(text: str) -> tuple[float, str]:
 
 
 def repeated_grams(text: str) -> float:
-    """The share of words, code and tables apart, within runs of WORDS_OF_A_GRAM that stood before.
+    """The share of words, without code and tables, in repeated runs of WORDS_OF_A_GRAM words.
 
     After Gopher's "duplicate n-gram character fraction" (arXiv 2112.11446, table A1), for all lengths at
-    once: what recurs with a changed number or name between has no equal sentences. Where words are not
-    apart, characters count.
+    once. It finds text that recurs with another number or name in it, whose sentences are not equal. In scripts
+    without spaces the runs are of CHARACTERS_OF_A_GRAM characters.
     """
     if len(text) < SHORTEST_GRAMS:
         return 0.0
@@ -136,7 +136,7 @@ def repeated_grams(text: str) -> float:
 
 
 def density(text: str) -> float:
-    """Compressed size over size, in bytes: about 0.3 to 0.6 in prose, under 0.1 in a loop."""
+    """Ratio of compressed size to size, in bytes: about 0.3 to 0.6 in prose, under 0.1 in a loop."""
     data = text.encode("utf-8", "surrogatepass")
     return len(_compressor().compress(data)) / max(1, len(data))
 
@@ -145,7 +145,7 @@ _local = threading.local()
 
 
 def _compressor() -> zstandard.ZstdCompressor:
-    """One a thread: making it costs more than a short text."""
+    """One per thread: making one takes longer than to compress a short text."""
     if not hasattr(_local, "compressor"):
         _local.compressor = zstandard.ZstdCompressor(level=1)
     return _local.compressor
@@ -160,20 +160,20 @@ def excess(
     min_density: float = MIN_DENSITY,
     max_grams: float = MAX_GRAMS,
 ) -> tuple[float, str]:
-    """How bad the repetition in a text is, from 0 to 1, and what it is: 1 for a loop, else the share
-    of the text that repeats; 0 and "" within the thresholds (see ResponseRules for each)."""
+    """How much of a text repeats, from 0 to 1 (1 for a loop), and a description; 0 and "" within the
+    thresholds, which ResponseRules describes."""
     for loop in loops(text, shortest=loop_chars, times=loop_times):
         at_end = loop.start + loop.length >= len(text.rstrip()) - len(loop.unit)
-        drawn = 1 if loop.wordy else 4 if RULER.issuperset(loop.unit) else 2
-        least = loop_chars * (1 if at_end else 2) * drawn
+        factor = 1 if loop.wordy else 4 if RULER.issuperset(loop.unit) else 2
+        least = loop_chars * (1 if at_end else 2) * factor
         if loop.length >= least:
             return 1.0, f"{loop.times:.0f} times {loop.unit.strip()[:40]!r}"
     share, segment = repeated_share(text)
     if share > max_repeated:
-        return share, f"{share:.2f} of the text stood before, such as {segment[:40]!r}"
+        return share, f"{share:.2f} of the text is repeated, such as {segment[:40]!r}"
     grams = repeated_grams(text)
     if grams > max_grams:
-        return grams, f"{grams:.2f} of the words are in runs that stood before"
+        return grams, f"{grams:.2f} of the words are in repeated runs"
     if len(text) >= SHORTEST_DENSE and text.lstrip()[:1] not in MARKUP:
         dense = density(text)
         if dense < min_density:
@@ -181,7 +181,5 @@ def excess(
     return 0.0, ""
 
 
-RULER = frozenset(
-    "-=_*#.,~+|:<>()[]{} \t\n0123456789"
-)  # what lines, tables and matrices are drawn with
-SHORTEST_DENSE = 1000  # characters; less does not compress to 0.08 even in a loop
+RULER = frozenset("-=_*#.,~+|:<>()[]{} \t\n0123456789")  # characters of rulers, tables and matrices
+SHORTEST_DENSE = 1000  # characters; a shorter text does not compress to 0.08 even in a loop

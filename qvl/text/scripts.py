@@ -1,9 +1,9 @@
-"""Language mixing, told by scripts: how much of an answer is in one that the query does not use.
+"""Language mixing by scripts: how much of an answer is in a script that the query does not use.
 
-Only what no language detector need decide: Han in an answer to English, an English phrase in a
-Chinese one. Spanish in an answer to English needs a library. Code, formulas, addresses, quotations
-and glosses in brackets are no mixing; nor are names and terms, which in a text of another script are
-Latin words without an English function word among them.
+It finds Han in an answer to an English query, and an English phrase in an answer to a Chinese one; for
+languages of one script see qvl.text.function_words. Code, formulas, addresses, quotations and glosses in
+brackets do not count, nor do names and terms: in a text of another script, Latin words without an English
+function word among them.
 """
 
 import functools
@@ -22,9 +22,9 @@ SCRIPTS = {  # name -> character ranges; a word of about WEIGHT letters is one u
     "Devanagari": "\u0900-\u097f",
     "Thai": "\u0e01-\u0e4e",
 }
-WEIGHT = {"Han": 1.5, "Kana": 2.0, "Hangul": 2.5}  # characters a word; else 5 letters
+WEIGHT = {"Han": 1.5, "Kana": 2.0, "Hangul": 2.5}  # characters per word; else LETTERS
 LETTERS = 5.0
-COMPANIONS = {"Kana": ("Han",), "Hangul": ("Han",)}  # what else a language writes
+COMPANIONS = {"Kana": ("Han",), "Hangul": ("Han",)}  # scripts that are written together
 RUNS = {name: re.compile(f"[{ranges}]+") for name, ranges in SCRIPTS.items()}
 OTHER = re.compile("[" + "".join(SCRIPTS.values()) + "]")
 LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
@@ -52,10 +52,10 @@ ASCII_MARKS = (
     "(",
     " '",
     "*",
-)  # one at least in what NOT_PROSE finds
+)  # each match of NOT_PROSE has one of these
 
 
-@functools.lru_cache(maxsize=4)  # several rules ask of one answer
+@functools.lru_cache(maxsize=4)  # several rules read the same answer
 def prose(text: str) -> str:
     """The text without code, formulas, addresses, tags, quotations, glosses and emphasis."""
     if text.isascii() and not any(mark in text for mark in ASCII_MARKS):
@@ -64,7 +64,7 @@ def prose(text: str) -> str:
 
 
 def num_words(text: str) -> float:
-    """About how many words of prose a text has; runs of other scripts are counted by their letters."""
+    """The estimated number of words of prose; in scripts other than Latin by the number of letters."""
     return sum(words for _, words, _ in _runs(prose(text)))
 
 
@@ -74,24 +74,24 @@ def is_written(text: str, script: str) -> bool:
 
 
 def is_japanese(text: str) -> bool:
-    """Whether Han in a text is Japanese: a fifth of it and more is kana, which Chinese has none of."""
+    """Whether the Han in a text is Japanese: at least a fifth of Han and kana is kana."""
     kana, han = (sum(map(len, RUNS[name].findall(text))) for name in ("Kana", "Han"))
     return kana > 0 and kana >= 0.2 * (kana + han)
 
 
-def mixture(asked: str, text: str, *, may_quote: bool = False) -> tuple[float, str]:
-    """The share of the answer's words that are of another script than the query's, and a sample.
+def mixture(query: str, text: str, *, may_quote: bool = False) -> tuple[float, str]:
+    """The share of the answer's words in scripts that the query does not use, and a sample of them.
 
-    `may_quote`: the answer may hold what is written in an image. Then only speech in both scripts is
-    mixing, twice at least in the foreign one: a sign says little that glues a sentence together.
+    `may_quote`: the answer may quote text in an image. Then it counts as mixed only if it has phrases in
+    both scripts, at least two in the foreign one; a phrase has a function word.
     """
-    if text.isascii() and asked.isascii():
+    if text.isascii() and query.isascii():
         return 0.0, ""
-    allowed = _scripts(asked)
+    allowed = _scripts(query)
     if not allowed:
         return 0.0, ""
     total, foreign = 0.0, 0.0
-    runs, spoken = [], {True: 0, False: 0}
+    runs, phrases = [], {True: 0, False: 0}
     if "Kana" in allowed and not may_quote:
         chinese = _chinese(prose(text))
         runs, foreign = chinese, sum(map(len, chinese)) / WEIGHT["Han"]
@@ -102,14 +102,14 @@ def mixture(asked: str, text: str, *, may_quote: bool = False) -> tuple[float, s
             foreign += units
             runs.append(run)
         if may_quote and (script == "Latin" or words.patterns("particles").find(run)):
-            spoken[own] += 1
-    if not runs or (may_quote and (spoken[False] < 2 or not spoken[True])):
+            phrases[own] += 1
+    if not runs or (may_quote and (phrases[False] < 2 or not phrases[True])):
         return 0.0, ""
     return foreign / total, " ".join(runs)[:40]
 
 
 def _chinese(body: str) -> list[str]:
-    """The sentences of a Japanese text that are Chinese: Han without kana, and Chinese particles."""
+    """The Chinese sentences of a Japanese text: with Chinese particles and no kana."""
     return [
         sentence
         for sentence in CJK_SENTENCE.split(body)
@@ -122,17 +122,17 @@ PARTICLE = re.compile(r"[的是了们这在把和]")
 
 
 @functools.lru_cache(maxsize=4096)
-def _scripts(asked: str) -> frozenset[str]:
-    """The scripts that a query uses, and those that go with them. Latin: only by a phrase of it."""
-    found = {name for name, pattern in RUNS.items() if pattern.search(asked)}
+def _scripts(query: str) -> frozenset[str]:
+    """The scripts of a query and their COMPANIONS; Latin beside another script only if there is a phrase in it."""
+    found = {name for name, pattern in RUNS.items() if pattern.search(query)}
     found |= {other for name in found for other in COMPANIONS.get(name, ())}
-    if LATIN.search(asked) and (not found or _phrases(prose(asked))):
+    if LATIN.search(query) and (not found or _phrases(prose(query))):
         found.add("Latin")
     return frozenset(found)
 
 
 def _runs(body: str) -> Iterator[tuple[str, float, str]]:
-    """(script, words, run) of each run of letters; Latin that is a name or a term counts for none."""
+    """(script, words, run) of each run of letters; the script of Latin names and terms is "name"."""
     if OTHER.search(body):
         for name, pattern in RUNS.items():
             for run in pattern.findall(body):
@@ -147,7 +147,7 @@ def _phrases(body: str) -> bool:
 
 
 def _is_phrase(run: str) -> bool:
-    """Whether a function word is in it; a and I, also names of variables, need company."""
+    """Whether a run has a function word; "a" and "I", which may be variables, need a run of five words."""
     found = _function_words().intersection(run.split())
     return any(len(word) > 1 for word in found) or (bool(found) and len(set(run.split())) >= 5)
 

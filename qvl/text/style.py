@@ -1,8 +1,8 @@
-"""Abrupt shifts of style within an answer: what rules can tell of them.
+"""Abrupt shifts of style within an answer, as far as rules find them.
 
-Told are: shouting amid quiet text, chat words or emoji that set in late, simplified and traditional
-Chinese in one text, and polite and plain endings of Japanese or Korean sentences that change for good.
-A query that asks for another voice (words/casual.txt) excuses them all.
+The rules find shouting in quiet text, chat words or emoji that begin late, simplified and traditional
+Chinese in one text, and one change between polite and plain sentence endings in Japanese or Korean.
+A query that requests another style (words/casual.txt) excuses them all.
 """
 
 import functools
@@ -16,14 +16,14 @@ SHOUTED = 10  # words in a row
 QUIET = 15  # words that are not shouted
 CHAT_WORDS = 3  # distinct ones, in the part of the text that has them
 EMOJI = 5
-LEAST_LATE = 150  # characters: what stands before the chat, and is free of it
-BOTH_HANDS = 4  # characters of each, and a fifth of all that tell
+MIN_BEFORE = 150  # characters before the first chat word or emoji
+VARIANT_CHARACTERS = 4  # of each kind, and a fifth of those of both
 SENTENCES = 3  # of each register
 
 CAPITALS = re.compile(rf"(?:\b[A-Z\u0410-\u042f\u00c0-\u00de]{{2,}}\b[ ,'!\u2019-]*){{{SHOUTED},}}")
 CAPITAL_WORD = re.compile(r"[A-Z\u0410-\u042f\u00c0-\u00de]{2}")
 LOWER = re.compile(r"\b[a-z\u0430-\u044f\u00e0-\u00fe]{2,}\b")
-LEGAL = re.compile(r"\b(?:WARRANT|LIAB|LICENS|DISCLAIM)")  # which is shouted by custom
+LEGAL = re.compile(r"\b(?:WARRANT|LIAB|LICENS|DISCLAIM)")  # legal texts are often in capitals
 SMILE = re.compile("[\U0001f300-\U0001faff\u2600-\u26ff❤]")
 TOKEN = re.compile(r"[^\W_]+")
 SENTENCE = re.compile(r"[^。！？!?.\n]+(?=[。！？!?.])")  # no line of a list
@@ -33,11 +33,13 @@ HANGUL = re.compile(r"[\uac00-\ud7a3]")
 
 
 def shift(text: str) -> str:
-    """What changes in the style of `text`, or ""."""
+    """A description of the change in the style of `text`, or ""."""
     body = prose(text)
     if len(body) < 40:
         return ""
-    return _shouting(body) or _chat(body) or _emoji(body) or _hands(body) or _register(body)
+    return (
+        _shouting(body) or _chat(body) or _emoji(body) or _chinese_variants(body) or _register(body)
+    )
 
 
 def _shouting(body: str) -> str:
@@ -48,7 +50,7 @@ def _shouting(body: str) -> str:
 
 
 def _chat(body: str) -> str:
-    """Chat words that set in after a stretch without any."""
+    """Chat words that begin after a stretch without any."""
     slang, unspaced = _slang()
     east = bool(not body.isascii() and (HAN.search(body) or HANGUL.search(body)))
     if not east and len(slang & words.vocabulary(body)) < CHAT_WORDS:
@@ -65,7 +67,7 @@ def _chat(body: str) -> str:
             if place >= 0 and not any(word in other for other in seen):
                 first = min(first, place)
                 seen.add(word)
-    if len(seen) >= CHAT_WORDS and first * (3 if east else 1) >= LEAST_LATE:
+    if len(seen) >= CHAT_WORDS and first * (3 if east else 1) >= MIN_BEFORE:
         return f"turns to chat: {' '.join(sorted(seen))[:40]!r}"
     return ""
 
@@ -74,35 +76,35 @@ def _emoji(body: str) -> str:
     if body.isascii():
         return ""
     places = [match.start() for match in SMILE.finditer(body)]
-    if len(places) >= EMOJI and places[0] >= LEAST_LATE and places[0] >= len(body) / 2:
+    if len(places) >= EMOJI and places[0] >= MIN_BEFORE and places[0] >= len(body) / 2:
         return f"{len(places)} emoji after {places[0]} characters without"
     return ""
 
 
-def _hands(body: str) -> str:
-    """Simplified and traditional Chinese, of which Japanese has both."""
+def _chinese_variants(body: str) -> str:
+    """Simplified beside traditional Chinese; not in Japanese, which uses characters of both."""
     if body.isascii() or KANA.search(body) or HANGUL.search(body):
         return ""
     simplified, traditional = _hanzi()
     one = [letter for letter in body if letter in simplified]
     other = [letter for letter in body if letter in traditional]
     fewer = min(len(one), len(other))
-    if fewer >= BOTH_HANDS and fewer >= 0.2 * (len(one) + len(other)):
+    if fewer >= VARIANT_CHARACTERS and fewer >= 0.2 * (len(one) + len(other)):
         return f"simplified {''.join(one[:6])!r} and traditional {''.join(other[:6])!r}"
     return ""
 
 
 def _register(body: str) -> str:
-    """One change, and for good: some sentences of one register, then as many of the other."""
+    """A single change of register, with at least SENTENCES sentences before and after it."""
     if body.isascii():
         return ""
     for language, letters in (("ja", KANA), ("ko", HANGUL)):
         if not letters.search(body):
             continue
-        told = [one for one in map(_register_of(language), SENTENCE.findall(body)) if one]
-        changes = [place for place in range(1, len(told)) if told[place] != told[place - 1]]
-        if len(changes) == 1 and SENTENCES <= changes[0] <= len(told) - SENTENCES:
-            return f"from {told[0]} to {told[-1]} endings after {changes[0]} sentences"
+        found = [one for one in map(_register_of(language), SENTENCE.findall(body)) if one]
+        changes = [place for place in range(1, len(found)) if found[place] != found[place - 1]]
+        if len(changes) == 1 and SENTENCES <= changes[0] <= len(found) - SENTENCES:
+            return f"from {found[0]} to {found[-1]} endings after {changes[0]} sentences"
     return ""
 
 
@@ -130,7 +132,7 @@ def _registers(language: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 @functools.cache
 def _slang() -> tuple[frozenset[str], tuple[str, ...]]:
-    """Words between spaces, and those of Chinese and Korean, which are searched for."""
+    """Words between spaces, and those of Chinese and Korean, which are searched for as substrings."""
     entries = [word for line in words.lines("slang") for word in line.split()]
     unspaced = [one for one in entries if HAN.search(one) or KANA.search(one) or one >= "\u3131"]
     unspaced.sort(key=len, reverse=True)

@@ -1,29 +1,29 @@
-"""What of a model's text is thinking: the one rule, for sampling, rewards, filters, judges and formats.
+"""Split a model's text into thinking and answer: one rule for sampling, rewards, filters, judges and formats.
 
-The first </think> ends the thought, as vLLM's and SGLang's parsers have it. The chat template may have
-written <think> itself, so a text may hold the end alone. A text that begins with <think> and has no end
-was truncated inside the thought. A message with reasoning_content was split already.
+The first </think> ends the thinking, as in the parsers of vLLM and SGLang. The chat template may have
+written <think> itself, so a text may have only </think>. A text that begins with <think> and has no
+</think> was truncated while thinking. A message with reasoning_content is split already.
 """
 
 OPEN, CLOSE = "<think>", "</think>"
 
 
-def split(text: str, *, cut: bool = False) -> tuple[str, str]:
+def split(text: str, *, truncated: bool = False) -> tuple[str, str]:
     """(thought, answer), without the tags and the line feeds around them.
 
-    cut: the text is known to be truncated inside a thought if no </think> is in it.
+    truncated: a text without </think> is known to be truncated while thinking.
     """
     found = closed(text)
     if found is not None:
         thought, answer = found
         return thought.strip("\n"), answer.lstrip("\n")
-    if cut or text.lstrip().startswith(OPEN):
+    if truncated or text.lstrip().startswith(OPEN):
         return text.lstrip().removeprefix(OPEN).strip("\n"), ""
     return "", text
 
 
 def closed(text: str) -> tuple[str, str] | None:
-    """(thought, answer) as they stand before and after the first </think>; None where there is none."""
+    """(thought, answer), unstripped, before and after the first </think>; None without one."""
     thought, end, answer = text.partition(CLOSE)
     if not end:
         return None
@@ -32,7 +32,7 @@ def closed(text: str) -> tuple[str, str] | None:
 
 
 def answer_text(response: dict) -> str:
-    """The content of a response after its thinking; "" where it was truncated while thinking."""
+    """The content of a response after its thinking; "" if it was truncated while thinking."""
     text = response.get("content") or ""
     if response.get("reasoning_content"):
         return text

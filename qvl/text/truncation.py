@@ -1,7 +1,7 @@
-"""Whether a text was cut: signs that need no model.
+"""Whether a text is truncated, by rules that need no model.
 
-Many good answers end without a full stop: a number, a name, a list, a formula, code. So only what no
-finished text does is a sign, and each says what it saw.
+Many good answers end without a full stop: a number, a name, a list, a formula, code. So a rule looks for
+what no finished text has, such as an open code block or a last word "the".
 """
 
 import functools
@@ -9,13 +9,17 @@ import re
 
 from qvl.text import words
 
-CUT_REASONS = ("length", "max_tokens", "abort")  # OpenAI, vLLM and SGLang; other APIs; SGLang, vLLM
+FINISH_REASONS = (
+    "length",
+    "max_tokens",
+    "abort",
+)  # OpenAI, vLLM and SGLang; other APIs; SGLang, vLLM
 OPEN_END = re.compile(
-    # what asks for more; an operator; an opening bracket or quote, never closed
+    # a mark or an opening bracket or quote that something must follow; an operator; a dash
     r"(?:[,、，；:：(（\[{「『“]|(?:\d|\s)[=+*/×÷<]|\s[-\u2013\u2014])$"
 )
 WORD = re.compile(r"[^\W\d_]+$")
-FEWEST_WORDS = 4  # a title may end in "the"; our choice
+MIN_WORDS = 4  # a shorter line that ends in "the" may be a title; our choice
 LIST_LINE = re.compile(r"\s*(?:[-*+•#|>]|\d+[.)、]|[A-Za-z][.):])")
 _LETTER = r"[a-z\u00e0-\u024f\u0430-\u044f\u0620-\u064a\uac00-\ud7a3)\]\"']"
 SENTENCE_END = re.compile(rf"[.!?](?<={_LETTER}{{3}}[.!?])[\"')”]* +(?=[^\W\d_])")
@@ -41,15 +45,15 @@ LAST_WORDS = 5  # words; a shorter last sentence may be a label or a name
 LATEX_BEGIN = re.compile(r"\\(begin|end)\{")
 
 
-def cut(text: str, finish_reason: str = "") -> str:
-    """How one sees that the text was cut, or ""."""
-    if finish_reason in CUT_REASONS:
+def find(text: str, finish_reason: str = "") -> str:
+    """The sign that the text is truncated, or ""."""
+    if finish_reason in FINISH_REASONS:
         return f"finish_reason {finish_reason}"
     return _unclosed(text) or _open_end(text.rstrip())
 
 
 def _unclosed(text: str) -> str:
-    """A code block, thought, formula or environment that nothing closes."""
+    """A code block, <think>, formula or environment that is not closed; else ""."""
     if "```" in text and _fences(text) % 2:
         return "a code block is not closed"
     if "<think>" in text and text.rfind("<think>") > text.rfind("</think>"):
@@ -95,7 +99,7 @@ def _open_end(text: str) -> str:
     spaced, unspaced = _last_words()
     last = WORD.search(line)
     apart = last and line[: last.start()].endswith(" ")  # not the end of an address
-    if last and apart and last.group() in spaced and line.count(" ") + 1 >= FEWEST_WORDS:
+    if last and apart and last.group() in spaced and line.count(" ") + 1 >= MIN_WORDS:
         return f"ends in {last.group()!r}"
     if len(line) >= 10 and line.endswith(unspaced):
         return f"ends in {line[-2:]!r}"
@@ -106,15 +110,15 @@ def _open_end(text: str) -> str:
 
 
 def _is_complete_token(text: str) -> bool:
-    """A lone token such as ":(" or "[" is an answer, not a cut text."""
+    """A lone token such as ":(" or "[" is an answer, not a truncated text."""
     return " " not in text and len(text) <= 3
 
 
 def _unfinished_sentence(line: str) -> str:
-    """In a line whose earlier sentences end, the last one does not.
+    """A last sentence without an end in a line whose earlier sentences have one; else "".
 
-    In Chinese and Japanese, in which many end a text without its full stop, only after three
-    sentences with one, and not where the last word may end one.
+    Chinese and Japanese texts often end without a full stop. There the line needs FULL_STOPS of them, and the
+    last character must not be one that can end a sentence.
     """
     if LIST_LINE.match(line):
         return ""

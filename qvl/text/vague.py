@@ -1,4 +1,4 @@
-"""Whether a query points at something that it does not name, as "what about it?" does."""
+"""Whether a query refers to something that it does not name, as "what about it?" does."""
 
 import functools
 import re
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from qvl.text import words
 
 UNSPACED = ("zh", "ja", "th")  # languages that put no spaces between words
-LONGEST = 60  # characters; our choice: in our lists no vague query is longer, most queries are
+LONGEST = 60  # characters; our choice: most queries are longer, and no vague one in our lists is
 TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+")
 
 
@@ -21,12 +21,12 @@ class Language(NamedTuple):
     open: frozenset[str] = frozenset()
 
     def bare(self, tokens: list[str]) -> bool:
-        """Whether no token has a subject of its own."""
+        """Whether every token is a pointing or filler word."""
         return bool(tokens) and all(one in self.point or one in self.filler for one in tokens)
 
 
 def empty(text: str) -> str:
-    """The word that points, where no word of `text` has a subject of its own; else ""."""
+    """The pointing word of a `text` that names no subject; else ""."""
     for language, tokens in _readings(text):
         pointed = next((token for token in tokens if token in language.point), "")
         if pointed:
@@ -37,7 +37,7 @@ def empty(text: str) -> str:
 
 
 def open_request(text: str) -> str:
-    """The word that asks for what no reference answer settles, where no other word has a subject."""
+    """The word of an open request, such as "explain", in a `text` that names no subject; else ""."""
     for language, tokens in _readings(text):
         if not language.open.isdisjoint(tokens):
             return next(token for token in tokens if token in language.open)
@@ -45,7 +45,7 @@ def open_request(text: str) -> str:
 
 
 def _readings(text: str) -> Iterator[tuple[Language, list[str]]]:
-    """Each language in which no word of a short `text` has a subject, and the words."""
+    """Each language in which a short `text` names no subject, and its words."""
     if len(text) > LONGEST:
         return
     lowered = text.lower().replace("\u2019", "'")
@@ -62,12 +62,12 @@ def _readings(text: str) -> Iterator[tuple[Language, list[str]]]:
 
 
 def refers_back(text: str) -> bool:
-    """Whether `text` is nothing but a reference to an earlier turn."""
+    """Whether the whole `text` is a reference to an earlier turn."""
     return len(text) <= LONGEST and words.patterns("back").whole(words.clean(text))
 
 
 def subjects(text: str) -> list[str]:
-    """The runs of letters and digits of a lower-case text that carry a subject: no word of the lists."""
+    """The runs of letters and digits of a lower-case text that are in none of the lists."""
     for language in UNSPACED:
         if not text.isascii():
             text = _unspaced(language).sub(" ", text)

@@ -1,7 +1,7 @@
-"""The word lists of the rules: words/NAME.txt, a file a subject, in every language that it knows.
+"""The word lists of the rules: words/NAME.txt, one file per subject, in all its languages.
 
-A line is an entry, `# ` begins a comment. A file of patterns may begin with `? WORD ...`: texts that
-hold none of these words (_ is a space in them), which a substring search tells, skip the patterns.
+Each line is an entry; `# ` begins a comment. A file of patterns may begin with `? WORD ...`: the patterns are
+tried only on texts that contain one of these words (`_` stands for a space), by a substring search.
 """
 
 import functools
@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent / "words"
 
 
 def checked(folder: str | None) -> str | None:
-    """A user's folder, whose lists stand in for ours of the same name; UserError for another name."""
+    """The user's `folder` of lists that replace ours of the same name; UserError for an unknown name."""
     if folder is None:
         return None
     if not Path(folder).is_dir():
@@ -48,7 +48,7 @@ PATTERNS = (
 
 @functools.cache
 def lines(name: str, folder: str | None = None) -> tuple[str, ...]:
-    """The entries of a list, in order: of the user's `folder` where it has the list, else ours."""
+    """The entries of a list, in order: the user's if `folder` has the list, else ours."""
     own = Path(folder, f"{name}.txt") if folder else None
     path = own if own and own.exists() else FOLDER / f"{name}.txt"
     stripped = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
@@ -56,7 +56,7 @@ def lines(name: str, folder: str | None = None) -> tuple[str, ...]:
 
 
 class Patterns:
-    """The patterns of a list as one, tried only where a key is in the text."""
+    """The patterns of a list as one expression, tried only on texts that contain a key."""
 
     def __init__(self, name: str, folder: str | None = None) -> None:
         entries = lines(name, folder)
@@ -71,19 +71,19 @@ class Patterns:
         return not self.keys or any(key in lowered for key in keys)
 
     def find(self, lowered: str) -> str:
-        """What in a lower-case text matches, or "" """
+        """The first match in a lower-case text, or ""."""
         if not self._may_hold(lowered):
             return ""
         found = self.compiled.search(lowered)
         return found.group() if found else ""
 
     def at_start(self, lowered: str) -> str:
-        """What a lower-case text begins with, or "" """
+        """The match at the start of a lower-case text, or ""."""
         found = self.compiled.match(lowered)
         return found.group() if found else ""
 
     def at_a_line(self, lowered: str) -> str:
-        """What a line of a lower-case text begins with, or "" """
+        """The first match at the start of a line of a lower-case text, or ""."""
         place = 0
         while place >= 0:
             while lowered[place : place + 1] in LINE_MARKS and place < len(lowered):
@@ -95,7 +95,7 @@ class Patterns:
         return ""
 
     def whole(self, lowered: str) -> bool:
-        """Whether a lower-case text is one of the patterns from end to end."""
+        """Whether a pattern matches a whole lower-case text."""
         return self.compiled.fullmatch(lowered) is not None
 
 
@@ -109,11 +109,11 @@ def patterns(name: str, folder: str | None = None) -> Patterns:
 
 @functools.cache
 def entries(name: str) -> frozenset[str]:
-    """The entries of a list, cleaned as `clean` does, for a text compared whole."""
+    """The entries of a list after `clean`, for comparison with a whole text."""
     return frozenset(clean(line) for line in lines(name))
 
 
-@functools.lru_cache(maxsize=4)  # several rules ask of one answer
+@functools.lru_cache(maxsize=4)  # several rules read the same answer
 def vocabulary(text: str) -> frozenset[str]:
     """The distinct words of a text between spaces and punctuation, in lower case."""
     return frozenset(text.lower().translate(PUNCTUATION).split())
@@ -123,7 +123,7 @@ PUNCTUATION = str.maketrans(dict.fromkeys('.,;:!?()[]{}"*|/<>`。、，،؟¿¡�
 
 
 def clean(text: str) -> str:
-    """Lower case, without punctuation or symbols, words apart by one space."""
+    """The text in lower case, without punctuation or symbols, its words separated by one space."""
     return SYMBOLS.sub(" ", text.lower().replace("'", "").replace("\u2019", "")).strip()
 
 

@@ -32,8 +32,8 @@ def test_a_text_is_split_in_the_same_place_by_every_reader(text, thought, answer
 
 
 def test_a_text_that_is_known_to_be_cut_while_thinking_is_all_thought():
-    assert thinking.split("a", cut=True) == ("a", "")
-    assert thinking.split("a</think>b", cut=True) == ("a", "b")
+    assert thinking.split("a", truncated=True) == ("a", "")
+    assert thinking.split("a</think>b", truncated=True) == ("a", "b")
 
 
 def test_what_an_engine_has_split_is_not_split_again():

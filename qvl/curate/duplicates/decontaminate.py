@@ -1,9 +1,10 @@
-"""Which records hold questions of an evaluation set: an n-gram of its text, or its image.
+"""Which records contain questions of an evaluation set, by n-grams of their text or by their images.
 
 Texts are compared by n-grams of words after NFKC and case folding, without punctuation; in scripts without
 spaces a character counts as a word. A record is dropped if it shares an n-gram with an evaluation
-record, or if it contains all of an evaluation text that is shorter than an n-gram. N-grams in more than --common evaluation records belong to a
-template and are left out. Memory: about 100 bytes per n-gram of the evaluation sets, nothing per record.
+record, or if it contains all of an evaluation text that is shorter than an n-gram. N-grams in
+more than --common evaluation records belong to a template and are ignored. Memory: about 100 bytes per
+n-gram of the evaluation sets, none per record.
 """
 
 import re
@@ -41,19 +42,20 @@ class Grams:
             raise UserError(f"--ngram {size}: expected 2 or more")
         self.size, self.common = size, common
         self._where: dict[int, int] = {}  # hash of an n-gram -> the number of its first record
-        self._count: dict[int, int] = {}  # and how many records have it, if several do
+        self._count: dict[int, int] = {}  # -> the number of its records, if more than one
         self._sizes: set[int] = set()  # lengths of the texts that are shorter than an n-gram
         self._records: list[Match] = []
 
-    def add(self, texts: Iterable[str], where: Match, *, shown: bool = False) -> None:
-        """Add an evaluation record. `shown`: it has media, so a short text alone is not its question."""
+    def add(self, texts: Iterable[str], where: Match, *, has_media: bool = False) -> None:
+        """Add an evaluation record. `has_media`: its question is not its text alone, so short
+        texts are ignored."""
         number = len(self._records)
         self._records.append(where)
         runs = set()
         for text in texts:
             tokens = TOKEN.findall(normalised(text))
             if len(tokens) < self.size:
-                if len(tokens) >= SHORTEST and not shown:
+                if len(tokens) >= SHORTEST and not has_media:
                     self._sizes.add(len(tokens))
                     runs.add(hash((len(tokens), *tokens)))
                 continue
@@ -120,23 +122,23 @@ class Contamination:
 
 
 class Images:
-    """Images of evaluation records, by their bytes and their look (qvl.curate.duplicates.image_hash)."""
+    """Images of evaluation records, by their bytes and perceptual hashes (qvl.curate.duplicates.image_hash)."""
 
     def __init__(self, bits: int, root: Path, *, allow_remote: bool = False) -> None:
-        """`root`: where media paths start in the records that are checked."""
+        """`root`: the folder to which media paths of the checked records are relative."""
         from qvl.curate.duplicates.image_hash import Gallery
 
         self.gallery = Gallery(bits)
         self.root, self.allow_remote = root, allow_remote
         self._bytes: dict[bytes, Match] = {}
-        self._shown: list[tuple[Match, str]] = []
+        self._sources: list[tuple[Match, str]] = []
 
     def add(self, record: dict, root: Path, where: Match) -> None:
         for reference in records.images(record):
             content = self._read(reference, root)
             if self._bytes.setdefault(digest(content), where) is where:
-                self.gallery.add(self._look(content, reference), len(self._shown))
-                self._shown.append((where, reference))
+                self.gallery.add(self._look(content, reference), len(self._sources))
+                self._sources.append((where, reference))
 
     def __call__(self, record: dict) -> Drop | None:
         for reference in records.images(record):
@@ -146,7 +148,7 @@ class Images:
                 return Drop("image", f"{equal.source} {equal.id!r}: equals {_brief(reference)}")
             number = self.gallery.find(self._look(content, reference))
             if number is not None:
-                where, other = self._shown[number]
+                where, other = self._sources[number]
                 detail = f"{_brief(reference)} looks like {_brief(other)}"
                 return Drop("image", f"{where.source} {where.id!r}: {detail}")
         return None
@@ -167,15 +169,15 @@ def normalised(text: str) -> str:
     return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 
-def asked(record: dict) -> Iterator[str]:
-    """The texts of the user turns: the question of an evaluation record."""
+def user_texts(record: dict) -> Iterator[str]:
+    """The texts of the user turns, which in an evaluation record are the question."""
     for turn in records.turns(record):
         if turn.get("role") == "user":
             yield records.text(turn)
 
 
-def everything(record: dict) -> Iterator[str]:
-    """All texts of a record: its turns, their reasoning, and its responses."""
+def all_texts(record: dict) -> Iterator[str]:
+    """All texts of a record: of its turns, their reasoning, and its responses."""
     for turn in records.turns(record):
         yield records.text(turn)
         yield turn.get("reasoning_content") or ""
@@ -183,7 +185,7 @@ def everything(record: dict) -> Iterator[str]:
         if isinstance(response, dict):
             yield str(response.get("content") or "")
             yield str(response.get("reasoning_content") or "")
-            yield from everything(response)
+            yield from all_texts(response)
 
 
 def _runs(tokens: list[str], size: int) -> Iterator[tuple[str, ...]]:

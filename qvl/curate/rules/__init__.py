@@ -1,1 +1,1 @@
-"""Rules that decide whether a query or a response is worth learning from, and judges of the same."""
+"""Rules and judges that decide whether a query or a response is worth training on."""

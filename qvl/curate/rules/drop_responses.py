@@ -1,4 +1,4 @@
-"""Drop failed answers from records, for filters of responses and thresholds on scores."""
+"""Drop failed answers from records, by the rules for responses or by thresholds on scores."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -9,23 +9,23 @@ from qvl.stage import Drop, Run
 
 
 class Failures(NamedTuple):
-    """What is wrong with a record's final turn and with each of its responses; None if nothing is."""
+    """What is wrong with a record's final turn and with each of its responses; None for a sound one."""
 
     turn: Drop | None
     responses: list[Drop | None]
     has_turn: bool
-    turn_measures: dict[str, float] | None = None  # what is added to the record's `scores`
-    measures: list[dict[str, float]] | None = None  # and to those of each response
+    turn_measures: dict[str, float] | None = None  # to add to the record's `scores`
+    measures: list[dict[str, float]] | None = None  # to add to those of each response
 
 
 Find = Callable[[dict], Failures]
 
 
 def drop_failed(run: Run, judged: Iterable[tuple[dict, Failures]]) -> Iterator[dict]:
-    """The records without their failed responses; those with no other, or a failed final turn, are rejected.
+    """The records without their failed responses; those whose final turn or whose every response fails are rejected.
 
     Dropped responses go to the rejects in a record of the same id, with the reason "responses". Such a
-    record is not an input record, and only the notes count it.
+    record is counted in the notes only, as the input record is kept.
     """
     counts: Counter[str] = Counter()
     for bare, verdicts in judged:

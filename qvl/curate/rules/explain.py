@@ -1,4 +1,4 @@
-"""The measures behind the rules for responses, whether or not they pass the thresholds."""
+"""The measurements of the rules for responses, also of answers within the thresholds."""
 
 from qvl.curate.rules.drop_responses import Failures
 from qvl.curate.rules.responses import ResponseRules
@@ -8,7 +8,7 @@ from qvl.text.asked_for import AskedFor
 
 
 class Explained:
-    """The rules, with their measures beside what they find."""
+    """The rules for responses; called on a record it returns their findings with the measurements."""
 
     def __init__(self, rules: ResponseRules) -> None:
         self.rules = rules
@@ -23,12 +23,12 @@ class Explained:
         )
 
     def measure(self, answer: Answer, context: AskedFor) -> dict[str, float]:
-        """Each measure, of the thought or the answer, whichever is worse."""
+        """Name -> measurement, of the reasoning or the content, whichever is worse."""
         parts = [part for part in (answer.content, answer.reasoning) if part] or [""]
         loops = [loop for part in parts for loop in repetition.loops(part, shortest=1, times=2)]
         longest = max(loops, key=lambda loop: loop.length, default=None)
-        lists = [
-            scripts.mixture(context.asked, part, may_quote=context.may_quote) for part in parts
+        mixtures = [
+            scripts.mixture(context.query, part, may_quote=context.may_quote) for part in parts
         ]
         return {
             "loop_times": round(longest.times, 1) if longest else 1.0,
@@ -36,9 +36,9 @@ class Explained:
             "repeated": round(max(repetition.repeated_share(part)[0] for part in parts), 4),
             "grams": round(max(map(repetition.repeated_grams, parts)), 4),
             "density": round(min(map(repetition.density, parts)), 4),
-            "mixed": round(max(share for share, _ in lists), 4),
+            "mixed": round(max(share for share, _ in mixtures), 4),
             "foreign": round(
-                max(function_words.foreign(context.asked, one).share for one in parts), 4
+                max(function_words.foreign(context.query, one).share for one in parts), 4
             ),
             "reasoning_chars": len(answer.reasoning.strip()) + len(answer.content.strip()),
         }

@@ -1,8 +1,8 @@
-"""Which queries are worth a response, as a judge sees it: what rules cannot decide.
+"""Which queries are worth a response, by a judge, which decides what rules cannot.
 
 The report filters queries that are not readily verifiable, minimally revises ambiguous instructions
 and drops web queries without substance, with scores of complexity and contextual relevance (section
-4.2.1). It publishes no prompt, scale or threshold: those are ours.
+4.2.1). It publishes no prompt, scale or threshold; they are our choice.
 """
 
 from collections.abc import Mapping
@@ -21,18 +21,18 @@ NO_VERDICT = "no-verdict"
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedQueries:
-    """The rules first, which cost nothing; then the judge."""
+    """The rules for queries, then the judge for those that pass."""
 
     rules: QueryRules
     judge: Judge
     least: Mapping[str, float] = field(default_factory=dict)
-    """Axis -> the lowest score that is kept, on the prompt's scale."""
+    """Axis -> the minimum score to keep a record, on the prompt's scale."""
     revise: bool = True
-    """Replace an ambiguous query by the judge's revision; without it, drop the record."""
+    """Whether to replace an ambiguous query by the judge's revision, or to drop the record."""
     min_similarity: float = revision.MIN_SIMILARITY
 
     def submit(self, record: dict) -> Pending:
-        """The record with the judge's scores, or a Drop, to come."""
+        """The pending result: the record with the judge's scores, or a Drop."""
         drop = self.rules(record)
         if drop is not None:
             return Ready(drop)
@@ -41,12 +41,12 @@ class JudgedQueries:
         return Gather([pending], lambda verdicts: self.decide(record, verdicts[0]))
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]:
-        """How many verdicts were requested, how many of them are errors, and which."""
+        """The number of verdicts requested, the number of errors among them, and the error."""
         wrong = isinstance(result, Drop) and result.reason == NO_VERDICT
         return 1, int(wrong), result.detail if isinstance(result, Drop) else ""
 
     def decide(self, record: dict, verdict: Judgment) -> dict | Drop:
-        """The record with its scores and perhaps a revision, or a Drop."""
+        """The record with the verdict's scores, its query revised if it was ambiguous; or a Drop."""
         if verdict.error:
             return Drop(NO_VERDICT, verdict.error)
         values = verdict.values
@@ -72,7 +72,7 @@ class JudgedQueries:
         refused = revision.refusal(original, revised, self.min_similarity)
         turn = _with_text(record["messages"][place], revised)
         if refused is None and turn is None:
-            refused = "its text stands in several parts between media"
+            refused = "its text is in several parts, between media"
         if refused is not None or turn is None:
             return Drop("ambiguous", f"{reason} The revision is refused: {refused}", record)
         messages = [*record["messages"][:place], turn, *record["messages"][place + 1 :]]
@@ -86,7 +86,7 @@ def _last_user(record: dict) -> int:
 
 
 def _with_text(message: dict, words: str) -> dict | None:
-    """The message with other words; None if it has several parts of text."""
+    """The message with its text replaced; None if the text is in several parts."""
     content = message["content"]
     if isinstance(content, str):
         return {**message, "content": words}

@@ -1,4 +1,4 @@
-"""Whether an answer comes to the right result, where the record says what that is."""
+"""Check an answer's result against the record's reference answer, and its reasoning against its content."""
 
 import re
 from fractions import Fraction
@@ -13,11 +13,11 @@ BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}")
 
 
 def correctness(record: dict, answer: Answer, seconds: float = SECONDS) -> Verdict | None:
-    """The verdict of the task's verifier; None where there is no verifier or no reference, or where
-    the reward cannot be trusted.
+    """The verdict of the task's verifier; None without a verifier or a reference answer, or if the reward is
+    not reliable.
 
-    A verifier that compares words wants the final answer alone. "The shortest is Cid." need not be
-    wrong, so a 0 for a last line that holds the reference is not trusted.
+    A verifier that compares words expects the final answer alone, so it gives 0 to "The shortest is Cid." A 0
+    for a last line that contains the reference answer is not reliable.
     """
     task, reference = record.get("task"), record.get("answer")
     if reference is None or task not in REWARDS:
@@ -32,40 +32,39 @@ def correctness(record: dict, answer: Answer, seconds: float = SECONDS) -> Verdi
 
 
 def inconsistent(answer: Answer) -> str:
-    """What the thought concludes against what the answer says, where both can be told and compared.
+    """How the conclusion of the reasoning differs from that of the content; "" if they agree or cannot be compared.
 
-    Both box a result; or both name a number or a letter with "the answer is", or the answer is nothing
-    but one. A thought that doubts after its conclusion has not concluded.
+    Two conclusions are compared if both are boxed; or if both are a number or a letter after "the answer is",
+    or the content is nothing else. A conclusion with a doubt after it does not count.
     """
     if not answer.reasoning:
         return ""
     if "\\boxed" in answer.reasoning and "\\boxed" in answer.content:
-        thought, said = BOXED.findall(answer.reasoning), BOXED.findall(answer.content)
-        if not thought or not said or _bare(thought[-1]) == _bare(said[-1]):
+        reasoned, stated = BOXED.findall(answer.reasoning), BOXED.findall(answer.content)
+        if not reasoned or not stated or _bare(reasoned[-1]) == _bare(stated[-1]):
             return ""
-        one, other = _value(thought[-1]), _value(said[-1])
+        one, other = _value(reasoned[-1]), _value(stated[-1])
         if one is not None and other is not None and _same(one, other):
             return ""
-        return f"the thought comes to {thought[-1][:40]!r}, the answer to {said[-1][:40]!r}"
-    thought = _concluded(answer.reasoning)
-    said = _concluded(answer.content) or _alone(answer.content)
-    if thought is None or said is None or thought.agrees(said):
+        return f"the reasoning concludes {reasoned[-1][:40]!r}, the answer {stated[-1][:40]!r}"
+    conclusion = _concluded(answer.reasoning)
+    other = _concluded(answer.content) or _alone(answer.content)
+    if conclusion is None or other is None or conclusion.agrees(other):
         return ""
-    return f"the thought comes to {thought.told!r}, the answer to {said.told!r}"
+    return f"the reasoning concludes {str(conclusion)!r}, the answer {str(other)!r}"
 
 
 class Conclusion(NamedTuple):
-    """A number with what follows it, or the letter of an option."""
+    """A number with its unit, or the letter of an option."""
 
     value: Fraction | str
     unit: str
 
-    @property
-    def told(self) -> str:
+    def __str__(self) -> str:
         return f"{self.value} {self.unit}".strip()
 
     def agrees(self, other: "Conclusion") -> bool:
-        """Also where the two cannot be compared: a letter and a number, or numbers of two units."""
+        """Whether the two are equal, or cannot be compared: a letter and a number, or two units."""
         if isinstance(self.value, str) or isinstance(other.value, str):
             return type(self.value) is not type(other.value) or self.value == other.value
         if self.unit and other.unit and self.unit != other.unit:
@@ -91,7 +90,7 @@ DOUBTS = re.compile(
 
 
 def _concluded(text: str) -> Conclusion | None:
-    """The last conclusion of a text, unless it is doubted, hedged or a formula."""
+    """The last conclusion of a text; None if there is none, or a doubt follows it, or it begins a formula."""
     last = (list(CONCLUDES.finditer(text)) or [None])[-1]
     if last is None or DOUBTS.search(text, last.start("rest")):
         return None
@@ -132,11 +131,11 @@ def _value(text: str) -> Fraction | None:
     return value / 100 if percent and value is not None else value
 
 
-MAX_DIGITS = 300  # characters of a number; more is no answer
+MAX_DIGITS = 300  # characters of a number; a longer one is not an answer
 
 
 def _same(one: Fraction, other: Fraction) -> bool:
-    """Equal, or one is the other rounded, or the other in percent."""
+    """Whether two numbers are equal, but for rounding and percent."""
     if one.denominator == other.denominator == 1 and 100 not in (
         one / (other or 1),
         other / (one or 1),
@@ -147,6 +146,6 @@ def _same(one: Fraction, other: Fraction) -> bool:
 
 
 def _bare(result: str) -> str:
-    """A result without what does not change it: spaces, \\text, $, and the d of \\dfrac."""
+    """A result without markup that does not change it: spaces, \\text, $, and the d of \\dfrac."""
     plain = result.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
     return re.sub(r"\\text\s*|\\left|\\right|\\[,!; ]|[\s${}]", "", plain).rstrip(".").lower()

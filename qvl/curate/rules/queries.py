@@ -1,8 +1,8 @@
-"""Which queries are worth a response: the rules that need no model.
+"""Which queries are worth a response, by rules that need no model.
 
-A rule is a function of a Query and of the thresholds. It returns what is wrong, or "". RULES has the
-reason of each. They aim at precision: unclear cases are for a judge. The papers publish no rule and no
-threshold; all are our choice.
+A rule is a function of a Query and of the thresholds, and returns what is wrong, or "". RULES has the
+reason of each. The rules aim at precision and leave unclear cases to a judge. The papers publish no rule and
+no threshold; all are our choice.
 """
 
 import re
@@ -23,7 +23,7 @@ class QueryRules:
     """Maximum characters before the answer: about 256K tokens of English, the whole context."""
 
     need_answer: bool = False
-    """Drop queries without a reference answer: reinforcement learning cannot verify them."""
+    """Drop queries without a reference answer, whose responses no verifier can reward."""
 
     one_question: bool = False
     """Drop queries of several questions: no single answer verifies them (Qwen3 report 4.1)."""
@@ -38,19 +38,19 @@ class QueryRules:
 
 
 class Query(NamedTuple):
-    """What the rules see of a record."""
+    """The parts of a record that the rules read."""
 
-    turns: list[str]  # the user turns' texts
+    turns: list[str]  # the texts of the user turns
     last: str  # the last of them, stripped
-    alone: bool  # no earlier text that a pronoun could refer to
+    alone: bool  # without earlier text that a pronoun could refer to
     images: int
     videos: int
     chars: int  # of all turns before the answer
-    answered: bool  # there is a reference answer
+    answered: bool  # has a reference answer
 
 
 def query_of(record: dict) -> Query:
-    """The query of a record, read once for all rules."""
+    """The query of a record."""
     turns, context, chars = [], 0, 0
     counts = dict.fromkeys(MEDIA, 0)
     messages = record.get("messages") or []
@@ -80,7 +80,7 @@ def query_of(record: dict) -> Query:
 
 
 CONTEXT_CHARS = 400  # a longer system text may hold the passage that the query is about
-BOILERPLATE = 3  # phrases of page furniture that make a page; one or two occur in real queries
+BOILERPLATE = 3  # boilerplate phrases that make a text a web page; real queries have one or two
 
 
 def no_query(query: Query, rules: QueryRules) -> str:
@@ -94,8 +94,8 @@ def empty(query: Query, rules: QueryRules) -> str:
 
 
 def no_substance(query: Query, rules: QueryRules) -> str:
-    """A greeting, a placeholder, an address, random keys: it asks nothing."""
-    for turn in query.turns:  # one turn with substance makes the conversation worth keeping
+    """What a query without a request is: a greeting, a placeholder, an address, random keys; else ""."""
+    for turn in query.turns:  # one turn with a request is enough to keep the conversation
         detail = _substance(turn, query.images + query.videos > 0)
         if not detail:
             return ""
@@ -114,15 +114,15 @@ def _substance(turn: str, has_media: bool) -> str:
         return f"only {bare!r}"
     letters = bare.replace(" ", "")
     if len(letters) >= MASHED and len(set(letters)) <= 2 and letters.isalpha():
-        return f"one or two letters over and over: {letters[:20]!r}"
+        return f"one or two letters repeated: {letters[:20]!r}"
     if not has_media and NUMBER.fullmatch(turn):
         return "only a number"
     return ""
 
 
-SHORT = 200  # characters; longer ones are no greeting, but may be a page
+SHORT = 200  # characters; a longer text is not a greeting, but may be a web page
 LONGEST_PHRASE = max(map(len, words.lines("nothing"))) + 20  # with its punctuation
-MASHED = 5  # letters; "haha" may be asked about, "hahaha" and "aaaaa" are not
+MASHED = 5  # letters; "haha" may be the subject of a question, "hahaha" and "aaaaa" are not
 ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
 NUMBER = re.compile(r"\W*\d+(?:[.,]\d+)?[\s.!?]*")
 QUESTION = re.compile("[?？؟]")
@@ -137,20 +137,20 @@ def _page(turn: str) -> str:
 
 
 def points_at_nothing(query: Query, rules: QueryRules) -> str:
-    """A pronoun without anything that it could refer to: no image, no earlier turn, no noun."""
+    """The pronoun of a query that has nothing to refer to: no image, no earlier turn, no noun; else ""."""
     if not query.alone:
         return ""
     if vague.refers_back(query.last):
-        return "refers to an earlier turn, and there is none"
+        return "refers to an earlier turn, but there is none"
     if query.images or query.videos:
         wanted = vague.open_request(query.last) if query.answered else ""
-        return f"{wanted!r} asks for more than the reference answer tells" if wanted else ""
+        return f"{wanted!r} requests more than the reference answer contains" if wanted else ""
     pointed = vague.empty(query.last)
-    return f"nothing says what {pointed!r} is" if pointed else ""
+    return f"{pointed!r} refers to nothing" if pointed else ""
 
 
 def missing_image(query: Query, rules: QueryRules) -> str:
-    """Refers to an image that is not there."""
+    """The reference to an image that the query does not have; else ""."""
     if query.videos:
         return ""
     if query.images:
@@ -163,7 +163,7 @@ def missing_image(query: Query, rules: QueryRules) -> str:
     found = words.patterns("image").find(lowered)
     if not found or words.patterns("about_images").find(lowered):
         return ""
-    return f"says {found.strip()[:60]!r}, and there is no image"
+    return f"says {found.strip()[:60]!r}, but there is no image"
 
 
 # Picture N is how Qwen's template names the images ("Figure 2" may stand in the document shown).
@@ -171,11 +171,11 @@ NUMBERED = re.compile(r"\bPicture (\d{1,2})\b|\bImage (\d{1,2})\b|第(\d{1,2})[�
 
 
 def denies_image(query: Query, rules: QueryRules) -> str:
-    """Says that there is no image where there is one."""
+    """The words that deny the image that the query has; else ""."""
     if not query.images:
         return ""
     found = words.patterns("no_image").find(query.last.lower())
-    return f"says {found!r}, and there is one" if found else ""
+    return f"says {found!r}, but there is an image" if found else ""
 
 
 def too_long(query: Query, rules: QueryRules) -> str:
@@ -190,12 +190,12 @@ def several_questions(query: Query, rules: QueryRules) -> str:
     if not rules.one_question:
         return ""
     parts = len(PART.findall(query.last))
-    asked = len(QUESTION.findall(query.last))
-    return f"{max(parts, asked)} questions" if parts >= 2 or asked >= 2 else ""
+    marks = len(QUESTION.findall(query.last))
+    return f"{max(parts, marks)} questions" if parts >= 2 or marks >= 2 else ""
 
 
-# "(1) ... (2) ..." or "a) ... b) ..." at the start of a line or sentence: sub-questions. Choices are
-# capital letters, so they do not count.
+# "(1) ... (2) ..." or "a) ... b) ..." at the start of a line or sentence: sub-questions. Answer
+# options have capital letters, so they do not count.
 PART = re.compile(r"(?:^|[\n.?;:？。；：])\s*[(（]?(?:[1-9]|[a-h]|i{1,3}|iv)[)）]\s*\w")
 
 RULES: tuple[tuple[str, Callable[[Query, QueryRules], str]], ...] = (

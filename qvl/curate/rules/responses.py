@@ -1,7 +1,7 @@
-"""Which answers are worth training on: the rules that need no model.
+"""Which answers are worth training on, by rules that need no model.
 
-A rule is a function of an Answer, of what its record asks for, and of the thresholds. It returns what is
-wrong, or "". RULES has the reason of each. They apply to a record's final turn and to each of its
+A rule is a function of an Answer, of what its record asks for, and of the thresholds, and returns what is
+wrong, or "". RULES has the reason of each. The rules apply to a record's final turn and to each of its
 `responses`. The papers publish no threshold: all are our choice, with the reason beside them.
 """
 
@@ -26,22 +26,22 @@ class ResponseRules:
     """The thresholds of the rules; called on a record it finds what is wrong with each answer."""
 
     loop_times: int = repetition.LOOP_TIMES
-    """Repetitions in a row that make a loop: refrains and drills end at 4 or 5."""
+    """Consecutive repetitions that make a loop: refrains and drills have up to 4 or 5."""
 
     loop_chars: int = repetition.LOOP_CHARS
-    """Characters of the shortest loop at the end of an answer; before the end twice as many. "ha ha ha"
-    is shorter. Rulers, matrices and digits, whose units have no letter, get four times as many."""
+    """Minimum characters of a loop at the end of an answer; elsewhere twice as many. "ha ha ha" is shorter.
+    Loops without a letter need twice as many, and rulers and matrices four times."""
 
     max_repeated: float = repetition.MAX_REPEATED
     """Maximum share of text in lines and sentences that repeat earlier ones. Gopher drops web pages over
-    0.2 (arXiv 2112.11446, table A1); worked answers restate, and checks of several options reach 0.3."""
+    0.2 (arXiv 2112.11446, table A1); worked answers repeat themselves, and checks of several options reach 0.3."""
 
     min_density: float = repetition.MIN_DENSITY
-    """Minimum ratio of compressed size to size, for answers of a kilobyte and more: prose has 0.3 and more,
-    long lists of boxes 0.15, a loop with a counter 0.05."""
+    """Minimum ratio of compressed size to size, for answers of a kilobyte and more: prose has at least
+    0.3, a long list of boxes 0.15, a loop with a counter 0.05."""
 
     max_grams: float = repetition.MAX_GRAMS
-    """Maximum share of words in repeated 6-grams: text that recurs with another number or name in it.
+    """Maximum share of words in repeated 6-grams: text that is repeated with another number or name in it.
     Checks of several options reach 0.4."""
 
     max_mixed: float = mixing.MAX_MIXED
@@ -52,17 +52,17 @@ class ResponseRules:
     """Maximum share of words in sentences of another language of the same script."""
 
     min_query_words: int = 5
-    """A long answer without any content word of the query is off topic, if the query has this many; 0
-    turns the rule off. A translated or terse answer may share few, so there must be several."""
+    """Minimum content words of a query whose long answer is off topic if it uses none of them; 0 turns the rule
+    off. A translated or terse answer uses few, so the query must have several."""
 
     skip: tuple[str, ...] = ()
     """Reasons for which nothing is dropped."""
 
     words: str | None = None
-    """A folder of lists that replace those of qvl/text/words."""
+    """A folder of lists that replace those in qvl/text/words."""
 
     thinking: str = "allow"
-    """Whether a thought is allowed, forbidden (instruct data) or required (thinking data)."""
+    """Whether reasoning is allowed, forbidden (instruct data) or required (thinking data)."""
 
     min_reasoning: int = 0
     """Minimum number of characters of an answer with its reasoning, below which it is a guess; 0 turns
@@ -92,7 +92,7 @@ class ResponseRules:
         )
 
     def judge(self, answer: Answer, context: AskedFor) -> Drop | None:
-        """What is wrong with one answer."""
+        """A Drop for the first rule that an answer breaks; None if it breaks none."""
         for reason, rule in RULES:
             detail = "" if reason in self.skip else rule(answer, context, self)
             if detail:
@@ -100,24 +100,24 @@ class ResponseRules:
         return None
 
 
-def empty(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
+def empty(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
     if answer.content.strip() or answer.calls:
         return ""
-    if answer.finish_reason in truncation.CUT_REASONS or _cut_while_thinking(answer):
-        return ""  # it is truncated
+    if answer.finish_reason in truncation.FINISH_REASONS or _is_truncated_thinking(answer):
+        return ""  # `truncated` finds it
     return "a thought without an answer" if answer.reasoning.strip() else "no text"
 
 
-def truncated(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
-    text = answer.raw if _cut_while_thinking(answer) else answer.content
-    return truncation.cut(text, answer.finish_reason)
+def truncated(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
+    text = answer.raw if _is_truncated_thinking(answer) else answer.content
+    return truncation.find(text, answer.finish_reason)
 
 
-def _cut_while_thinking(answer: Answer) -> bool:
+def _is_truncated_thinking(answer: Answer) -> bool:
     return not answer.content and "<think>" in answer.raw and "</think>" not in answer.raw
 
 
-def repetitive(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
+def repetitive(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
     limits = {
         "loop_times": rules.loop_times,
         "loop_chars": rules.loop_chars,
@@ -127,88 +127,88 @@ def repetitive(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
     }
     parts = (answer.content, answer.reasoning)
     _, found = max(repetition.excess(part, **limits) for part in parts)
-    return "" if found and known.may_repeat else found
+    return "" if found and context.may_repeat else found
 
 
-def special_token(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
-    return form.special_token(answer, known.asked)
+def special_token(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
+    return form.special_token(answer, context.query)
 
 
-def think_format(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
+def think_format(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
     return form.think_tags(answer, rules.thinking)
 
 
-def tool_format(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
+def tool_format(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
     return form.tool_calls(answer)
 
 
-def bad_json(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
-    return form.bad_json(answer, known.task, known.form)
+def bad_json(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
+    return form.bad_json(answer, context.task, context.form)
 
 
-def off_topic(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
+def off_topic(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
     text = answer.content
     return (
-        topic.blind(text, shown=known.shown, lists=rules.words)
-        or topic.refused(text, known.asked, rules.words)
-        or topic.spilled(text, known.asked, rules.words)
-        or _unrelated(answer, known, rules)
+        topic.blind(text, has_media=context.has_media, lists=rules.words)
+        or topic.refused(text, context.query, rules.words)
+        or topic.spilled(text, context.query, rules.words)
+        or _unrelated(answer, context, rules)
     )
 
 
-def _unrelated(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
-    """Not judged if the query has an image to be about, or asks for an answer in another language."""
-    if known.shown or answer.calls:
+def _unrelated(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
+    """As topic.unrelated; "" if the query has media, which it may be about, or is about another language."""
+    if context.has_media or answer.calls:
         return ""
-    found = topic.unrelated(answer.content, question(known.record), rules.min_query_words)
-    return "" if found and known.may_mix else found
+    found = topic.unrelated(answer.content, question(context.record), rules.min_query_words)
+    return "" if found and context.may_mix else found
 
 
-def harmful(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
-    return topic.harmful(answer.content, known.asked, rules.words)
+def harmful(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
+    return topic.harmful(answer.content, context.query, rules.words)
 
 
-def mixed_language(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
+def mixed_language(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
     for part in (answer.content, answer.reasoning):
         _, found = mixing.excess(
-            known.asked,
+            context.query,
             part,
-            may_quote=known.may_quote,
+            may_quote=context.may_quote,
             max_mixed=rules.max_mixed,
             max_foreign=rules.max_foreign,
         )
-        if found and not known.may_mix:
+        if found and not context.may_mix:
             return found
     return ""
 
 
-def style_shift(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
+def style_shift(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
     found = style.shift(answer.content)
-    return "" if found and (known.may_shift or known.may_quote) else found
+    return "" if found and (context.may_shift or context.may_quote) else found
 
 
-def guess(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
-    """An answer that says that it guesses, or has less reasoning than the data requires."""
+def guess(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
+    """The words by which an answer says that it guesses, or its length if that is below the minimum; else ""."""
     body = answer.reasoning.strip() + "\n" + answer.content.strip()
     if len(body) - 1 < rules.min_reasoning:
         return f"{len(body) - 1} characters of reasoning"
     guesses = words.patterns("guess", rules.words)
     found = guesses.find(body[-GUESS_TAIL:].lower().replace("\u2019", "'"))
-    return f"says {found!r}" if found and not guesses.find(known.asked.lower()) else ""
+    return f"says {found!r}" if found and not guesses.find(context.query.lower()) else ""
 
 
-GUESS_TAIL = 600  # characters; a guess that is taken back later is reasoning
+GUESS_TAIL = 600  # characters; an earlier guess is part of the reasoning
 
 
-def inconsistent(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
-    """The thought and the answer differ in their conclusion (Qwen3 report 4.1)."""
+def inconsistent(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
+    """How the reasoning and the answer differ in their conclusion (Qwen3 report 4.1); else ""."""
     return outcome.inconsistent(answer)
 
 
-def wrong_answer(answer: Answer, known: AskedFor, rules: ResponseRules) -> str:
+def wrong_answer(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
     if not rules.check_answers:
         return ""
-    verdict = outcome.correctness(known.record, answer)
+    verdict = outcome.correctness(context.record, answer)
     reward = verdict.reward if verdict else None
     return "" if reward is None or reward >= RIGHT else f"reward {reward:.2g}"
 

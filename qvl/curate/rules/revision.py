@@ -1,4 +1,4 @@
-"""Which revisions of a question keep its meaning: a clearer wording passes, another question does not.
+"""Refuse revisions of a question that may change its meaning; a clearer wording passes.
 
 A revision may add words. It may not lose or reorder them: every word of the original must remain, in
 the same order, except pronouns, articles and the like (words/may_go.txt), typing errors (captial,
@@ -17,7 +17,7 @@ from qvl.errors import need
 from qvl.text import words
 
 MIN_SIMILARITY = 0.2  # of the texts, by insertions and deletions: our choice
-KEPT = {  # what must be there as often as before, by how it is called
+KEPT = {  # name -> pattern; a revision must have the same matches, equally often
     "number": re.compile(r"\d+(?:[.,:/]\d+)*"),
     "negation": re.compile(
         r"\b(?:not|no|never|none|neither|nor|without|except|cannot)\b|n['\u2019]t\b"
@@ -33,26 +33,26 @@ KEPT = {  # what must be there as often as before, by how it is called
     "answer option": re.compile(r"^\s*\(?[A-Ja-j][.):]\s.*$|\([A-J]\)", re.MULTILINE),
     "placeholder": re.compile(r"<(?:image|video|img)\b[^>]*>", re.IGNORECASE),
 }
-_YES_OR_NO = re.compile(  # how it is to be answered is no negation
+_YES_OR_NO = re.compile(  # the requested form of an answer, not a negation
     r"\byes or no\b|\b(?:oui ou|sí o|ja oder) (?:non|no|nein)\b|是还是不是|是或否",
     re.IGNORECASE,
 )
 _HAN = "\u3400-\u9fff"
 _WORD = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+(?:['\u2019][^\W_{_HAN}]+)?")
 _ENDINGS = ("s", "es", "ed", "d", "ing", "'s", "ly")
-_SLIP_FROM = 5  # letters: a shorter word that lacks one is another word
+_SLIP_FROM = 5  # letters; a shorter word with a letter less is another word
 
 
 def refusal(original: str, revision: str, min_similarity: float = MIN_SIMILARITY) -> str | None:
-    """Why a revision may change the meaning; None if nothing shows that it does."""
+    """Why a revision may change the meaning; None if no rule finds a change."""
     if not revision.strip():
         return "it is empty"
     for name, pattern in KEPT.items():
         before, after = (_counted(pattern, text) for text in (original, revision))
         if before != after:
             found = next(iter((before - after) or (after - before)))
-            did = "loses" if before - after else "adds"
-            return f"it {did} the {name} {found[:40]!r}"
+            verb = "loses" if before - after else "adds"
+            return f"it {verb} the {name} {found[:40]!r}"
     before, after = _script(original), _script(revision)
     if before and after and before != after:
         return f"it is written in {after.title()}, not in {before.title()}"
@@ -61,12 +61,12 @@ def refusal(original: str, revision: str, min_similarity: float = MIN_SIMILARITY
         return f"it loses {lost[:40]!r}, or moves it"
     similarity = need("rapidfuzz.fuzz", extra="reward").ratio(original, revision) / 100
     if similarity < min_similarity:
-        return f"{similarity:.2f} of the text is left, under {min_similarity:g}"
+        return f"{similarity:.2f} of the text is left, below {min_similarity:g}"
     return None
 
 
 def _lost(before: Sequence[str], after: Sequence[str]) -> str | None:
-    """The first word that does not come after those before it, or None."""
+    """The first word of `before` that is missing or out of order in `after`, or None."""
     place = 0
     for word in before:
         found = next((i for i in range(place, len(after)) if _is_same(word, after[i])), None)
@@ -77,7 +77,7 @@ def _lost(before: Sequence[str], after: Sequence[str]) -> str | None:
 
 
 def _is_same(one: str, other: str) -> bool:
-    """Whether two words are one, but for an ending or a letter that was swapped, left out or doubled."""
+    """Whether two words are equal, but for an ending or a letter that is swapped, missing or added."""
     if one == other:
         return True
     short, long = sorted((one, other), key=len)
@@ -94,7 +94,7 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    """Those that must stay, in lower case; a Chinese character is a word."""
+    """The words that a revision must keep, in lower case; a Chinese character is a word."""
     may_go, phrases = _may_go()
     plain = phrases.sub(" ", text.casefold().replace("\u2019", "'"))
     return [word for word in _WORD.findall(plain) if word not in may_go]
@@ -102,7 +102,7 @@ def _words(text: str) -> list[str]:
 
 @functools.cache
 def _may_go() -> tuple[frozenset[str], re.Pattern[str]]:
-    """Words that may go, and phrases whose words may go together only: which_one, but not one."""
+    """The words that a revision may drop, and the phrases that it may drop as a whole: which_one, but not one."""
     listed = frozenset(" ".join(words.lines("may_go")).split())
     phrases = {word for word in listed if "_" in word or re.fullmatch(f"[{_HAN}]{{2,}}", word)}
     longest_first = sorted((word.replace("_", " ") for word in phrases), key=len, reverse=True)
@@ -116,7 +116,7 @@ def _counted(pattern: re.Pattern[str], text: str) -> Counter[str]:
 
 
 def _script(text: str) -> str | None:
-    """The script of most words, by its name in Unicode; None without letters."""
+    """The script of most words, as in Unicode character names; None without letters."""
     names = Counter(
         unicodedata.name(word[0], "?").partition(" ")[0]
         for word in _WORD.findall(text)

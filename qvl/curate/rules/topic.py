@@ -1,7 +1,7 @@
-"""Answers that are off topic or harmful, by lists that a user can replace.
+"""Answers that are off topic or harmful, by word lists that a user can replace.
 
 The rules find clear cases: an answer that cannot see its image, a bare refusal, parts of another
-conversation or of a web page, and a long answer that shares no word with the query. The rest is for a judge.
+conversation or of a web page, and a long answer that shares no word with the query. A judge decides the rest.
 """
 
 import functools
@@ -20,52 +20,52 @@ LONGEST_REFUSAL = 400  # characters
 ASKED_FOR = re.compile(r"\b(?:write|compose|story|poem|essay|translate|imagine|role|song|joke)\b")
 
 
-def blind(answer: str, *, shown: bool, lists: str | None = None) -> str:
+def blind(answer: str, *, has_media: bool, lists: str | None = None) -> str:
     """The words by which an answer says that it cannot see, although there is an image; else ""."""
-    if not shown:
+    if not has_media:
         return ""
     found = words.patterns("blind", lists).find(answer[:LONGEST_REFUSAL].lower())
     return f"cannot see: {found[:60]!r}" if found else ""
 
 
-def refused(answer: str, asked: str, lists: str | None = None) -> str:
+def refused(answer: str, query: str, lists: str | None = None) -> str:
     """The words of an answer that only refuses, where the query asks for nothing harmful; else ""."""
     stripped = answer.strip().lower().replace("\u2019", "'")
     if len(stripped) > LONGEST_REFUSAL:
         return ""
     found = words.patterns("refusal", lists).at_start(stripped)
-    if not found or words.patterns("harmful", lists).find(asked.lower()):
+    if not found or words.patterns("harmful", lists).find(query.lower()):
         return ""
     return f"refuses: {found[:60]!r}"
 
 
-def spilled(answer: str, asked: str, lists: str | None = None) -> str:
-    """What an answer holds of a further turn or of a web page, if the query has none of it; else ""."""
+def spilled(answer: str, query: str, lists: str | None = None) -> str:
+    """The part of an answer that belongs to a further turn or a web page; "" if none, or if the query has one too."""
     spill = words.patterns("spill", lists)
     found = spill.at_a_line(answer.lower())
-    if not found or spill.find(asked.lower()) or _asks_for_turns(asked):
+    if not found or spill.find(query.lower()) or _asks_for_turns(query):
         return ""
     return f"spilled: {found.strip()[:60]!r}"
 
 
-def _asks_for_turns(asked: str) -> bool:
-    lowered = asked.lower()
+def _asks_for_turns(query: str) -> bool:
+    lowered = query.lower()
     return any(
         word in lowered
         for word in ("dialog", "conversation", "quiz", "question", "faq", "chat", "interview")
     )
 
 
-def unrelated(answer: str, asked: str, fewest: int) -> str:
-    """The content words of a query, where a long answer has none of them; else "".
+def unrelated(answer: str, query: str, min_words: int) -> str:
+    """The content words of a query, if a long answer has none of them; else "".
 
-    A query with fewer than `fewest` content words is not judged. Words are equal if their first letters
-    are; in scripts without spaces, two characters in a row count as a word.
+    A query with fewer than `min_words` content words is not judged. Words match by their first STEM letters; in
+    scripts without spaces, two consecutive characters count as a word.
     """
     dense = DENSE.search(answer) is not None
-    if not fewest or len(answer) < LONG_ANSWER / (3 if dense else 1):
+    if not min_words or len(answer) < LONG_ANSWER / (3 if dense else 1):
         return ""
-    lowered, text = asked.lower(), answer.lower()
+    lowered, text = query.lower(), answer.lower()
     if ASKED_FOR.search(lowered):
         return ""
     sought = set()
@@ -74,13 +74,13 @@ def unrelated(answer: str, asked: str, fewest: int) -> str:
             if piece in text:
                 return ""
             sought.add(piece)
-    if len(sought) < fewest or len(prose(answer)) < len(answer) / 2:
+    if len(sought) < min_words or len(prose(answer)) < len(answer) / 2:
         return ""
     return _none_of(sought)
 
 
 def _pieces(word: str) -> Iterator[str]:
-    """The parts of a word to look for: none of a short one, which may be a function word."""
+    """The parts of a word to search for; none of a short one, which may be a function word."""
     if HAN.search(word):
         yield from (word[start : start + 2] for start in range(len(word) - 1))
     elif word[0].isdigit() or DENSE.search(word):
@@ -100,14 +100,14 @@ def _none_of(sought: set[str]) -> str:
     return f"none of the query's words: {' '.join(sorted(sought))[:60]}"
 
 
-def harmful(answer: str, asked: str, lists: str | None = None) -> str:
+def harmful(answer: str, query: str, lists: str | None = None) -> str:
     """The harmful words of an answer, or of a query that it complies with; else ""."""
     harm = words.patterns("harmful", lists)
     lowered = answer.lower().replace("\u2019", "'")
     found = harm.find(lowered)
-    sought = "" if found else harm.find(asked.lower())
+    sought = "" if found else harm.find(query.lower())
     if not (found or sought) or words.patterns("harmless", lists).find(lowered):
         return ""
-    if sought and words.patterns("harmless", lists).find(asked.lower()):
+    if sought and words.patterns("harmless", lists).find(query.lower()):
         return ""
     return f"{'holds' if found else 'complies with'} {(found or sought)[:60]!r}"

@@ -37,7 +37,7 @@ def correctness(answer: Answer, context: AskedFor) -> float | None:
 def completeness_(answer: Answer, context: AskedFor) -> float:
     """1, or 0 for an answer without text or a truncated one."""
     empty = not answer.content.strip() and not answer.calls
-    return 0.0 if empty or truncation.cut(answer.content, answer.finish_reason) else 1.0
+    return 0.0 if empty or truncation.find(answer.content, answer.finish_reason) else 1.0
 
 
 def clarity(answer: Answer, context: AskedFor) -> float:
@@ -60,7 +60,7 @@ def language(answer: Answer, context: AskedFor) -> float:
         return 1.0
     parts = (answer.content, answer.reasoning)
     shares = (
-        scripts.mixture(context.asked, part, may_quote=context.may_quote)[0] for part in parts
+        scripts.mixture(context.query, part, may_quote=context.may_quote)[0] for part in parts
     )
     return round(1 - max(shares), 4)
 

@@ -46,7 +46,7 @@ def penalty(record: dict, response: dict) -> Penalty:
     expected = _expected(known)
     if expected is None:
         return NONE
-    quotes = known.may_quote and expected == known.asked
+    quotes = known.may_quote and expected == known.query
     worst = NONE
     for name, part in (("answer", answer.content), ("thinking", answer.reasoning)):
         share, told = _other(expected, part, quotes=quotes)
@@ -57,13 +57,13 @@ def penalty(record: dict, response: dict) -> Penalty:
 
 def _expected(known: AskedFor) -> str | None:
     """A text in the language that the answer is to be in; None where that is open."""
-    wanted = asked_for(known.asked)
+    wanted = asked_for(known.query)
     if len(wanted) == 1:
         (code,) = wanted
         return _table().samples[code]
-    if wanted or known.may_mix or scripts.num_words(known.asked) < 1:
+    if wanted or known.may_mix or scripts.num_words(known.query) < 1:
         return None
-    return known.asked
+    return known.query
 
 
 def _other(expected: str, part: str, *, quotes: bool) -> tuple[float, str]:

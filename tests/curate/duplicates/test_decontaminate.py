@@ -11,8 +11,8 @@ from qvl.curate.duplicates.decontaminate import (
     Grams,
     Images,
     Match,
-    asked,
-    everything,
+    all_texts,
+    user_texts,
 )
 from qvl.errors import UserError
 
@@ -41,7 +41,7 @@ def pictures(tmp_path):
 def test_an_image_is_found_equal_or_smaller_but_not_another(pictures):
     images = Images(4, pictures)
     images.add(record("?", "disc.png"), pictures, EVAL)
-    stage = Contamination(Grams(13, 10), everything, images)
+    stage = Contamination(Grams(13, 10), all_texts, images)
     equal, smaller = stage(record("?", "disc.png")), stage(record("?", "disc.jpg"))
     assert equal and equal[:2] == ("image", "eval.jsonl 'e1': equals disc.png")
     assert smaller and smaller[:2] == ("image", "eval.jsonl 'e1': disc.jpg looks like disc.png")
@@ -51,8 +51,8 @@ def test_an_image_is_found_equal_or_smaller_but_not_another(pictures):
 def test_an_image_that_is_not_there_is_told(pictures):
     images = Images(4, pictures)
     with pytest.raises(UserError, match=r"record 'a'.*gone\.png"):
-        Contamination(Grams(13, 10), everything, images)(record("?", "gone.png"))
-    lenient = Contamination(Grams(13, 10), everything, images, drop_unreadable=True)
+        Contamination(Grams(13, 10), all_texts, images)(record("?", "gone.png"))
+    lenient = Contamination(Grams(13, 10), all_texts, images, drop_unreadable=True)
     dropped = lenient(record("?", "gone.png"))
     assert dropped and dropped.reason == "unreadable-media"
 
@@ -62,9 +62,9 @@ def test_a_template_of_a_set_tells_nothing():
     grams = Grams(8, 3)
     for number in range(5):
         text = f"{template} what is item number {number} of the shelf in the cellar made of?"
-        grams.add(asked(record(text)), Match("eval.jsonl", f"e{number}"))
+        grams.add(user_texts(record(text)), Match("eval.jsonl", f"e{number}"))
     assert grams.close() > 0
-    stage = Contamination(grams, everything)
+    stage = Contamination(grams, all_texts)
     assert stage(record(f"{template} who is it?")) is None
     assert stage(record(f"{template} what is item number 4 of the shelf made of?")) is not None
 
@@ -74,8 +74,8 @@ def test_responses_are_looked_at_unless_only_questions_are():
     grams.add(["one two three four five six"], EVAL)
     grams.close()
     sampled = {**record("?"), "responses": [{"content": "he said: one two three four five, six!"}]}
-    assert Contamination(grams, everything)(sampled) is not None
-    assert Contamination(grams, asked)(sampled) is None
+    assert Contamination(grams, all_texts)(sampled) is not None
+    assert Contamination(grams, user_texts)(sampled) is None
 
 
 def test_a_megabyte_takes_seconds_at_most():
