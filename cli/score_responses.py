@@ -117,7 +117,7 @@ def command(
                 }
             if reward_models.reward_model:
                 from qvl.curate.scores.modelled import MeasuredScores, ModelledScores
-                from qvl.judge.scalar import RewardModel
+                from qvl.judge.reward_model import RewardModel
 
                 (scorer,) = opened(reward_models.reward_model, reward_models.names)
                 clients = [*clients, scorer]

@@ -130,7 +130,7 @@ def command(
         clients, judged = [], None
         if asks_models:  # only then is what waits for endpoints imported
             from qvl.judge import Judge, JudgeConfig
-            from qvl.judge.scalar import RewardModel
+            from qvl.judge.reward_model import RewardModel
             from qvl.reward.judged import JudgedRewards
 
             from . import judging

@@ -14,7 +14,7 @@ from typing import Any
 from qvl.errors import UserError
 from qvl.judge import Judge, Judgment, material
 from qvl.judge.material import Section
-from qvl.judge.scalar import RewardModel
+from qvl.judge.reward_model import RewardModel
 from qvl.pending import Gather, Pending, Ready
 from qvl.reward import hybrid
 from qvl.reward.reading.extract import final

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from qvl.curate.scores import measured
-from qvl.judge.scalar import RewardModel
+from qvl.judge.reward_model import RewardModel
 from qvl.pending import Gather, Pending, Ready
 from qvl.record import scores_of, with_scores
 from qvl.stage import Drop
