@@ -1,4 +1,4 @@
-"""A scalar reward model: one number for a conversation and an answer (qvl.client.scoring)."""
+"""A scalar reward model: one number for a conversation and its answer (qvl.client.scoring)."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -10,8 +10,8 @@ from qvl.record import prompt
 
 
 @dataclass(frozen=True)
-class Score:
-    """A number to come."""
+class PendingScore:
+    """The score of one answer, once the endpoint returns it."""
 
     future: "Future[float]"
 
@@ -19,7 +19,7 @@ class Score:
         return self.future.done()
 
     def result(self) -> float | None:
-        """None where the endpoint refuses this conversation, which may be too long for it."""
+        """The raw score; None where the endpoint refuses the conversation, which may be too long."""
         try:
             return self.future.result()
         except Refused:
@@ -27,17 +27,18 @@ class Score:
 
 
 class RewardModel:
-    """Asked with the conversation, its images, and the answer without its thinking."""
+    """Scores a conversation with its images and an answer without its thinking."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
 
     @property
     def name(self) -> str:
+        """The name of the model."""
         return self.client.model
 
-    def submit(self, record: dict, contents: Sequence[str]) -> list[Score]:
-        """The scores of several answers to a record."""
-        asked = prompt(record)
-        turns = ({"role": "assistant", "content": content} for content in contents)
-        return [Score(self.client.score([*asked, turn])) for turn in turns]
+    def submit(self, record: dict, contents: Sequence[str]) -> list[PendingScore]:
+        """One pending score for each of several answers to a record."""
+        messages = prompt(record)
+        answers = ({"role": "assistant", "content": content} for content in contents)
+        return [PendingScore(self.client.score([*messages, answer])) for answer in answers]
