@@ -19,13 +19,20 @@ if TYPE_CHECKING:
     from qvl.client.budget import Budget as Budget
     from qvl.client.client import Client as Client
     from qvl.client.client import Request as Request
+    from qvl.client.retries import Refused as Refused
 
+# The defaults of Client. Which failures are retried, and when: qvl.client.retries.
 CONCURRENCY = 64  # requests in flight: our choice, what a laptop's engine batches well
 RETRIES = 5  # with FIRST_BACKOFF_SECONDS, a request fails after 8 to 16 seconds: our choice
 FIRST_BACKOFF_SECONDS = 0.5
 TIMEOUT_SECONDS = 1800.0  # per answer: 32,768 tokens at 20 per second
 
-OFFERED = {"Budget": "budget", "Client": "client", "Request": "client"}  # name -> module
+OFFERED = {  # name -> module
+    "Budget": "budget",
+    "Client": "client",
+    "Refused": "retries",
+    "Request": "client",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,9 +2,8 @@
 
 import asyncio
 import os
-import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,20 +13,13 @@ import orjson
 
 from qvl.client import CONCURRENCY, FIRST_BACKOFF_SECONDS, RETRIES, TIMEOUT_SECONDS, chat, scoring
 from qvl.client import cache as answers
+from qvl.client.answer import check_completion, read_answer
 from qvl.client.budget import Budget
 from qvl.client.cache import Cache, is_settled
-from qvl.client.endpoint import (
-    Endpoint,
-    Failure,
-    Refused,
-    backoff,
-    check_completion,
-    least_busy,
-    parse,
-    read_answer,
-)
+from qvl.client.endpoint import Endpoint, parse
 from qvl.client.loop import LoopThread
-from qvl.errors import EndpointError, UserError, need
+from qvl.client.retries import Failure, Refused, retried
+from qvl.errors import UserError, need
 
 CHAT = "/v1/chat/completions"
 CONNECT_SECONDS = 10.0
@@ -299,34 +291,23 @@ class Client:
             )
         return names[0]
 
-    async def _retried(
+    def _retried(
         self,
         method: str,
         path: str,
         body: bytes | None,
         check: Callable[[dict], dict],
         retries: int | None = None,
-    ) -> dict:
-        started = time.monotonic()
-        retries = self.retries if retries is None else retries
-        for attempt in range(retries + 1):
-            endpoint = least_busy(self.endpoints)
-            try:
-                return check(await self._once(endpoint, method, path, body))
-            except Failure as failure:
-                wait = failure.retry_after
-                if wait is None:
-                    wait = backoff(attempt, self.first_backoff_seconds)
-                endpoint.rest(wait)
-                reason = f"{endpoint.name}: {failure}"
-            if self._ending:
-                raise asyncio.CancelledError
-            # Another endpoint that is available takes over at once.
-            if attempt < retries and all(each.resting() for each in self.endpoints):
-                await asyncio.sleep(wait)
-        tries = "1 attempt" if retries == 0 else f"{retries + 1} attempts"
-        took = f"{tries} in {time.monotonic() - started:.0f} s"
-        raise EndpointError(f"no answer after {took}; the last: {reason}")
+    ) -> Coroutine[Any, Any, dict]:
+        """The coroutine of a request with its retries; retries: None for the client's own number."""
+        return retried(
+            self.endpoints,
+            lambda endpoint: self._once(endpoint, method, path, body),
+            check,
+            retries=self.retries if retries is None else retries,
+            first_backoff_seconds=self.first_backoff_seconds,
+            is_ending=lambda: self._ending,
+        )
 
     async def _once(self, endpoint: Endpoint, method: str, path: str, body: bytes | None) -> dict:
         endpoint.busy += 1

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from qvl.client.chat import has_media
-from qvl.client.endpoint import Failure, Refused
+from qvl.client.retries import Failure, Refused
 from qvl.errors import UserError
 from qvl.record import text
 

@@ -22,8 +22,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self
 
-from qvl.client import Client
-from qvl.client.endpoint import Refused
+from qvl.client import Client, Refused
 from qvl.engines import probe, weights
 from qvl.engines.prompt_rules import PromptRules
 from qvl.engines.tokens import Completion, PromptLogprobs, SamplingParams, TokensPrompt

@@ -4,8 +4,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from qvl.client import Client
-from qvl.client.endpoint import Refused
+from qvl.client import Client, Refused
 from qvl.pending import Pending, Ready
 from qvl.record import final
 from qvl.reward.verdict import SECONDS, is_threadsafe, judge, unverifiable, with_verdict

@@ -16,9 +16,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from qvl.client import Client
+from qvl.client import Client, Refused
 from qvl.client.chat import responses
-from qvl.client.endpoint import Refused
 from qvl.client.seed import sample_seed
 from qvl.judge import reply
 from qvl.judge.material import Section

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from qvl.client import Client
-from qvl.client.endpoint import Refused
+from qvl.client import Client, Refused
 from qvl.record import prompt
 
 

@@ -8,8 +8,8 @@ log-probabilities of all of them, computed anew.
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from qvl.client import Refused
 from qvl.client import chat as media
-from qvl.client.endpoint import Refused
 from qvl.engines.client import NO_VIDEOS, connect
 from qvl.engines.tokens import PromptLogprobs, TokensPrompt
 from qvl.record import prompt, videos

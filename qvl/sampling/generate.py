@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from qvl.client import Client
-from qvl.client.endpoint import Refused
+from qvl.client import Client, Refused
 from qvl.pending import Pending, Ready
 from qvl.reward.verdict import judge, unverifiable, with_verdict
 from qvl.sampling.rounds import Judged, PassCount, Rounds, sizes

@@ -8,8 +8,7 @@ so that a run that is resumed, or answered in another order, requests the same.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from qvl.client import Client
-from qvl.client.endpoint import Refused
+from qvl.client import Client, Refused
 from qvl.reward import Verdict
 from qvl.sampling.samples import Samples, SamplingConfig, submit
 from qvl.stage import Drop

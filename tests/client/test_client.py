@@ -15,7 +15,8 @@ from fake_endpoint import FakeEndpoint, completion, question
 
 from qvl.client import Client, Request
 from qvl.client.chat import responses, to_openai
-from qvl.client.endpoint import Refused, backoff, parse
+from qvl.client.endpoint import parse
+from qvl.client.retries import Refused, backoff
 from qvl.errors import EndpointError, UserError
 
 QUICK: Any = {"first_backoff_seconds": 0.01}
