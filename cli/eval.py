@@ -8,7 +8,7 @@ from qvl import client, stage
 from qvl.error_rate import MAX_ERROR_RATE
 from qvl.errors import CheckFailed, UserError
 from qvl.evaluate import answers, metrics
-from qvl.reward import verdict
+from qvl.reward import time_limit
 from qvl.reward.verify import Totals
 from qvl.sampling import samples
 
@@ -48,7 +48,7 @@ def command(
     verdict_seconds: Annotated[
         float,
         typer.Option(metavar="X", min=0.001, help="Maximum seconds per verdict (our choice)"),
-    ] = verdict.SECONDS,
+    ] = time_limit.VERDICT_SECONDS,
     max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
     by: Annotated[
         str, typer.Option(metavar="FIELD", help="Group the summary by this field")

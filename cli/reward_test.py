@@ -3,7 +3,7 @@ from typing import Annotated
 import typer
 
 from qvl.errors import CheckFailed, UserError
-from qvl.reward import verdict
+from qvl.reward import time_limit
 from qvl.reward.self_test import self_test
 
 from .groups import without
@@ -36,7 +36,7 @@ def command(
             help="Number of random answers per task, beside the fixed ones (our choice)",
         ),
     ] = self_test.NUM_NOISE,
-    timeout_seconds: VerdictSeconds = verdict.SECONDS,
+    timeout_seconds: VerdictSeconds = time_limit.VERDICT_SECONDS,
     seed: Seed = 0,
 ) -> None:
     """Test a verifier on answers whose reward is known, and on hostile ones.

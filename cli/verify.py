@@ -8,7 +8,7 @@ import typer
 from qvl import client, reward, stage
 from qvl.error_rate import MAX_ERROR_RATE
 from qvl.errors import UserError
-from qvl.reward import hybrid, verdict
+from qvl.reward import hybrid, time_limit
 from qvl.reward.penalties import PENALTIES
 from qvl.reward.verify import Totals, Verify
 
@@ -61,7 +61,7 @@ def command(
     ] = client.TIMEOUT_SECONDS,
     seed: Seed = 0,
     max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
-    timeout_seconds: VerdictSeconds = verdict.SECONDS,
+    timeout_seconds: VerdictSeconds = time_limit.VERDICT_SECONDS,
     partial: Annotated[
         bool, typer.Option("--partial", help="Reward code with the share of tests that it passes")
     ] = False,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from qvl.client import Client, Refused
 from qvl.pending import Pending, Ready
 from qvl.record import final
-from qvl.reward.verdict import SECONDS, is_threadsafe, judge, unverifiable, with_verdict
+from qvl.reward.time_limit import VERDICT_SECONDS
+from qvl.reward.verdict import is_threadsafe, judge, unverifiable, with_verdict
 from qvl.sampling import samples
 from qvl.stage import Drop
 
@@ -20,7 +21,7 @@ class Evaluator:
     config: samples.SamplingConfig
     verifier: str | None = None
     """For all records, in place of each task's own."""
-    seconds: float = SECONDS
+    seconds: float = VERDICT_SECONDS
     """Time limit of a verdict."""
     stop: bool = True
     """Raise for a record that cannot be evaluated, in place of dropping it."""
@@ -88,7 +89,9 @@ class _Evaluation:
                 self._verdicts.append(Ready(judge(*given)))
 
 
-def problem(record: dict, verifier: str | None = None, seconds: float = SECONDS) -> Drop | None:
+def problem(
+    record: dict, verifier: str | None = None, seconds: float = VERDICT_SECONDS
+) -> Drop | None:
     """Why a record cannot be evaluated, found before a token is spent."""
     unasked = samples.problem(record)
     if unasked:

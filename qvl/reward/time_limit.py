@@ -1,4 +1,4 @@
-"""A time limit on a function that runs in the main thread, kept by an alarm.
+"""The time limit of a verdict, enforced by an alarm in the main thread.
 
 The alarm interrupts Python and its regular expressions, but no other C code; for that see
 qvl.processes.
@@ -8,19 +8,20 @@ import math
 import signal
 import time
 
-AGAIN_SECONDS = 1.0  # a function that swallows the first OutOfTime gets another
+VERDICT_SECONDS = 10.0  # for a verifier without a time limit of its own: our choice
+AGAIN_SECONDS = 1.0  # until the next OutOfTime, for a function that swallows one
 SET_EVERY = 0.05  # seconds
 
 
 class OutOfTime(BaseException):
-    """The function took too long. No Exception, so that its own handlers let it pass."""
+    """The function ran too long. Not an Exception, so that `except Exception` does not catch it."""
 
 
 class TimeLimit:
-    """Raises OutOfTime between `start` and `stop` when they are too far apart, and again each second.
+    """Raises OutOfTime if `stop` is not called within `seconds` of `start`, and again each second.
 
-    To set an alarm for each call would cost more than most calls do. One is set now and then; when it
-    rings it looks at how long the present call has had.
+    Setting an alarm costs more than most calls, so one alarm serves many: when it rings, it checks how
+    long the current call has run.
     """
 
     def __init__(self) -> None:

@@ -14,9 +14,8 @@ from qvl.errors import UserError
 from qvl.processes import Worker
 from qvl.reward import Unverifiable, Verdict
 from qvl.reward.reading.extract import final
-from qvl.reward.time_limit import OutOfTime, TimeLimit
+from qvl.reward.time_limit import VERDICT_SECONDS, OutOfTime, TimeLimit
 
-SECONDS = 10.0  # for a verdict that keeps no time of its own: our choice
 MAX_DETAIL = 200  # characters of an error
 FLAG = "--verifier"
 
@@ -25,7 +24,7 @@ def judge(
     record: dict,
     response: dict,
     verifier: str | None = None,
-    seconds: float = SECONDS,
+    seconds: float = VERDICT_SECONDS,
     options: Mapping[str, bool] | None = None,
 ) -> Verdict:
     """The verdict of `verifier`, else of the verifier of the record's task.
@@ -51,7 +50,9 @@ def judge(
         return _failed(record, verifier, "error", f"{type(error).__name__}: {error}")
 
 
-def unverifiable(record: dict, verifier: str | None = None, seconds: float = SECONDS) -> str | None:
+def unverifiable(
+    record: dict, verifier: str | None = None, seconds: float = VERDICT_SECONDS
+) -> str | None:
     """Why no response to this record can be judged, found before one is paid for; None if one can.
 
     A verifier that crashes or runs out of time on an empty response may still judge another.

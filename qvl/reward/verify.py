@@ -8,7 +8,8 @@ from typing import Any
 from qvl.error_rate import MAX_ERROR_RATE, ErrorRate
 from qvl.errors import UserError
 from qvl.reward import hybrid
-from qvl.reward.verdict import SECONDS, judge, with_verdict
+from qvl.reward.time_limit import VERDICT_SECONDS
+from qvl.reward.verdict import judge, with_verdict
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Verify:
 
     verifier: str | None = None
     """For all records, in place of each task's own."""
-    seconds: float = SECONDS
+    seconds: float = VERDICT_SECONDS
     partial: bool = False
     """Code: the share of the tests that passed, in place of all or nothing."""
     unsafe_local: bool = False

@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 from qvl.reward import REWARDS, Verdict
 from qvl.reward.reading.extract import final
-from qvl.reward.verdict import SECONDS, compares_words, judge
+from qvl.reward.time_limit import VERDICT_SECONDS
+from qvl.reward.verdict import compares_words, judge
 from qvl.text.answers import Answer
 
 BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}")
 
 
-def correctness(record: dict, answer: Answer, seconds: float = SECONDS) -> Verdict | None:
+def correctness(record: dict, answer: Answer, seconds: float = VERDICT_SECONDS) -> Verdict | None:
     """The verdict of the task's verifier; None without a verifier or a reference answer, or if the reward is
     not reliable.
 

@@ -31,6 +31,7 @@ from qvl.io import jsonl
 from qvl.processes import Worker
 from qvl.reward import Verdict, verdict
 from qvl.reward.self_test import hostile
+from qvl.reward.time_limit import VERDICT_SECONDS
 
 EXPECTED = {"gold": 1.0, "empty": 0.0, "hacked": 0.0}
 CASES = (*EXPECTED, "wrong", "partial", "hostile", "bomb", "noise")
@@ -69,7 +70,7 @@ class SelfTest:
 
     verifier: str | None = None
     """On trial in place of that of each record's task: a name, or module:function."""
-    seconds: float = verdict.SECONDS
+    seconds: float = VERDICT_SECONDS
     """for a verdict"""
     num_noise: int = NUM_NOISE
     seed: int = 0
