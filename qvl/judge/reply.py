@@ -24,7 +24,7 @@ STRAY = re.compile(
     r"|,(?=\s*[}\]])",  # a trailing comma
     re.DOTALL,
 )
-QUOTES = str.maketrans({"\u201c": '"', "\u201d": '"'})
+QUOTES = str.maketrans({"“": '"', "”": '"'})
 
 
 class Unreadable(Exception):

@@ -13,7 +13,7 @@ from qvl.io import jsonl
 from qvl.reward import REWARDS, hybrid
 
 AXES = ("correctness", "instructions", "helpfulness")
-CHINESE = "\u8fd9\u4e2a\u95ee\u9898\u7684\u7b54\u6848\u662f \\boxed{4}"
+CHINESE = "这个问题的答案是 \\boxed{4}"
 MATH = {
     "id": "sum",
     "task": "math",

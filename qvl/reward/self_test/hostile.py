@@ -1,4 +1,4 @@
-"""Answers that break verifiers: nested without end, endless, giant, unbalanced, or mere noise."""
+"""Hostile answers, which break verifiers: deeply nested, unbalanced, huge, or random."""
 
 import random
 from collections.abc import Iterator
@@ -52,73 +52,55 @@ FIXED = [
     Hostile("backslashes", "\\" * _MANY),
     Hostile("combining-marks", "e" + "\u0301" * _MANY),
     Hostile("right-to-left", "\u202e21\u202d\u200f12" * 1000),
-    Hostile("other-digits", "\u0663\u0967\uff13\u00b3\u2462\u4e09\u216b"),
+    Hostile("other-digits", "٣१３³③三Ⅻ"),
     Hostile("backtracking", "1, " * 5000 + "!"),
 ]
 
-_PIECES = ["\\boxed{", "}", "{", "[", "]", "(", ")", "<answer>", "</answer>", "</think>", "<think>"]
-_PIECES += [
-    "\\frac{",
-    "\\sqrt",
-    "\\text{",
-    "\\begin{tabular}",
-    "\\\\",
-    "$",
-    "^",
-    "_",
-    "&",
-    "|",
-    "```\n",
+_PIECES = [
+    *("\\boxed{", "}", "{", "[", "]", "(", ")", "<answer>", "</answer>", "</think>", "<think>"),
+    *("\\frac{", "\\sqrt", "\\text{", "\\begin{tabular}", "\\\\", "$", "^", "_", "&", "|", "```\n"),
+    *("[1,2,3,4]", '{"bbox_2d":', '"label":', "<td>", "</table>", "def f(x):\n", "```python\n"),
+    *(
+        "1e999",
+        "9" * 400,
+        "1/0",
+        "-",
+        ".",
+        ",",
+        ":",
+        "%",
+        "0",
+        "7",
+        "12:30",
+        "3 to 5",
+        "NaN",
+        "null",
+    ),
+    *(
+        "A",
+        "B.",
+        "yes",
+        "no",
+        "none",
+        "so ",
+        "=",
+        '"',
+        "'",
+        "**",
+        "\n",
+        "\n\n",
+        " ",
+        "\0",
+        "\ufeff",
+    ),
+    *("٣", "３", "三", "点", "\u0301", "\u202e", "😀", "{" * 50),
 ]
-_PIECES += [
-    "[1,2,3,4]",
-    '{"bbox_2d":',
-    '"label":',
-    "<td>",
-    "</table>",
-    "def f(x):\n",
-    "```python\n",
-]
-_PIECES += [
-    "1e999",
-    "9" * 400,
-    "1/0",
-    "-",
-    ".",
-    ",",
-    ":",
-    "%",
-    "0",
-    "7",
-    "12:30",
-    "3 to 5",
-    "NaN",
-    "null",
-]
-_PIECES += [
-    "A",
-    "B.",
-    "yes",
-    "no",
-    "none",
-    "so ",
-    "=",
-    '"',
-    "'",
-    "**",
-    "\n",
-    "\n\n",
-    " ",
-    "\0",
-    "\ufeff",
-]
-_PIECES += ["\u0663", "\uff13", "\u4e09", "\u70b9", "\u0301", "\u202e", "\U0001f600", "{" * 50]
 _SURROGATES = range(0xD800, 0xE000)
 _MOST_PIECES = 16
 
 
 def noise(count: int, seed: str) -> Iterator[Hostile]:
-    """So many random answers of pieces that verifiers look for, and of any characters."""
+    """`count` random answers, of pieces that verifiers look for and of any characters."""
     draw = random.Random(seed)
     for number in range(count):
         pieces = draw.choices(_PIECES, k=draw.randint(1, _MOST_PIECES))
@@ -128,6 +110,6 @@ def noise(count: int, seed: str) -> Iterator[Hostile]:
 
 
 def _character(draw: random.Random) -> str:
-    """Any but a surrogate, which no JSON stream can hold."""
+    """A random character other than a surrogate, which no JSON stream can hold."""
     code = draw.randrange(0x110000)
     return "\ufffd" if code in _SURROGATES else chr(code)

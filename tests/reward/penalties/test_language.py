@@ -72,13 +72,13 @@ def test_a_request_for_a_language_wants_that_one():
 @pytest.mark.parametrize(
     ("asked", "language"),
     [
-        ("\u7528\u6cd5\u8bed\u56de\u7b54\uff1a\u8fd9\u662f\u4ec0\u4e48\uff1f", "fr"),
-        ("\u628a\u8fd9\u53e5\u8bdd\u7ffb\u8bd1\u6210\u82f1\u8bed", "en"),
-        ("\u65e5\u672c\u8a9e\u3067\u7b54\u3048\u3066\u304f\u3060\u3055\u3044", "ja"),
-        ("Responde en franc\u00e9s, por favor", "fr"),
+        ("用法语回答：这是什么？", "fr"),
+        ("把这句话翻译成英语", "en"),
+        ("日本語で答えてください", "ja"),
+        ("Responde en francés, por favor", "fr"),
         ("Antworte bitte auf Englisch.", "en"),
         (
-            "\u041e\u0442\u0432\u0435\u0442\u044c \u043d\u0430 \u0430\u043d\u0433\u043b\u0438\u0439\u0441\u043a\u043e\u043c",
+            "Ответь на английском",
             "en",
         ),
         ("Translate the text below from German into Spanish.", "es"),
@@ -95,29 +95,29 @@ def test_a_prompt_about_languages_wants_none_in_particular():
 
 
 def test_short_answers_code_formulas_and_names_have_none():
-    question = "\u8fd9\u5f20\u56fe\u91cc\u6709\u51e0\u4e2a\u5706\uff1f"
+    question = "这张图里有几个圆？"
     assert said(question, "Paris") == 0.0
     assert said(question, "$x = \\text{the number of circles}$") == 0.0
     assert said(question, "```python\nfor each in the_list: print(each)\n```") == 0.0
-    assert said("How many circles are there?", "\u4e09") == 0.0
+    assert said("How many circles are there?", "三") == 0.0
 
 
 def test_a_part_in_another_language_costs_its_share():
     english = "The tower stands on the left bank of the river, and a boat passes under the bridge. "
-    chinese = "\u56e0\u4e3a\u5b83\u5f88\u9ad8\u6240\u4ee5\u5f88\u6f02\u4eae\u3002"
+    chinese = "因为它很高所以很漂亮。"
     value = said("What does the picture show?", 2 * english + chinese)
     assert -0.5 < value < -0.05
 
 
 def test_the_thinking_is_looked_at_too():
     english = "The tower stands on the left bank of the river, and a boat passes under the bridge."
-    thought = "\u8fd9\u5ea7\u5854\u5728\u6cb3\u7684\u5de6\u5cb8\uff0c\u6709\u4e00\u8258\u8239\u7ecf\u8fc7\u3002"
+    thought = "这座塔在河的左岸，有一艘船经过。"
     assert said("What does the picture show?", english, thought) == -1.0
     assert said("What does the picture show?", f"<think>{thought}</think>{english}") == -1.0
 
 
 def test_a_format_prompt_does_not_tell_the_language():
-    asked = "\u8fd9\u5f20\u56fe\u91cc\u6709\u51e0\u4e2a\u5706\uff1f"
+    asked = "这张图里有几个圆？"
     prompt = "Put the final answer in \\boxed{}, and explain how you counted it."
     english = (
         "There are three circles in the picture, two of which are red and one of which is blue."
