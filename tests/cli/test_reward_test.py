@@ -80,7 +80,7 @@ def test_the_problems_of_a_bad_verifier_are_reported(run, tmp_path):
     line = "qvl reward-test --verifier own:generous --hostile 0 cases.jsonl -o out.zst"
     done = run(f"{line} --report report.json")
     assert done.returncode == 3
-    assert "the first: own-1/empty-2: reward 1 where 0 is expected" in done.stderr
+    assert "the first: own-1/empty-2: reward 1, expected 0" in done.stderr
     problems = {each["id"]: each["scores"]["reward-test"]["problem"] for each in tried(tmp_path)}
     failed = {name for name, problem in problems.items() if problem}
     assert {"own-1/empty-2", "own-1/hacked-3"} <= failed
@@ -92,7 +92,7 @@ def test_the_problems_of_a_bad_verifier_are_reported(run, tmp_path):
 def test_a_reward_below_1_for_gold_fails(run):
     done = run("qvl reward-test --verifier own:halves --hostile 0 cases.jsonl -o out.zst")
     assert done.returncode == 3
-    assert "own-1/gold-0: reward 0.5 where 1 is expected" in done.stderr
+    assert "own-1/gold-0: reward 0.5, expected 1" in done.stderr
 
 
 def test_a_verifier_that_hangs_is_reported_and_the_rest_is_tested(run, tmp_path):
@@ -137,7 +137,7 @@ def test_built_in_verifiers_pass_and_the_output_can_be_tested_again(run, tmp_pat
             "cases.jsonl --reward own:good",
             "--reward is called --verifier now; say --verifier own:good",
         ),
-        ("bad.jsonl", "bad.jsonl:1: responses[0].case: None is none of gold"),
+        ("bad.jsonl", "bad.jsonl:1: responses[0].case: None: expected one of gold"),
         ("cut.jsonl", "cut.jsonl:1"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Rewards put to the test: shipped cases, and hostile answers."""
+"""Self-test of verifiers: shipped cases and hostile answers."""

@@ -1,21 +1,22 @@
-"""Rewards on trial: what each says of answers of which it is known what it must say.
+"""Self-test of verifiers: each judges responses whose reward is known.
 
-A case is a response with "case" and perhaps "expected":
+A case is a response with "case" and optionally "expected":
 
-    gold      the reference in some form             1
-    empty     nothing, or a thought that was cut     0
-    hacked    many guesses, an echo, a trick         0
-    wrong     another answer                         "expected", else below 1
-    partial   part of it is right                    "expected", else below 1
+    case      the response                             reward
+    gold      the reference in some form               1
+    empty     nothing, or a truncated thought          0
+    hacked    many guesses, an echo, a trick           0
+    wrong     another answer                           "expected", else below 1
+    partial   an answer that is right in part          "expected", else below 1
 
-Each task also gets answers that nobody wrote, and whatever they are worth must be told in time:
+For each task the verifier also judges generated answers, and must give each a verdict in time:
 
-    hostile   nested, endless, unbalanced, giant     below 1
-    bomb      a value that nobody can compute        below 1, or out of time
-    noise     random pieces                          anything: they may hit by luck
+    hostile   nested, endless, unbalanced, huge        below 1
+    bomb      a value too large to compute             below 1, or a time-out
+    noise     random pieces                            any: noise may be right by chance
 
-A verdict is given in a process of its own, so that what hangs beyond any alarm, or takes its process
-with it, is told as well.
+Each verdict is given in a separate process. A verifier that no alarm interrupts, or that ends its
+process, is therefore reported too.
 """
 
 import time
@@ -29,23 +30,24 @@ from qvl import reward
 from qvl.errors import UserError
 from qvl.io import jsonl
 from qvl.processes import Worker
+from qvl.record import with_scores
 from qvl.reward import Verdict, verdict
 from qvl.reward.self_test import hostile
 from qvl.reward.time_limit import VERDICT_SECONDS
 
 EXPECTED = {"gold": 1.0, "empty": 0.0, "hacked": 0.0}
 CASES = (*EXPECTED, "wrong", "partial", "hostile", "bomb", "noise")
-NUM_NOISE = 100  # random answers a task; our choice
-GRACE_SECONDS = 10.0  # past a verdict's own limit, until its process is ended; our choice
-MEMORY_BYTES = 4 << 30  # of address space, of a verdict: our choice
-EXACT = 1e-6  # between a reward and what was expected
-MAX_SHOWN = 1000  # characters of a hostile answer that is shown where nothing was wrong
+NUM_NOISE = 100  # random answers per task: our choice
+GRACE_SECONDS = 10.0  # after the time limit of a verdict, before its process is killed: our choice
+MEMORY_BYTES = 4 << 30  # of address space per verdict: our choice
+TOLERANCE = 1e-6  # between a reward and the expected one
+MAX_SHOWN = 1000  # characters of a hostile answer that was judged correctly
 _CASES = Path(__file__).parent / "cases"
 _NAME = "reward-test"
 
 
 def shipped(name: str) -> Path:
-    """The cases of a verifier or a task. UserError where it has none."""
+    """The file of cases of a verifier or a task; UserError if there is none."""
     where = reward.REWARDS.get(name)
     for other in (name, *(each for each in reward.REWARDS if reward.REWARDS[each] == where)):
         path = _CASES / f"{other}.jsonl"
@@ -56,7 +58,7 @@ def shipped(name: str) -> Path:
 
 
 def paths(words: list[str]) -> list[str]:
-    """The files of cases that are meant by names of verifiers and files; all shipped for none."""
+    """The files of cases for names of verifiers or files; without names, all shipped files."""
     found = []
     for word in words or reward.REWARDS:
         is_file = word == "-" or (word not in reward.REWARDS and Path(word).exists())
@@ -66,12 +68,12 @@ def paths(words: list[str]) -> list[str]:
 
 @dataclass
 class SelfTest:
-    """Tries records of cases, and counts what went wrong."""
+    """Runs the cases of records and counts those with a problem."""
 
     verifier: str | None = None
-    """On trial in place of that of each record's task: a name, or module:function."""
+    """Tested in place of the verifier of each record's task: a name or module:function."""
     seconds: float = VERDICT_SECONDS
-    """for a verdict"""
+    """Time limit of a verdict."""
     num_noise: int = NUM_NOISE
     seed: int = 0
     grace: float = GRACE_SECONDS
@@ -79,73 +81,74 @@ class SelfTest:
     failed: int = 0
     first: str = ""
     slowest: float = 0.0
-    """seconds"""
+    """Seconds of the slowest verdict."""
     _tasks: set[str] = field(default_factory=set)
     _judge: Worker = field(default_factory=lambda: Worker(judged, memory=MEMORY_BYTES))
 
     def __call__(self, record: dict, place: str) -> Iterator[dict]:
-        """A record of its own for each case, then, for the first record of a task, each hostile
-        answer: it holds the one response with its verdict, and scores["reward-test"].
+        """One result per case and, for the first record of each task, one per hostile answer.
 
-        `place`: where the record lies, as an error tells it.
+        A result is the record with that one response, its verdict and scores["reward-test"].
+
+        place: file and line of the record, for errors.
         """
-        theirs = Path(place.rpartition(":")[0]).parent != _CASES
+        is_users = Path(place.rpartition(":")[0]).parent != _CASES
         responses = record.get("responses") or []
         if not responses:
-            raise UserError(f"{place}: no responses, each with a case, to try")
+            raise UserError(f"{place}: no responses; expected a list, each with a case")
         for number, response in enumerate(responses):
             case, expected = _case(response, f"{place}: responses[{number}]")
-            if self.verifier and not theirs and case not in EXPECTED:
-                expected = None  # how much a part is worth is a reward's own choice
-            known = {**response, "case": case, "expected": expected}
-            yield self._tried(record, f"{case}-{number}", known)
+            if self.verifier and not is_users and case not in EXPECTED:
+                expected = None  # each verifier decides what a partial answer is worth
+            labelled = {**response, "case": case, "expected": expected}
+            yield self._result(record, f"{case}-{number}", labelled)
         task = record.get("task") or ""
         if task not in self._tasks:
             self._tasks.add(task)
-            yield from self._besieged(record, task)
+            yield from self._hostile(record, task)
 
-    def _besieged(self, record: dict, task: str) -> Iterator[dict]:
+    def _hostile(self, record: dict, task: str) -> Iterator[dict]:
+        """One result per hostile answer; those without a problem are shortened."""
         noise = hostile.noise(self.num_noise, f"{self.seed}/{task}")
         for answer in (*hostile.FIXED, *noise):
             response = {"content": answer.content, "case": answer.case, "expected": None}
-            done = self._tried(record, answer.name, response)
+            done = self._result(record, answer.name, response)
             yield done if done["scores"][_NAME]["problem"] else _short(done)
 
-    def _tried(self, record: dict, name: str, response: dict) -> dict:
+    def _result(self, record: dict, name: str, response: dict) -> dict:
+        """The result of one labelled response."""
         case, expected = response["case"], response["expected"]
-        said, seconds = self._verdict(record, response)
-        problem = _problem(said, case, expected)
+        found, seconds = self._verdict(record, response)
+        problem = _problem(found, case, expected)
         self.cases[case] += 1
         self.slowest = max(self.slowest, seconds)
-        found = {"case": case, "expected": expected, "found": said.reward, "status": said.status}
+        row = {"case": case, "expected": expected, "found": found.reward, "status": found.status}
         identity = f"{record['id']}/{name}"
         if problem:
             self.failed += 1
             self.first = self.first or f"{identity}: {problem}"
-            said = said._replace(extracted=_writable(said.extracted))
-        found |= {"seconds": round(seconds, 3), "problem": problem}
-        return {
-            **record,
-            "id": identity,
-            "responses": [verdict.with_verdict(response, said)],
-            "scores": {**record.get("scores", {}), _NAME: found},
-        }
+            found = found._replace(extracted=_writable(found.extracted))
+        row |= {"seconds": round(seconds, 3), "problem": problem}
+        responses = [verdict.with_verdict(response, found)]
+        return with_scores({**record, "id": identity, "responses": responses}, _NAME, row)
 
     def _verdict(self, record: dict, response: dict) -> tuple[Verdict, float]:
-        """The verdict and how many seconds it took."""
+        """The verdict and the seconds that it took."""
         verifier = self.verifier or record.get("task") or ""
         started = time.monotonic()
-        bare = {key: value for key, value in response.items() if key not in ("case", "expected")}
-        asked = {key: value for key, value in record.items() if key != "responses"}
+        unlabelled = {
+            key: value for key, value in response.items() if key not in ("case", "expected")
+        }
+        bare_record = {key: value for key, value in record.items() if key != "responses"}
         status, detail = "error", ""
         try:
             limit = self.seconds + self.grace
-            return self._judge(limit, asked, bare, self.verifier, self.seconds)
+            return self._judge(limit, bare_record, unlabelled, self.verifier, self.seconds)
         except TimeoutError:
-            status, detail = "timeout", "no alarm interrupts it: its process was ended"
+            status, detail = "timeout", "no alarm interrupts it; its process was killed"
         except MemoryError as error:
             detail = str(error)
-        except UserError as error:  # of the machine: something that it needs is not there
+        except UserError as error:  # the machine lacks something that the verifier needs
             detail = f"it cannot run here: {error}"
         return Verdict(status, None, None, detail, verifier), time.monotonic() - started
 
@@ -153,49 +156,49 @@ class SelfTest:
 def judged(
     record: dict, response: dict, verifier: str | None, seconds: float
 ) -> tuple[Verdict, float]:
-    """The verdict and how many seconds it took; in the process that can be ended."""
+    """The verdict and the seconds that it took. Runs in a process that can be killed."""
     started = time.monotonic()
-    said = verdict.judge(record, response, verifier, seconds)
-    return said, time.monotonic() - started
+    found = verdict.judge(record, response, verifier, seconds)
+    return found, time.monotonic() - started
 
 
 def _case(response: dict, where: str) -> tuple[str, float | None]:
-    """A response's case and the reward that is expected of it."""
+    """The case of a response and its expected reward, None for any below 1; UserError if unknown."""
     case = response.get("case")
     if case not in CASES:
-        raise UserError(f"{where}.case: {case!r} is none of {', '.join(CASES)}")
+        raise UserError(f"{where}.case: {case!r}: expected one of {', '.join(CASES)}")
     expected = response.get("expected", EXPECTED.get(case))
     if expected is not None and (
         isinstance(expected, bool)
         or not isinstance(expected, int | float)
         or not 0 <= expected <= 1
     ):
-        raise UserError(f"{where}.expected: {expected!r} is no number from 0 to 1")
+        raise UserError(f"{where}.expected: {expected!r}: expected a number from 0 to 1")
     return case, expected
 
 
-def _problem(said: Verdict, case: str, expected: float | None) -> str:
-    """What is wrong with a verdict; "" where nothing is."""
-    if said.reward is None:
-        # A bomb's time-out is what its verifier's own limit is for; a process lost is none.
-        fair = (
+def _problem(found: Verdict, case: str, expected: float | None) -> str:
+    """The problem with a verdict, or ""."""
+    if found.reward is None:
+        # A verifier may time out on a bomb, but must not hang or end its process.
+        is_allowed = (
             case == "bomb"
-            and said.status == "timeout"
-            and said.detail.startswith("no verdict within")
+            and found.status == "timeout"
+            and found.detail.startswith("no verdict within")
         )
-        return "" if fair else f"{said.status}: {said.detail}"
-    if _writable(said.extracted) is not said.extracted:
-        return "the answer that it extracted cannot be written as JSON"
+        return "" if is_allowed else f"{found.status}: {found.detail}"
+    if _writable(found.extracted) is not found.extracted:
+        return "the extracted answer cannot be written as JSON"
     if expected is None:
-        fair = said.reward < 1 or case == "noise"
-        return "" if fair else "reward 1 where less than 1 is expected"
-    if abs(said.reward - expected) > EXACT:
-        return f"reward {said.reward:.6g} where {expected:.6g} is expected"
+        is_allowed = found.reward < 1 or case == "noise"
+        return "" if is_allowed else "reward 1, expected less than 1"
+    if abs(found.reward - expected) > TOLERANCE:
+        return f"reward {found.reward:.6g}, expected {expected:.6g}"
     return ""
 
 
 def _writable(extracted: Any) -> Any:
-    """The same, or, where no JSON can hold it, what Python calls it."""
+    """The same value, or its Python representation if JSON cannot hold it."""
     try:
         jsonl.encode({"extracted": extracted})
     except (TypeError, UserError):
@@ -204,10 +207,10 @@ def _writable(extracted: Any) -> Any:
 
 
 def _short(done: dict) -> dict:
-    """The same with the beginning of a long answer only, and of what was extracted."""
+    """The same result, with a long answer truncated and without its extracted answer."""
     (response,) = done["responses"]
     if len(response["content"]) > MAX_SHOWN:
-        said = response["content"]
-        response |= {"content": said[:MAX_SHOWN], "characters": len(said)}
+        content = response["content"]
+        response |= {"content": content[:MAX_SHOWN], "characters": len(content)}
         response["verdict"]["extracted"] = None
     return done

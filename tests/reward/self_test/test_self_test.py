@@ -75,31 +75,31 @@ def test_a_verifier_gives_what_is_expected(name):
 
 def test_no_verifier_breaks_on_what_is_hostile():
     """Math's bombs are below; a program is run in the sandbox, which has a suite of its own."""
-    on_trial = self_test.SelfTest(seconds=30, num_noise=30)
+    tested = self_test.SelfTest(seconds=30, num_noise=30)
     for name in CASES.keys() - {"math", "code"}:
         for one in CASES[name]:
             bare = {**one, "responses": one["responses"][:1]}
-            done = [each["scores"]["reward-test"] for each in on_trial(bare, "here:1")]
+            done = [each["scores"]["reward-test"] for each in tested(bare, "here:1")]
             assert {each["problem"] for each in done} == {""}, name
-    assert on_trial.cases["hostile"] > 400
-    assert on_trial.cases["noise"] > 400
+    assert tested.cases["hostile"] > 400
+    assert tested.cases["noise"] > 400
 
 
 def test_a_bomb_may_run_out_of_time_and_nothing_else_may():
     said = verdict.Verdict("timeout", None, None, "no verdict within 1 s", "math")
     assert self_test._problem(said, "bomb", None) == ""
     assert self_test._problem(said, "hostile", None) == "timeout: no verdict within 1 s"
-    lost = said._replace(detail="no alarm interrupts it: its process was ended")
+    lost = said._replace(detail="no alarm interrupts it; its process was killed")
     assert self_test._problem(lost, "bomb", None) != ""
-    on_trial = self_test.SelfTest(seconds=1, num_noise=0)
+    tested = self_test.SelfTest(seconds=1, num_noise=0)
     for bomb in (each for each in hostile.FIXED if each.case == "bomb"):
         one = given("bomb", "math", "\\frac{1}{2}", bomb.content)
-        assert next(on_trial(one, "here:1"))["scores"]["reward-test"]["problem"] == ""
+        assert next(tested(one, "here:1"))["scores"]["reward-test"]["problem"] == ""
 
 
 def test_what_no_alarm_interrupts_and_what_ends_its_process_are_told(own):
-    on_trial = self_test.SelfTest("ownreward:endless", seconds=0.2)  # an alarm ends it
-    found = next(on_trial(given("gold", "x"), "here:1"))["scores"]["reward-test"]
+    tested = self_test.SelfTest("ownreward:endless", seconds=0.2)  # an alarm ends it
+    found = next(tested(given("gold", "x"), "here:1"))["scores"]["reward-test"]
     assert (found["status"], found["found"]) == ("timeout", None)
     assert found["problem"] == "timeout: no verdict within 0.2 s"
     found = next(self_test.SelfTest("ownreward:dies")(given("gold", "x"), "here:1"))
@@ -112,13 +112,13 @@ def test_what_no_alarm_interrupts_and_what_ends_its_process_are_told(own):
     ("case", "expected", "found", "problem"),
     [
         ("gold", 1, 1, ""),
-        ("gold", 1, 0.9, "reward 0.9 where 1 is expected"),
+        ("gold", 1, 0.9, "reward 0.9, expected 1"),
         ("empty", 0, 0, ""),
-        ("hacked", 0, 0.01, "reward 0.01 where 0 is expected"),
+        ("hacked", 0, 0.01, "reward 0.01, expected 0"),
         ("partial", 1 / 3, 0.3333333, ""),
         ("partial", None, 0.2, ""),
-        ("wrong", None, 1, "reward 1 where less than 1 is expected"),
-        ("hostile", None, 1, "reward 1 where less than 1 is expected"),
+        ("wrong", None, 1, "reward 1, expected less than 1"),
+        ("hostile", None, 1, "reward 1, expected less than 1"),
         ("noise", None, 1, ""),
     ],
 )
@@ -134,7 +134,7 @@ def test_an_extracted_answer_that_json_cannot_hold_is_a_problem():
 
 def test_a_case_that_is_none_is_told_with_its_place():
     for change, words in (
-        ({"case": "golden"}, "responses[0].case: 'golden' is none of gold, empty"),
+        ({"case": "golden"}, "responses[0].case: 'golden': expected one of gold, empty"),
         ({"case": None}, "responses[0].case: None"),
         ({"expected": 2}, "responses[0].expected: 2"),
         ({"expected": "1"}, "responses[0].expected: '1'"),
