@@ -24,7 +24,7 @@ from typing import Any
 
 from qvl.errors import need
 from qvl.reward import Unverifiable, reference
-from qvl.reward.reading.markup import Document, Table, read
+from qvl.reward.reading.document_markup import Document, Table, read
 from qvl.reward.reading.matching import share
 from qvl.reward.verifiers.ocr import form
 from qvl.text.thinking import answer_text

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from verdicts import verify
 
 from qvl.reward import Unverifiable
-from qvl.reward.reading import markup
+from qvl.reward.reading import document_markup
 from qvl.reward.verifiers import document
 
 MARKDOWN = "# Sales\n\nThey **rose** in 2015.\n\n| year | sales |\n|---|---:|\n| 2014 | 10 |\n| 2015 | 12 |\n"
@@ -59,7 +59,7 @@ def test_what_is_missing_or_too_much_costs():
 
 def test_teds_of_small_tables():
     def table(text):
-        (found,) = markup.read(text).tables
+        (found,) = document_markup.read(text).tables
         return found
 
     gold = table("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td><td>d</td></tr></table>")
