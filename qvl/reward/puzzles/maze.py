@@ -17,10 +17,10 @@ from qvl.reward.reading import candidates
 
 Cell = tuple[int, int]
 STEPS: dict[str, Cell] = {
-    **dict.fromkeys(("up", "u", "n", "north", "\u2191"), (-1, 0)),
-    **dict.fromkeys(("down", "d", "s", "south", "\u2193"), (1, 0)),
-    **dict.fromkeys(("left", "l", "w", "west", "\u2190"), (0, -1)),
-    **dict.fromkeys(("right", "r", "e", "east", "\u2192"), (0, 1)),
+    **dict.fromkeys(("up", "u", "n", "north", "↑"), (-1, 0)),
+    **dict.fromkeys(("down", "d", "s", "south", "↓"), (1, 0)),
+    **dict.fromkeys(("left", "l", "w", "west", "←"), (0, -1)),
+    **dict.fromkeys(("right", "r", "e", "east", "→"), (0, 1)),
 }
 _MOST = 50_000  # characters that are read: our choice
 _CELL = re.compile(r"[(\[]\s*(\d{1,4})\s*,\s*(\d{1,4})\s*[)\]]")

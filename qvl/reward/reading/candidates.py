@@ -15,14 +15,12 @@ Value = TypeVar("Value", bound=Hashable)
 
 _CONCLUDES = re.compile(  # the last: so, thus, in all, all together, the answer, equals (Chinese)
     r"=|\b(?:so|thus|therefore|hence|answer|makes?|gives?|equals?|altogether|total (?:of|is))\b"
-    r"|\u6240\u4ee5|\u56e0\u6b64|\u4e00\u5171|\u603b\u5171|\u5171\u6709|\u5408\u8ba1|\u7b54\u6848|\u7b49\u4e8e",
+    r"|所以|因此|一共|总共|共有|合计|答案|等于",
     re.IGNORECASE,
 )
 _IN_ALL = re.compile(r"\b(?:in total|in all|altogether)\b", re.IGNORECASE)
-_MARKED = re.compile(
-    r"\"([^\"\n]+)\"|\u201c([^\u201d\n]+)\u201d|\u300c([^\u300d\n]+)\u300d|\*\*([^*\n]+)\*\*|`([^`\n]+)`"
-)
-_BRACKETS = re.compile(r"\([^()]*\)|\uff08[^\uff08\uff09]*\uff09")
+_MARKED = re.compile(r"\"([^\"\n]+)\"|“([^”\n]+)”|「([^」\n]+)」|\*\*([^*\n]+)\*\*|`([^`\n]+)`")
+_BRACKETS = re.compile(r"\([^()]*\)|（[^（）]*）")
 
 
 def part(response: dict) -> str:

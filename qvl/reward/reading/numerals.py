@@ -23,12 +23,9 @@ ENGLISH = re.compile(
     rf"\b(?:(?:{_SMALL}|a) hundred(?: and)?(?: {_SMALL})?|(?:{_SMALL} |a )?dozen|{_SMALL})\b",
     re.IGNORECASE,
 )
-_CHINESE_DIGITS = {
-    character: i
-    for i, character in enumerate("\u96f6\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d")
-}
-_CHINESE_DIGITS |= {"\u3007": 0, "\u4e24": 2}
-_CHINESE_UNITS = {"\u5341": 10, "\u767e": 100, "\u5343": 1000, "\u4e07": 10_000}
+_CHINESE_DIGITS = {character: i for i, character in enumerate("零一二三四五六七八九")}
+_CHINESE_DIGITS |= {"〇": 0, "两": 2}
+_CHINESE_UNITS = {"十": 10, "百": 100, "千": 1000, "万": 10_000}
 CHINESE = f"[{''.join([*_CHINESE_DIGITS, *_CHINESE_UNITS])}]{{1,9}}"
 
 

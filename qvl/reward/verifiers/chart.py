@@ -36,20 +36,20 @@ MOST = 100  # items of a response, beyond twice those of the reference
 _SCALES = {"%": 0.01, "percent": 0.01, "per cent": 0.01}
 _SCALES |= {"thousand": 1e3, "k": 1e3, "million": 1e6, "m": 1e6, "mn": 1e6, "mio": 1e6}
 _SCALES |= {"billion": 1e9, "b": 1e9, "bn": 1e9, "trillion": 1e12, "tn": 1e12}
-_SCALES |= {"\uff05": 0.01, "\u4e07": 1e4, "\u4ebf": 1e8}
+_SCALES |= {"％": 0.01, "万": 1e4, "亿": 1e8}
 _NUMBER = re.compile(
-    r"(?<![A-Za-z\d_])(?<!\d\.)((?<!\w)[-+\u2212])?[$\u20ac\u00a3\u00a5]?\s?"
+    r"(?<![A-Za-z\d_])(?<!\d\.)((?<!\w)[-+\u2212])?[$€£¥]?\s?"
     r"((?:\d{1,3}(?:[,\u00a0\u202f]\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)((?:[eE][-+]?\d{1,2})?)"
-    r"\s?(%|\uff05|\u4e07|\u4ebf|(?:percent|per cent|thousand|million|billion|trillion|k|mn|mio|m|bn|b|tn)(?![A-Za-z]))?",
+    r"\s?(%|％|万|亿|(?:percent|per cent|thousand|million|billion|trillion|k|mn|mio|m|bn|b|tn)(?![A-Za-z]))?",
     re.IGNORECASE,
 )
 _UNIT = re.compile(r"\W*[^\W\d_]*\W*")  # what may follow a number that is the whole reference
 _ASKS_FOR_YEAR = re.compile(
-    r"\b(?:which|what|whose)(?: \w+)? years?\b|\bwhen\b|\byear (?:did|was|had|has|is|with|when|that)\b|\u54ea(?:\u4e00)?\u5e74",
+    r"\b(?:which|what|whose)(?: \w+)? years?\b|\bwhen\b|\byear (?:did|was|had|has|is|with|when|that)\b|哪(?:一)?年",
     re.IGNORECASE,
 )
 _YES_OR_NO = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
-_BETWEEN = re.compile(r";|\u3001|\uff0c|\n|,(?!\d{3}(?!\d))|\band\b")
+_BETWEEN = re.compile(r";|、|，|\n|,(?!\d{3}(?!\d))|\band\b")
 
 
 class Number(NamedTuple):

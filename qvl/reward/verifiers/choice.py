@@ -18,22 +18,22 @@ from qvl.text.thinking import answer_text
 MAX_CHARACTERS = 20_000  # of a text in which a conclusion is looked for, from its end; our choice
 UNDECIDED = "?"
 
-_ONE = r"(?<![A-Za-z])[A-Z](?![A-Za-z'\u2019])"
+_ONE = r"(?<![A-Za-z])[A-Z](?![A-Za-z'’])"
 _ARTICLE = r"(?<![A-Za-z])[AI] (?!because|since|as |is |and |or |in )[a-z]"  # "A dog", "I think"
-_AND = r"\s*\)?\s*(?:[,/&+\u3001\uff0c]|\band\b|\bor\b|[\u548c\u53ca\u6216])?\s*(?:\band\b|\bor\b)?\s*\(?\s*"
+_AND = r"\s*\)?\s*(?:[,/&+、，]|\band\b|\bor\b|[和及或])?\s*(?:\band\b|\bor\b)?\s*\(?\s*"
 _SET = rf"(?!{_ARTICLE})(?:{_ONE}(?:{_AND}{_ONE})*|(?<![A-Za-z])[A-J]{{2,10}}(?![A-Za-z]))"
-_IS = r"(?:is|are|was|would be|should be|must be|will be|has to be|[:=\uff1a])"
+_IS = r"(?:is|are|was|would be|should be|must be|will be|has to be|[:=：])"
 
 _ALONE = re.compile(rf"^\W*({_SET}|[a-z])\W*$")
-_LEADS = re.compile(rf"^\W*({_ONE})\s*[.):\uff0e\uff1a\uff09\u3001]")
-_MARKS = re.compile(r"(?<![A-Za-z])([A-Z])[.):\uff0e\uff1a\uff09\u3001]\s*\S")
+_LEADS = re.compile(rf"^\W*({_ONE})\s*[.):．：）、]")
+_MARKS = re.compile(r"(?<![A-Za-z])([A-Z])[.):．：）、]\s*\S")
 # What a conclusion begins with, in lower case; the letters follow, or end the line.
 _BEFORE = re.compile(
     rf"\b(?:(?:answers?|options?|choices?|letters?)\s*(?:{_IS}\s*)+|answer\s+|(?:choose|chose|select|pick|go with)\s+)"
     r"(?:the\s+)?(?:(?:letter|option|choice|answer)s?\s+)?"
 )
 _BEFORE_THE_END = re.compile(
-    r"\b(?:it(?:\s+is|'s|\u2019s|\s+must\s+be)\s+(?:option\s+)?|(?:answer|option|choice)\b[^.\n]{0,40}?\sis\s+)"
+    r"\b(?:it(?:\s+is|'s|’s|\s+must\s+be)\s+(?:option\s+)?|(?:answer|option|choice)\b[^.\n]{0,40}?\sis\s+)"
 )
 _SMALL = re.compile(rf"\b(?:answer|option|choice)\s*(?:{_IS}\s*)?\(?([a-z])\)")
 _FOLLOWS = re.compile(rf"\W{{0,3}}?({_SET})")
@@ -43,11 +43,11 @@ _IS_RIGHT = re.compile(
 )
 # The answer is; choose; X is right.
 _CHINESE = re.compile(
-    rf"(?:\u7b54\u6848|\u9009\u9879|\u9009\u62e9|\u9009)\s*(?:\u5e94\u8be5|\u5e94|\u53ea\u80fd|\u5c31)?(?:\u662f|\u4e3a|\u9009|[:\uff1a])*\s*(?:\u9009\u9879|\u9009\u62e9)?\s*[(\uff08]?\s*({_SET})"
-    rf"|({_ONE})\s*(?:\u9009?\u9879)?\s*(?:\u662f)?\s*(?:\u6b63\u786e|\u5bf9\u7684)"
+    rf"(?:答案|选项|选择|选)\s*(?:应该|应|只能|就)?(?:是|为|选|[:：])*\s*(?:选项|选择)?\s*[(（]?\s*({_SET})"
+    rf"|({_ONE})\s*(?:选?项)?\s*(?:是)?\s*(?:正确|对的)"
 )
 _MENTIONS = re.compile(rf"(?i:\b(?:option|choice)\s+)(?!{_ARTICLE})\(?({_ONE})")
-_OR = re.compile(r"\bor\b|/|\u6216")
+_OR = re.compile(r"\bor\b|/|或")
 _COMMAND = re.compile(r"\\(?:text|math)[a-z]*|\\[()\[\]]")
 _DRESS = str.maketrans("", "", "*_`$#{}")
 

@@ -78,29 +78,29 @@ def _possible(time: Time) -> bool:
 
 
 _HALF = r"(?:\s*([ap])\.?\s?m\b\.?)"
-_BEFORE = r"(\u51cc\u6668|\u65e9\u4e0a|\u4e0a\u5348|\u4e2d\u5348|\u4e0b\u5348|\u508d\u665a|\u665a\u4e0a)?"  # dawn ... evening
-_MORNING = ("\u51cc\u6668", "\u65e9\u4e0a", "\u4e0a\u5348")
-_EVENING = ("\u4e0b\u5348", "\u508d\u665a", "\u665a\u4e0a")
+_BEFORE = r"(凌晨|早上|上午|中午|下午|傍晚|晚上)?"  # dawn ... evening
+_MORNING = ("凌晨", "早上", "上午")
+_EVENING = ("下午", "傍晚", "晚上")
 _NUMBER = rf"(\d{{1,2}}|{CHINESE})"
 _WORDS = ENGLISH.pattern
-_QUARTERS = {"quarter": 15, "half": 30, "\u534a": 30, "\u4e00\u523b": 15, "\u4e09\u523b": 45}
+_QUARTERS = {"quarter": 15, "half": 30, "半": 30, "一刻": 15, "三刻": 45}
 _FLAGS = re.IGNORECASE
 
 _COLON = re.compile(
-    rf"{_BEFORE}\s*(?<![\d:.])(\d{{1,2}})\s?[:\uff1a]\s?(\d\d)(?:\s?[:\uff1a]\s?(\d\d))?{_HALF}?(?![\d:])",
+    rf"{_BEFORE}\s*(?<![\d:.])(\d{{1,2}})\s?[:：]\s?(\d\d)(?:\s?[:：]\s?(\d\d))?{_HALF}?(?![\d:])",
     _FLAGS,
 )
 _POINT = re.compile(rf"(?<![\d:.])(\d{{1,2}})\.(\d\d){_HALF}", _FLAGS)
 _FRENCH = re.compile(r"(?<![\w:.])(\d{1,2})\s?h\s?(\d\d)?(?!\w)", _FLAGS)
 _HOUR = re.compile(rf"(?<![\w:.])(\d{{1,2}})(?:\s*o\W?clock{_HALF}?|{_HALF})", _FLAGS)
 _CHINESE_TO = re.compile(
-    rf"\u5dee\s*(?:{_NUMBER}\s*\u5206|(\u4e00\u523b))\s*(?:\u949f)?\s*(?:\u5230)?\s*{_NUMBER}\s*[\u70b9\u9ede]"
+    rf"差\s*(?:{_NUMBER}\s*分|(一刻))\s*(?:钟)?\s*(?:到)?\s*{_NUMBER}\s*[点點]"
 )
 _CHINESE = re.compile(
-    rf"{_BEFORE}\s*{_NUMBER}\s*[\u70b9\u9ede\u65f6\u6642](?!\u949f)"
-    rf"(?:\s*(?:(\u534a|\u4e00\u523b|\u4e09\u523b)|\u8fc7?{_NUMBER}\s*\u5206?(?:\s*{_NUMBER}\s*\u79d2)?))?"
+    rf"{_BEFORE}\s*{_NUMBER}\s*[点點时時](?!钟)"
+    rf"(?:\s*(?:(半|一刻|三刻)|过?{_NUMBER}\s*分?(?:\s*{_NUMBER}\s*秒)?))?"
 )
-_CHINESE_HOUR = re.compile(rf"{_BEFORE}\s*{_NUMBER}\s*\u70b9\u949f")
+_CHINESE_HOUR = re.compile(rf"{_BEFORE}\s*{_NUMBER}\s*点钟")
 _PAST = re.compile(
     rf"(?:(half|quarter)|(\d{{1,2}}|{_WORDS})(?:\s+minutes?)?)\s+(past|after|to|till?|until|before)"
     rf"\s+(\d{{1,2}}|{_WORDS})\b(?!\s*[:.]\d)(?:\s*o\W?clock)?{_HALF}?",

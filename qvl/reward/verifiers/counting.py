@@ -23,12 +23,11 @@ _DIGITS = re.compile(
     r"(\s*(?:%|/\s*\d))?"
 )
 _MEASURES = (  # the words that a Chinese number of things is followed by
-    "\u4e2a\u53ea\u5f20\u6761\u5757\u672c\u8f86\u4ef6\u6839\u652f\u679d\u9897\u7c92\u5934\u5339\u5ea7\u680b\u628a\u6735\u4f4d\u540d\u4eba\u68f5\u7247\u9876\u53f0\u67b6\u8258\u53cc\u5bf9\u7ec4"
-    "\u74f6\u676f\u7897\u76d8\u7bb1\u6247\u9762\u9053\u76cf\u5e45\u6ef4\u4e32\u79cd\u5904\u53e3\u6b21"
+    "个只张条块本辆件根支枝颗粒头匹座栋把朵位名人棵片顶台架艘双对组瓶杯碗盘箱扇面道盏幅滴串种处口次"
 )
-_COUNTED = re.compile(rf"(?<!\u7b2c)({CHINESE})(?=\s*[{_MEASURES}]|\W*$)")
-_COLON = {":", "\uff1a"}
-_NONE = re.compile(r"^\W*none\b|\b(?:is|are|see|contains?) no\b|\u6ca1\u6709", re.IGNORECASE)
+_COUNTED = re.compile(rf"(?<!第)({CHINESE})(?=\s*[{_MEASURES}]|\W*$)")
+_COLON = {":", "："}
+_NONE = re.compile(r"^\W*none\b|\b(?:is|are|see|contains?) no\b|没有", re.IGNORECASE)
 
 Count = int | str  # what is no whole number stays text, and equals no count
 

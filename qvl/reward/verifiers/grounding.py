@@ -26,7 +26,7 @@ MOST = 120  # places of a response; more is a flood (VisionReasoner's bound, arX
 POINT_RADIUS = 30  # thousandths of a side; VisionReasoner has 30 pixels
 
 _ASKS_FOR_POINTS = re.compile(
-    r"point_2d|\bpoint (?:to|at|out|coordinates)\b|\u70b9\u51fa|\u70b9\u5750\u6807", re.IGNORECASE
+    r"point_2d|\bpoint (?:to|at|out|coordinates)\b|点出|点坐标", re.IGNORECASE
 )
 _ASKS_FOR_BOXES = re.compile(r"\bbbox|\bbounding box", re.IGNORECASE)
 _WORD = re.compile(r"\w+")

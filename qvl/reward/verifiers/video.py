@@ -20,8 +20,8 @@ from qvl.reward.reading.matching import share
 
 MOST = 60  # spans of a response, beyond twice those of the reference; our choice
 
-_SECONDS = r"(?:s|secs?|seconds?|\u79d2)"
-_MINUTES = r"(?:m|mins?|minutes?|\u5206(?:\u949f)?)"
+_SECONDS = r"(?:s|secs?|seconds?|秒)"
+_MINUTES = r"(?:m|mins?|minutes?|分(?:钟)?)"
 _PLAIN = r"\d{1,6}(?:\.\d{1,6})?"
 _MOMENT = re.compile(
     rf"(?:(\d{{1,3}}):)?(\d{{1,3}}):(\d\d(?:\.\d{{1,6}})?)|({_PLAIN})\s?{_MINUTES}(?:\s?({_PLAIN})\s?{_SECONDS})?(?![A-Za-z])"
@@ -30,7 +30,7 @@ _MOMENT = re.compile(
 )
 _TIME = re.sub(r"(?<!\\)\((?!\?)", "(?:", _MOMENT.pattern)  # the same without groups
 _SPAN = re.compile(
-    rf"(?<![\w.:])({_TIME})\s*(?:-|\u2013|\u2014|~|\uff5e|,|\bto\b|\band\b|\buntil\b|\btill\b|\bthrough\b|\u5230|\u81f3)\s*"
+    rf"(?<![\w.:])({_TIME})\s*(?:-|\u2013|\u2014|~|～|,|\bto\b|\band\b|\buntil\b|\btill\b|\bthrough\b|到|至)\s*"
     rf"({_TIME})(?![\d:])",
     re.IGNORECASE,
 )

@@ -26,7 +26,7 @@ def score(answer, content):
                 "3.",
                 "3.0",
                 "**3**",
-                "\uff13",
+                "３",
                 "\\boxed{3}",
                 "<think>4</think>3",
                 "2?\n<answer>3</answer>",
@@ -41,20 +41,20 @@ def score(answer, content):
                 "2 red and 1 blue, 3 in all.",
                 '{"count": 3}',
                 "the red one has 3",
-                "\u56fe\u4e2d\u67093\u4e2a\u6b63\u65b9\u5f62\u3002",
-                "\u4e09",
-                "\u4e00\u5171\u6709\u4e09\u4e2a",
-                "\u4e24\u4e2a\u7ea2\u7684\u548c\u4e00\u4e2a\u84dd\u7684\uff0c\u4e00\u5171\u4e09\u4e2a\u3002",
+                "图中有3个正方形。",
+                "三",
+                "一共有三个",
+                "两个红的和一个蓝的，一共三个。",
             ],
         ),
-        (0, ["0", "zero", "none", "None.", "There are no squares.", "\u6ca1\u6709"]),
-        (1, ["1", "one", "There is one.", "\u4e00\u4e2a"]),
-        (12, ["12", "twelve", "a dozen", "\u5341\u4e8c"]),
-        (21, ["twenty-one", "Twenty one", "\u4e8c\u5341\u4e00\u4e2a"]),
+        (0, ["0", "zero", "none", "None.", "There are no squares.", "没有"]),
+        (1, ["1", "one", "There is one.", "一个"]),
+        (12, ["12", "twelve", "a dozen", "十二"]),
+        (21, ["twenty-one", "Twenty one", "二十一个"]),
         (24, ["two dozen"]),
-        (105, ["one hundred and five", "\u4e00\u767e\u96f6\u4e94"]),
-        (1234, ["1,234", "1234", "\u4e00\u5343\u4e8c\u767e\u4e09\u5341\u56db"]),
-        (20000, ["\u4e24\u4e07", "20,000"]),
+        (105, ["one hundred and five", "一百零五"]),
+        (1234, ["1,234", "1234", "一千二百三十四"]),
+        (20000, ["两万", "20,000"]),
     ],
 )
 def test_a_number_is_read_however_it_is_written(number, texts):
@@ -86,7 +86,7 @@ def test_a_number_is_read_however_it_is_written(number, texts):
         "1, 2, 3, 4, 5, 6, 7",
         "-3",
         "3 " + "x" * 2000,
-        "\u7b2c\u4e09\u4e2a",
+        "第三个",
         "9" * 5000,
     ],
 )
@@ -111,7 +111,7 @@ def test_any_text_has_a_count_that_json_can_hold(text):
 
 
 def test_no_text_takes_long():
-    for piece in ("1,111", "one hundred ", "9", "\u4e00", "(", " ", "a dozen", "\n", "3 so "):
+    for piece in ("1,111", "one hundred ", "9", "一", "(", " ", "a dozen", "\n", "3 so "):
         begin = time.process_time()
         score(3, piece * (900 // len(piece)))
         score(3, piece * (300_000 // len(piece)))

@@ -14,8 +14,8 @@ _STARS = re.compile(r"\s?\*\*\*\s?")
 # A mark, what closes behind it, and then a space or the end; in Chinese and Japanese no space follows.
 # A run of marks is read once, from its first (++ gives nothing back): endless dots take no longer.
 _END = re.compile(
-    r"(?<![.!?\u061f\u0964\u06d4])[.!?\u061f\u0964\u06d4]++[\"'\u201d\u2019)\]*_]*+(?=\s|$)"
-    r"|[\u3002\uff01\uff1f]++[\u300d\u300f\u201d]*+"
+    r"(?<![.!?؟।۔])[.!?؟।۔]++[\"'”’)\]*_]*+(?=\s|$)"
+    r"|[。！？]++[」』”]*+"
 )
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\"'])(?:mr|mrs|ms|dr|prof|st|jr|sr|vs|etc|e\.g|i\.e|cf|fig|no|vol|inc|ltd|co|approx|dept"
@@ -24,7 +24,7 @@ _ABBREVIATION = re.compile(
 )
 _TITLE = re.compile(r"(?:^|[\s(\"'])(?:mr|mrs|ms|dr|prof|st|[A-Z])\.$", re.IGNORECASE)
 _LONGEST_ABBREVIATION = 8  # characters, with what stands before it
-_CLOSING = ".,?!'\"\u201d\u2019:;"
+_CLOSING = ".,?!'\"”’:;"
 _CLOSES = re.compile(f"[{_CLOSING}]")
 
 
@@ -44,7 +44,7 @@ def sentences(text: str) -> int:
             continue
         if mark[0] == "." and _TITLE.search(before) and goes_on:
             continue
-        if mark[0][-1] in "\"'\u201d\u2019" and goes_on.islower():  # "Go!" he said
+        if mark[0][-1] in "\"'”’" and goes_on.islower():  # "Go!" he said
             continue
         if WORD.search(text, start, mark.end()):
             count += 1
@@ -85,7 +85,7 @@ def nth_paragraph_first_word(given: Arguments) -> Check:
         paragraphs = [part.strip() for part in text.split("\n\n") if part.strip()]
         if len(paragraphs) != wanted:
             return False
-        first = paragraphs[place - 1].split(maxsplit=1)[0].lstrip("'\"\u201c\u2018").lower()
+        first = paragraphs[place - 1].split(maxsplit=1)[0].lstrip("'\"“‘").lower()
         # A word may have a mark of its own: don't
         return word in (first, first.rstrip(_CLOSING), _CLOSES.split(first, maxsplit=1)[0])
 

@@ -11,7 +11,7 @@ from qvl.text.languages import languages_in
 Check = Callable[[str], bool]
 Arguments = Mapping[str, Any]
 
-_WORD = re.compile(r"\w+(?:['\u2019.-]\w+)*")  # O'NEIL, HIGH-END and U.S. are one each
+_WORD = re.compile(r"\w+(?:['’.-]\w+)*")  # O'NEIL, HIGH-END and U.S. are one each
 
 
 def two_responses(given: Arguments) -> Check:
@@ -71,4 +71,4 @@ def _may_be_english(text: str) -> bool:
 
 def no_comma(given: Arguments) -> Check:
     """No comma, of whatever script."""
-    return lambda text: not any(comma in text for comma in ",\uff0c\u3001\u060c")
+    return lambda text: not any(comma in text for comma in ",，、،")
