@@ -17,7 +17,7 @@ from typing import Any
 from qvl.errors import need
 from qvl.processes import Worker
 from qvl.reward import Unverifiable
-from qvl.reward.reading import candidates
+from qvl.reward.reading.answer_block import answer_block
 
 SECONDS = 10.0  # for a score: our choice
 MEMORY_BYTES = 4 << 30  # of address space: our choice
@@ -52,7 +52,7 @@ def share(answer: dict, response: dict) -> float:
         raise Unverifiable(f"answer: reasoning-gym would run what a record of {name} says")
     if not isinstance(entry, dict) or "answer" not in entry:
         raise Unverifiable("answer: entry is none of reasoning-gym's")
-    said = candidates.part(response).strip()
+    said = answer_block(response).strip()
     form = FORMS.get(name)
     if not said or len(said) > _MOST or (form and not form.fullmatch(said)):
         return 0.0

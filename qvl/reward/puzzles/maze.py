@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from qvl.reward import Unverifiable
-from qvl.reward.reading import candidates
+from qvl.reward.reading.answer_block import answer_block
 
 Cell = tuple[int, int]
 STEPS: dict[str, Cell] = {
@@ -43,7 +43,7 @@ def share(answer: dict, response: dict) -> float:
     if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
         raise Unverifiable("answer: maze is no list of rows")
     maze = _maze(tuple(rows), answer.get("shortest") is True)
-    path = _path(candidates.part(response)[-_MOST:].lower(), maze)
+    path = _path(answer_block(response)[-_MOST:].lower(), maze)
     if not path or path[-1] != maze.goal or maze.goal in path[:-1]:
         return 0.0
     if not all(_free(maze.rows, cell) for cell in path):

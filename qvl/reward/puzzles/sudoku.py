@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from qvl.reward import Unverifiable
-from qvl.reward.reading import candidates
+from qvl.reward.reading.answer_block import answer_block
 
 BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3), 16: (4, 4)}  # size -> rows and columns of a box
 _MOST = 20_000  # characters that are read: our choice
@@ -26,7 +26,7 @@ def share(answer: dict, response: dict) -> float:
     """1 or 0. Unverifiable where the puzzle is no grid, or breaks the rules itself."""
     givens = _puzzle(str(answer.get("puzzle")), _text(answer.get("puzzle")))
     size = len(givens)
-    grid = _last(candidates.part(response)[-_MOST:], size)
+    grid = _last(answer_block(response)[-_MOST:], size)
     if grid is None:
         return 0.0
     kept = all(

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from qvl.reward import Unverifiable
-from qvl.reward.reading import candidates
+from qvl.reward.reading.answer_block import answer_block
 from qvl.reward.verifiers.exact import normal
 from qvl.text.thinking import answer_text
 
@@ -38,7 +38,7 @@ def _wanted(solution: str) -> Table:
 
 
 def _said(response: dict) -> Table:
-    text = candidates.part(response)
+    text = answer_block(response)
     for source in (text, answer_text(response)):
         begin, end = source.find("{"), source.rfind("}")
         if 0 <= begin < end <= begin + _MOST:

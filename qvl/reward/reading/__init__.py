@@ -1,1 +1,1 @@
-"""Reading an answer out of a response: boxes, numerals, tables, candidates; matching it with a reference."""
+"""Read an answer out of a response: its final line or block, emphasis, candidates, numerals, boxes, documents."""

@@ -1,15 +1,12 @@
-"""Which part of a response is its answer, where that is no single line or one of several candidates.
+"""Which of several candidates for an answer, such as numbers, a text chooses.
 
-A response that names several answers has chosen none: listing all of them must not pay. What these
-functions let pass is what an honest answer needs: a value said twice, and a conclusion.
+A response that names several answers has chosen none, so that listing all of them does not pay. Allowed
+is what an honest answer needs: a value that is repeated, and a conclusion.
 """
 
 import re
 from collections.abc import Hashable, Sequence
 from typing import TypeVar
-
-from qvl.reward.reading.extract import last_boxed
-from qvl.text.thinking import answer_text
 
 Value = TypeVar("Value", bound=Hashable)
 
@@ -19,50 +16,19 @@ _CONCLUDES = re.compile(  # the last: so, thus, in all, all together, the answer
     re.IGNORECASE,
 )
 _IN_ALL = re.compile(r"\b(?:in total|in all|altogether)\b", re.IGNORECASE)
-_MARKED = re.compile(r"\"([^\"\n]+)\"|“([^”\n]+)”|「([^」\n]+)」|\*\*([^*\n]+)\*\*|`([^`\n]+)`")
 _BRACKETS = re.compile(r"\([^()]*\)|（[^（）]*）")
 
 
-def part(response: dict) -> str:
-    """The last \\boxed{}, else the last <answer>, else the last closed block between fences, else
-    all that comes after the thinking: for an answer of several lines."""
-    text = answer_text(response)
-    boxed = last_boxed(text)
-    if boxed is not None:
-        return boxed.strip()
-    end = text.rfind("</answer>")
-    begin = text.rfind("<answer>", 0, max(end, 0))
-    if begin >= 0:
-        text = text[begin + len("<answer>") : end]
-    return fenced(text).strip()
-
-
-def fenced(text: str) -> str:
-    """The last closed block between fences, without its language; all of the text where none is."""
-    pieces = text.split("```")
-    if len(pieces) < 3:
-        return text
-    block = pieces[(len(pieces) - 1) // 2 * 2 - 1]
-    language, newline, rest = block.partition("\n")
-    return rest if newline and (not language.strip() or language.strip().isalnum()) else block
-
-
-def marked(text: str) -> str | None:
-    """The one quotation or bold text in a text; None for none or several different ones."""
-    found = {next(filter(None, groups), "") for groups in _MARKED.findall(text)}
-    return found.pop() if len(found) == 1 else None
-
-
 def without_brackets(text: str) -> str:
-    """A text with spaces in place of what is in round brackets: that explains an answer."""
+    """A text with spaces in place of round brackets and their content, which explains an answer."""
     return _BRACKETS.sub(lambda found: " " * len(found[0]), text)
 
 
 def chosen(text: str, found: Sequence[tuple[int, int, Value]]) -> Value | None:
-    """The value of the candidates (start, end, value), in the order of the text.
+    """The value that a text chooses among its candidates (start, end, value), in the order of the text.
 
-    Of several different ones it is the last, and only where the text concludes: "3 + 2 = 5",
-    "so 5", "5 in all". None where there is none, or where "3, 4" leaves it open.
+    If the values differ, it is the last one, provided that the text concludes with it: "3 + 2 = 5",
+    "so 5", "5 in all". None without candidates, and where the text leaves it open: "3, 4".
     """
     if not found:
         return None

@@ -1,8 +1,11 @@
-"""The text and the tables of a document in HTML, QwenVL-HTML, Markdown, or a mixture of them.
+"""The text and the tables of a document in HTML, QwenVL-HTML, Markdown, LaTeX tables, or a mixture.
 
-A table is an HTML <table>, a Markdown one with pipes, or a LaTeX tabular. Positions (data-bbox),
-comments, styles and pictures are left out; formulas stay as they are written. A plain scan: no text,
-however broken, takes longer than in proportion to its length.
+A table is an HTML <table>, a Markdown table with pipes, or a LaTeX tabular. Positions (data-bbox),
+comments, styles and pictures are left out; formulas stay as they are written.
+
+Own code, because a response is a mixture with formulas and may be broken on purpose: html.parser takes
+the < of "x<y</table>" for a tag and loses the end of the table, and 160 kB of "<!--" cost it 20 s, where
+this scan is linear. lxml would be one more compiled dependency, and would still leave Markdown and LaTeX.
 """
 
 import html
@@ -10,6 +13,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from qvl.reward.reading.emphasis import without_marks
 
 
 class Cell(NamedTuple):
@@ -24,40 +29,18 @@ Table = list[list[Cell]]
 @dataclass
 class Document:
     text: list[str] = field(default_factory=list)
-    """Lines of what stands outside the tables, in order."""
+    """Lines outside the tables, in order."""
     tables: list[Table] = field(default_factory=list)
 
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)((?:\s[^<>]*)?)>")
 _SPAN = re.compile(r"\b(col|row)span\s*=\s*[\"']?(\d{1,3})")
+# fmt: off
 _BLOCKS = {
-    "p",
-    "div",
-    "br",
-    "li",
-    "ul",
-    "ol",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "section",
-    "body",
+    "p", "div", "br", "li", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "section", "body", "html", "hr",
+    "pre", "blockquote", "figure", "figcaption", "dt", "dd", "header", "footer",
 }
-_BLOCKS |= {
-    "html",
-    "hr",
-    "pre",
-    "blockquote",
-    "figure",
-    "figcaption",
-    "dt",
-    "dd",
-    "header",
-    "footer",
-}
+# fmt: on
 _PIPES = re.compile(r"\s*\|.*\|\s*")
 _RULE = re.compile(r"\s*\|(?:\s*:?-+:?\s*\|)+\s*")
 _SPLIT = re.compile(r"(?<!\\)\|")
@@ -65,11 +48,10 @@ _TABULAR = ("\\begin{tabular}", "\\end{tabular}")
 _LEAD = re.compile(r"^\s*(?:#{1,6}\s+|>\s?|[-*+]\s+)+")
 _PICTURE = re.compile(r"!\[[^\[\]]*\]\([^()\s]*\)")
 _LINK = re.compile(r"\[([^\[\]]*)\]\([^()\s]*\)")
-_EMPHASIS = re.compile(r"\*\*|__|~~|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`")
 
 
 def read(text: str) -> Document:
-    """The document that a text is."""
+    """Return the text and the tables of a document."""
     document = Document()
     for piece, is_table in _html(_without(_without(text, "<!--", "-->"), "<style", "</style>")):
         if is_table:
@@ -82,7 +64,7 @@ def read(text: str) -> Document:
 
 
 def _without(text: str, begin: str, end: str) -> str:
-    """A text without what goes from `begin` to `end`; an end that is missing is that of the text."""
+    """A text without the parts from `begin` to `end`; a missing `end` means the end of the text."""
     kept, at = [], 0
     while (start := text.find(begin, at)) >= 0:
         kept.append(text[at:start])
@@ -94,7 +76,10 @@ def _without(text: str, begin: str, end: str) -> str:
 
 
 def _html(text: str) -> Iterator[tuple[str, bool]]:
-    """The text between outermost <table> and </table>, and that around, tags and all."""
+    """Pieces (text, is_table): the content of the outermost <table> elements, and the text around them.
+
+    Tags inside a piece are kept.
+    """
     depth, at = 0, 0
     for tag in _TAG.finditer(text):
         if tag[2].lower() != "table":
@@ -113,7 +98,7 @@ def _html(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _html_table(text: str) -> Table:
-    """The rows of a table; what it holds beside its cells is part of the cell before."""
+    """The rows of a table; text outside of its cells is added to the cell before."""
     rows: Table = []
     at, attributes = 0, None
 
@@ -138,7 +123,7 @@ def _html_table(text: str) -> Table:
 
 
 def _read_plain(text: str, document: Document) -> None:
-    """Text without HTML tables: what is LaTeX or Markdown in it."""
+    """Add the lines and the LaTeX and Markdown tables of a text without HTML tables to the document."""
     begin, end = _TABULAR
     at = 0
     while (start := text.find(begin, at)) >= 0:
@@ -153,7 +138,7 @@ def _read_plain(text: str, document: Document) -> None:
 
 
 def _latex_table(text: str) -> Table:
-    if text.startswith("{"):  # the columns
+    if text.startswith("{"):  # the column specification
         text = text.partition("}")[2]
     text = re.sub(r"\\(?:hline|toprule|midrule|bottomrule)\b|\\cline\{[^{}]*\}", " ", text)
     rows = [row for row in text.split("\\\\") if row.strip()]
@@ -176,7 +161,7 @@ def _read_lines(text: str, document: Document) -> None:
 
 
 def _close_pipes(lines: list[str], document: Document) -> None:
-    """Lines with pipes are a table where a rule of dashes is among them; else they are text."""
+    """Add lines with pipes to the document: a table if one of them is a rule of dashes, else text."""
     if any(_RULE.fullmatch(line) for line in lines):
         rows = [line.strip()[1:-1] for line in lines if not _RULE.fullmatch(line)]
         table = [[Cell(_plain(cell)) for cell in _SPLIT.split(row)] for row in rows]
@@ -187,6 +172,6 @@ def _close_pipes(lines: list[str], document: Document) -> None:
 
 
 def _plain(text: str) -> str:
-    """Without marks of emphasis, links and pictures, spaces single."""
+    """A text without marks of emphasis, links and pictures, with single spaces."""
     text = html.unescape(_LINK.sub(r"\1", _PICTURE.sub(" ", text)))
-    return " ".join(_EMPHASIS.sub("", text).split())
+    return " ".join(without_marks(text).split())

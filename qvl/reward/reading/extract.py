@@ -2,20 +2,21 @@
 
 import re
 
+from qvl.reward.reading.emphasis import unwrapped
 from qvl.text.thinking import answer_text
 
 _LEAD = re.compile(r"^(?:the\s+)?(?:final\s+)?answer(?:\s+is\b|\s*:)\s*:?\s*", re.IGNORECASE)
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 
-# The answer that was asked for last: it is asked for twice, to be judged and to be shown.
+# The last content and its answer: callers request each twice, to judge it and to show it.
 _latest: tuple[str | None, str] = None, ""
 
 
 def final(response: dict) -> str:
-    """The last \\boxed{}, else the last <answer>, else the last line; "" where there is none.
+    """The content of the last \\boxed{}, else of the last <answer>, else the last line; "" without text.
 
-    Thinking is left out; an answer that was cut while thinking has no final answer.
+    The thinking is left out; a response that was truncated while thinking has no final answer.
     """
     global _latest
     content = response.get("content")
@@ -36,11 +37,11 @@ def _final(response: dict) -> str:
         return tagged[-1].strip()
     text = text.rstrip()
     lines = text[text.rfind("\n") + 1 :].splitlines()  # the last alone: this runs for each response
-    return _LEAD.sub("", lines[-1].strip().strip("*").strip()) if lines else ""
+    return _LEAD.sub("", unwrapped(lines[-1])) if lines else ""
 
 
 def last_boxed(text: str) -> str | None:
-    """What the last \\boxed{...} holds, its braces balanced; None where there is none."""
+    """The content of the last \\boxed{...}, up to its own closing brace; None if there is none."""
     start = text.rfind("\\boxed{")
     if start < 0:
         return None

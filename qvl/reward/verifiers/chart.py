@@ -23,7 +23,8 @@ import orjson
 
 from qvl import record as records
 from qvl.reward import Unverifiable, reference
-from qvl.reward.reading.candidates import chosen, marked, without_brackets
+from qvl.reward.reading.candidates import chosen, without_brackets
+from qvl.reward.reading.emphasis import emphasized
 from qvl.reward.reading.extract import final
 from qvl.reward.reading.matching import share
 from qvl.reward.verifiers.exact import normal
@@ -102,7 +103,7 @@ def _right(gold: str, said: str, question: str) -> bool:
         first = _YES_OR_NO.match(said)
         other = re.search(r"\bno\b" if wanted == "yes" else r"\byes\b", said, re.IGNORECASE)
         return first is not None and first[1].lower() == wanted and not other
-    return wanted in (normal(said), normal(marked(said) or ""))
+    return wanted in (normal(said), normal(emphasized(said) or ""))
 
 
 def _near(expected: Number, found: Number, tolerance: float) -> bool:

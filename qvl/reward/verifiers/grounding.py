@@ -17,8 +17,8 @@ from typing import Any
 
 from qvl import record as records
 from qvl.reward import Unverifiable, reference
+from qvl.reward.reading.answer_block import answer_block
 from qvl.reward.reading.boxes import LARGEST, Located, boxes_in, inside, iou, points_in, references
-from qvl.reward.reading.candidates import part
 from qvl.reward.reading.matching import share
 from qvl.reward.verifiers.exact import normal
 
@@ -40,7 +40,7 @@ def score(record: dict, response: dict) -> float:
     """
     gold = _gold(record)
     points = _wants_points(record, gold)
-    text = part(response)
+    text = answer_block(response)
     found = points_in(text) if points else boxes_in(text)
     if len(found) > max(MOST, 2 * len(gold)):
         return 0.0
@@ -50,7 +50,7 @@ def score(record: dict, response: dict) -> float:
 
 def extract(response: dict) -> list[dict[str, Any]]:
     """The boxes of the response, else its points, as Qwen3-VL writes them; the first MOST."""
-    text = part(response)
+    text = answer_block(response)
     return [
         {"bbox_2d" if len(one.place) == 4 else "point_2d": list(one.place)}
         | ({"label": one.label} if one.label else {})

@@ -16,7 +16,8 @@ import unicodedata
 
 from qvl.errors import need
 from qvl.reward import Unverifiable, reference
-from qvl.reward.reading.candidates import marked, part
+from qvl.reward.reading.answer_block import answer_block
+from qvl.reward.reading.emphasis import emphasized
 from qvl.reward.reading.extract import final
 from qvl.reward.verifiers.exact import normal
 
@@ -32,14 +33,14 @@ def score(record: dict, response: dict) -> float:
     """The similarity to the nearest reference; see above."""
     wanted = _references(record)
     if any("\n" in each for each in wanted):
-        return max(anls(form(each), form(part(response))) for each in wanted)
+        return max(anls(form(each), form(answer_block(response))) for each in wanted)
     said = final(response)
     gold = [form(each) for each in wanted]
     answer = form(said)
     if answer in gold:
         return 1.0
-    quoted, told = marked(said), _SAYS.match(said)
-    if quoted is not None and not any(marked(each) for each in wanted):
+    quoted, told = emphasized(said), _SAYS.match(said)
+    if quoted is not None and not any(emphasized(each) for each in wanted):
         answer = form(quoted)
     elif told and not any(_SAYS.match(each) for each in wanted):
         answer = form(said[told.end() :])
@@ -51,7 +52,7 @@ def score(record: dict, response: dict) -> float:
 def extract(response: dict) -> str:
     """The final answer, or what is quoted in it."""
     said = final(response)
-    return marked(said) or said
+    return emphasized(said) or said
 
 
 def anls(gold: str, answer: str) -> float:

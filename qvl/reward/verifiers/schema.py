@@ -25,7 +25,7 @@ import orjson
 
 from qvl.errors import need
 from qvl.reward import Unverifiable, reference
-from qvl.reward.reading.candidates import fenced
+from qvl.reward.reading.answer_block import fenced
 from qvl.reward.reading.schema_check import problem
 from qvl.text.thinking import answer_text
 

@@ -15,7 +15,7 @@ import re
 from typing import Any
 
 from qvl.reward import Unverifiable, reference
-from qvl.reward.reading.candidates import part
+from qvl.reward.reading.answer_block import answer_block
 from qvl.reward.reading.matching import share
 
 MOST = 60  # spans of a response, beyond twice those of the reference; our choice
@@ -60,7 +60,7 @@ def extract(response: dict) -> list[Span]:
 
 
 def _read(response: dict) -> list[Span]:
-    for paragraph in reversed(part(response).split("\n\n")):
+    for paragraph in reversed(answer_block(response).split("\n\n")):
         found = spans(paragraph)
         if found:
             return found
