@@ -1,17 +1,17 @@
-"""Code: the program in a response passes the record's tests, in the sandbox.
+"""Code: run the program in a response against the record's tests, in the sandbox.
 
-The answer is {"tests": [...]}, all of one kind:
-- {"stdin": text, "stdout": text}: the program, run anew for each, prints this. Spaces at the ends
-  of lines and empty lines at the end do not count; with "tolerance" beside "tests", words that are
-  numbers may differ by so much.
-- {"arguments": [...], "result": value}, with "function" beside "tests": what the function (or the
-  method of a class Solution) returns equals the result. A tuple is a list, a set is a list in any
-  order, a key is a string, as JSON has it; integers are exact, other numbers to 1e-6; a truth
-  value is no number.
-- text: an assertion script, as HumanEval and MBPP have it. It sees the solution's functions; one
-  that defines check(candidate) is called with "function". "prefix" beside "tests" is code that the
-  solution and the script both begin with (HumanEval's prompt). What crosses between them is plain
-  data, so arguments that a solution changes in place stay as they were in the script.
+The answer is {"tests": [...]}. All tests are of one kind:
+- {"stdin": text, "stdout": text}: the program reads stdin and prints stdout, in a run per test. Spaces at
+  the ends of lines and empty lines at the end are ignored. With "tolerance" beside "tests", numbers in
+  the output may differ by that much.
+- {"arguments": [...], "result": value}, with "function" beside "tests": the function, or the method of a
+  class Solution, returns the result. Values are compared as JSON: a tuple is a list, a set is a list in
+  any order, a key is a string. Integers are compared exactly, other numbers to 1e-6; a boolean is not a
+  number.
+- text: an assertion script, as in HumanEval and MBPP. It can call the solution's functions; if it defines
+  check(candidate), that is called with "function". "prefix" beside "tests" is code that precedes both the
+  solution and the script (HumanEval's prompt). Only plain data passes between the two, so the script
+  does not see a solution change its arguments in place.
 """
 
 import json
@@ -30,10 +30,12 @@ from qvl.reward import Unverifiable, reference
 from qvl.reward.verifiers import code_worker
 from qvl.text.thinking import answer_text
 
-VERDICT_SECONDS = 60.0  # for all tests together; our choice (each run has its own limits)
-RELATIVE = 1e-6  # between numbers of which one is not an integer; our choice
-MAX_TOLD = 200  # characters of a failure
-MAX_COMPARED = 1000  # items of a set of other things than texts and integers: each with each
+VERDICT_SECONDS = 60.0  # for all tests of a response; our choice (each run has its own limits)
+RELATIVE = (
+    1e-6  # relative and absolute tolerance between numbers, unless both are integers; our choice
+)
+MAX_DETAIL = 200  # characters of a reported failure
+MAX_COMPARED = 1000  # items of a set that are compared pairwise, as not all are strings or integers
 
 _PYTHON = {"python", "python3", "py", "py3", ""}
 
@@ -42,18 +44,18 @@ Kind = Literal["stdin", "arguments", "script"]
 
 @dataclass(frozen=True)
 class SuiteVerdict:
-    """What became of a solution: a Verdict (qvl.reward) with the number of tests that passed."""
+    """The result of a solution: a Verdict (qvl.reward) with the number of tests that passed."""
 
     reward: float
-    """1 where every test passed, else 0; with partial credit the share of tests that did."""
+    """1 if every test passed, else 0; with partial credit the share of tests that passed."""
     status: Literal["ok", "timeout"]
-    """timeout: a test that did not pass ran out of time."""
+    """timeout: a test that failed exceeded its time limit."""
     passed: int
     total: int
     detail: str
-    """The first failure, in a line; "" where there is none."""
+    """The first failure, in one line; "" if every test passed."""
     extracted: str
-    """The program that was run; "" where the response holds none."""
+    """The program that was run; "" if the response has none."""
 
 
 def score(
@@ -64,7 +66,7 @@ def score(
     limits: sandbox.Limits | None = None,
     unsafe_local: bool = False,
 ) -> float:
-    """The reward alone; see `judge`."""
+    """The reward from 0 to 1; see `judge`."""
     options = {"partial": partial, "limits": limits, "unsafe_local": unsafe_local}
     return judge(record, response, **options).reward
 
@@ -77,12 +79,12 @@ def judge(
     limits: sandbox.Limits | None = None,
     unsafe_local: bool = False,
 ) -> SuiteVerdict:
-    """Run a response's program against the record's tests.
+    """Run a response's program against the record's tests and return the result.
 
-    partial: run them all and give the share that passed; else stop at the first failure.
-    limits: of each run; calls and scripts of one record share a run until one breaks it.
-    unsafe_local: run without isolation where there is none.
-    Errors: Unverifiable, sandbox.NoIsolation, sandbox.SandboxError: none of them is a verdict.
+    partial: run all tests and reward the share that passed; else stop at the first failure.
+    limits: of each run; the calls or scripts of a record share a run until one ends it.
+    unsafe_local: run without isolation where none is available.
+    Raises Unverifiable, sandbox.NoIsolation and sandbox.SandboxError; none of them is a verdict.
     """
     suite = _suite(reference(record))
     program = extract(response, suite.function)
@@ -91,13 +93,13 @@ def judge(
         return SuiteVerdict(0.0, "ok", 0, total, "no Python program in the response", "")
 
     def run(source: str, stdin: bytes, files: dict[str, bytes]) -> sandbox.Outcome:
-        left = deadline - time.monotonic()
-        if left <= 0:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
             return sandbox.Outcome(
                 status="timeout", exit_code=0, stdout=b"", stderr=b"", seconds=0.0
             )
-        within = replace(given, wall_seconds=min(left, given.wall_seconds))
-        return sandbox.run(source, stdin, within, files=files, unsafe_local=unsafe_local)
+        run_limits = replace(given, wall_seconds=min(remaining, given.wall_seconds))
+        return sandbox.run(source, stdin, run_limits, files=files, unsafe_local=unsafe_local)
 
     given = limits or sandbox.Limits()
     deadline = time.monotonic() + VERDICT_SECONDS
@@ -119,9 +121,10 @@ def judge(
 
 
 def extract(response: dict, function: str = "") -> str:
-    """The last closed block of Python after the thinking, else all of it where no block is.
+    """The program of a response: its last closed code block, or the whole text if it has no fence.
 
-    Of several, the last that defines `function`; a block of another language is none.
+    The thinking is left out, and so are blocks in another language than Python. If blocks define
+    `function`, the last of those is the program.
     """
     text = answer_text(response)
     blocks = list(_blocks(text))
@@ -134,7 +137,7 @@ def extract(response: dict, function: str = "") -> str:
 
 
 def _blocks(text: str) -> Iterator[tuple[str, str]]:
-    """The language and the content of each closed block; a plain loop, for no text takes it long."""
+    """The language and the content of each closed code block, in linear time for any text."""
     language: str | None = None
     lines: list[str] = []
     for line in text.split("\n"):
@@ -159,31 +162,32 @@ class _Suite:
 
 
 def _suite(answer: Any) -> _Suite:
-    """The tests of a record, checked."""
+    """Return the tests of a record. Unverifiable if they are malformed."""
     if not isinstance(answer, dict) or not isinstance(answer.get("tests"), list):
-        raise Unverifiable('the answer of a code record is {"tests": [...]}')
+        raise Unverifiable('answer: expected {"tests": [...]}')
     tests, function = answer["tests"], answer.get("function") or ""
     kinds: set[Kind | None] = {_kind(test) for test in tests}
     if len(kinds) != 1:
-        raise Unverifiable("tests of several kinds" if kinds else "no tests")
+        raise Unverifiable(f"answer: tests: {'expected one kind of test' if kinds else 'empty'}")
     (kind,) = kinds
     if kind is None:
         raise Unverifiable(
-            "a test is a text, or has stdin and stdout as texts, or a list of arguments and a result"
+            "answer: tests: expected a script, stdin and stdout, or arguments and result in each"
         )
     prefix, tolerance = answer.get("prefix") or "", answer.get("tolerance") or 0.0
     if not isinstance(function, str) or not isinstance(prefix, str):
-        raise Unverifiable('"function" and "prefix" are texts')
+        raise Unverifiable("answer: function and prefix: expected strings")
     if not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
-        raise Unverifiable('"tolerance" is a number')
+        raise Unverifiable("answer: tolerance: expected a number that is not negative")
     if kind == "script" and not all("assert" in test or "raise" in test for test in tests):
-        raise Unverifiable("an assertion script that asserts nothing")
+        raise Unverifiable("answer: tests: a script contains no assert and no raise")
     if not function and (kind == "arguments" or any("def check(" in str(test) for test in tests)):
-        raise Unverifiable('the answer does not name the "function" to call')
+        raise Unverifiable("answer: function: missing; name the function to call")
     return _Suite(kind, tests, function, prefix, float(tolerance))
 
 
 def _kind(test: Any) -> Kind | None:
+    """The kind of a test; None if it is malformed."""
     if isinstance(test, str):
         return "script"
     if not isinstance(test, dict):
@@ -199,7 +203,7 @@ Run = Callable[[str, bytes, dict[str, bytes]], sandbox.Outcome]
 
 
 def _programs(run: Run, program: str, suite: _Suite) -> Iterator[str]:
-    """What failed in each test, "" where it passed; one run each."""
+    """The failure of each stdin test, "" if it passed; one run per test."""
     source = f"{suite.prefix}\n{program}" if suite.prefix else program
     for test in suite.tests:
         outcome = run(source, _bytes(test["stdin"]), {})
@@ -212,7 +216,7 @@ def _programs(run: Run, program: str, suite: _Suite) -> Iterator[str]:
 
 
 def _worker(run: Run, program: str, suite: _Suite) -> Iterator[str]:
-    """The same for calls and scripts: a run goes on until a test breaks it; then a new one."""
+    """The failure of each call or script, "" if it passed; a test that ends the run is followed by a new run."""
     solution = f"{suite.prefix}\n{program}" if suite.prefix else program
     files = {code_worker.SOLUTION: _bytes(solution)}
     done, total = 0, len(suite.tests)
@@ -223,13 +227,13 @@ def _worker(run: Run, program: str, suite: _Suite) -> Iterator[str]:
             yield from [_ended(outcome)] * (total - done)
             return
         for line in lines:
-            told = _told(line)
-            if told is None or done == total:
+            result = _result(line)
+            if result is None or done == total:
                 break
-            if "fatal" in told:
-                yield from [str(told["fatal"])] * (total - done)
+            if "fatal" in result:
+                yield from [str(result["fatal"])] * (total - done)
                 return
-            yield _failure(told, suite.tests[done])
+            yield _failure(result, suite.tests[done])
             done += 1
         if done < total:
             yield _ended(outcome)
@@ -237,38 +241,40 @@ def _worker(run: Run, program: str, suite: _Suite) -> Iterator[str]:
 
 
 def _request(suite: _Suite, done: int) -> bytes:
+    """The standard input of code_worker, without the first `done` tests."""
     tests: list[Any] = suite.tests[done:]
-    asked: dict[str, Any] = {"function": suite.function}
+    request: dict[str, Any] = {"function": suite.function}
     if suite.kind == "arguments":
-        asked["calls"] = [code_worker.encode(test["arguments"]) for test in tests]
+        request["calls"] = [code_worker.encode(test["arguments"]) for test in tests]
     else:
-        asked |= {"scripts": tests, "prefix": suite.prefix}
-    return json.dumps(asked).encode()
+        request |= {"scripts": tests, "prefix": suite.prefix}
+    return json.dumps(request).encode()
 
 
-def _told(line: bytes) -> dict | None:
-    """A result, as the worker wrote it; a line that was cut is none."""
+def _result(line: bytes) -> dict | None:
+    """The result in a line of code_worker's output; None for a truncated line."""
     try:
-        told = json.loads(line)
+        result = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return told if isinstance(told, dict) else None
+    return result if isinstance(result, dict) else None
 
 
-def _failure(told: dict, test: Any) -> str:
-    if "error" in told:
-        return _short(str(told["error"]))
+def _failure(result: dict, test: Any) -> str:
+    """What failed in a test, by its result; "" if it passed."""
+    if "error" in result:
+        return _short(str(result["error"]))
     if isinstance(test, str):
-        return "" if told.get("value") is True else "no result"
-    try:  # the solution's process wrote this, and may have meant harm
-        value = code_worker.decode(told["value"])
+        return "" if result.get("value") is True else "no result"
+    try:  # the solution's process wrote this, and may be hostile
+        value = code_worker.decode(result["value"])
         return "" if same_value(value, test["result"]) else f"returned {_short(repr(value))}"
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        return f"returned what cannot be compared: {type(error).__name__}"
+        return f"returned a value that cannot be compared: {type(error).__name__}"
 
 
 def _ended(outcome: sandbox.Outcome) -> str:
-    """How a run that gave no result ended."""
+    """How a run ended that did not pass or report its test."""
     if outcome.status != "failed":
         return "the solution ended early" if outcome.status == "ok" else outcome.status
     last = outcome.stderr.decode(errors="replace").strip().splitlines()[-1:]
@@ -276,7 +282,7 @@ def _ended(outcome: sandbox.Outcome) -> str:
 
 
 def same_output(printed: str, expected: str, tolerance: float = 0.0) -> bool:
-    """Line by line, less the spaces at the ends of lines and the empty lines at the end."""
+    """Whether two outputs are equal, except for spaces at the ends of lines and empty lines at the end."""
     lines = [[line.rstrip() for line in text.rstrip().splitlines()] for text in (printed, expected)]
     if lines[0] == lines[1]:
         return True
@@ -297,7 +303,7 @@ def _near(word: str, expected: str, tolerance: float) -> bool:
 
 
 def same_value(value: Any, expected: Any) -> bool:
-    """Whether a returned value is the one that JSON gives."""
+    """Whether a returned value equals the expected one, which comes from JSON."""
     if isinstance(value, bool) or isinstance(expected, bool) or value is None or expected is None:
         return value is expected
     if isinstance(value, int) and isinstance(expected, int):
@@ -328,7 +334,7 @@ def _close(value: float, expected: float) -> bool:
     try:
         both_nan = math.isnan(value) and math.isnan(expected)
         return both_nan or math.isclose(value, expected, rel_tol=RELATIVE, abs_tol=RELATIVE)
-    except OverflowError:  # an integer beyond floating point is close to none
+    except OverflowError:  # an integer beyond the range of floats is close to no float
         return False
 
 
@@ -342,4 +348,4 @@ def _bytes(text: str) -> bytes:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= MAX_TOLD else text[:MAX_TOLD] + "..."
+    return text if len(text) <= MAX_DETAIL else text[:MAX_DETAIL] + "..."

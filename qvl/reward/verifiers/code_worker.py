@@ -1,12 +1,13 @@
-"""What runs within the sandbox beside a solution; the standard library only, no qvl.
+"""The test runner: the program that runs in the sandbox beside a solution. It imports no qvl.
 
-The solution is never trusted with an answer. `calls` only hands it arguments and tells what came
-back, to be compared outside. `scripts` keeps assertions in a process of their own, which calls the
-solution's process through a pipe: a solution cannot read them, end them early, or answer with
-an object that equals everything. What crosses is data: `encode` and `decode`.
+The solution never sees an expected result. `calls` passes arguments to it and reports the returned
+values, which are compared outside the sandbox. `scripts` runs assertions in a process of their own, which
+calls the solution's process through a pipe: a solution cannot read the assertions, end them early, or
+return an object that equals everything. Only plain data crosses the pipe: `encode` and `decode`.
 
-Standard input is one JSON object, read after the solution's process has split off. Standard output
-is a JSON object a line: {"loaded": true} once, then {"value": ...} or {"error": ...} for each test.
+Standard input is one JSON object, read after the solution's process was forked. Standard output is one
+JSON object per line: {"loaded": true} once, then {"value": ...} or {"error": ...} for each test, or
+{"fatal": ...} if the solution could not be loaded.
 """
 
 import builtins
@@ -18,13 +19,13 @@ from types import FunctionType
 from typing import Any, NoReturn
 
 SOLUTION = "solution.py"  # beside this program
-TESTS = "tests"  # the file name that a script's functions carry
+TESTS = "tests"  # file name of a script's code objects
 MAX_DEPTH = 100  # of nested values, well within what a decoder of JSON can follow
-MAX_ERROR = 300  # characters of an exception that are told
+MAX_ERROR = 300  # characters of a reported exception
 
 
 def encode(value: Any, depth: int = 0) -> Any:
-    """Python data as JSON that keeps tuples, sets, bytes and keys; TypeError for anything else."""
+    """Return a value as JSON that preserves tuples, sets, bytes and keys. TypeError if it is not plain data."""
     if depth > MAX_DEPTH:
         raise TypeError(f"nested deeper than {MAX_DEPTH}")
     if value is None or isinstance(value, bool):
@@ -49,12 +50,12 @@ def encode(value: Any, depth: int = 0) -> Any:
 
 
 def _scalar(kind: type, value: Any) -> Any:
-    """Python refuses to print integers of more than 4300 digits; in hexadecimal it does not."""
+    """Return a scalar, a large integer in hexadecimal: Python refuses to print more than 4300 decimal digits."""
     return {"int": hex(value)} if kind is int and abs(value) >= 1 << 63 else value
 
 
 def decode(value: Any) -> Any:
-    """The data that `encode` was given."""
+    """Return the value that `encode` was given."""
     if not isinstance(value, dict):
         return value
     ((name, items),) = value.items()
@@ -73,7 +74,7 @@ def decode(value: Any) -> Any:
 
 
 class Pipe:
-    """JSON objects, a line each, to another process and from it."""
+    """Sends JSON objects to another process and receives them from it, one per line."""
 
     def __init__(self, reading: int, writing: int):
         self.reading = os.fdopen(reading, "r", encoding="utf-8")
@@ -89,34 +90,35 @@ class Pipe:
 
 
 class Solution(Pipe):
-    """The process of the solution, as the one that asks it sees it."""
+    """The test runner's side of the pipe to the solution's process."""
 
     def __init__(self, process: int, reading: int, writing: int):
         super().__init__(reading, writing)
         self.process = process
 
-    def ask(self, function: str, arguments: Any, keywords: Any) -> dict:
-        """What became of a call, all of it encoded."""
+    def call(self, function: str, arguments: Any, keywords: Any) -> dict:
+        """Call a function of the solution; return {"value": ...} or {"error": ...}, encoded."""
         try:
             self.send({"function": function, "arguments": arguments, "keywords": keywords})
         except BrokenPipeError:
             self._follow()
-        return self.answer()
+        return self.reply()
 
-    def answer(self) -> dict:
-        """What it says next; where it has ended, this ends as it did."""
+    def reply(self) -> dict:
+        """Return the next message; if the solution's process has ended, end this one in the same way."""
         message = self.receive()
         return self._follow() if message is None else message
 
     def _follow(self) -> NoReturn:
+        """End this process as the solution's process ended: by the same signal, or with status 0."""
         _, status = os.waitpid(self.process, 0)
         if os.WIFSIGNALED(status):
             os.kill(os.getpid(), os.WTERMSIG(status))
         os._exit(0)
 
 
-def said(error: BaseException) -> str:
-    """An exception in a line; its own text may be hostile, too."""
+def describe(error: BaseException) -> str:
+    """Return an exception as text, at most MAX_ERROR characters; its str() may be hostile."""
     name = type(error).__name__
     try:
         return f"{name}: {error}"[:MAX_ERROR]
@@ -125,7 +127,7 @@ def said(error: BaseException) -> str:
 
 
 def load() -> dict[str, Any]:
-    """The names that the solution defines."""
+    """Run the solution and return the names that it defines."""
     names: dict[str, Any] = {"__name__": "solution", "__builtins__": builtins}
     path = os.path.join(os.path.dirname(sys.argv[0]), SOLUTION)  # noqa: PTH118, PTH120
     with open(path, "rb") as file:  # noqa: PTH123 - pathlib takes 5 ms to import
@@ -134,86 +136,87 @@ def load() -> dict[str, Any]:
     return names
 
 
-def named(names: dict[str, Any], function: str) -> Callable[..., Any]:
-    """A function of the solution, or a method of its class Solution."""
+def find_function(names: dict[str, Any], function: str) -> Callable[..., Any]:
+    """Return a function of the solution, or the method of its class Solution. KeyError if it has neither."""
     if function not in names and "Solution" in names:
         return getattr(names["Solution"](), function)
     return names[function]
 
 
-def away(*descriptors: int) -> None:
-    """Let these lead nowhere."""
-    nowhere = os.open("/dev/null", os.O_RDWR)
+def redirect_to_null(*descriptors: int) -> None:
+    """Redirect file descriptors to /dev/null."""
+    null = os.open("/dev/null", os.O_RDWR)
     for descriptor in descriptors:
-        os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+        os.dup2(null, descriptor)
+    os.close(null)
 
 
 def serve(pipe: Pipe) -> None:
-    """The solution's process: load it, then call what is asked for."""
-    away(0, 1)
+    """Run in the solution's process: load the solution, then answer calls until the pipe is closed."""
+    redirect_to_null(0, 1)
     try:
         names = load()
-    except BaseException as error:  # noqa: BLE001 - SystemExit is an answer like another
-        pipe.send({"error": said(error)})
+    except BaseException as error:  # noqa: BLE001 - SystemExit is reported as any other error
+        pipe.send({"error": describe(error)})
         return
     functions = [name for name, value in names.items() if callable(value) and name[:2] != "__"]
     pipe.send({"functions": functions})
-    while (asked := pipe.receive()) is not None:
+    while (request := pipe.receive()) is not None:
         try:
-            function = named(names, asked["function"])
-            arguments, keywords = decode(asked["arguments"]), decode(asked["keywords"])
+            function = find_function(names, request["function"])
+            arguments, keywords = decode(request["arguments"]), decode(request["keywords"])
             pipe.send({"value": encode(function(*arguments, **keywords))})
         except BaseException as error:  # noqa: BLE001
-            pipe.send({"error": said(error), "kind": type(error).__name__})
+            pipe.send({"error": describe(error), "kind": type(error).__name__})
 
 
-def calls(solution: Solution, asked: dict, tell: Callable[[dict], None]) -> None:
-    """Call one function with each list of arguments; tell each result."""
-    for arguments in asked["calls"]:
-        tell(solution.ask(asked["function"], arguments, encode({})))
+def calls(solution: Solution, request: dict, report: Callable[[dict], None]) -> None:
+    """Call one function with each list of arguments; report each result."""
+    for arguments in request["calls"]:
+        report(solution.call(request["function"], arguments, encode({})))
 
 
 def scripts(
-    solution: Solution, asked: dict, functions: list[str], tell: Callable[[dict], None]
+    solution: Solution, request: dict, functions: list[str], report: Callable[[dict], None]
 ) -> None:
-    """Run each assertion script, with the solution's functions as names that call it."""
+    """Run each assertion script, in which the names of the solution's functions call its process."""
 
     def stub(function: str) -> Callable[..., Any]:
         def call(*arguments: Any, **keywords: Any) -> Any:
-            answer = solution.ask(function, encode(arguments), encode(keywords))
-            if "error" in answer:
-                raise _exception(str(answer.get("kind")))(answer["error"])
-            return decode(answer["value"])
+            reply = solution.call(function, encode(arguments), encode(keywords))
+            if "error" in reply:
+                raise _exception(str(reply.get("kind")))(reply["error"])
+            return decode(reply["value"])
 
         return call
 
-    # A solution that defines abs() or all() must not judge itself with it.
+    # A solution must not replace a built-in such as all() in the script that judges it.
     safe = [name for name in functions if not hasattr(builtins, name)]
-    for script in asked["scripts"]:
+    for script in request["scripts"]:
         names: dict[str, Any] = {"__name__": "tests", "__builtins__": builtins}
         names |= {name: stub(name) for name in safe}
         try:
-            exec(compile(asked["prefix"], "prefix", "exec"), names)
-            if asked["function"]:
-                names[asked["function"]] = names["candidate"] = stub(asked["function"])
+            exec(compile(request["prefix"], "prefix", "exec"), names)
+            if request["function"]:
+                names[request["function"]] = names["candidate"] = stub(request["function"])
             exec(compile(script, TESTS, "exec"), names)
             check = names.get("check")
             if isinstance(check, FunctionType) and check.__code__.co_filename == TESTS:
                 check(names["candidate"])  # as HumanEval defines it
-        except BaseException as error:  # noqa: BLE001 - also a script that exits has not passed
-            tell({"error": said(error)})
+        except BaseException as error:  # noqa: BLE001 - a script that exits has not passed either
+            report({"error": describe(error)})
         else:
-            tell({"value": True})
+            report({"value": True})
 
 
 def _exception(name: str) -> type[Exception]:
-    """A built-in exception by its name, so that a script can expect it."""
+    """Return the built-in exception of this name, so that a script can expect it; else RuntimeError."""
     kind = getattr(builtins, name, None)
     return kind if isinstance(kind, type) and issubclass(kind, Exception) else RuntimeError
 
 
 def main() -> None:
+    """Fork the solution's process, read the request, and run its calls or scripts."""
     here, there = os.pipe(), os.pipe()
     process = os.fork()
     if process == 0:
@@ -224,22 +227,22 @@ def main() -> None:
     os.close(here[1])
     os.close(there[0])
     solution = Solution(process, here[0], there[1])
-    asked = json.loads(sys.stdin.buffer.read())
+    request = json.loads(sys.stdin.buffer.read())
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    away(0, 1)
+    redirect_to_null(0, 1)
 
-    def tell(result: dict) -> None:
+    def report(result: dict) -> None:
         results.write(json.dumps(result) + "\n")
         results.flush()
 
-    first = solution.answer()
-    tell({"loaded": True})
+    first = solution.reply()
+    report({"loaded": True})
     if "functions" not in first:
-        tell({"fatal": first["error"]})
-    elif "calls" in asked:
-        calls(solution, asked, tell)
+        report({"fatal": first["error"]})
+    elif "calls" in request:
+        calls(solution, request, report)
     else:
-        scripts(solution, asked, first["functions"], tell)
+        scripts(solution, request, first["functions"], report)
 
 
 if __name__ == "__main__":
