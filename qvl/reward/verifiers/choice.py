@@ -1,11 +1,11 @@
-r"""Multiple choice: the letter that a response chooses, or the letters where several are right.
+r"""Multiple choice: compare the letter, or letters, that a response chooses with the reference.
 
-1 where they are the reference's, no more and no less, else 0. Read is the final answer; where that
-names no letter ("because the dog barks."), the last line that concludes ("The answer is B", in English
-or Chinese), else the line that begins with one ("B. a cat"). Dress does not count: **B**, (b), $B$,
-\boxed{\text{B}}. A conclusion outweighs an option that is only talked of; two conclusions in one line
-("A or B"), and options that are listed again, choose none. Lines that conclude differently are a change
-of mind: the last counts.
+The reward is 1 if they are exactly the reference's, else 0. The letters are read from the final answer. If
+it names none ("because the dog barks."), they are read from the last line with a conclusion ("The answer
+is B", in English or Chinese), else from the line that begins with a letter ("B. a cat"). Formatting is
+ignored: **B**, (b), $B$, \boxed{\text{B}}. A conclusion outweighs an option that is only mentioned. Two
+conclusions in one line ("A or B") and a repeated list of the options choose nothing. If lines conclude
+differently, the response has changed its mind, and the last one counts.
 """
 
 import re
@@ -15,7 +15,7 @@ from qvl.reward import Unverifiable, reference
 from qvl.reward.reading.extract import final
 from qvl.text.thinking import answer_text
 
-MAX_CHARACTERS = 20_000  # of a text in which a conclusion is looked for, from its end; our choice
+MAX_CHARACTERS = 20_000  # at the end of a text that are searched for a conclusion; our choice
 UNDECIDED = "?"
 
 _ONE = r"(?<![A-Za-z])[A-Z](?![A-Za-z'’])"
@@ -27,7 +27,7 @@ _IS = r"(?:is|are|was|would be|should be|must be|will be|has to be|[:=：])"
 _ALONE = re.compile(rf"^\W*({_SET}|[a-z])\W*$")
 _LEADS = re.compile(rf"^\W*({_ONE})\s*[.):．：）、]")
 _MARKS = re.compile(r"(?<![A-Za-z])([A-Z])[.):．：）、]\s*\S")
-# What a conclusion begins with, in lower case; the letters follow, or end the line.
+# The beginnings of a conclusion, in lower case; the letters follow at once, or end the line.
 _BEFORE = re.compile(
     rf"\b(?:(?:answers?|options?|choices?|letters?)\s*(?:{_IS}\s*)+|answer\s+|(?:choose|chose|select|pick|go with)\s+)"
     r"(?:the\s+)?(?:(?:letter|option|choice|answer)s?\s+)?"
@@ -49,19 +49,21 @@ _CHINESE = re.compile(
 _MENTIONS = re.compile(rf"(?i:\b(?:option|choice)\s+)(?!{_ARTICLE})\(?({_ONE})")
 _OR = re.compile(r"\bor\b|/|或")
 _COMMAND = re.compile(r"\\(?:text|math)[a-z]*|\\[()\[\]]")
-_DRESS = str.maketrans("", "", "*_`$#{}")
+_FORMATTING = str.maketrans("", "", "*_`$#{}")
 
 
 def score(record: dict, response: dict) -> float:
-    """1 where the response chooses the reference's letters, and no other one as well."""
+    """1 if the response chooses exactly the reference's letters, else 0."""
     gold = _gold(reference(record))
     if gold is None:
-        raise Unverifiable(f"a letter is expected as answer, not {record['answer']!r}"[:200])
+        raise Unverifiable(
+            f"answer: expected a letter or a list of letters, got {record['answer']!r}"[:200]
+        )
     return float(extract(response) == gold)
 
 
 def extract(response: dict) -> str | None:
-    """The letters of the final answer, in the alphabet's order; None for none, or for no decision."""
+    """The letters that a response chooses, in alphabetical order; None if it names none or is undecided."""
     found = letters(final(response))
     if found is None:
         found = _concluded(answer_text(response)[-MAX_CHARACTERS:])
@@ -70,16 +72,16 @@ def extract(response: dict) -> str | None:
 
 @lru_cache(1 << 12)
 def letters(text: str) -> str | None:
-    """The letters that a line chooses, in the alphabet's order; UNDECIDED for several, None for none."""
+    """The letters that a line chooses, in alphabetical order; UNDECIDED for alternatives, None without any."""
     if len(text) > MAX_CHARACTERS:
         return None
     text = _plain(text)
     alone = _ALONE.match(text)
     if alone:
         return _read(alone[1])
-    said, leads = _conclusion(text), _LEADS.match(text)
-    if said:
-        return said if not leads or leads[1] in said else UNDECIDED
+    concluded, leads = _conclusion(text), _LEADS.match(text)
+    if concluded:
+        return concluded if not leads or leads[1] in concluded else UNDECIDED
     marks = set(_MARKS.findall(text))
     if leads:
         return leads[1] if marks <= {leads[1]} else UNDECIDED
@@ -90,15 +92,15 @@ def letters(text: str) -> str | None:
 
 
 def _conclusion(text: str) -> str | None:
-    """What a line without dress concludes; UNDECIDED where it concludes twice."""
+    """The letters that a plain line concludes with; UNDECIDED if it has two conclusions, None without one."""
     lower = text.lower()
-    if len(lower) != len(text):  # places in one are places in the other
+    if len(lower) != len(text):  # so that positions in one are valid in the other
         lower = text
-    said = [_FOLLOWS.match(text, begin.end()) for begin in _BEFORE.finditer(lower)]
-    said += [_ENDS.match(text, begin.end()) for begin in _BEFORE_THE_END.finditer(lower)]
+    matches = [_FOLLOWS.match(text, begin.end()) for begin in _BEFORE.finditer(lower)]
+    matches += [_ENDS.match(text, begin.end()) for begin in _BEFORE_THE_END.finditer(lower)]
     if " is " in text:
-        said += _IS_RIGHT.finditer(text)
-    found = {_read(one[1]) for one in said if one}
+        matches += _IS_RIGHT.finditer(text)
+    found = {_read(one[1]) for one in matches if one}
     found |= {one[1].upper() for one in _SMALL.finditer(lower) if text[one.start(1)].islower()}
     if not text.isascii():
         found |= {_read(one[1] or one[2]) for one in _CHINESE.finditer(text)}
@@ -108,27 +110,32 @@ def _conclusion(text: str) -> str | None:
 
 
 def _concluded(text: str) -> str | None:
-    """What a whole text chooses, whose last line chooses nothing."""
+    """The letters that a text chooses if its final answer names none; None without a conclusion."""
     lines = [line for line in _plain(text).splitlines() if line.strip()]
     for line in reversed(lines):
-        said = _conclusion(line)
-        if said:
-            return said
+        concluded = _conclusion(line)
+        if concluded:
+            return concluded
     leading = {lead[1] for line in lines if (lead := _LEADS.match(line) or _ALONE.match(line))}
     return leading.pop() if len(leading) == 1 else None
 
 
 def _plain(text: str) -> str:
+    """A text without formatting, with full-width letters as ASCII."""
     if not text.isascii():
         text = text.translate(_WIDE)
-    return _COMMAND.sub("", text).translate(_DRESS) if "\\" in text else text.translate(_DRESS)
+    return (
+        _COMMAND.sub("", text).translate(_FORMATTING)
+        if "\\" in text
+        else text.translate(_FORMATTING)
+    )
 
 
 _WIDE = {wide: wide - 0xFEE0 for wide in (*range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
 
 
 def _read(text: str) -> str:
-    """ "B and (A)" -> "AB"; UNDECIDED for alternatives and for a word."""
+    """The letters of a set, sorted: "B and (A)" is "AB"; UNDECIDED for alternatives and words."""
     if _OR.search(text):
         return UNDECIDED
     found = re.findall(r"[A-Z]", text.upper() if len(text) == 1 else text)
@@ -136,6 +143,7 @@ def _read(text: str) -> str:
 
 
 def _gold(answer: object) -> str | None:
+    """The letters of a reference, sorted; None if it names no letters."""
     if isinstance(answer, list) and all(isinstance(each, str) for each in answer):
         read = [letters(each) for each in answer]
         found = "".join(sorted("".join(each or UNDECIDED for each in read)))

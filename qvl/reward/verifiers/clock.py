@@ -40,7 +40,7 @@ def score(record: dict, response: dict) -> float:
     text = f"{answer}:00" if type(answer) is int else answer
     gold = times(text) if isinstance(text, str) else ()
     if len(gold) != 1 or not _possible(gold[0]):
-        raise Unverifiable(f"a time such as 3:05 is expected as answer, not {answer!r}"[:200])
+        raise Unverifiable(f"answer: expected a time such as 3:05, got {answer!r}"[:200])
     found = _read(response)
     return float(found is not None and _same(gold[0], found) and _as_exact(gold[0], found))
 

@@ -39,7 +39,7 @@ def score(record: dict, response: dict) -> float:
     if isinstance(answer, str | int | float) and not isinstance(answer, bool):
         gold = count(str(answer))
     if not isinstance(gold, int):
-        raise Unverifiable(f"a whole number is expected as answer, not {answer!r}"[:200])
+        raise Unverifiable(f"answer: expected a whole number, got {answer!r}"[:200])
     return float(extract(response) == gold)
 
 

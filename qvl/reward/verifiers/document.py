@@ -39,7 +39,7 @@ def score(record: dict, response: dict) -> float:
     """See above. A flood is worth 0."""
     answer = reference(record)
     if not isinstance(answer, str) or not _characters(_gold(answer)):
-        raise Unverifiable(f"a document is expected as answer, not {answer!r}"[:200])
+        raise Unverifiable(f"answer: expected a document, got {answer!r}"[:200])
     gold = _gold(answer)
     if sum(_cells(table) for table in gold.tables) > MAX_CELLS:
         raise Unverifiable(f"the answer's tables have more than {MAX_CELLS:,} cells")

@@ -1,4 +1,4 @@
-"""The final answer is the reference, but for case, spaces, quotes and a full stop."""
+"""Exact match: the final answer equals the reference, except for case, spaces, quotes and a full stop."""
 
 from qvl.reward import Unverifiable, reference
 from qvl.reward.reading.extract import final
@@ -7,14 +7,16 @@ COMPARES_WORDS = True
 
 
 def score(record: dict, response: dict) -> float:
-    """1 where the final answer is the reference, or any of a list of references."""
+    """1 if the final answer equals the reference, or any of a list of references; else 0."""
     answer = reference(record)
     wanted = answer if isinstance(answer, list) else [answer]
     if not all(isinstance(each, str | int | float) for each in wanted):
-        raise Unverifiable(f"an answer of words is expected, not {answer!r}"[:200])
+        raise Unverifiable(
+            f"answer: expected a text, a number or a list of them, got {answer!r}"[:200]
+        )
     return float(normal(final(response)) in {normal(str(each)) for each in wanted})
 
 
 def normal(text: str) -> str:
-    """Case folded, spaces single, without the quotes and the full stop around."""
+    """A text with case folded and single spaces, without enclosing quotes and a final full stop."""
     return " ".join(text.casefold().split()).strip("\"'`*").rstrip(".!").strip("\"'`*")

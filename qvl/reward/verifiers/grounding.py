@@ -4,8 +4,8 @@
 
 The similarity of two boxes is their intersection over union, so one box at 0.5 is RefCOCO's
 threshold; that of a point is 1 in the box (or within POINT_RADIUS of a reference point), else 0.
-Pairs of labels that disagree have none. Each box too many or too few costs its share; a box said
-twice is one too many. Crossed corners and coordinates outside the image are taken as they are.
+Pairs with different labels have none. Each extra or missing box costs its share, a repeated box too.
+Crossed corners and coordinates outside the image are not corrected.
 
 What others do and this does not: pair greedily by IoU (V-Triune), so that a good assignment is
 missed; add a pixel to each side, which is worth more the smaller the box, and give a point to whoever
@@ -22,7 +22,7 @@ from qvl.reward.reading.boxes import LARGEST, Located, boxes_in, inside, iou, po
 from qvl.reward.reading.matching import share
 from qvl.reward.verifiers.exact import normal
 
-MOST = 120  # places of a response; more is a flood (VisionReasoner's bound, arXiv 2505.12081)
+MOST = 120  # places of a response, or twice the places of the reference if that is more (VisionReasoner, arXiv 2505.12081)
 POINT_RADIUS = 30  # thousandths of a side; VisionReasoner has 30 pixels
 
 _ASKS_FOR_POINTS = re.compile(
@@ -33,10 +33,10 @@ _WORD = re.compile(r"\w+")
 
 
 def score(record: dict, response: dict) -> float:
-    """See above. More than MOST places, and more than twice those of the reference, are worth 0.
+    """The reward from 0 to 1; more than MOST places, and more than twice the reference's, score 0.
 
     Points are expected where the reference has points, or the task is "pointing", or the last
-    question says "point to" or "point_2d" and no box; else boxes are. The others do not count.
+    question says "point to" or "point_2d" and no box; else boxes are. The other kind is ignored.
     """
     gold = _gold(record)
     points = _wants_points(record, gold)
@@ -61,21 +61,21 @@ def extract(response: dict) -> list[dict[str, Any]]:
 def _gold(record: dict) -> list[Located]:
     answer = reference(record)
     gold = references(answer)
-    said = repr(answer)[:200]
+    shown = repr(answer)[:200]
     if not gold or len({len(one.place) for one in gold}) > 1:
         raise Unverifiable(
-            f"boxes [left, top, right, bottom] or points [x, y] are expected, not {said}"
+            f"answer: expected boxes [left, top, right, bottom] or points [x, y], got {shown}"
         )
     for one in gold:
         if not all(0 <= value <= LARGEST for value in one.place):
-            raise Unverifiable(f"coordinates go from 0 to {LARGEST}, whatever the image: {said}")
+            raise Unverifiable(f"answer: expected coordinates from 0 to {LARGEST}, got {shown}")
         if len(one.place) == 4 and not iou(one.place, one.place):
-            raise Unverifiable(f"a box without area as answer: {said}")
+            raise Unverifiable(f"answer: expected boxes with an area, got {shown}")
     return gold
 
 
 def wants_points(record: dict) -> bool:
-    """Whether points are expected of a response, not boxes. Unverifiable without a reference."""
+    """Whether a response should give points, not boxes. Unverifiable without a valid reference."""
     return _wants_points(record, _gold(record))
 
 

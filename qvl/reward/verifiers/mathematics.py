@@ -39,7 +39,7 @@ def score(record: dict, response: dict) -> float:
     if not all(
         isinstance(each, str | int | float) and _is_expression(str(each)) for each in wanted
     ):
-        raise Unverifiable(f"an expression is expected as answer, not {answer!r}"[:200])
+        raise Unverifiable(f"answer: expected an expression, got {answer!r}"[:200])
     found = final(response)
     if not found or len(found) > MAX_CHARS:
         return 0.0

@@ -27,7 +27,7 @@ def score(record: dict, response: dict) -> float:
     answer = reference(record)
     gold = last_number(str(answer)) if isinstance(answer, str | int | float) else None
     if gold is None:
-        raise Unverifiable(f"a number is expected as answer, not {answer!r}"[:200])
+        raise Unverifiable(f"answer: expected a number, got {answer!r}"[:200])
     return float(last_number(final(response)) == gold)
 
 

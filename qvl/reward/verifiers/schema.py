@@ -123,7 +123,7 @@ def _leaves(value: Any, path: tuple = ()) -> Iterator[tuple]:
 
 def _key(answer: Any) -> bytes:
     if not isinstance(answer, dict):
-        raise Unverifiable(f"a JSON schema is expected as answer, not {answer!r}"[:200])
+        raise Unverifiable(f"answer: expected a JSON schema, got {answer!r}"[:200])
     return orjson.dumps(answer)
 
 
@@ -134,7 +134,7 @@ def _expected(answer: bytes) -> _Expected:
     valued = set(given) == {"schema", "value"}
     schema = given["schema"] if valued or set(given) == {"schema"} else given
     if not isinstance(schema, dict):
-        raise Unverifiable(f"a JSON schema is expected as answer, not {schema!r}"[:200])
+        raise Unverifiable(f"answer: expected a JSON schema, got {schema!r}"[:200])
     jsonschema = need("jsonschema", extra="reward")
     registry = need("referencing", extra="reward").Registry()  # one that fetches nothing
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)

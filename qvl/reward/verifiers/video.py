@@ -18,7 +18,7 @@ from qvl.reward import Unverifiable, reference
 from qvl.reward.reading.answer_block import answer_block
 from qvl.reward.reading.matching import share
 
-MOST = 60  # spans of a response, beyond twice those of the reference; our choice
+MOST = 60  # spans of a response, or twice the spans of the reference if that is more; our choice
 
 _SECONDS = r"(?:s|secs?|seconds?|秒)"
 _MINUTES = r"(?:m|mins?|minutes?|分(?:钟)?)"
@@ -43,11 +43,13 @@ Span = tuple[float, float]  # start and end, in seconds
 
 
 def score(record: dict, response: dict) -> float:
-    """See above. A flood of spans is worth 0."""
+    """The reward from 0 to 1; more than MOST spans, and more than twice the reference's, score 0."""
     gold = references(reference(record))
     if not gold or not all(0 <= start < end for start, end in gold):
         answer = repr(record["answer"])[:200]
-        raise Unverifiable(f"[start, end] in seconds, or a list of them, is expected, not {answer}")
+        raise Unverifiable(
+            f"answer: expected [start, end] in seconds or a list of these, got {answer}"
+        )
     found = _read(response)
     if len(found) > max(MOST, 2 * len(gold)):
         return 0.0
