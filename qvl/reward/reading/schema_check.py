@@ -1,4 +1,4 @@
-"""Whether a JSON schema can judge: it is one, refers to itself only, and comes to an end."""
+"""Check a JSON schema: it is valid, its references are found within it, and none is circular."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ _SINGLE = ("not", "if", "then", "else")  # one such schema
 
 
 def problem(schema: dict, kind: Any, registry: Any) -> str | None:
-    """What is wrong with a schema, as the end of a sentence; None for a sound one.
+    """The fault of a schema as a predicate, such as "is nested too deep"; None if it has none.
 
     kind: the jsonschema validator class of its draft; registry: an empty referencing.Registry.
     """
@@ -21,7 +21,7 @@ def problem(schema: dict, kind: Any, registry: Any) -> str | None:
     try:
         kind.check_schema(schema)
     except jsonschema.SchemaError as error:
-        return f"is not one: {error.message}"
+        return f"is invalid: {error.message}"
     except RecursionError:
         return "is nested too deep"
     root = referencing.Resource.from_contents(schema, default_specification=DRAFT202012)
@@ -31,12 +31,12 @@ def problem(schema: dict, kind: Any, registry: Any) -> str | None:
         names = [node[word] for word in REFERENCES if isinstance(node.get(word), str)]
         for name in names:
             if not name.startswith("#"):
-                return f"refers to {name!r}; only references within it (#...) are followed"
+                return f"refers to {name!r}; only references within the schema (#...) are resolved"
         try:
             targets[id(node)] = [resolver.lookup(name).contents for name in names]
         except Unresolvable as error:
-            return f"refers to what is not there: {error}"
-    return "refers to itself without end" if _endless(schema, targets) else None
+            return f"has a reference that is not found: {error}"
+    return "has a circular reference" if _endless(schema, targets) else None
 
 
 def _objects(value: Any) -> Iterator[dict]:
@@ -48,7 +48,7 @@ def _objects(value: Any) -> Iterator[dict]:
 
 
 def _endless(schema: dict, targets: dict[int, list[Any]]) -> bool:
-    """Whether the schemas that apply to one and the same value go round in a circle."""
+    """Whether the schemas that apply to the same value form a cycle."""
     open_, done = set(), set()
 
     def circular(node: Any) -> bool:
@@ -64,7 +64,7 @@ def _endless(schema: dict, targets: dict[int, list[Any]]) -> bool:
 
     try:
         return any(circular(node) for node in _objects(schema))
-    except RecursionError:  # a chain of references longer than the validator could follow either
+    except RecursionError:  # a chain of references that is too long for the validator as well
         return True
 
 

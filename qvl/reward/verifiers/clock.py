@@ -1,10 +1,10 @@
-"""Clock reading: the final answer names the time on the dial, and no other one.
+"""Clock reading: the final answer names the time on the dial, and no other time.
 
-1 where hour and minute are right, else 0; where the reference has seconds, those too. A dial has
-twelve hours: 15:05 is 3:05, and 0:30 is 12:30, unless both sides say which half of the day they mean
-(am, pm, or an hour from 13 on). Read are 3:05, 03:05:10, 3.05 pm, 3h05, 3 o'clock, "ten past three",
-"quarter to four", "three fifteen", noon, and the Chinese forms. Of several different times none is
-chosen; "3:15 (quarter past three)" is one.
+The reward is 1 if the hour and the minute are right, and the second if the reference has one; else 0. A
+dial has twelve hours: 15:05 is 3:05, and 0:30 is 12:30, unless both sides give the half of the day (am,
+pm, or an hour from 13 on). Accepted forms: 3:05, 03:05:10, 3.05 pm, 3h05, 3 o'clock, "ten past three",
+"quarter to four", "three fifteen", noon, and the Chinese forms. An answer with several different times has
+chosen none; "3:15 (quarter past three)" is one time.
 """
 
 import re
@@ -16,18 +16,18 @@ from qvl.reward import Unverifiable, reference
 from qvl.reward.reading.extract import final
 from qvl.reward.reading.numerals import CHINESE, ENGLISH, chinese, english
 
-MAX_CHARACTERS = 1000  # of a final answer; a longer one is no time
+MAX_CHARACTERS = 1000  # of a final answer; a longer one scores 0
 
 
 class Time(NamedTuple):
-    """What a dial shows. An impossible one, such as 3:75, equals no time."""
+    """A time on a dial. An impossible one, such as 3:75, is never right."""
 
     hour: int
     """0 to 11"""
     minute: int
     second: int | None = None
     half: str = ""
-    """am, pm or "" where nothing is said"""
+    """am, pm, or "" if unknown"""
 
     def __str__(self) -> str:
         seconds = "" if self.second is None else f":{self.second:02d}"
@@ -35,7 +35,7 @@ class Time(NamedTuple):
 
 
 def score(record: dict, response: dict) -> float:
-    """1 where the final answer's time is the reference's; see above."""
+    """1 if the final answer's time is the reference's, else 0."""
     answer = reference(record)
     text = f"{answer}:00" if type(answer) is int else answer
     gold = times(text) if isinstance(text, str) else ()
@@ -46,23 +46,24 @@ def score(record: dict, response: dict) -> float:
 
 
 def extract(response: dict) -> str | None:
-    """The time of the final answer, as 3:05."""
+    """The time of the final answer, such as "3:05"; None without one."""
     found = _read(response)
     return None if found is None else str(found)
 
 
 def _read(response: dict) -> Time | None:
+    """The time of the final answer; None if it has none, or times that differ or are impossible."""
     text = final(response)
     found = times(text) if len(text) <= MAX_CHARACTERS else ()
     if not found or not all(
         _possible(one) and _same(one, other) for one in found for other in found
     ):
         return None
-    return max(found, key=lambda one: (one.second is not None, one.half))  # the one that says most
+    return max(found, key=lambda one: (one.second is not None, one.half))  # the most exact one
 
 
 def _same(one: Time, other: Time) -> bool:
-    """To the minute, and to the second and the half of the day where both say them."""
+    """Whether two times are equal to the minute, and in the second and the half of the day if both have them."""
     if (one.hour, one.minute) != (other.hour, other.minute):
         return False
     seconds, halves = {one.second, other.second} - {None}, {one.half, other.half} - {""}
@@ -116,13 +117,13 @@ _NAMED = re.compile(r"\b(noon|midday|midnight)\b", _FLAGS)
 
 @lru_cache(8192)
 def times(text: str) -> tuple[Time, ...]:
-    """The different times that a text names."""
+    """The times that a text names, each once."""
     found: list[Time] = []
 
     def read(make: Callable[[re.Match[str]], Time]) -> Callable[[re.Match[str]], str]:
         def keep(match: re.Match[str]) -> str:
             found.append(make(match))
-            return ";"  # so that no part of it is read again
+            return ";"  # so that no other pattern matches a part of it
 
         return keep
 
@@ -134,7 +135,7 @@ def times(text: str) -> tuple[Time, ...]:
 def _time(
     hour: str | int, minute: str | int = 0, second: str | None = None, half: str = ""
 ) -> Time:
-    """An hour of 12 or 24; one beyond is impossible: -1."""
+    """Return a time on a dial, from an hour up to 24; a later hour becomes -1, which is impossible."""
     hours = hour if isinstance(hour, int) else _value(hour)
     minutes = minute if isinstance(minute, int) else _value(minute)
     if minutes < 0:  # "ten to four"

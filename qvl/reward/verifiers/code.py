@@ -216,7 +216,10 @@ def _programs(run: Run, program: str, suite: _Suite) -> Iterator[str]:
 
 
 def _worker(run: Run, program: str, suite: _Suite) -> Iterator[str]:
-    """The failure of each call or script, "" if it passed; a test that ends the run is followed by a new run."""
+    """The failure of each call or script, "" if it passed.
+
+    After a test that ends its run, a new run goes on with the next test.
+    """
     solution = f"{suite.prefix}\n{program}" if suite.prefix else program
     files = {code_worker.SOLUTION: _bytes(solution)}
     done, total = 0, len(suite.tests)

@@ -50,7 +50,10 @@ def encode(value: Any, depth: int = 0) -> Any:
 
 
 def _scalar(kind: type, value: Any) -> Any:
-    """Return a scalar, a large integer in hexadecimal: Python refuses to print more than 4300 decimal digits."""
+    """Return a scalar, a large integer in hexadecimal.
+
+    Python refuses to print integers of more than 4300 decimal digits.
+    """
     return {"int": hex(value)} if kind is int and abs(value) >= 1 << 63 else value
 
 

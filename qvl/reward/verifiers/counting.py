@@ -1,10 +1,10 @@
-"""Counting: the final answer says the number, and no other one.
+"""Counting: the final answer gives the number of things, and no other number.
 
-1 where it does, else 0. A number is written in digits ("1,234", "3.0"), as an English word ("three",
-"twenty-one", "a dozen", "none") or as a Chinese one; a percentage, a fraction or a range is no number.
-Of several different numbers the last counts where the text concludes ("2 + 1 = 3", "3 in all"); a list
-such as "0 1 2 3" chooses none. What stands in brackets explains, unless nothing else is there; so do
-numbers behind a colon whose sum is the one before it ("3 apples: 2 red, 1 green").
+The reward is 1 if it is the reference's, else 0. A number is written in digits ("1,234", "3.0"), as an
+English word ("three", "twenty-one", "a dozen", "none") or in Chinese. A percentage, a fraction or a range
+is not a count. Of several different numbers, the last counts if the text concludes with it ("2 + 1 = 3",
+"3 in all"); a list such as "0 1 2 3" chooses none. Numbers in brackets are ignored, unless there are no
+others; so are numbers after a colon that add up to the number before it ("3 apples: 2 red, 1 green").
 """
 
 import re
@@ -15,25 +15,25 @@ from qvl.reward.reading.candidates import chosen, without_brackets
 from qvl.reward.reading.extract import final
 from qvl.reward.reading.numerals import CHINESE, ENGLISH, chinese, english
 
-MAX_CHARACTERS = 1000  # of a final answer; a longer one is no count
-_MAX_DIGITS = 18  # so that a number that is read can be written as JSON
+MAX_CHARACTERS = 1000  # of a final answer; a longer one scores 0
+_MAX_DIGITS = 18  # so that the extracted number can be written as JSON
 
 _DIGITS = re.compile(
     r"(?<![A-Za-z\d_])(?<!\d\.)((?<!\w)[-+\u2212])?(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?(?![A-Za-z\d_])"
     r"(\s*(?:%|/\s*\d))?"
 )
-_MEASURES = (  # the words that a Chinese number of things is followed by
+_MEASURES = (  # measure words, which follow a number of things in Chinese
     "个只张条块本辆件根支枝颗粒头匹座栋把朵位名人棵片顶台架艘双对组瓶杯碗盘箱扇面道盏幅滴串种处口次"
 )
 _COUNTED = re.compile(rf"(?<!第)({CHINESE})(?=\s*[{_MEASURES}]|\W*$)")
 _COLON = {":", "："}
 _NONE = re.compile(r"^\W*none\b|\b(?:is|are|see|contains?) no\b|没有", re.IGNORECASE)
 
-Count = int | str  # what is no whole number stays text, and equals no count
+Count = int | str  # a number that is not whole stays text, and equals no count
 
 
 def score(record: dict, response: dict) -> float:
-    """1 where the final answer's number is the reference's; see above."""
+    """1 if the final answer's number is the reference's, else 0."""
     answer = reference(record)
     gold = None
     if isinstance(answer, str | int | float) and not isinstance(answer, bool):
@@ -44,14 +44,14 @@ def score(record: dict, response: dict) -> float:
 
 
 def extract(response: dict) -> Count | None:
-    """The number of the final answer."""
+    """The number of the final answer; None without a choice."""
     text = final(response)
     return count(text) if len(text) <= MAX_CHARACTERS else None
 
 
 @lru_cache(8192)
 def count(text: str) -> Count | None:
-    """The number that a text names; None for none or several."""
+    """The number that a text chooses; None if it has none, or several without a conclusion."""
     if text.isdecimal() and len(text) <= _MAX_DIGITS:
         return int(text)
     for each in (without_brackets(text), text):
@@ -66,7 +66,7 @@ def count(text: str) -> Count | None:
 
 
 def _is_sum(text: str, found: list[tuple[int, int, Count]]) -> bool:
-    """Whether what is before a colon is the sum of what is behind it."""
+    """Whether the first number is followed by a colon and is the sum of the others."""
     (_, end, total), (start, _, _), *_ = found
     parts = [value for _, _, value in found[1:] if isinstance(value, int)]
     return (

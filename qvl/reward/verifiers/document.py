@@ -1,22 +1,21 @@
-"""Document parsing: text by edit distance, tables by TEDS.
+"""Document parsing: the similarity of text by edit distance, and of tables by TEDS.
 
-    similarity = (1 - w) text + w tables,   reward = similarity, or 0 where it is below 0.5
+    similarity = (1 - w) text + w tables,   reward = similarity, or 0 if it is below 0.5
 
-- text = 1 - Levenshtein / the longer length, of what stands outside the tables, in reading order,
-  without markup, case, runs of spaces and Unicode form (NFKC);
-- tables = the TEDS of the best one-to-one pairs, summed, over the larger number of tables;
+- text = 1 - Levenshtein / the longer length, of the text outside the tables in reading order, ignoring
+  markup, case, runs of spaces and Unicode form (NFKC);
+- tables = the sum of the TEDS of the best one-to-one pairs, over the larger number of tables;
 - TEDS = 1 - edit distance of the trees / the larger number of nodes (Zhong et al. 2020, Image-based
-  table recognition, arXiv 1911.10683): a table's root, its rows, its cells. To change a cell costs the
-  Levenshtein distance of the texts over the longer one, or 1 where the spans differ. The distance is
-  Selkow's (1977): a row is put in or left out with all of its cells, which is what a reader would say of
-  tables, and never less than the general one;
-- w = the share of the characters, of both sides, that stands in tables.
+  table recognition, arXiv 1911.10683). The nodes are the table, its rows and its cells. Changing a cell
+  costs the Levenshtein distance of the texts over the longer length, or 1 if the spans differ. The distance
+  is Selkow's (1977): a row is inserted or deleted with all of its cells. It is never less than the general
+  tree edit distance;
+- w = the share of the characters of both sides that are in tables.
 
-So what is said too much counts as much as what is missing. The threshold is that of ANLS: any two texts
-of a language have something in common, and that is worth nothing. The answer is HTML, QwenVL-HTML,
-Markdown or a mixture, and a response may be in another of them: layout, positions and pictures are not
-judged. The document is all that comes after the thinking, or what is in <answer>, or in the fence that
-is all of it.
+So extra text costs as much as missing text. The threshold is that of ANLS: any two texts of a language have
+something in common, which earns nothing. The answer is HTML, QwenVL-HTML, Markdown or a mixture, and a
+response may use another of these: layout, positions and pictures are not judged. The document is the text
+after the thinking, or the content of <answer>, or of a code fence that encloses the whole text.
 """
 
 from functools import lru_cache
@@ -30,28 +29,28 @@ from qvl.reward.verifiers.ocr import form
 from qvl.text.thinking import answer_text
 
 THRESHOLD = 0.5  # ANLS's
-MARKUP = 10  # times the reference's length that a response may be long, for its tags; our choice
-SPARE = 10_000  # characters on top of that; our choice
-MAX_CELLS = 2000  # of all tables of a reference; our choice
+MARKUP = 10  # how many times longer than the reference a response may be, for its tags; our choice
+SPARE = 10_000  # characters in addition to that; our choice
+MAX_CELLS = 2000  # in all tables of a reference; our choice
 
 
 def score(record: dict, response: dict) -> float:
-    """See above. A flood is worth 0."""
+    """The similarity from 0 to 1, or 0 if it is below THRESHOLD or the response is far too long."""
     answer = reference(record)
     if not isinstance(answer, str) or not _characters(_gold(answer)):
         raise Unverifiable(f"answer: expected a document, got {answer!r}"[:200])
     gold = _gold(answer)
     if sum(_cells(table) for table in gold.tables) > MAX_CELLS:
         raise Unverifiable(f"the answer's tables have more than {MAX_CELLS:,} cells")
-    said = extract(response)
-    if len(said) > MARKUP * len(answer) + SPARE:
+    text = extract(response)
+    if len(text) > MARKUP * len(answer) + SPARE:
         return 0.0
-    value = similarity(gold, read(said))
+    value = similarity(gold, read(text))
     return value if value >= THRESHOLD else 0.0
 
 
 def extract(response: dict) -> str:
-    """The document that a response gives."""
+    """The document in a response."""
     text = answer_text(response)
     end = text.rfind("</answer>")
     begin = text.rfind("<answer>", 0, max(end, 0))
@@ -65,7 +64,7 @@ def extract(response: dict) -> str:
 
 
 def similarity(gold: Document, found: Document) -> float:
-    """See above; 0 to 1."""
+    """The similarity of two documents, from 0 to 1, before the threshold."""
     in_tables = sum(_table_characters(one) for one in (gold, found))
     total = _characters(gold) + _characters(found)
     weight = in_tables / total if total else 0.0
@@ -79,7 +78,7 @@ def similarity(gold: Document, found: Document) -> float:
 
 
 def teds(gold: Table, found: Table) -> float:
-    """See above. 0 where one has more than twice the cells of the other."""
+    """The TEDS of two tables, from 0 to 1; 0 if one has more than twice the nodes of the other."""
     nodes = [1 + len(table) + _cells(table) for table in (gold, found)]
     if gold == found:
         return 1.0
@@ -100,9 +99,9 @@ def teds(gold: Table, found: Table) -> float:
 
 
 def _row_distances(gold: Table, found: Table) -> list[list[float]]:
-    """Of each row and each row: the edit distance of their cells, all at once.
+    """The edit distance of the cells of each row of `gold` and each row of `found`, computed at once.
 
-    Rows are filled up to the longest; the distance of two is read where both end.
+    Rows are padded to the longest one; the distance of a pair is read at the end of both.
     """
     numpy = need("numpy", extra="reward")
     costs = _cell_costs(gold, found)  # (R, C, r, c): rows and cells of gold, of found

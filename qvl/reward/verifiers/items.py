@@ -1,4 +1,4 @@
-"""A list of things, in any order."""
+"""Items: the final answer lists the items of the reference, in any order."""
 
 import re
 from collections import Counter
@@ -12,17 +12,17 @@ from qvl.reward.verifiers.exact import normal
 
 
 def score(record: dict, response: dict) -> float:
-    """1 where the response lists what the reference lists, each as often, in any order."""
+    """1 if the final answer lists the reference's items, each as often, in any order; else 0."""
     return float(Counter(items(final(response))) == Counter(items(reference(record))))
 
 
 def items(answer: Any) -> list[str]:
-    """A list, a JSON list, or what stands between commas, semicolons or "and"."""
+    """The normalized items of a list, a JSON list, or a text with commas, semicolons or "and" between them."""
     if isinstance(answer, str):
         try:
             answer = orjson.loads(answer)
         except orjson.JSONDecodeError:
-            # Runs of spaces first: a pattern that looks for them takes their square in time.
+            # Join runs of spaces first: a pattern that matches them takes quadratic time.
             answer = re.split(r"[,;] ?(?:and )?| and ", " ".join(answer.split()))
     if not isinstance(answer, list):
         answer = [answer]

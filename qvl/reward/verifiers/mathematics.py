@@ -1,10 +1,10 @@
-"""Mathematics: the final answer is the reference, by value, as Math-Verify compares them.
+"""Mathematics: the final answer equals the reference by value, as Math-Verify compares them.
 
-The last \\boxed{} counts, else the last <answer>, else the last line; where a line without a box says
-several things, the one that Math-Verify takes last. Sets, pairs and intervals are compared as such: an
-answer that lists more than the reference is none. Plain numbers and equal texts, nearly all there are,
-are told apart here; the rest goes to a process that can be ended, because no alarm interrupts a
-computer algebra system.
+The answer is the content of the last \\boxed{}, else of the last <answer>, else the last line. If a line
+without a box has several expressions, Math-Verify takes the last one. Sets, pairs and intervals are compared
+as such: an answer that lists more than the reference is wrong. Plain numbers and equal texts, nearly all
+answers, are compared here. The others are compared in a process that can be killed, because an alarm does
+not interrupt a computer algebra system.
 """
 
 import re
@@ -18,9 +18,9 @@ from qvl.reward import Unverifiable, reference
 from qvl.reward.reading.extract import final, last_boxed
 from qvl.text.thinking import answer_text
 
-SECONDS = 10.0  # of a comparison, where the caller keeps no time: our choice
-MEMORY_BYTES = 4 << 30  # of address space: our choice; a power of a power asks for more
-MAX_CHARS = 2000  # of an answer; what is longer is no answer but a text: our choice
+SECONDS = 10.0  # per comparison: our choice
+MEMORY_BYTES = 4 << 30  # of address space: our choice; a power of a power needs more
+MAX_CHARS = 2000  # of an answer; a longer one scores 0: our choice
 FUNCTIONS = {"sin", "cos", "tan", "cot", "log", "exp", "sqrt", "inf", "infty", "pi"}
 _COMMAND = re.compile(r"\\(?!text|mathrm|mbox)[A-Za-z]+|\\(?:text|mathrm|mbox)")
 _PROSE = re.compile(r"(?<!\\)\b[^\W\d_]{2,}\b")
@@ -30,9 +30,9 @@ _DRESS = re.compile(r"\\(?:left|right|displaystyle|,|;|!|:|quad)(?![A-Za-z])|[\s
 
 
 def score(record: dict, response: dict) -> float:
-    """1 where the answer equals the reference, or one of a list of references; else 0.
+    """1 if the answer equals the reference, or one of a list of references; else 0.
 
-    TimeoutError where that cannot be told in time.
+    TimeoutError if a comparison exceeds its time limit.
     """
     answer = reference(record)
     wanted = answer if isinstance(answer, list) else [answer]
@@ -50,7 +50,7 @@ def score(record: dict, response: dict) -> float:
 
 @lru_cache(maxsize=1 << 12)
 def _is_expression(text: str) -> bool:
-    """Whether it is more than words, which Math-Verify would take for products of letters."""
+    """Whether a text is more than words, which Math-Verify reads as products of letters."""
     names = re.findall(r"[^\W\d_]{3,}", _COMMAND.sub(" ", text))
     return any(map(str.isdigit, text)) or all(name in FUNCTIONS for name in names)
 
@@ -66,7 +66,7 @@ def _same(gold: str, found: str, alone: bool) -> bool:
 
 @lru_cache(maxsize=1 << 14)
 def _plain(text: str) -> Fraction | None:
-    """The number that a text is, and nothing else."""
+    """The value of a text that is a plain number; None for any other text."""
     text = text.strip().strip("$").strip().rstrip(".").replace("\u2212", "-")
     if _GROUPED.fullmatch(text):
         text = re.sub(r",|\{,\}|\\,", "", text)
@@ -77,28 +77,30 @@ def _bare(text: str) -> str:
     return _DRESS.sub("", text).replace("dfrac", "frac").replace("tfrac", "frac")
 
 
-# What follows runs in the process that can be ended.
+# The functions below run in the process that can be killed.
 
 
 def prepare() -> None:
-    """Import what is slow to import. UserError where it is not installed."""
+    """Import Math-Verify, which is slow. UserError if it is not installed."""
     import logging
 
     need("math_verify", extra="reward")
-    logging.getLogger("math_verify").setLevel(logging.ERROR)  # we keep the time that it asks for
+    logging.getLogger("math_verify").setLevel(
+        logging.ERROR
+    )  # it warns that it has no time limit; ours is above
     equal("1/2", "0.5", alone=True)
 
 
 def equal(gold: str, found: str, alone: bool) -> bool:
-    """Whether Math-Verify takes the two for equal. Wrong syntax is not equal to anything."""
+    """Whether the two are equal by Math-Verify. An answer with a syntax error is not equal to anything."""
     import math_verify
 
     wanted = _parsed(gold)
     if not wanted:
-        raise Unverifiable(f"the reference {gold!r} is no expression"[:200])
-    said = math_verify.parse(_framed(found) if alone else found, parsing_timeout=0)
-    # The reference comes first: Math-Verify treats the two sides unlike. It is silent about errors.
-    return bool(said) and math_verify.verify(wanted, said, timeout_seconds=None)
+        raise Unverifiable(f"answer: expected an expression, got {gold!r}"[:200])
+    parsed = math_verify.parse(_framed(found) if alone else found, parsing_timeout=0)
+    # The reference is the first argument: Math-Verify treats the two differently. It hides errors.
+    return bool(parsed) and math_verify.verify(wanted, parsed, timeout_seconds=None)
 
 
 @lru_cache(maxsize=1 << 12)
@@ -109,7 +111,7 @@ def _parsed(gold: str) -> Any:
 
 
 def _framed(text: str) -> str:
-    """As LaTeX's mathematics, if it is not framed already."""
+    """A text between dollar signs, unless it has delimiters of LaTeX mathematics already."""
     return text if "$" in text or "\\(" in text or "\\[" in text else f"${text}$"
 
 

@@ -1,8 +1,8 @@
-r"""The last number of the final answer equals the reference, exactly.
+r"""Number: the last number of the final answer equals the reference exactly.
 
-0.50, 1/2, \frac{1}{2} and 50% are one number; words are read where no digits are ("forty-two", in English
-or Chinese). The exponent of a unit is no number (42 cm^2), and what stands in brackets explains ("42 (see
-figure 3)"), unless nothing else is there.
+0.50, 1/2, \frac{1}{2} and 50% are equal. Words are read if there are no digits ("forty-two", in English or
+Chinese). The exponent of a unit is not a number (42 cm^2). Numbers in brackets are ignored ("42 (see figure
+3)"), unless there are no others.
 """
 
 import re
@@ -19,11 +19,11 @@ _NUMBER = re.compile(
 _FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{\s*([-+]?\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))")
 _UNIT = re.compile(r"(?<=[A-Za-z}])\s*\^\s*(?:\{[-+]?\d\}|[-+]?\d)|\\(?=%)|(?<=\d)\{,\}(?=\d{3})")
 _CHINESE = re.compile(CHINESE)
-MAX_DIGITS = 1000  # a longer "number" is no answer, and Python refuses to parse it
+MAX_DIGITS = 1000  # a longer one is not read, as Python refuses to parse it
 
 
 def score(record: dict, response: dict) -> float:
-    """1 where the numbers are equal, else 0."""
+    """1 if the numbers are equal, else 0."""
     answer = reference(record)
     gold = last_number(str(answer)) if isinstance(answer, str | int | float) else None
     if gold is None:
@@ -32,10 +32,10 @@ def score(record: dict, response: dict) -> float:
 
 
 def last_number(text: str) -> Fraction | None:
-    """The last number in a text, in digits, else in words; None where there is none."""
+    """The last number of a text in digits, else the last in words; None if there is none."""
     if not {"\\", "^", "{"}.isdisjoint(text):
         text = _UNIT.sub("", _FRACTION.sub(r"\1\2/\3\4", text))
-        if "frac" in text:  # of more than whole numbers: what is inside is not the answer
+        if "frac" in text:  # a fraction of expressions: the numbers inside are not the answer
             return None
     for each in (without_brackets(text), text):
         found = [match for match in _NUMBER.findall(each) if len(match) <= MAX_DIGITS]

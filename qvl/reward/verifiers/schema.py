@@ -1,18 +1,18 @@
-"""Structured output: the response is JSON that fits the record's JSON schema.
+"""Structured output: the response is JSON that conforms to the record's JSON schema.
 
-The answer is a JSON schema (draft 2020-12, or the one that its "$schema" names), and the reward is 1
-where the response's JSON fits it, else 0. Or it is {"schema": ..., "value": ...}: then a response that
-fits has the share of leaves (numbers, texts, true, null, empty lists and objects) that are equal to
-those of the value at the same place, over the larger number of leaves.
+The answer is a JSON schema (draft 2020-12, or the draft that "$schema" names). The reward is 1 if the
+response's JSON conforms to it, else 0. Or the answer is {"schema": ..., "value": ...}. Then the reward of
+JSON that conforms is the number of leaves (numbers, texts, true, false, null, empty lists and objects) that
+are equal in both at the same path, over the larger number of leaves.
 
-The JSON is all that comes after the thinking; else what is in <answer>, else in the last closed fence,
-else what goes from the first bracket to the last: so of several fences the last counts, and two values
-amid prose are none. The schema said back is no answer, even where it fits itself.
+The JSON is the text after the thinking, if that is valid JSON as a whole; else the content of <answer>, else
+of the last closed code fence, else the text from the first bracket to the last. So of several fences the last
+counts, and two values in prose are not JSON. A copy of the schema scores 0, even if it conforms to itself.
 
-References stay within the schema: nothing is ever fetched. A schema that everything fits, that refers
-to what is not there, or to itself without end, cannot judge. Its patterns are Python's, and one that
-backtracks for ever is ended with the verdict's time. Formats: date, date-time, time, email, ipv4, ipv6,
-uuid; others are not checked.
+References must point into the schema: nothing is ever fetched. A record is unverifiable if every value
+conforms to its schema, or if a reference is not found or is circular. Patterns are those of Python; one that
+backtracks without end is stopped by the verdict's time limit. The formats date, date-time, time, email, ipv4,
+ipv6 and uuid are checked, others are not.
 """
 
 from collections.abc import Iterator
@@ -40,18 +40,18 @@ class _Expected:
     schema: Any
     validator: Any
     leaves: frozenset | None
-    """of the value, where there is one"""
+    """Those of the expected value; None without one."""
 
 
 def score(record: dict, response: dict) -> float:
-    """See above."""
+    """1 or 0; with an expected value the share of equal leaves."""
     expected = _expected(_key(reference(record)))
     value = _value(extract(response))
     if value is _NOTHING or _deep(value) or value == expected.schema:
         return 0.0
     try:
         fits = expected.validator.is_valid(value)
-    except RecursionError:  # the schema comes to an end, so it is the value that goes too deep
+    except RecursionError:  # the schema is finite, so the value is nested too deep
         fits = False
     if not fits:
         return 0.0
@@ -62,7 +62,7 @@ def score(record: dict, response: dict) -> float:
 
 
 def extract(response: dict) -> str:
-    """The text of the response's JSON; "" where there is none."""
+    """The JSON text of a response; "" if it has none."""
     text = answer_text(response).strip()
     for each in _places(text):
         if _value(each) is not _NOTHING:
@@ -71,7 +71,7 @@ def extract(response: dict) -> str:
 
 
 def _places(text: str) -> Iterator[str]:
-    """Where the JSON may be."""
+    """The texts that may be the JSON, in order of preference."""
     yield text
     end = text.rfind("</answer>")
     begin = text.rfind("<answer>", 0, max(end, 0))
@@ -108,7 +108,7 @@ def _deep(value: Any) -> bool:
 
 
 def _leaves(value: Any, path: tuple = ()) -> Iterator[tuple]:
-    """(path, kind, value) of each; 1 and 1.0 are equal, 1 and true are not."""
+    """(path, kind, value) of each leaf; 1 and 1.0 are equal, 1 and true are not."""
     if isinstance(value, dict) and value:
         for name, each in value.items():
             yield from _leaves(each, (*path, name))
@@ -129,23 +129,23 @@ def _key(answer: Any) -> bytes:
 
 @lru_cache(256)
 def _expected(answer: bytes) -> _Expected:
-    """What an answer asks for; a schema is checked and prepared once for all of its responses."""
+    """The schema and the leaves that an answer expects; prepared once for all of its responses."""
     given = orjson.loads(answer)
     valued = set(given) == {"schema", "value"}
     schema = given["schema"] if valued or set(given) == {"schema"} else given
     if not isinstance(schema, dict):
         raise Unverifiable(f"answer: expected a JSON schema, got {schema!r}"[:200])
     jsonschema = need("jsonschema", extra="reward")
-    registry = need("referencing", extra="reward").Registry()  # one that fetches nothing
+    registry = need("referencing", extra="reward").Registry()  # this registry fetches nothing
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     unsound = problem(schema, kind, registry)
     if unsound:
-        raise Unverifiable(f"the answer's JSON schema {unsound}"[:200])
+        raise Unverifiable(f"answer: the JSON schema {unsound}"[:200])
     validator = kind(schema, registry=registry, format_checker=_formats(jsonschema))
     if valued and (_deep(given["value"]) or not validator.is_valid(given["value"])):
-        raise Unverifiable("the answer's value does not fit its own JSON schema")
+        raise Unverifiable("answer: value: does not conform to its schema")
     if not valued and all(validator.is_valid(each) for each in (None, True, 0, "", [], {})):
-        raise Unverifiable("everything fits the answer's JSON schema")
+        raise Unverifiable("answer: the JSON schema accepts every value")
     leaves = frozenset(_leaves(given["value"])) if valued else None
     return _Expected(schema, validator, leaves)
 
@@ -158,7 +158,7 @@ def _formats(jsonschema: Any) -> Any:
 
 
 def _is_date_time(value: Any) -> bool:
-    """RFC 3339: with a T and an offset."""
+    """Whether a value is a date and time of RFC 3339, with T and an offset, or no text."""
     if not isinstance(value, str):
         return True
     return "T" in value.upper() and datetime.fromisoformat(value.upper()).tzinfo is not None

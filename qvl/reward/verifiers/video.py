@@ -2,13 +2,13 @@
 
     reward = sum over the best one-to-one pairs of tIoU / max(expected, found)
 
-tIoU of two spans is the time in both over the time in either. Each span too many or too few costs its
-share; one that ends before it begins is none, but counts as one. Read are "12.5s - 20s", "from 12.5 to
-20 seconds", "00:12 to 00:20.5", "1:02:03-1:02:10", "1 min 5 s to 1 min 9 s", [12.5, 20], lists of these
-and {"start": ..., "end": ...}. Of an answer in paragraphs the last that holds a span counts.
+The tIoU of two spans is the time in both over the time in either. Each extra or missing span costs its share;
+a span that ends before it begins matches nothing, but counts as a span. Accepted forms: "12.5s - 20s", "from
+12.5 to 20 seconds", "00:12 to 00:20.5", "1:02:03-1:02:10", "1 min 5 s to 1 min 9 s", [12.5, 20], lists of
+these and {"start": ..., "end": ...}. In an answer of several paragraphs, the last one with a span counts.
 
-Some others divide by the time from the first start to the last end, which is the same where the spans
-meet, and fail where both have no length (Time-R1); some take the last pair of numbers, whatever it is.
+Other implementations divide by the time from the first start to the last end, which is the same only if the
+spans overlap, and fail if both have no length (Time-R1); or they take the last two numbers of any kind.
 """
 
 import re
@@ -34,7 +34,7 @@ _SPAN = re.compile(
     rf"({_TIME})(?![\d:])",
     re.IGNORECASE,
 )
-# What is around a time in JSON, and in Qwen3-VL's own <12.5 seconds>.
+# Around a time in JSON, and in Qwen3-VL's own format <12.5 seconds>.
 _DRESS = re.compile(
     r"[\"'](?:start|end|begin|from|to)(?:_?time)?(?:_?(?:s|sec|seconds))?[\"']\s*:|[\"'<>]"
 )
@@ -57,11 +57,12 @@ def score(record: dict, response: dict) -> float:
 
 
 def extract(response: dict) -> list[Span]:
-    """The spans of the response in seconds, the first MOST."""
+    """The first MOST spans of the response, in seconds."""
     return _read(response)[:MOST]
 
 
 def _read(response: dict) -> list[Span]:
+    """The spans of the last paragraph that has any."""
     for paragraph in reversed(answer_block(response).split("\n\n")):
         found = spans(paragraph)
         if found:
@@ -97,7 +98,7 @@ def _moment(value: Any) -> float | None:
 
 
 def _seconds(text: str) -> float:
-    """The seconds of what _MOMENT matches."""
+    """The seconds of a text that _MOMENT matches."""
     found = _MOMENT.match(text.strip())
     assert found, text
     hours, minutes, seconds, long, rest, plain = (float(each or 0) for each in found.groups())
@@ -105,8 +106,8 @@ def _seconds(text: str) -> float:
 
 
 def tiou(a: Span, b: Span) -> float:
-    """The time in both over the time in either; 0 where one has no length or a negative one."""
+    """The time in both spans over the time in either; 0 if the length of one is not positive."""
     both = min(a[1], b[1]) - max(a[0], b[0])
     if both <= 0 or a[0] >= a[1] or b[0] >= b[1]:
         return 0.0
-    return both / ((a[1] - a[0]) + (b[1] - b[0]) - both)  # so grouped, it is symmetric
+    return both / ((a[1] - a[0]) + (b[1] - b[0]) - both)  # grouped so that it is symmetric

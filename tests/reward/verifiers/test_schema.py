@@ -108,30 +108,30 @@ def test_a_schema_may_hold_itself_inside():
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
-        ("{}", "a JSON schema is expected"),
-        ([PERSON], "a JSON schema is expected"),
-        ({"schema": 3}, "a JSON schema is expected"),
-        ({"title": "anything"}, "everything fits"),
-        ({"type": "person"}, "is not one"),
-        ({"type": "string", "pattern": "("}, "is not one"),
-        ({"$ref": "#/$defs/none"}, "not there"),
-        ({"$ref": "other.json"}, "only references within it"),
-        ({"$ref": "#"}, "without end"),
-        ({"anyOf": [{"type": "null"}, {"not": {"$ref": "#"}}]}, "without end"),
+        ("{}", "expected a JSON schema"),
+        ([PERSON], "expected a JSON schema"),
+        ({"schema": 3}, "expected a JSON schema"),
+        ({"title": "anything"}, "accepts every value"),
+        ({"type": "person"}, "is invalid"),
+        ({"type": "string", "pattern": "("}, "is invalid"),
+        ({"$ref": "#/$defs/none"}, "not found"),
+        ({"$ref": "other.json"}, "only references within the schema"),
+        ({"$ref": "#"}, "circular reference"),
+        ({"anyOf": [{"type": "null"}, {"not": {"$ref": "#"}}]}, "circular reference"),
         (
             {
                 "properties": {"a": {"$ref": "#/$defs/x"}},
                 "$defs": {"x": {"allOf": [{"$ref": "#/$defs/x"}]}},
             },
-            "without end",
+            "circular reference",
         ),
-        ({"schema": PERSON, "value": {}}, "does not fit"),
+        ({"schema": PERSON, "value": {}}, "does not conform"),
     ],
 )
-def test_a_schema_that_cannot_judge_is_told(answer, said):
-    with pytest.raises(Unverifiable, match=said):
+def test_a_schema_that_cannot_judge_is_reported(answer, message):
+    with pytest.raises(Unverifiable, match=message):
         score(answer, ANN)
 
 
