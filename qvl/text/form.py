@@ -46,9 +46,9 @@ def think_tags(answer: Answer, thinking: str) -> str:
             return "<think> is not at the start"
     thinks = bool(answer.reasoning.strip()) or "</think>" in raw
     if thinking == "forbid" and thinks:
-        return "a thought in instruct data"
+        return "thinking in instruct data"
     if thinking == "require" and not thinks:
-        return "no thought"
+        return "no thinking"
     return ""
 
 

@@ -82,7 +82,7 @@ def _common(text: str, one: int, other: int) -> int:
             return size - other
         done += step
         step *= 2
-    while step > 1:  # the difference lies within the last step: halve it
+    while step > 1:  # the difference is within the last step: halve it
         step //= 2
         if text[one + done : one + done + step] == text[other + done : other + done + step]:
             done += step

@@ -98,8 +98,8 @@ def _open_end(text: str) -> str:
     line = text[text.rfind("\n") + 1 :]
     spaced, unspaced = _last_words()
     last = WORD.search(line)
-    apart = last and line[: last.start()].endswith(" ")  # not the end of an address
-    if last and apart and last.group() in spaced and line.count(" ") + 1 >= MIN_WORDS:
+    is_word = last and line[: last.start()].endswith(" ")  # not the end of an address
+    if last and is_word and last.group() in spaced and line.count(" ") + 1 >= MIN_WORDS:
         return f"ends in {last.group()!r}"
     if len(line) >= 10 and line.endswith(unspaced):
         return f"ends in {line[-2:]!r}"

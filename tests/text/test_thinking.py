@@ -31,7 +31,7 @@ def test_a_text_is_split_in_the_same_place_by_every_reader(text, thought, answer
     assert final({"content": text}) == answer
 
 
-def test_a_text_that_is_known_to_be_cut_while_thinking_is_all_thought():
+def test_a_text_that_was_truncated_while_thinking_is_all_thinking():
     assert thinking.split("a", truncated=True) == ("a", "")
     assert thinking.split("a</think>b", truncated=True) == ("a", "b")
 
@@ -42,7 +42,7 @@ def test_what_an_engine_has_split_is_not_split_again():
     assert answers.of_response(response).content == "the tag </think> ends it"
 
 
-def test_a_text_that_was_imported_is_read_as_one_that_was_not():
+def test_an_imported_text_is_read_as_any_other():
     for text, _, _ in CASES:
         message = {"role": "assistant", "content": text}
         back = extract(message, Context(think_tags=True))

@@ -79,7 +79,7 @@ def query_of(record: dict) -> Query:
     )
 
 
-CONTEXT_CHARS = 400  # a longer system text may hold the passage that the query is about
+CONTEXT_CHARS = 400  # a longer system text may contain the passage that the query is about
 BOILERPLATE = 3  # boilerplate phrases that make a text a web page; real queries have one or two
 
 
@@ -166,7 +166,7 @@ def missing_image(query: Query, rules: QueryRules) -> str:
     return f"says {found.strip()[:60]!r}, but there is no image"
 
 
-# Picture N is how Qwen's template names the images ("Figure 2" may stand in the document shown).
+# Picture N is how Qwen's template names the images ("Figure 2" may be in the image).
 NUMBERED = re.compile(r"\bPicture (\d{1,2})\b|\bImage (\d{1,2})\b|第(\d{1,2})[张幅]图")
 
 

@@ -105,7 +105,7 @@ def empty(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
         return ""
     if answer.finish_reason in truncation.FINISH_REASONS or _is_truncated_thinking(answer):
         return ""  # `truncated` finds it
-    return "a thought without an answer" if answer.reasoning.strip() else "no text"
+    return "thinking without an answer" if answer.reasoning.strip() else "no text"
 
 
 def truncated(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:

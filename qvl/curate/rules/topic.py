@@ -110,4 +110,4 @@ def harmful(answer: str, query: str, lists: str | None = None) -> str:
         return ""
     if sought and words.patterns("harmless", lists).find(query.lower()):
         return ""
-    return f"{'holds' if found else 'complies with'} {(found or sought)[:60]!r}"
+    return f"{'contains' if found else 'complies with'} {(found or sought)[:60]!r}"

@@ -48,7 +48,7 @@ def test_an_image_is_found_equal_or_smaller_but_not_another(pictures):
     assert stage(record("?", "box.png")) is None
 
 
-def test_an_image_that_is_not_there_is_told(pictures):
+def test_a_missing_image_is_an_error_or_a_reject(pictures):
     images = Images(4, pictures)
     with pytest.raises(UserError, match=r"record 'a'.*gone\.png"):
         Contamination(Grams(13, 10), all_texts, images)(record("?", "gone.png"))
@@ -57,7 +57,7 @@ def test_an_image_that_is_not_there_is_told(pictures):
     assert dropped and dropped.reason == "unreadable-media"
 
 
-def test_a_template_of_a_set_tells_nothing():
+def test_ngrams_of_a_template_are_ignored():
     template = "Look at the figure and answer the question with a single word or phrase please:"
     grams = Grams(8, 3)
     for number in range(5):
@@ -69,7 +69,7 @@ def test_a_template_of_a_set_tells_nothing():
     assert stage(record(f"{template} what is item number 4 of the shelf made of?")) is not None
 
 
-def test_responses_are_looked_at_unless_only_questions_are():
+def test_responses_are_compared_unless_only_questions_are():
     grams = Grams(5, 10)
     grams.add(["one two three four five six"], EVAL)
     grams.close()

@@ -26,7 +26,7 @@ def test_each_query_of_the_list(wanted, images, query):
     assert reason(record(query, int(images))) == wanted
 
 
-def test_the_list_holds_as_many_good_queries_as_bad():
+def test_the_list_has_as_many_sound_queries_as_bad_ones():
     good = sum(wanted == "keep" for wanted, *_ in CASES)
     assert good >= 120
     assert len(CASES) - good >= 100
@@ -38,7 +38,7 @@ def test_every_reason_has_a_detail():
         assert wanted == "keep" or (verdict and verdict.detail)
 
 
-def test_a_reference_is_sound_once_there_was_an_earlier_turn():
+def test_a_reference_to_an_earlier_turn_is_kept():
     turns = ["Name three primes.", "2, 3 and 5.", "And the next one?"]
     roles = ["user", "assistant", "user"]
     messages = [{"role": r, "content": t} for r, t in zip(roles, turns, strict=True)]
@@ -57,7 +57,7 @@ def test_a_long_system_text_may_explain_a_pronoun():
     assert reason({"id": "a", "messages": long}) == "keep"
 
 
-def test_a_video_is_seen_too():
+def test_a_video_counts_as_media():
     parts = [{"type": "video", "video": "v.mp4"}, {"type": "text", "text": "What is this?"}]
     assert reason({"id": "a", "messages": [{"role": "user", "content": parts}]}) == "keep"
 
@@ -67,14 +67,14 @@ def test_no_user_turn():
     assert reason({"id": "a", "messages": [{"role": "system", "content": "x"}]}) == "no-query"
 
 
-def test_the_answer_counts_for_no_length():
+def test_the_answer_does_not_count_for_the_length():
     item = record("Why is the sky blue?")
     item["messages"].append({"role": "assistant", "content": "x" * 500})
     assert reason(item, max_chars=100) == "keep"
     assert reason(item, max_chars=10) == "too-long"
 
 
-def test_what_reinforcement_needs_is_asked_for_by_flags():
+def test_flags_require_an_answer_and_one_question():
     assert reason(record("Why is the sky blue?"), need_answer=True) == "no-answer"
     assert reason(record("Is 91 prime?", answer=False), need_answer=True) == "keep"
     several = "Let f(x) = x^2. (1) Find f(2). (2) Find the derivative of f."

@@ -57,7 +57,7 @@ def one(content, asked="What is 17 + 25?", **fields):
     return record({"asked": asked, "content": content, **fields})
 
 
-def test_what_a_thought_is_depends_on_the_data():
+def test_thinking_is_allowed_forbidden_or_required():
     thought = one("42", reasoning="17 and 25 make 42.")
     tagged, plain = one("<think>17 and 25</think>42"), one("42")
     closed_only = one("17 and 25</think>42")
@@ -70,7 +70,7 @@ def test_what_a_thought_is_depends_on_the_data():
         ResponseRules(thinking="maybe")
 
 
-def test_a_guess_is_dropped_where_reasoning_is_due():
+def test_short_reasoning_is_a_guess_if_a_minimum_is_set():
     rules = ResponseRules(min_reasoning=40)
     steps = "17 is 10 and 7, 25 is 20 and 5; the tens make 30, the ones 12, so 42."
     assert reason(rules(one("42")).turn) == "guess"
@@ -81,13 +81,13 @@ def test_a_guess_is_dropped_where_reasoning_is_due():
     ) == ("guess")
 
 
-def test_answers_are_not_checked_when_told_so():
+def test_no_check_answers_keeps_wrong_answers():
     wrong = one("43", task="math", answer="42")
     assert reason(ResponseRules()(wrong).turn) == "wrong-answer"
     assert reason(ResponseRules(check_answers=False)(wrong).turn) == "keep"
 
 
-def test_what_no_verifier_can_tell_is_kept():
+def test_an_answer_without_a_reliable_verdict_is_kept():
     assert reason(ResponseRules()(one("43", task="math", answer="many")).turn) == "keep"
     assert reason(ResponseRules()(one("43", task="poetry", answer="42")).turn) == "keep"
 
@@ -106,8 +106,8 @@ def test_a_loop_in_the_middle_of_a_long_text_is_found():
     assert reason(ResponseRules()(one(clean)).turn) == "keep"
     for place in (0, 57, 111, 200):
         unit = "and then it goes on and on, "
-        spoilt = " ".join([*sentences[:place], unit * 12, *sentences[place:]]) + "."
-        assert reason(ResponseRules()(one(spoilt)).turn) == "repetition", place
+        corrupted = " ".join([*sentences[:place], unit * 12, *sentences[place:]]) + "."
+        assert reason(ResponseRules()(one(corrupted)).turn) == "repetition", place
 
 
 def test_an_agents_last_turn_is_the_answer():
