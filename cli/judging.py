@@ -35,7 +35,7 @@ def opener(
         "cache": stack.enter_context(kept(requests.cache, stream.output, resume=stream.resume)),
         "budget": client.Budget(requests.max_total_tokens),
     }
-    return lambda urls, models: panel.opened(
+    return lambda urls, models: panel.open_clients(
         stack, urls, models or (), **shared, **requests.limits()
     )
 

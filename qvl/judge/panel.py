@@ -1,4 +1,4 @@
-"""Several judges of one run: which models at which addresses, and what they say together."""
+"""The clients of several judges in one run: which models at which addresses."""
 
 import contextlib
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from qvl.client import Client
 from qvl.errors import UserError
 
 
-def opened(
+def open_clients(
     stack: contextlib.ExitStack, urls: Sequence[str], models: Sequence[str], **options: Any
 ) -> list[Client]:
-    """A client for each model, open until the stack ends; options are Client's.
+    """One client per model, open until the stack closes. options: those of Client.
 
-    One model is served at all the addresses. As many models as addresses belong to one another;
-    addresses of the same model share its work. Several models at one address are all asked there.
-    Without models each address tells which one it serves.
+    One model is served by all addresses, and several models may be served by one address. With as many
+    models as addresses, each address serves the model at its position. Without models, each address
+    reports the model that it serves. Addresses of one model share its requests.
     """
     if not urls:
         raise UserError("no judge; give --judge URL")
@@ -27,7 +27,7 @@ def opened(
         models = [models[0]] * len(urls)
     if models and len(models) != len(urls):
         raise UserError(
-            f"{len(urls)} --judge and {len(models)} --judge-model: give one of either, or as many"
+            f"{len(urls)} --judge and {len(models)} --judge-model: give one of either, or as many of both"
         )
     groups: dict[str | None, list[str]] = {}
     for url, model in zip(urls, models or [None], strict=True):
@@ -39,5 +39,6 @@ def opened(
 
 
 def _served(url: str, options: dict[str, Any]) -> str:
+    """The name of the model that an address serves."""
     with Client([url], **options) as client:
         return client.model

@@ -1,4 +1,4 @@
-"""A judge's prompt: a text file that names the fields of its verdict, then says what to judge.
+"""A judge's prompt: a text file with the fields of the verdict, then the instructions.
 
     reason: text
     verifiable: yes | no
@@ -7,8 +7,8 @@
     ---
     You judge ...
 
-The JSON schema, what the judge is told of the form of its reply and the reading of the reply all
-come from the fields, so that they agree. A field of text may be left out of a reply; others may not.
+The fields give the JSON schema, the description of the reply's format in the prompt, and the parser of the
+reply, so that the three agree. A reply may omit a text field, but no other.
 """
 
 import hashlib
@@ -25,19 +25,19 @@ from qvl import prompts
 from qvl.errors import UserError
 from qvl.judge.material import Section, fenced
 
-LINE = re.compile(r"([a-z][a-z0-9_]*)\s*:\s*(.+)")
+FIELD = re.compile(r"([a-z][a-z0-9_]*)\s*:\s*(.+)")
 RANGE = re.compile(r"(\d+) to (\d+)")
 FRACTION = re.compile(r"(\d+(?:\.\d+)?)(?:\s*/\s*(\d+))?")
-WIDEST = 100  # steps of a score: a schema lists them, and no judge tells more apart
+MAX_STEPS = 100  # of a score: the schema lists them, and no judge distinguishes more
 FLAGS = {"yes": True, "no": False, "true": True, "false": False}
 
 
-class Wrong(Exception):
-    """A value that a field cannot have."""
+class InvalidValue(Exception):
+    """A value that its field does not allow, or a missing one."""
 
 
 class Field(NamedTuple):
-    """One field of a verdict. Exactly one kind: text, a flag, one of `choices`, a score."""
+    """One field of a verdict. kind: text, flag, choice (of `choices`) or score (`low` to `high`)."""
 
     name: str
     kind: str
@@ -47,6 +47,7 @@ class Field(NamedTuple):
 
     @property
     def schema(self) -> dict[str, Any]:
+        """The JSON schema of the value."""
         if self.kind == "text":
             return {"type": "string"}
         if self.kind == "flag":
@@ -56,8 +57,8 @@ class Field(NamedTuple):
         return {"type": "integer", "enum": list(range(self.low, self.high + 1))}
 
     @property
-    def told(self) -> str:
-        """What the judge reads of it."""
+    def description(self) -> str:
+        """The field in the prompt's description of the reply."""
         form = {
             "text": "a string",
             "flag": "true or false",
@@ -66,8 +67,8 @@ class Field(NamedTuple):
         }
         return f'"{self.name}": {form[self.kind]}'
 
-    def read(self, value: Any) -> Any:
-        """The value in its type: str, bool, or a number from low to high. Wrong where it is none."""
+    def parse(self, value: Any) -> Any:
+        """The value as str, bool, or number from low to high; InvalidValue if it is not allowed."""
         if self.kind == "text":
             return _text(value)
         if self.kind == "flag":
@@ -77,44 +78,44 @@ class Field(NamedTuple):
         return self._score(value)
 
     def share(self, value: float) -> float:
-        """A score's place between low and high, from 0 to 1."""
+        """A score as a fraction of its scale: 0 at low, 1 at high."""
         return round((value - self.low) / (self.high - self.low), 4)
 
     def _choice(self, value: Any) -> str:
-        said = value.strip().lower() if isinstance(value, str) else None
+        lowered = value.strip().lower() if isinstance(value, str) else None
         for choice in self.choices:
-            if choice.lower() == said:
+            if choice.lower() == lowered:
                 return choice
-        raise Wrong(f"{value!r:.40} is none of {', '.join(self.choices)}")
+        raise InvalidValue(f"{value!r:.40}: expected one of {', '.join(self.choices)}")
 
     def _score(self, value: Any) -> float:
         number: Any = value
         if isinstance(value, str) and (found := FRACTION.fullmatch(value.strip())):
             if found[2] and int(found[2]) != self.high:
-                raise Wrong(f"{value!r:.40} is on another scale")
+                raise InvalidValue(f"{value!r:.40}: expected a score out of {self.high}")
             number = float(found[1])
         if isinstance(number, bool) or not isinstance(number, int | float):
-            raise Wrong(f"{value!r:.40} is no number")
+            raise InvalidValue(f"{value!r:.40}: expected a number")
         if not self.low <= number <= self.high:
-            raise Wrong(f"{value!r:.40} is not from {self.low} to {self.high}")
+            raise InvalidValue(f"{value!r:.40}: expected a number from {self.low} to {self.high}")
         return int(number) if number == int(number) else number
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """The fields and the instructions; `hash` tells one text from another in a lineage."""
+    """The name and text of a prompt; its fields and instructions are parsed from the text."""
 
     name: str
     text: str
 
     @classmethod
     def named(cls, name: str) -> "Prompt":
-        """One of ours: a file of qvl/prompts."""
+        """The prompt of a file of qvl/prompts."""
         return cls(name, prompts.load(name)).checked()
 
     @classmethod
     def file(cls, path: str) -> "Prompt":
-        """A user's own."""
+        """The prompt of a user's file; UserError if it cannot be read."""
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -122,19 +123,21 @@ class Prompt:
         return cls(path, text).checked()
 
     def checked(self) -> "Prompt":
-        """UserError where the fields or the instructions cannot be read."""
+        """The same prompt; UserError if its fields or instructions are missing or invalid."""
         if not self.instructions:
-            raise UserError(f"{self.name}: no instructions after a line of ---")
+            raise UserError(f"{self.name}: expected instructions after a line of ---")
         if not any(field.kind != "text" for field in self.fields.values()):
-            raise UserError(f"{self.name}: a verdict needs a field that is not text")
+            raise UserError(f"{self.name}: expected at least one field that is not text")
         return self
 
     @cached_property
     def instructions(self) -> str:
+        """The text after the line of ---."""
         return _halves(self.text)[1].strip()
 
     @cached_property
     def fields(self) -> dict[str, Field]:
+        """The fields of the verdict by name, in the order of the text."""
         lines = (line.strip() for line in _halves(self.text)[0].splitlines())
         found = [_field(line, self.name) for line in lines if line and not line.startswith("#")]
         return {field.name: field for field in found}
@@ -146,65 +149,71 @@ class Prompt:
 
     @cached_property
     def hash(self) -> str:
+        """A hash of the text, which identifies the prompt in a lineage."""
         return hashlib.blake2b(self.text.encode(), digest_size=8).hexdigest()
 
     @property
     def identity(self) -> dict[str, str]:
-        """For a run's configuration and lineage."""
+        """The name and hash, for the configuration and lineage of a run."""
         return {"name": Path(self.name).name, "hash": self.hash}
 
     @cached_property
     def response_format(self) -> dict[str, Any]:
-        """OpenAI's, as vLLM and SGLang take it too."""
+        """The `response_format` of a request, as OpenAI, vLLM and SGLang accept it."""
         schema = {
             "type": "object",
             "properties": {field.name: field.schema for field in self.fields.values()},
             "required": list(self.fields),
             "additionalProperties": False,
         }
-        named = {"name": "verdict", "strict": True, "schema": schema}
-        return {"type": "json_schema", "json_schema": named}
+        json_schema = {"name": "verdict", "strict": True, "schema": schema}
+        return {"type": "json_schema", "json_schema": json_schema}
 
     @cached_property
-    def _form(self) -> str:
-        told = ", ".join(field.told for field in self.fields.values())
-        return f"Reply with one JSON object and nothing after it: {{{told}}}."
+    def _format(self) -> str:
+        """The description of the reply."""
+        fields = ", ".join(field.description for field in self.fields.values())
+        return f"Reply with one JSON object and nothing after it: {{{fields}}}."
 
     def messages(self, sections: Sequence[Section]) -> list[dict]:
-        """What the judge is sent: the instructions, which an engine's prefix cache may keep, then the
-        material, fenced, and once more the form of the reply."""
-        system = f"{self.instructions}\n\n{self._form}"
+        """The messages of a request: the instructions, then the fenced material.
+
+        The instructions come first so that an engine's prefix cache can keep them. The description of the
+        reply stands after both.
+        """
+        system = f"{self.instructions}\n\n{self._format}"
         return [
             {"role": "system", "content": system},
-            {"role": "user", "content": fenced(sections, self._form)},
+            {"role": "user", "content": fenced(sections, self._format)},
         ]
 
-    def read(self, found: dict) -> dict[str, Any]:
-        """The verdict of a reply's object, in the order of the fields; Wrong where it is none."""
+    def parse(self, found: dict) -> dict[str, Any]:
+        """The values of a reply's object, in the order of the fields; InvalidValue if one is not allowed."""
         given = {_plain(name): value for name, value in found.items() if isinstance(name, str)}
         values: dict[str, Any] = {}
         for field in self.fields.values():
             value = given.get(_plain(field.name))
             if value is None and field.kind != "text":
-                raise Wrong(f"no {field.name}")
+                raise InvalidValue(f"{field.name}: not found")
             try:
-                values[field.name] = field.read(value)
-            except Wrong as wrong:
-                raise Wrong(f"{field.name}: {wrong}") from None
+                values[field.name] = field.parse(value)
+            except InvalidValue as error:
+                raise InvalidValue(f"{field.name}: {error}") from None
         return values
 
-    def decides(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The values without what is only said."""
+    def without_text(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The values without those of text fields."""
         return {name: values[name] for name, of in self.fields.items() if of.kind != "text"}
 
 
 def _halves(text: str) -> tuple[str, str]:
+    """The fields and the instructions of a prompt, without the line of --- between them."""
     head, _, body = f"\n{text}".replace("\r\n", "\n").partition("\n---\n")
     return head, body
 
 
 def _field(line: str, where: str) -> Field:
-    found = LINE.fullmatch(line)
+    found = FIELD.fullmatch(line)
     if not found:
         raise UserError(f"{where}: {line!r:.60}: expected FIELD: KIND")
     name, kind = found[1], found[2].strip()
@@ -213,8 +222,8 @@ def _field(line: str, where: str) -> Field:
     scale = RANGE.fullmatch(kind)
     if scale:
         low, high = int(scale[1]), int(scale[2])
-        if not low < high <= low + WIDEST:
-            raise UserError(f"{where}: {line!r}: expected a scale of at most {WIDEST} steps")
+        if not low < high <= low + MAX_STEPS:
+            raise UserError(f"{where}: {line!r}: expected a scale of at most {MAX_STEPS} steps")
         return Field(name, "score", low=low, high=high)
     choices = tuple(choice.strip() for choice in kind.split("|"))
     if choices == ("yes", "no"):
@@ -224,7 +233,7 @@ def _field(line: str, where: str) -> Field:
         or not all(choices)
         or len({each.lower() for each in choices}) < len(choices)
     ):
-        raise UserError(f"{where}: {line!r:.60}: say text, yes | no, A | B, or 1 to 5")
+        raise UserError(f"{where}: {line!r:.60}: expected text, yes | no, A | B, or 1 to 5")
     return Field(name, "choice", choices)
 
 
@@ -239,11 +248,12 @@ def _text(value: Any) -> str:
 def _flag(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    said = value.strip().lower() if isinstance(value, str) else None
-    if said not in FLAGS:
-        raise Wrong(f"{value!r:.40} is neither true nor false")
-    return FLAGS[said]
+    lowered = value.strip().lower() if isinstance(value, str) else None
+    if lowered not in FLAGS:
+        raise InvalidValue(f"{value!r:.40}: expected true or false")
+    return FLAGS[lowered]
 
 
 def _plain(name: str) -> str:
+    """A field's name in lower case without punctuation, as judges vary it."""
     return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -1,8 +1,9 @@
-"""Find the verdict in a judge's reply, however it is wrapped.
+"""Parse the verdict of a judge's reply.
 
-Read are: bare JSON; JSON in a fence, in prose, after </think> or inside another object; trailing
-commas, comments, line feeds within strings and Python's spelling. A value is never guessed, clamped or
-completed, and two verdicts that differ are none: one of them may be quoted from what was judged.
+The verdict may be bare JSON, or JSON in a code fence, in prose, after </think> or inside another object.
+Trailing commas, comments, line feeds within strings and Python literals are accepted. A value is never
+guessed, clamped or completed. Two different verdicts are an error: the judge may have quoted one of them
+from the response that it judges.
 """
 
 import ast
@@ -13,13 +14,13 @@ from typing import Any
 
 import orjson
 
-from qvl.judge.prompt import Prompt, Wrong
+from qvl.judge.prompt import InvalidValue, Prompt
 from qvl.text import thinking
 
-LONGEST = 100_000  # characters; of a longer reply the end is read
-MOST_OBJECTS = 64  # that are tried: prose full of braces holds no verdict
-STRAY = re.compile(
-    r'("(?:[^"\\]|\\.)*")'  # a string, which stays
+MAX_CHARACTERS = 100_000  # of a longer reply only the end is parsed
+MAX_OBJECTS = 64  # that are tried: a text with more braces is no verdict
+NOT_JSON = re.compile(
+    r'("(?:[^"\\]|\\.)*")'  # a string, which is kept
     r"|//[^\n]*|/\*.*?\*/"  # a comment
     r"|,(?=\s*[}\]])",  # a trailing comma
     re.DOTALL,
@@ -28,51 +29,52 @@ QUOTES = str.maketrans({"“": '"', "”": '"'})
 
 
 class Unreadable(Exception):
-    """A reply without a verdict, or with two."""
+    """The reply holds no verdict, or several that differ."""
 
 
-def read(text: str, prompt: Prompt) -> dict[str, Any]:
-    """The fields' values in the reply; Unreadable where it holds none."""
-    said = thinking.split(text)[1].strip()[-LONGEST:]
-    if not said:
-        raise Unreadable("empty")
+def parse(text: str, prompt: Prompt) -> dict[str, Any]:
+    """The values of the prompt's fields in a reply; Unreadable if it holds no single verdict."""
+    reply = thinking.split(text)[1].strip()[-MAX_CHARACTERS:]
+    if not reply:
+        raise Unreadable("the reply is empty")
     verdicts: list[dict[str, Any]] = []
     problem = ""
-    for found in _objects(said):
+    for found in _objects(reply):
         try:
-            values = prompt.read(found)
-        except Wrong as wrong:
-            problem = str(wrong)
+            values = prompt.parse(found)
+        except InvalidValue as error:
+            problem = str(error)
         else:
-            if all(prompt.decides(values) != prompt.decides(other) for other in verdicts):
+            if all(prompt.without_text(values) != prompt.without_text(other) for other in verdicts):
                 verdicts.append(values)
     if len(verdicts) > 1:
-        raise Unreadable(f"{len(verdicts)} verdicts that differ")
+        raise Unreadable(f"{len(verdicts)} different verdicts")
     if not verdicts:
-        raise Unreadable(problem or f"no JSON object in {said[:60]!r}")
+        raise Unreadable(problem or f"no JSON object in {reply[:60]!r}")
     return verdicts[0]
 
 
-def _objects(said: str) -> Iterator[dict]:
-    """The JSON objects of a text, each followed by those that it holds."""
+def _objects(text: str) -> Iterator[dict]:
+    """The JSON objects in a text, each followed by the objects directly inside it."""
     try:
-        found = orjson.loads(said)
+        found = orjson.loads(text)
     except orjson.JSONDecodeError:
         pass
     else:
         yield from _nested(found)
         return
-    start, tried = said.find("{"), 0
-    while start >= 0 and tried < MOST_OBJECTS:
+    start, tried = text.find("{"), 0
+    while start >= 0 and tried < MAX_OBJECTS:
         tried += 1
-        end = _end(said, start)
-        found = _loads(said[start:end]) if end else None
+        end = _end(text, start)
+        found = _loads(text[start:end]) if end else None
         if found is not None:
             yield from _nested(found)
-        start = said.find("{", end if found is not None else start + 1)
+        start = text.find("{", end if found is not None else start + 1)
 
 
 def _nested(found: Any) -> Iterator[dict]:
+    """The value, if it is an object, and the objects directly inside it."""
     if isinstance(found, dict):
         yield found
     values = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
@@ -81,11 +83,11 @@ def _nested(found: Any) -> Iterator[dict]:
             yield value
 
 
-def _end(said: str, start: int) -> int:
-    """Where the object that opens at `start` ends; 0 where it does not."""
+def _end(text: str, start: int) -> int:
+    """The position after the object that starts at `start`; 0 if it is not closed."""
     depth, quoted, place = 0, False, start
-    while place < len(said):
-        letter = said[place]
+    while place < len(text):
+        letter = text[place]
         if quoted:
             if letter == "\\":
                 place += 1
@@ -102,19 +104,21 @@ def _end(said: str, start: int) -> int:
     return 0
 
 
-def _loads(said: str) -> dict | None:
-    for attempt in (said, _mended(said), _mended(said.translate(QUOTES))):
+def _loads(text: str) -> dict | None:
+    """The object that a text holds as JSON, as JSON with small errors or as a Python literal."""
+    for attempt in (text, _repaired(text), _repaired(text.translate(QUOTES))):
         try:
-            found = json.loads(attempt, strict=False)  # strict: no line feeds within strings
+            found = json.loads(attempt, strict=False)  # allows line feeds within strings
         except (ValueError, RecursionError):
             continue
         return found if isinstance(found, dict) else None
     try:
-        found = ast.literal_eval(said)  # {'score': 4, 'fine': True}
+        found = ast.literal_eval(text)  # {'score': 4, 'fine': True}
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
     return found if isinstance(found, dict) else None
 
 
-def _mended(said: str) -> str:
-    return STRAY.sub(lambda found: found[1] or "", said)
+def _repaired(text: str) -> str:
+    """The text without comments and trailing commas."""
+    return NOT_JSON.sub(lambda found: found[1] or "", text)

@@ -50,7 +50,7 @@ class JudgedQueries:
         if verdict.error:
             return Drop(NO_VERDICT, verdict.error)
         values = verdict.values
-        decided = self.judge.prompt.decides(values)
+        decided = self.judge.prompt.without_text(values)
         scored = with_scores(record, STAGE, {**decided, "judge": self.judge.name})
         reason = values.get("reason") or ""
         if values.get("substance") is False:
