@@ -1,10 +1,10 @@
-"""Mazes: any path from the start to the goal that goes through no wall is right.
+"""Mazes: any path from the start to the goal that crosses no wall is right.
 
-{"kind": "maze", "maze": ["#####", "#S.G#", "#####"]}: # is a wall, S the start, G the goal, all else is
-free; "shortest": true wants a path as short as any. The path is the last \\boxed{}, <answer> or fenced
-block, else the last line after the thinking that has one: steps (up, down, left, right; U D L R; N S W
-E; arrows) or cells (row, column) from 0, the start among them or not. It ends on the goal and has not
-been there before.
+{"kind": "maze", "maze": ["#####", "#S.G#", "#####"]}: # is a wall, S the start, G the goal, anything else is
+free; "shortest": true accepts shortest paths only. The path is in the last \\boxed{}, <answer> or code fence,
+else in the text after the thinking. It is the last line of steps (up, down, left, right; U D L R; N S W E;
+arrows), or a list of cells (row, column) counted from 0, with or without the start. It must end on the goal
+and not visit it before.
 """
 
 import re
@@ -22,7 +22,7 @@ STEPS: dict[str, Cell] = {
     **dict.fromkeys(("left", "l", "w", "west", "←"), (0, -1)),
     **dict.fromkeys(("right", "r", "e", "east", "→"), (0, 1)),
 }
-_MOST = 50_000  # characters that are read: our choice
+_MOST = 50_000  # characters at the end of an answer that are read: our choice
 _CELL = re.compile(r"[(\[]\s*(\d{1,4})\s*,\s*(\d{1,4})\s*[)\]]")
 _WORD = re.compile(r"[a-z]+|[\u2190-\u2193]")
 
@@ -32,16 +32,16 @@ class _Maze(NamedTuple):
     start: Cell
     goal: Cell
     shortest: int | None
-    """Steps, where as few are wanted."""
+    """The number of steps of a shortest path, if one is required."""
 
 
 def share(answer: dict, response: dict) -> float:
-    """1 or 0. Unverifiable where the maze has not one start and one goal, or no way between them."""
+    """1 or 0. Unverifiable unless the maze has one start, one goal, and a path between them."""
     rows = answer.get("maze")
     if isinstance(rows, str):
         rows = rows.strip("\n").split("\n")
     if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
-        raise Unverifiable("answer: maze is no list of rows")
+        raise Unverifiable("answer: maze: expected a list of rows")
     maze = _maze(tuple(rows), answer.get("shortest") is True)
     path = _path(answer_block(response)[-_MOST:].lower(), maze)
     if not path or path[-1] != maze.goal or maze.goal in path[:-1]:
@@ -58,15 +58,16 @@ def _maze(rows: tuple[str, ...], shortest: bool) -> _Maze:
         for mark in "SG"
     }
     if any(len(found) != 1 for found in places.values()):
-        raise Unverifiable("answer: a maze has one S and one G")
+        raise Unverifiable("answer: maze: expected one S and one G")
     start, goal = places["S"][0], places["G"][0]
     steps = _distance(rows, start, goal)
     if steps is None:
-        raise Unverifiable("answer: no way leads from S to G")
+        raise Unverifiable("answer: maze: no path leads from S to G")
     return _Maze(rows, start, goal, steps if shortest else None)
 
 
 def _distance(rows: tuple[str, ...], start: Cell, goal: Cell) -> int | None:
+    """The number of steps of a shortest path; None if there is none."""
     seen, waiting = {start}, deque([(start, 0)])
     while waiting:
         cell, steps = waiting.popleft()
@@ -86,7 +87,7 @@ def _free(rows: tuple[str, ...], cell: Cell) -> bool:
 
 
 def _path(text: str, maze: _Maze) -> list[Cell]:
-    """The cells that a text goes through behind the start; [] where it names no path."""
+    """The cells of a path in a text, without the start; [] if it has none."""
     cells = [(int(y), int(x)) for y, x in _CELL.findall(text)]
     if cells:
         return _joined(cells[1:] if cells[0] == maze.start else cells, maze.start)
@@ -102,7 +103,7 @@ def _path(text: str, maze: _Maze) -> list[Cell]:
 
 
 def _joined(cells: list[Cell], start: Cell) -> list[Cell]:
-    """The cells, if each is beside the one before it."""
+    """The cells, if each is next to the one before it; else []."""
     for (y, x), (other_y, other_x) in zip([start, *cells], cells, strict=False):
         if abs(y - other_y) + abs(x - other_x) != 1:
             return []
@@ -110,7 +111,7 @@ def _joined(cells: list[Cell], start: Cell) -> list[Cell]:
 
 
 def _steps(line: str) -> list[Cell]:
-    """The steps of a line that holds nothing else, but for what stands before a colon."""
+    """The steps of a line; text before a colon is ignored, and [] is returned if other text is left."""
     line = line.rpartition(":")[2]
     words = _WORD.findall(line)
     if words and all(word in STEPS for word in words):

@@ -1,10 +1,9 @@
-"""Sudoku: any filling that keeps the givens and the rules is right, were there several.
+"""Sudoku: any grid that keeps the givens and the rules is right, even if the puzzle has several solutions.
 
-{"kind": "sudoku", "puzzle": "53..7...."} or a list of rows; empty cells are 0, . or _; sizes 4, 6, 9 and
-16, whose boxes are 2 by 2, 2 by 3, 3 by 3 and 4 by 4 (rows by columns). In 16 the values are numbers
-apart by spaces, or 1 to 9 and A to G. The filling is the last \\boxed{}, <answer> or fenced block, else
-what comes after the thinking: rows of values, lines drawn between them or not, or JSON. Of several
-grids in it the last counts.
+{"kind": "sudoku", "puzzle": "53..7...."} or a list of rows. Empty cells are 0, . or _. Sizes are 4, 6, 9 and
+16, with boxes of 2 by 2, 2 by 3, 3 by 3 and 4 by 4 (rows by columns). At size 16 the values are numbers with
+spaces between them, or 1 to 9 and A to G. The grid is in the last \\boxed{}, <answer> or code fence, else in the
+text after the thinking: rows of values, with or without ruled lines, or JSON. Of several grids the last counts.
 """
 
 import re
@@ -15,7 +14,7 @@ from qvl.reward import Unverifiable
 from qvl.reward.reading.answer_block import answer_block
 
 BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3), 16: (4, 4)}  # size -> rows and columns of a box
-_MOST = 20_000  # characters that are read: our choice
+_MOST = 20_000  # characters at the end of an answer that are read: our choice
 _RULED = re.compile(r"[|+\u2500-\u257f]|-{2,}")
 _TOKEN = re.compile(r"\d+|[A-G]|[._]")
 _DIGIT = re.compile(r"[0-9._]")
@@ -23,21 +22,22 @@ Grid = tuple[tuple[int, ...], ...]
 
 
 def share(answer: dict, response: dict) -> float:
-    """1 or 0. Unverifiable where the puzzle is no grid, or breaks the rules itself."""
+    """1 or 0. Unverifiable if the puzzle is not a grid, or breaks the rules itself."""
     givens = _puzzle(str(answer.get("puzzle")), _text(answer.get("puzzle")))
     size = len(givens)
     grid = _last(answer_block(response)[-_MOST:], size)
     if grid is None:
         return 0.0
     kept = all(
-        own in (0, said)
+        given in (0, value)
         for givens_row, row in zip(givens, grid, strict=True)
-        for own, said in zip(givens_row, row, strict=True)
+        for given, value in zip(givens_row, row, strict=True)
     )
     return float(kept and all(0 not in row for row in grid) and _sound(grid))
 
 
 def _text(puzzle: Any) -> str:
+    """A puzzle as text, one row per line; "" if it is neither a text nor a list."""
     if isinstance(puzzle, list):
         rows = (
             row if isinstance(row, str) else " ".join(map(str, row))
@@ -49,19 +49,19 @@ def _text(puzzle: Any) -> str:
 
 
 @lru_cache(maxsize=256)
-def _puzzle(said: str, text: str) -> Grid:
+def _puzzle(shown: str, text: str) -> Grid:
     for size in sorted(BOXES, reverse=True):
         values = _values(text, size)
         if len(values) == size * size:
             grid = _rows(values, size)
             if not _sound(grid):
-                raise Unverifiable("answer: the puzzle breaks the rules of sudoku itself")
+                raise Unverifiable("answer: puzzle: breaks the rules of sudoku")
             return grid
-    raise Unverifiable(f"answer: puzzle is no grid of 4, 6, 9 or 16: {said[:80]}")
+    raise Unverifiable(f"answer: puzzle: expected a grid of size 4, 6, 9 or 16, got {shown[:80]}")
 
 
 def _last(text: str, size: int) -> Grid | None:
-    """The last grid of a text; None where there is none."""
+    """The last grid of a text; None if it has none."""
     lines = [_values(line, size) for line in text.splitlines()]
     rows = [line for line in lines if len(line) == size]
     values = [each for row in rows[-size:] for each in row]
@@ -71,7 +71,7 @@ def _last(text: str, size: int) -> Grid | None:
 
 
 def _values(text: str, size: int) -> list[int]:
-    """The values of a text, 0 for an empty cell; one that is none of a sudoku of `size` is -1."""
+    """The values of a text: 0 for an empty cell, -1 for a value above `size`."""
     text = _RULED.sub(" ", text)
     found = (_TOKEN if size > 9 else _DIGIT).findall(text)
     values = [
@@ -85,7 +85,7 @@ def _rows(values: list[int], size: int) -> Grid:
 
 
 def _sound(grid: Grid) -> bool:
-    """Whether no row, column or box holds a value twice, empty cells apart, nor another value."""
+    """Whether no row, column or box has a value twice, except empty cells, or an invalid value."""
     size = len(grid)
     high, wide = BOXES[size]
     boxes = [

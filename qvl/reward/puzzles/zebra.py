@@ -1,11 +1,10 @@
-"""Zebra puzzles: who lives where, a table of houses and their attributes.
+"""Zebra puzzles: who lives in which house, as a table of houses and their attributes.
 
 {"kind": "zebra", "solution": {"House 1": {"Name": "Eric", "Pet": "cat"}, ...}}, or {"header": ["House",
-"Name", "Pet"], "rows": [["1", "Eric", "cat"], ...]}. The response says it as a JSON object of the same
-shape, in the last \\boxed{}, <answer> or fenced block or between the first brace and the last; or as a
-table in markdown whose first column names the houses. Case, spaces and the word House do not count.
-The share of cells that are right; another house or attribute counts for nothing, a cell that names two
-is wrong.
+"Name", "Pet"], "rows": [["1", "Eric", "cat"], ...]}. The response has a JSON object of either shape, in the last
+\\boxed{}, <answer> or code fence or between the first brace and the last; or a Markdown table whose first column
+names the houses. Case, spaces and the word House are ignored. The score is the share of right cells. Extra houses
+and attributes are ignored, and a cell that names two values is wrong.
 """
 
 import json
@@ -18,14 +17,14 @@ from qvl.reward.verifiers.exact import normal
 from qvl.text.thinking import answer_text
 
 Table = dict[tuple[str, str], str]
-"""(house, attribute) -> value, all of them normal."""
-_MOST = 50_000  # characters that are read: our choice
+"""(house, attribute) -> value, all normalized"""
+_MOST = 50_000  # characters of an answer that are read: our choice
 
 
 def share(answer: dict, response: dict) -> float:
-    """The share of the cells, from 0 to 1. Unverifiable where the solution is no table."""
+    """The share of right cells, from 0 to 1. Unverifiable if the solution is not a table."""
     wanted = _wanted(json.dumps(answer.get("solution")))
-    found = _said(response)
+    found = _found(response)
     return sum(found.get(cell) == value for cell, value in wanted.items()) / len(wanted)
 
 
@@ -33,11 +32,12 @@ def share(answer: dict, response: dict) -> float:
 def _wanted(solution: str) -> Table:
     table = _table(json.loads(solution))
     if not table:
-        raise Unverifiable("answer: solution is no table of houses")
+        raise Unverifiable("answer: solution: expected a table of houses")
     return table
 
 
-def _said(response: dict) -> Table:
+def _found(response: dict) -> Table:
+    """The table of a response; {} if it has none."""
     text = answer_block(response)
     for source in (text, answer_text(response)):
         begin, end = source.find("{"), source.rfind("}")
@@ -50,7 +50,7 @@ def _said(response: dict) -> Table:
 
 
 def _table(value: Any) -> Table:
-    """The cells of either shape; {} for another one."""
+    """The cells of a table in either shape; {} for any other value."""
     if not isinstance(value, dict):
         return {}
     if "solution" in value and isinstance(value["solution"], dict):

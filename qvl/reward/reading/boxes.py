@@ -1,24 +1,26 @@
 """Boxes and points in a text, in Qwen3-VL's coordinates: 0 to 1000 on each side of the image.
 
-What is read: [{"bbox_2d": [left, top, right, bottom], "label": "..."}] and "point_2d": [x, y], in a
-fence, bare or amid prose, cut or with a comma too many; lists of four without an object around; the
-(left,top),(right,bottom) of earlier Qwen models. A value is what its brackets hold, whatever its key.
+Accepted forms: {"bbox_2d": [left, top, right, bottom], "label": "..."} and "point_2d": [x, y], in a code
+fence, bare or in prose, truncated or with an extra comma; lists of four numbers without an object; and the
+(left,top),(right,bottom) of earlier Qwen models. Values are read from brackets, whatever their key is.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-LARGEST = 1000  # a coordinate
+LARGEST = 1000  # coordinate
 
-_N = r"[-+]?\d{1,9}(?:\.\d{1,9})?"  # longer ones are no coordinates
+_N = r"[-+]?\d{1,9}(?:\.\d{1,9})?"  # longer numbers are not coordinates
 _PAIR = rf"[\[(]\s*({_N})\s*,\s*({_N})\s*[\])]"
 _BOX = re.compile(
     rf"[\[(]\s*({_N})\s*,\s*({_N})\s*,\s*({_N})\s*,\s*({_N})\s*[\])]|{_PAIR}\s*(?:,\s*)?{_PAIR}"
 )
 _POINT = re.compile(_PAIR)
-_PLAIN = re.compile(rf"\s*{_N}(?:[\s,]+{_N}){{1,3}}\s*")  # 10, 20, 30, 40 and nothing else
-_OBJECT = re.compile(r"\{[^{}]*\}")  # one that holds no other
+_PLAIN = re.compile(
+    rf"\s*{_N}(?:[\s,]+{_N}){{1,3}}\s*"
+)  # 10, 20, 30, 40 without brackets or other text
+_OBJECT = re.compile(r"\{[^{}]*\}")  # an object without objects in it
 _LABEL = re.compile(
     r"[\"'](?:label|name|category)[\"']\s*:\s*(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)')"
 )
@@ -28,14 +30,14 @@ Point = tuple[float, float]  # x, y
 
 
 class Located(NamedTuple):
-    """A box or a point, and what is said to be there ("" where nothing is)."""
+    """A box or a point, and its label ("" without one)."""
 
     place: tuple[float, ...]
     label: str
 
 
 def boxes_in(text: str) -> list[Located]:
-    """Every box of a text. One whose corners are crossed or outside the image counts as one."""
+    """Every box of a text, including boxes with crossed corners or corners outside the image."""
     return _located(text, _BOX, 4)
 
 
@@ -68,8 +70,9 @@ def _places(text: str, pattern: re.Pattern[str]) -> Iterator[tuple[float, ...]]:
 
 
 def references(answer: Any) -> list[Located]:
-    """The boxes and points of a reference: one or several lists of numbers, or objects that hold
-    them as bbox_2d or point_2d, or a text. Corners are put in order; whatever is none is left out.
+    """The boxes and points of a reference, with their corners in order; anything else is left out.
+
+    A reference is a list of numbers, an object with bbox_2d or point_2d, a list of these, or a text.
     """
     if isinstance(answer, str):
         return [_ordered(one) for one in boxes_in(answer) or points_in(answer)]
@@ -88,6 +91,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _ordered(one: Located) -> Located:
+    """A box with its corners as left, top, right, bottom; a point as it is."""
     if len(one.place) == 2:
         return one
     left, top, right, bottom = one.place
@@ -97,7 +101,7 @@ def _ordered(one: Located) -> Located:
 
 
 def iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    """Intersection over union; 0 where either has no area or crossed sides."""
+    """Intersection over union of two boxes; 0 if either has no area or crossed corners."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0 or _area(a) <= 0 or _area(b) <= 0:

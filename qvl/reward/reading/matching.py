@@ -1,4 +1,4 @@
-"""Things that were found against those that are expected, one to one."""
+"""One-to-one matching of the things found in a response with the expected ones."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from qvl.errors import need
 
 
 def share(similarities: Sequence[Sequence[float]]) -> float:
-    """Similarities (expected, found) from 0 to 1, summed over the best pairs, over the larger number.
+    """The sum of the similarities of the best one-to-one pairs, over the larger number of things.
 
-    So each thing too many or too few costs its share, and a flood of guesses does not pay. The pairs
-    are the assignment of largest sum (Hungarian algorithm), as in VisionReasoner (arXiv 2505.12081,
-    which divides by the larger number too); taking the most similar pair first may miss it. Among
-    assignments of equal sum it does not matter which. 0 where either side is empty.
+    similarities: (expected, found), from 0 to 1. Each extra or missing thing costs its share, so many
+    guesses do not pay. The pairs are the assignment with the largest sum (Hungarian algorithm), as in
+    VisionReasoner (arXiv 2505.12081, which divides by the larger number too); greedy matching, most
+    similar pair first, may miss it. 0 if either side is empty.
     """
     expected = len(similarities)
     found = len(similarities[0]) if expected else 0

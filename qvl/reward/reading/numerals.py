@@ -1,4 +1,4 @@
-"""Whole numbers in English and in Chinese words."""
+"""Whole numbers in words, English and Chinese."""
 
 import re
 
@@ -30,7 +30,7 @@ CHINESE = f"[{''.join([*_CHINESE_DIGITS, *_CHINESE_UNITS])}]{{1,9}}"
 
 
 def english(words: str) -> int:
-    """The value of what ENGLISH matches."""
+    """The value of a number in English words that ENGLISH matches."""
     total = 0
     for word in re.findall(r"[a-z]+", words.casefold()):
         if word in ("hundred", "dozen"):
@@ -41,7 +41,7 @@ def english(words: str) -> int:
 
 
 def chinese(characters: str) -> int:
-    """The value of a Chinese number, such as two hundred and three or the digits one after another."""
+    """The value of a Chinese number that CHINESE matches, with units (203 as 2 hundred 3) or as digits alone."""
     if not any(character in _CHINESE_UNITS for character in characters):
         return int("".join(str(_CHINESE_DIGITS[character]) for character in characters))
     total, section, digit = 0, 0, 0

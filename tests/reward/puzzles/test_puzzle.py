@@ -47,7 +47,7 @@ def test_a_sudoku_of_sixteen_is_read_as_numbers_or_letters():
     assert score(answer, "\n".join(" ".join(letters[x - 1] for x in row) for row in solved)) == 1.0
 
 
-def test_a_path_may_be_any_and_must_be_shortest_only_where_asked():
+def test_a_path_may_be_any_and_must_be_shortest_only_if_required():
     assert score(MAZE, "RRDD") == score(MAZE, "down, down, right, right") == 1.0
     assert score(MAZE, "RLRRDD") == 0.0
     assert score({**MAZE, "shortest": False}, "RLRRDD") == 1.0
@@ -55,7 +55,7 @@ def test_a_path_may_be_any_and_must_be_shortest_only_where_asked():
     assert score(MAZE, "[0, 2], [2, 2]") == 0.0
 
 
-def test_a_zebra_puzzle_gives_the_share_of_its_cells_where_asked():
+def test_a_zebra_puzzle_gives_the_share_of_its_cells_with_partial():
     half = json.dumps({**HOUSES, "2": {"Name": "Bob", "Pet": "cow"}})
     assert score(ZEBRA, half) == 0.0
     assert score(ZEBRA, half, partial=True) == 0.5
@@ -63,25 +63,25 @@ def test_a_zebra_puzzle_gives_the_share_of_its_cells_where_asked():
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
-        ({"kind": "chess"}, "no puzzle of kind 'chess'; known: sudoku, maze, zebra, dataset"),
-        ({"kind": "sudoku", "puzzle": "12"}, "no grid of 4, 6, 9 or 16"),
+        ({"kind": "chess"}, "unknown puzzle 'chess'; known: sudoku, maze, zebra"),
+        ({"kind": "sudoku", "puzzle": "12"}, "expected a grid of size 4, 6, 9 or 16"),
         ({"kind": "sudoku", "puzzle": ["11..", "....", "....", "...."]}, "breaks the rules"),
-        ({"kind": "maze", "maze": ["S#G"]}, "no way leads from S to G"),
+        ({"kind": "maze", "maze": ["S#G"]}, "no path leads from S to G"),
         ({"kind": "maze", "maze": ["S.."]}, "one S and one G"),
-        ({"kind": "zebra", "solution": []}, "no table of houses"),
-        ({"dataset": "no_such", "entry": {}}, "has no data set 'no_such'"),
-        ({"dataset": "number_sorting", "entry": {"answer": "[1]"}}, "would run what a record"),
-        ({"dataset": "countdown", "entry": {"question": "?"}}, "entry is none of reasoning-gym's"),
+        ({"kind": "zebra", "solution": []}, "expected a table of houses"),
+        ({"dataset": "no_such", "entry": {}}, "unknown to reasoning-gym: 'no_such'"),
+        ({"dataset": "number_sorting", "entry": {"answer": "[1]"}}, "would run code of the record"),
+        ({"dataset": "countdown", "entry": {"question": "?"}}, "entry: expected an object with an answer"),
     ],
 )  # fmt: skip
-def test_what_is_no_puzzle_cannot_judge(answer, told):
-    said = judge(record(answer), {"content": ""})
-    if said.status == "ok":
-        said = judge(record(answer), {"content": "<answer>1</answer>"})
-    assert said.status == "error" and said.reward is None
-    assert told in said.detail
+def test_an_answer_that_is_no_puzzle_is_unverifiable(answer, message):
+    verdict = judge(record(answer), {"content": ""})
+    if verdict.status == "ok":
+        verdict = judge(record(answer), {"content": "<answer>1</answer>"})
+    assert verdict.status == "error" and verdict.reward is None
+    assert message in verdict.detail
 
 
 def entry(name):
@@ -106,7 +106,7 @@ def test_no_answer_is_run(name, tmp_path):
     assert not mark.exists()
 
 
-def test_an_answer_that_takes_for_ever_is_out_of_time_and_the_next_is_judged(monkeypatch):
+def test_an_answer_that_never_ends_times_out_and_the_next_is_judged(monkeypatch):
     monkeypatch.setattr("qvl.reward.puzzles.gym.SECONDS", 1.0)
     answer, started = entry("countdown"), time.monotonic()
     said = judge(record(answer), {"content": "<answer>9**9**9**9</answer>"})

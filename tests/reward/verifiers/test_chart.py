@@ -1,4 +1,4 @@
-"""Charts: within 5 %, whatever the unit; 0 is 0, a year is a year, and a list of guesses is none."""
+"""Charts: within 5%, in any unit; 0 is 0, a year is exact, and a list of guesses is wrong."""
 
 import time
 
@@ -67,7 +67,7 @@ def test_a_number_of_the_question_is_no_candidate():
     assert score("2015", "2015", question) == 1
 
 
-def test_a_year_is_exact_where_one_is_asked_for():
+def test_a_year_is_exact_if_the_question_asks_for_one():
     for question in (
         "In which year was it highest?",
         "When was it highest?",
@@ -88,7 +88,7 @@ def test_items_of_a_list_are_counted_one_to_one():
 
 
 @pytest.mark.parametrize("answer", [{"a": 1}, [["a"]], [None, "a"], True, [""], "."])
-def test_an_answer_of_another_kind_is_told(answer):
+def test_an_answer_of_another_kind_is_unverifiable(answer):
     with pytest.raises(Unverifiable):
         score(answer, "1")
 

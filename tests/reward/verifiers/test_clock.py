@@ -75,7 +75,7 @@ def score(answer, content):
         (3, ["3:00", "three o'clock"]),
     ],
 )
-def test_a_time_is_read_however_it_is_said(shown, texts):
+def test_a_time_is_read_in_any_form(shown, texts):
     for text in texts:
         assert score(shown, text) == 1, text
         assert score("9:17", text) == 0, text
@@ -111,7 +111,7 @@ def test_another_time_or_several_score_nothing(shown, text):
 @pytest.mark.parametrize(
     "answer", ["late", "25:00", "3:75", 3.5, True, "3:05 or 3:10", ["3:05"], 99]
 )
-def test_an_answer_that_is_no_time_is_told(answer):
+def test_an_answer_that_is_no_time_is_unverifiable(answer):
     with pytest.raises(Unverifiable):
         score(answer, "3:05")
 

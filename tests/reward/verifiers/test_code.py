@@ -158,7 +158,7 @@ def test_the_time_of_all_tests_together_has_an_end(monkeypatch: pytest.MonkeyPat
 
 
 @isolated
-def test_a_failure_is_told_in_a_line():
+def test_a_failure_is_reported_in_one_line():
     assert judged(ADD, "def add(a, b): return a - b").detail == "test 0: returned -1"
     assert judged(ADD, "def sub(a, b): return a - b").detail == "test 0: KeyError: 'add'"
     assert judged(ADD, "x = 1 / 0").detail == "test 0: ZeroDivisionError: division by zero"
@@ -284,7 +284,7 @@ def test_the_program_is_the_last_block_after_thinking(content: str, found: str):
     assert code.extract({"content": content}, "f") == found
 
 
-def test_a_text_of_nothing_but_fences_takes_no_long():
+def test_a_text_of_fences_alone_is_read_in_linear_time():
     for text in ("```a\n" * 300_000, "```\n" * 300_000, " " * 1_000_000 + "```", "`" * 1_000_000):
         begin = time.monotonic()
         code.extract({"content": text}, "f")
@@ -331,7 +331,7 @@ def test_a_script_keeps_its_own_built_in_functions():
         {"tests": [{"stdin": "", "stdout": ""}], "tolerance": "little"},
     ],
 )
-def test_an_answer_without_sound_tests_is_told_before_anything_runs(answer: Any):
+def test_an_answer_without_sound_tests_is_unverifiable_before_anything_runs(answer: Any):
     record = {"id": "a", "task": "code", "answer": answer}
     with pytest.raises(Unverifiable):
         code.score(record, {"content": "```python\n1\n```"})

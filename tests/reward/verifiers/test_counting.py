@@ -57,7 +57,7 @@ def score(answer, content):
         (20000, ["两万", "20,000"]),
     ],
 )
-def test_a_number_is_read_however_it_is_written(number, texts):
+def test_a_number_is_read_in_any_form(number, texts):
     for text in texts:
         assert score(number, text) == 1, text
         assert score(str(number), text) == 1, text
@@ -95,7 +95,7 @@ def test_what_names_no_number_or_several_scores_nothing(text):
 
 
 @pytest.mark.parametrize("answer", ["many", "2.5", 2.5, [3], True, "3 or 4", "", None])
-def test_an_answer_that_is_no_count_is_told(answer):
+def test_an_answer_that_is_no_count_is_unverifiable(answer):
     with pytest.raises(Unverifiable):
         score(answer, "3")
 

@@ -34,7 +34,7 @@ def test_the_same_document_scores_one_in_any_markup(answer):
 
 
 @pytest.mark.parametrize(
-    "said",
+    "content",
     [
         "",
         "Parse the document into Markdown.",
@@ -45,11 +45,11 @@ def test_the_same_document_scores_one_in_any_markup(answer):
         "<tr><td>" * 300,
     ],
 )
-def test_hacks_and_nothing_score_nothing(said):
-    assert score(HTML, said) == 0
+def test_hacks_and_empty_answers_score_nothing(content):
+    assert score(HTML, content) == 0
 
 
-def test_what_is_missing_or_too_much_costs():
+def test_missing_and_extra_text_costs():
     assert 0.5 < score(MARKDOWN, MARKDOWN.replace("12", "13")) < 1
     assert 0.5 < score(MARKDOWN, MARKDOWN.replace("| 2015 | 12 |\n", "")) < 1
     assert 0.5 < score(MARKDOWN, MARKDOWN + "\nMore of it.") < 1
@@ -74,7 +74,7 @@ def test_teds_of_small_tables():
 
 
 @pytest.mark.parametrize("answer", [3, ["a"], {"text": "a"}, "<p></p>", "---"])
-def test_an_answer_that_is_no_document_is_told(answer):
+def test_an_answer_that_is_no_document_is_unverifiable(answer):
     with pytest.raises(Unverifiable):
         score(answer, "a")
 

@@ -45,7 +45,7 @@ def score(answer, content, question="", task="grounding"):
         '[{"bbox_2d": [100, 100, 300, 300], "label": "c',
     ],
 )
-def test_a_box_is_read_however_it_is_written(content):
+def test_a_box_is_read_in_any_form(content):
     assert score([CAT], content) == 1
 
 
@@ -95,7 +95,7 @@ def test_the_pairs_are_those_of_the_largest_sum():
     assert matching.share([[0.9, 0.8], [0.8, 0.0]]) == pytest.approx(0.8)
 
 
-def test_points_count_where_they_are_asked_for():
+def test_points_count_if_the_question_asks_for_them():
     inside, outside = '[{"point_2d": [300, 200], "label": "cat"}]', '{"point_2d": [301, 200]}'
     for question, task in (("Point to the cat.", "grounding"), ("Where?", "pointing")):
         assert score([CAT], inside, question, task) == 1
@@ -122,7 +122,7 @@ def test_points_count_where_they_are_asked_for():
         [[1, 2], [1, 2, 3, 4]],
     ],
 )
-def test_an_answer_that_is_no_box_is_told(answer):
+def test_an_answer_that_is_no_box_is_unverifiable(answer):
     assert unverifiable({"task": "grounding", "answer": answer})
     with pytest.raises(Unverifiable):
         score(answer, [CAT])
@@ -171,7 +171,7 @@ def test_iou_is_symmetric_and_one_for_itself_alone(a, b):
 
 @settings(deadline=None)  # the first call imports scipy
 @given(st.lists(box, min_size=1, max_size=4), st.lists(box, min_size=1, max_size=4))
-def test_the_pairing_is_that_of_all_tried(gold, found):
+def test_the_pairing_is_the_best_of_all(gold, found):
     table = [[boxes.iou(a, b) for b in found] for a in gold]
     if len(gold) > len(found):
         table = [list(row) for row in zip(*table, strict=True)]

@@ -114,14 +114,14 @@ def test_all_25_have_examples():
 
 @pytest.mark.parametrize("name", EXAMPLES)
 @pytest.mark.parametrize("verifier", [strict, loose])
-def test_a_constraint_tells_what_keeps_it(name, verifier):
+def test_a_constraint_accepts_a_text_that_keeps_it(name, verifier):
     arguments, kept, _ = EXAMPLES[name]
     for text in kept:
         assert verifier.score(one(name, arguments), {"content": text}) == 1.0, text
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_a_constraint_tells_what_breaks_it(name):
+def test_a_constraint_rejects_a_text_that_breaks_it(name):
     arguments, _, broken = EXAMPLES[name]
     for text in broken:
         assert strict.score(one(name, arguments), {"content": text}) == 0.0, text
@@ -130,7 +130,7 @@ def test_a_constraint_tells_what_breaks_it(name):
 
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if EXAMPLES[name][0]])
-def test_an_argument_that_is_missing_null_or_of_another_type_is_told(name):
+def test_an_argument_that_is_missing_null_or_of_another_type_is_reported(name):
     arguments = EXAMPLES[name][0]
     for key in arguments:
         rest = {other: value for other, value in arguments.items() if other != key}
@@ -168,30 +168,30 @@ def test_an_empty_answer_keeps_nothing(text):
         assert verifier.judge(record, {"content": text}, partial=True).reward == 0.0
 
 
-def test_the_thinking_is_not_looked_at():
+def test_the_thinking_is_ignored():
     record = one("punctuation:no_comma", {})
     assert strict.score(record, {"content": "<think>a, b</think>So it is."}) == 1.0
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         ("no comma", "expected {instruction_id_list"),
         ({"instruction_id_list": []}, "expected {instruction_id_list"),
-        ({"instruction_id_list": ["punctuation:no_dot"], "kwargs": [{}]}, "no constraint 'punctuation:no_dot'"),
-        ({"instruction_id_list": [["punctuation:no_comma"]], "kwargs": [{}]}, "no constraint ["),
+        ({"instruction_id_list": ["punctuation:no_dot"], "kwargs": [{}]}, "unknown constraint 'punctuation:no_dot'"),
+        ({"instruction_id_list": [["punctuation:no_comma"]], "kwargs": [{}]}, "unknown constraint ["),
         ({"instruction_id_list": ["keywords:frequency"], "kwargs": [{"keyword": "a", "relation": ["at least"], "frequency": 1}]}, "relation: expected 'less than'"),
-        ({"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}, {}]}, "1 constraints and not as many"),
-        ({"instruction_id_list": ["punctuation:no_comma"], "kwargs": [3]}, "kwargs[0] is no object"),
+        ({"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}, {}]}, "kwargs: expected a list of 1"),
+        ({"instruction_id_list": ["punctuation:no_comma"], "kwargs": [3]}, "kwargs[0]: expected an object"),
         ({"instruction_id_list": ["keywords:existence"], "kwargs": [{"keywords": "cat"}]}, "keywords: expected a list"),
         ({"instruction_id_list": ["keywords:frequency"], "kwargs": [{"keyword": "a", "relation": "over", "frequency": 1}]}, "relation: expected 'less than'"),
         ({"instruction_id_list": ["length_constraints:number_paragraphs"], "kwargs": [{"num_paragraphs": 2.5}]}, "whole number"),
     ],
 )  # fmt: skip
-def test_an_answer_that_names_no_constraint_is_told_even_of_nothing(answer, told):
+def test_an_answer_that_names_no_constraint_is_unverifiable_even_without_text(answer, message):
     with pytest.raises(Unverifiable) as error:
         strict.score(asked(answer), {"content": ""})
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert judge(asked(answer), {"content": "x"}).status == "error"
 
 
@@ -236,7 +236,7 @@ def test_sentences_end_at_their_marks(text, count):
         ("vi", "Tháp nằm ở bờ trái của con sông."),
     ],
 )  # fmt: skip
-def test_languages_are_told_by_their_script_or_their_words(code, text):
+def test_languages_are_detected_by_their_script_or_their_words(code, text):
     check = CONSTRAINTS["language:response_language"]
     assert check({"language": code})(text)
     others = {"zh", "ja", "ko", "ru", "de", "fi"} - {code}
@@ -286,7 +286,7 @@ def test_a_first_word_may_have_a_mark_of_its_own():
     ],
 )
 @pytest.mark.parametrize("end", ["", "x"])
-def test_no_piece_said_again_and_again_takes_a_constraint_long(piece, end):
+def test_no_repeated_piece_takes_a_constraint_long(piece, end):
     """No alarm rings in here, so that what is read twice over would never end."""
     for name, (arguments, _, _) in EXAMPLES.items():
         check, text = CONSTRAINTS[name](arguments), "```" + piece * 50_000 + end
@@ -312,7 +312,7 @@ def test_a_kana_that_is_quoted_leaves_a_text_chinese():
     assert check({"language": "zh"})(text) and not check({"language": "ja"})(text)
 
 
-def test_what_tells_a_language_keeps_no_long_text():
+def test_language_detection_caches_no_long_text():
     long = "The tower is on the left bank of the river. " * 20_000
     language_of(long)  # loads the model
     tracemalloc.start()

@@ -74,7 +74,7 @@ def test_what_no_alarm_interrupts_is_ended_and_the_next_is_judged(bomb):
     assert verdict.judge(record, {"content": r"\boxed{0.5}"}).reward == 1
 
 
-def test_threads_may_ask_at_once():
+def test_threads_may_compare_at_once():
     pairs = [(rf"\frac{{{n}}}{{7}}", rf"\boxed{{\frac{{{2 * n}}}{{14}}}}") for n in range(1, 60)]
     with ThreadPoolExecutor(8) as pool:
         told = pool.map(

@@ -52,7 +52,7 @@ def test_the_reward_is_the_similarity_above_the_threshold(answer, content, expec
 
 
 @pytest.mark.parametrize("answer", [{"text": "a"}, [["a"]], [""], ["a", None], "  ", "."])
-def test_an_answer_that_is_no_text_is_told(answer):
+def test_an_answer_that_is_no_text_is_unverifiable(answer):
     with pytest.raises(Unverifiable):
         score(answer, "a")
 

@@ -39,7 +39,7 @@ def score(answer, content):
         "12.5s until 20s",
     ],
 )
-def test_a_span_is_read_however_it_is_written(content):
+def test_a_span_is_read_in_any_form(content):
     assert score([12.5, 20], content) == 1
     assert score(["00:12.5", "00:20"], content) == 1
 
@@ -85,7 +85,7 @@ def test_several_spans_match_in_any_order():
     "answer",
     ["late", 5, [5], [20, 10], [5, 5], [1, 2, 3], {"start": 1}, [None, 3], [True, 3], [-3, 5]],
 )
-def test_an_answer_that_is_no_span_is_told(answer):
+def test_an_answer_that_is_no_span_is_unverifiable(answer):
     with pytest.raises(Unverifiable):
         score(answer, "1 to 2")
 

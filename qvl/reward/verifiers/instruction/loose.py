@@ -8,5 +8,5 @@ judge = partial(strict.judge, loose=True)
 
 
 def score(record: dict, response: dict) -> float:
-    """1 where the best of eight variants keeps every constraint, else 0."""
+    """1 if each constraint is kept by one of the eight variants, else 0."""
     return judge(record, response).reward or 0.0

@@ -1,12 +1,12 @@
-"""Instruction following: does a response keep the constraints that its prompt names?
+"""Instruction following: does a response keep the constraints of its prompt?
 
 The answer is IFEval's {"instruction_id_list": [...], "kwargs": [{...}, ...]} (arXiv 2311.07911), with
-its 25 constraints. The reward is 1 where every one is kept, else 0 (prompt-level accuracy); or, with
---partial, the share that is kept (instruction-level). The detail names those that are not.
+its 25 constraints. The reward is 1 if all are kept, else 0 (prompt-level accuracy); with
+--partial it is the share that is kept (instruction-level). The detail names the broken ones.
 
-`instruction` is strict: the text as it is. `instruction-loose` takes the best of eight: with and
-without its first line, its last one, both, and each of these without asterisks, so that "Sure, here it
-is:" and markdown do not break a constraint. A text that is empty, or becomes so, keeps none.
+`instruction` is strict and judges the text as it is. `instruction-loose` accepts the best of eight variants:
+with and without the first line, the last line or both, and each of these without asterisks, so that "Sure,
+here it is:" and Markdown do not break a constraint. An empty variant keeps no constraint.
 """
 
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ from qvl.text.thinking import answer_text
 
 
 def score(record: dict, response: dict) -> float:
-    """1 where every constraint is kept, else 0; see above."""
+    """1 if every constraint is kept, else 0."""
     return judge(record, response).reward or 0.0
 
 
 def judge(
     record: dict, response: dict, *, partial: bool = False, loose: bool = False, **_: Any
 ) -> Verdict:
-    """The reward, and which constraints are not kept. Unverifiable where the answer names none."""
+    """The verdict, whose detail names the broken constraints. Unverifiable if the answer names none."""
     checks = _checks(orjson.dumps(reference(record)))
     text = answer_text(response)
     variants = dict.fromkeys(_variants(text)) if loose else [text]
@@ -51,22 +51,24 @@ def _variants(text: str) -> Iterator[str]:
 
 @lru_cache(maxsize=64)
 def _checks(answer: bytes) -> list[tuple[str, Check]]:
-    """Each constraint with its place and name. Unverifiable for what is no such answer."""
-    asked = orjson.loads(answer)
-    names = asked.get("instruction_id_list") if isinstance(asked, dict) else None
+    """The place and name of each constraint, and its check. Unverifiable if the answer is malformed."""
+    parsed = orjson.loads(answer)
+    names = parsed.get("instruction_id_list") if isinstance(parsed, dict) else None
     if not isinstance(names, list) or not names:
         raise Unverifiable("answer: expected {instruction_id_list: [...], kwargs: [...]}")
-    given = asked.get("kwargs")
+    given = parsed.get("kwargs")
     given = [None] * len(names) if given is None else given
     if not isinstance(given, list) or len(given) != len(names):
-        raise Unverifiable(f"answer: {len(names)} constraints and not as many kwargs")
+        raise Unverifiable(f"answer: kwargs: expected a list of {len(names)}, one per constraint")
     found = []
     for place, (name, each) in enumerate(zip(names, given, strict=True)):
         if not isinstance(name, str) or name not in CONSTRAINTS:
-            raise Unverifiable(f"answer: no constraint {name!r}; known: {', '.join(CONSTRAINTS)}")
-        arguments = {} if each is None else each  # null is none
+            raise Unverifiable(
+                f"answer: unknown constraint {name!r}; known: {', '.join(CONSTRAINTS)}"
+            )
+        arguments = {} if each is None else each  # null stands for no arguments
         if not isinstance(arguments, dict):
-            raise Unverifiable(f"answer: kwargs[{place}] is no object")
+            raise Unverifiable(f"answer: kwargs[{place}]: expected an object")
         try:
             found.append((f"{place} {name}", CONSTRAINTS[name](arguments)))
         except ValueError as error:
