@@ -1,4 +1,4 @@
-"""The part of a response that is its answer, where the answer may have several lines."""
+"""The part of a response that is its answer, for answers that may have several lines."""
 
 from qvl.reward.reading.extract import last_boxed
 from qvl.text.thinking import answer_text

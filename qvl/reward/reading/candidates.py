@@ -28,7 +28,7 @@ def chosen(text: str, found: Sequence[tuple[int, int, Value]]) -> Value | None:
     """The value that a text chooses among its candidates (start, end, value), in the order of the text.
 
     If the values differ, it is the last one, provided that the text concludes with it: "3 + 2 = 5",
-    "so 5", "5 in all". None without candidates, and where the text leaves it open: "3, 4".
+    "so 5", "5 in all". None without candidates, or if the text leaves it open: "3, 4".
     """
     if not found:
         return None

@@ -7,9 +7,9 @@ threshold; that of a point is 1 in the box (or within POINT_RADIUS of a referenc
 Pairs with different labels have none. Each extra or missing box costs its share, a repeated box too.
 Crossed corners and coordinates outside the image are not corrected.
 
-What others do and this does not: pair greedily by IoU (V-Triune), so that a good assignment is
-missed; add a pixel to each side, which is worth more the smaller the box, and give a point to whoever
-answers with a box (VisionReasoner); read only the first list, or nothing where one comma is wrong.
+Other implementations pair greedily by IoU (V-Triune), which misses the best assignment; add a pixel to each
+side, which favours small boxes, and give a point for any box (VisionReasoner); read only the first list, or
+nothing if one comma is wrong.
 """
 
 import re
@@ -35,7 +35,7 @@ _WORD = re.compile(r"\w+")
 def score(record: dict, response: dict) -> float:
     """The reward from 0 to 1; more than MOST places, and more than twice the reference's, score 0.
 
-    Points are expected where the reference has points, or the task is "pointing", or the last
+    Points are expected if the reference has points, or the task is "pointing", or the last
     question says "point to" or "point_2d" and no box; else boxes are. The other kind is ignored.
     """
     gold = _gold(record)
@@ -98,8 +98,10 @@ def _similarity(gold: Located, found: Located, several: bool) -> float:
 
 
 def _same_label(gold: str, found: str, several: bool) -> bool:
-    """Where the reference has several labels: equal but for case, and none is no match. Where it
-    has one: none, or a word in common ("circle" for "red circle"), for one phrase has many forms.
+    """Whether two labels agree.
+
+    several: the reference has several labels, which must be equal except for case. Otherwise a label
+    may be missing, and one common word is enough ("circle" for "red circle").
     """
     one, other = normal(gold), normal(found)
     if several or one == other:

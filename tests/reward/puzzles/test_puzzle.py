@@ -101,29 +101,29 @@ def test_reasoning_gym_gives_its_own_answers_1_and_nonsense_0(name):
 @pytest.mark.parametrize("name", ["binary_matrix", "countdown", "polynomial_multiplication"])
 def test_no_answer_is_run(name, tmp_path):
     mark = tmp_path / "run"
-    said = f"__import__('pathlib').Path({str(mark)!r}).touch() or 1"
-    assert score(entry(name), f"<answer>{said}</answer>") == 0.0
+    code = f"__import__('pathlib').Path({str(mark)!r}).touch() or 1"
+    assert score(entry(name), f"<answer>{code}</answer>") == 0.0
     assert not mark.exists()
 
 
 def test_an_answer_that_never_ends_times_out_and_the_next_is_judged(monkeypatch):
     monkeypatch.setattr("qvl.reward.puzzles.gym.SECONDS", 1.0)
     answer, started = entry("countdown"), time.monotonic()
-    said = judge(record(answer), {"content": "<answer>9**9**9**9</answer>"})
-    assert said.status in ("timeout", "error") and said.reward is None
+    verdict = judge(record(answer), {"content": "<answer>9**9**9**9</answer>"})
+    assert verdict.status in ("timeout", "error") and verdict.reward is None
     assert time.monotonic() - started < 8
     right = f"<answer>{answer['entry']['answer']}</answer>"
     assert judge(record(answer), {"content": right}).reward == 1.0
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "content"),
     [
         (SUDOKU, "```\n1 2 3 4\n3 4 1 2\n4 1 2 3\n2 3 4 1\n```"),
         (MAZE, "right, right, down, down"),
         (ZEBRA, f"```json\n{json.dumps(HOUSES)}\n```"),
     ],
 )
-def test_an_answer_as_the_format_prompt_of_its_kind_says_is_right(answer, said):
+def test_an_answer_as_the_format_prompt_of_its_kind_requests_is_right(answer, content):
     assert FormatPrompts().of(record(answer))
-    assert score(answer, f"I think so.\n\n{said}") == 1.0
+    assert score(answer, f"I think so.\n\n{content}") == 1.0

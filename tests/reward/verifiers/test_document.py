@@ -29,8 +29,8 @@ def score(answer, content):
 
 @pytest.mark.parametrize("answer", [MARKDOWN, HTML, LATEX])
 def test_the_same_document_scores_one_in_any_markup(answer):
-    for said in (MARKDOWN, HTML, LATEX, f"<think>no</think>{HTML}", f"```html\n{HTML}\n```"):
-        assert score(answer, said) == 1, said
+    for text in (MARKDOWN, HTML, LATEX, f"<think>no</think>{HTML}", f"```html\n{HTML}\n```"):
+        assert score(answer, text) == 1, text
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_teds_of_small_tables():
         return found
 
     gold = table("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td><td>d</td></tr></table>")
-    for said, distance in (
+    for text, distance in (
         ("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td><td>x</td></tr></table>", 1),
         ("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>", 1),
         ("<table><tr><td>a</td><td>b</td></tr></table>", 3),
         ("<table><tr><td colspan=2>a</td><td>b</td></tr><tr><td>c</td><td>d</td></tr></table>", 1),
     ):
-        assert document.teds(gold, table(said)) == pytest.approx(1 - distance / 7)
-        assert document.teds(table(said), gold) == pytest.approx(1 - distance / 7)
+        assert document.teds(gold, table(text)) == pytest.approx(1 - distance / 7)
+        assert document.teds(table(text), gold) == pytest.approx(1 - distance / 7)
 
 
 @pytest.mark.parametrize("answer", [3, ["a"], {"text": "a"}, "<p></p>", "---"])

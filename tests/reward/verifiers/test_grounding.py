@@ -187,9 +187,9 @@ def test_the_pairing_is_the_best_of_all(gold, found):
 @settings(deadline=None)  # the first call imports scipy
 @given(st.lists(box, min_size=1, max_size=5), st.lists(box, max_size=5))
 def test_one_more_box_of_no_use_never_pays(gold, found):
-    answer, said = [list(b) for b in gold], [list(b) for b in found]
-    if len(said) >= len(answer):
-        assert score(answer, [*said, [0, 0, 0, 0]]) <= score(answer, said)
+    answer, places = [list(b) for b in gold], [list(b) for b in found]
+    if len(places) >= len(answer):
+        assert score(answer, [*places, [0, 0, 0, 0]]) <= score(answer, places)
 
 
 @settings(deadline=None)

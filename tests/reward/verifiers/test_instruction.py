@@ -100,12 +100,12 @@ SEVERAL = {
 }
 
 
-def asked(answer):
+def record_of(answer):
     return {"id": "a", "task": "instruction", "answer": answer}
 
 
 def one(name, arguments):
-    return asked({"instruction_id_list": [name], "kwargs": [arguments]})
+    return record_of({"instruction_id_list": [name], "kwargs": [arguments]})
 
 
 def test_all_25_have_examples():
@@ -154,11 +154,11 @@ def test_loosely_a_greeting_or_markdown_breaks_nothing(name, text):
 
 
 def test_all_must_be_kept_and_what_is_not_is_named():
-    whole = strict.judge(asked(SEVERAL), {"content": "A tower stands here."})
+    whole = strict.judge(record_of(SEVERAL), {"content": "A tower stands here."})
     assert (whole.reward, whole.detail) == (1.0, "")
-    part = strict.judge(asked(SEVERAL), {"content": "A tower, and a boat."})
+    part = strict.judge(record_of(SEVERAL), {"content": "A tower, and a boat."})
     assert (part.reward, part.detail) == (0.0, "not kept: punctuation:no_comma")
-    assert strict.judge(asked(SEVERAL), {"content": "A tower, so."}, partial=True).reward == 0.5
+    assert strict.judge(record_of(SEVERAL), {"content": "A tower, so."}, partial=True).reward == 0.5
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "<think>a tower", "<think>a tower</think>"])
@@ -190,13 +190,15 @@ def test_the_thinking_is_ignored():
 )  # fmt: skip
 def test_an_answer_that_names_no_constraint_is_unverifiable_even_without_text(answer, message):
     with pytest.raises(Unverifiable) as error:
-        strict.score(asked(answer), {"content": ""})
+        strict.score(record_of(answer), {"content": ""})
     assert message in str(error.value)
-    assert judge(asked(answer), {"content": "x"}).status == "error"
+    assert judge(record_of(answer), {"content": "x"}).status == "error"
 
 
 def test_kwargs_may_be_left_out_and_numbers_be_floats():
-    assert strict.score(asked({"instruction_id_list": ["punctuation:no_comma"]}), {"content": "a"})
+    assert strict.score(
+        record_of({"instruction_id_list": ["punctuation:no_comma"]}), {"content": "a"}
+    )
     record = one("length_constraints:number_paragraphs", {"num_paragraphs": 2.0})
     assert strict.score(record, {"content": PARTS}) == 1.0
 
@@ -260,8 +262,8 @@ def test_a_postscript_begins_with_its_marker(marker, text, kept):
 
 def test_a_first_word_may_have_a_mark_of_its_own():
     check = CONSTRAINTS["length_constraints:nth_paragraph_first_word"]
-    said = check({"num_paragraphs": 1, "nth_paragraph": 1, "first_word": "Don't"})
-    assert said("Don't, I say.") and said("don't") and not said("Don, I say.")
+    holds = check({"num_paragraphs": 1, "nth_paragraph": 1, "first_word": "Don't"})
+    assert holds("Don't, I say.") and holds("don't") and not holds("Don, I say.")
 
 
 @pytest.mark.parametrize(
@@ -340,7 +342,7 @@ def test_each_sentence_of_the_languages_of_ifeval_is_in_its_own_and_in_no_other(
 def test_only_null_stands_for_no_arguments(kwargs, text):
     answer = {"instruction_id_list": ["punctuation:no_comma"], "kwargs": kwargs}
     with pytest.raises(Unverifiable):
-        strict.score(asked(answer), {"content": text})
+        strict.score(record_of(answer), {"content": text})
     for none in (None, [None], [{}]):
         given = {**answer, "kwargs": none}
-        assert strict.score(asked(given), {"content": "fine"}) == 1.0
+        assert strict.score(record_of(given), {"content": "fine"}) == 1.0

@@ -68,19 +68,19 @@ def test_words_are_no_reference(gold):
 def test_what_no_alarm_interrupts_is_ended_and_the_next_is_judged(bomb):
     record = {"task": "math", "answer": r"\frac{1}{2}"}
     started = time.monotonic()
-    said = verdict.judge(record, {"content": bomb}, seconds=1.5)
+    judged = verdict.judge(record, {"content": bomb}, seconds=1.5)
     assert time.monotonic() - started < 10
-    assert said.status in ("timeout", "error") and said.reward is None
+    assert judged.status in ("timeout", "error") and judged.reward is None
     assert verdict.judge(record, {"content": r"\boxed{0.5}"}).reward == 1
 
 
 def test_threads_may_compare_at_once():
     pairs = [(rf"\frac{{{n}}}{{7}}", rf"\boxed{{\frac{{{2 * n}}}{{14}}}}") for n in range(1, 60)]
     with ThreadPoolExecutor(8) as pool:
-        told = pool.map(
+        scores = pool.map(
             lambda pair: mathematics.score({"answer": pair[0]}, {"content": pair[1]}), pairs
         )
-        assert list(told) == [1.0] * len(pairs)
+        assert list(scores) == [1.0] * len(pairs)
 
 
 def test_the_time_that_the_process_takes_to_start_is_not_the_answers():

@@ -136,11 +136,11 @@ def test_a_schema_that_cannot_judge_is_reported(answer, message):
 
 
 def test_nothing_is_fetched():
-    asked = []
+    requests = []
 
     class Listens(BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            requests.append(self.path)
             self.send_error(404)
 
     with HTTPServer(("127.0.0.1", 0), Listens) as server:
@@ -151,7 +151,7 @@ def test_nothing_is_fetched():
                 score(answer, ANN)
         assert score(PERSON, {"$ref": where, **ANN}) == 1
         server.shutdown()
-    assert asked == []
+    assert requests == []
 
 
 def test_formats_are_checked():

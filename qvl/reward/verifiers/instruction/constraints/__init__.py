@@ -1,14 +1,15 @@
 """The 25 constraints of IFEval (arXiv 2311.07911, table 1), by their own names and arguments.
 
-A constraint is made of its arguments and then asked of texts: CONSTRAINTS[name](arguments)(text). What
-IFEval leaves to nltk and langdetect is done by rules here and by py3langid: sentences end at their
-marks, in Chinese and Japanese too, and not behind abbreviations; a text whose language cannot be told
-does not follow a constraint on its language, where IFEval says that it does, and a language must go on
-to the end. Keywords are taken as they are written, where IFEval takes them for regular expressions.
+CONSTRAINTS[name](arguments) returns a check, which is called with a text: check(text). IFEval uses nltk and
+langdetect; here rules and py3langid do their work. Differences from IFEval:
+- a sentence ends at its mark, in Chinese and Japanese too, and not after an abbreviation;
+- a text whose language is not detected breaks a constraint on its language, which IFEval accepts, and the
+  whole text must be in the language;
+- keywords are plain text, not regular expressions.
 
-Harder than IFEval, against what would keep a constraint in its letter alone: all three options of a
-constrained response, one section named twice, a postscript of its marker, a prompt repeated and not
-answered, two quotation marks around nothing, a comma of another script, a fence that is not closed.
+Rejected here, though IFEval accepts them: all three options of a constrained response, one section named
+twice, a postscript without text, a prompt that is repeated and not answered, two quotation marks around
+nothing, a comma of another script, an unclosed code fence.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What parts and what form a text must have."""
+"""Constraints on the parts and the format of a text."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from qvl.reward.verifiers.instruction.constraints import arguments
 Check = Callable[[str], bool]
 Arguments = Mapping[str, Any]
 
-# Brackets exclude one another in these, so that none of them is tried from every place to the end.
+# These exclude brackets inside of brackets, so that matching takes linear time.
 _PLACEHOLDER = re.compile(r"\[[^\[\]\n]*\]")
 _BULLET = re.compile(r"^[ \t]*(?:\*(?!\*)|-).*\S", re.MULTILINE)
 _HIGHLIGHT = re.compile(r"\*\*([^\n*]*)\*\*|\*([^\n*]*)\*")
@@ -26,26 +26,25 @@ def number_placeholders(given: Arguments) -> Check:
 
 
 def postscript(given: Arguments) -> Check:
-    """A line holds `postscript_marker`, whose letters may stand apart (P. S.), and what follows it."""
+    """A line has `postscript_marker`, whose letters may be separate (P. S.), and text after it."""
     marker = arguments.text(given, "postscript_marker").strip().lower()
     letters = re.findall(r"\w", marker)
     dotted = re.fullmatch(r"(?:p\.\s?)+s\.?", marker) is not None
     body = r"\.\s?".join(letters) if dotted else re.escape(marker)
     if dotted:
-        body += r"\." if marker.endswith(".") else r"(?!\w)"  # P. Smith is none
+        body += r"\." if marker.endswith(".") else r"(?!\w)"  # P. Smith is not a marker
     pattern = re.compile(rf"(?<!\w){body}\W*+\w")
     return lambda text: pattern.search(text.lower()) is not None
 
 
 def number_bullet_lists(given: Arguments) -> Check:
-    """Just `num_bullets` lines that begin with * or -."""
+    """Exactly `num_bullets` lines that begin with * or -."""
     wanted = arguments.number(given, "num_bullets")
     return lambda text: len(_BULLET.findall(text)) == wanted
 
 
 def constrained_response(given: Arguments) -> Check:
-    """One of "My answer is yes.", "My answer is no.", "My answer is maybe." is in the text, and no
-    other of them."""
+    """Exactly one of "My answer is yes.", "My answer is no.", "My answer is maybe." is in the text."""
     return lambda text: sum(option in text for option in _OPTIONS) == 1
 
 
@@ -61,8 +60,8 @@ def number_highlighted_sections(given: Arguments) -> Check:
 
 
 def multiple_sections(given: Arguments) -> Check:
-    """At least `num_sections` sections, each begun by `section_spliter`, in its own case, and a
-    number of its own."""
+    """At least `num_sections` sections, each of which begins with `section_spliter`, in the same case,
+    and a different number."""
     word = arguments.text(given, "section_spliter").strip()
     least = arguments.number(given, "num_sections")
     pattern = re.compile(rf"{re.escape(word)}\s?\d+")
@@ -70,7 +69,7 @@ def multiple_sections(given: Arguments) -> Check:
 
 
 def json_format(given: Arguments) -> Check:
-    """The whole text is JSON, in a fence or not."""
+    """The whole text is JSON, with or without a code fence."""
 
     def check(text: str) -> bool:
         body = text.strip()

@@ -1,4 +1,4 @@
-"""What words, letters and language a text must have."""
+"""Constraints on the words, letters and language of a text."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from qvl.text.languages import languages_in
 Check = Callable[[str], bool]
 Arguments = Mapping[str, Any]
 
-_OWN_SCRIPT = {  # languages that are alone with their script, so that a word tells them
+_OWN_SCRIPT = {  # languages that are identified by their script
     "bn": "\u0980-\u09ff", "el": "\u0370-\u03ff", "gu": "\u0a80-\u0aff", "he": "\u0590-\u05ff",
     "ja": "\u3041-\u30ff\u4e00-\u9fff", "kn": "\u0c80-\u0cff", "ko": "\uac00-\ud7a3",
     "ml": "\u0d00-\u0d7f", "pa": "\u0a00-\u0a7f", "ta": "\u0b80-\u0bff", "te": "\u0c00-\u0c7f",
@@ -21,13 +21,13 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def existence(given: Arguments) -> Check:
-    """Every one of `keywords` is in the text, in any case."""
+    """All `keywords` are in the text, in any case."""
     wanted = [word.lower() for word in arguments.words(given, "keywords")]
     return lambda text: all(word in lowered for lowered in [text.lower()] for word in wanted)
 
 
 def frequency(given: Arguments) -> Check:
-    """`keyword` comes less than, or at least, `frequency` times."""
+    """`keyword` occurs less than, or at least, `frequency` times."""
     keyword = arguments.text(given, "keyword").strip().lower()
     holds = arguments.relation(given, "relation", "frequency")
     return lambda text: holds(text.lower().count(keyword))
@@ -41,20 +41,22 @@ def forbidden_words(given: Arguments) -> Check:
 
 
 def letter_frequency(given: Arguments) -> Check:
-    """`letter` comes less than, or at least, `let_frequency` times, in any case."""
+    """`letter` occurs less than, or at least, `let_frequency` times, in any case."""
     letter = arguments.text(given, "letter").strip().lower()
     if len(letter) != 1:
-        raise ValueError(f"letter: expected one, not {letter!r}")
+        raise ValueError(f"letter: expected one letter, got {letter!r}")
     holds = arguments.relation(given, "let_relation", "let_frequency")
     return lambda text: holds(text.lower().count(letter))
 
 
 def response_language(given: Arguments) -> Check:
-    """The text is in `language`, an ISO 639-1 code, from its beginning to its end; a region behind
-    the code (zh-cn) is passed over. In a script of one language most letters must be of it."""
+    """The whole text is in `language`, an ISO 639-1 code, whose region (zh-cn) is ignored.
+
+    If the language is identified by its script, more than half of the letters must be in that script.
+    """
     code = arguments.text(given, "language").strip().lower().split("-")[0].split("_")[0]
     if not re.fullmatch("[a-z]{2,3}", code):
-        raise ValueError(f"language: expected a code such as en, not {code!r}")
+        raise ValueError(f"language: expected a code such as en, got {code!r}")
     if code not in _OWN_SCRIPT:
         return lambda text: languages_in(text) == {code}
     own = re.compile(f"[{_OWN_SCRIPT[code]}]")

@@ -1,4 +1,4 @@
-"""How many sentences, words and paragraphs a text must have."""
+"""Constraints on the number of sentences, words and paragraphs of a text."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,8 +11,8 @@ Arguments = Mapping[str, Any]
 
 WORD = re.compile(r"\w+")
 _STARS = re.compile(r"\s?\*\*\*\s?")
-# A mark, what closes behind it, and then a space or the end; in Chinese and Japanese no space follows.
-# A run of marks is read once, from its first (++ gives nothing back): endless dots take no longer.
+# A mark, closing quotes or brackets, and then a space or the end; in Chinese and Japanese no space follows.
+# A run of marks is matched once, from its first (++ does not backtrack), so that many dots take linear time.
 _END = re.compile(
     r"(?<![.!?؟।۔])[.!?؟।۔]++[\"'”’)\]*_]*+(?=\s|$)"
     r"|[。！？]++[」』”]*+"
@@ -23,7 +23,7 @@ _ABBREVIATION = re.compile(
     re.IGNORECASE,
 )
 _TITLE = re.compile(r"(?:^|[\s(\"'])(?:mr|mrs|ms|dr|prof|st|[A-Z])\.$", re.IGNORECASE)
-_LONGEST_ABBREVIATION = 8  # characters, with what stands before it
+_LONGEST_ABBREVIATION = 8  # characters, with the one before it
 _CLOSING = ".,?!'\"”’:;"
 _CLOSES = re.compile(f"[{_CLOSING}]")
 
@@ -35,7 +35,7 @@ def number_sentences(given: Arguments) -> Check:
 
 
 def sentences(text: str) -> int:
-    """How many sentences a text has. What stands behind the last mark is one more."""
+    """The number of sentences of a text; words after the last mark are one more."""
     count, start = 0, 0
     for mark in _END.finditer(text):
         before = text[max(start, mark.end() - _LONGEST_ABBREVIATION) : mark.end()]
@@ -53,13 +53,13 @@ def sentences(text: str) -> int:
 
 
 def number_paragraphs(given: Arguments) -> Check:
-    """Just `num_paragraphs` paragraphs, which *** divides."""
+    """Exactly `num_paragraphs` paragraphs with *** between them."""
     wanted = arguments.number(given, "num_paragraphs")
     return lambda text: divided(_STARS.split(text)) == wanted
 
 
 def divided(parts: list[str]) -> int:
-    """How many parts a divider has made; -1 where one between others is empty."""
+    """The number of parts that are not empty; -1 if one between others is empty."""
     filled = [bool(part.strip()) for part in parts]
     if not all(filled[1:-1]):
         return -1
@@ -73,20 +73,20 @@ def number_words(given: Arguments) -> Check:
 
 
 def nth_paragraph_first_word(given: Arguments) -> Check:
-    """Just `num_paragraphs` paragraphs, which empty lines divide, and the first word of the
-    `nth_paragraph` is `first_word`."""
+    """Exactly `num_paragraphs` paragraphs with empty lines between them, and `first_word` is the first
+    word of paragraph `nth_paragraph`."""
     wanted = arguments.number(given, "num_paragraphs", 1)
     place = arguments.number(given, "nth_paragraph", 1)
     word = arguments.text(given, "first_word").strip().lower()
     if place > wanted:
-        raise ValueError(f"nth_paragraph: {place} of {wanted}")
+        raise ValueError(f"nth_paragraph: expected at most {wanted}, got {place}")
 
     def check(text: str) -> bool:
         paragraphs = [part.strip() for part in text.split("\n\n") if part.strip()]
         if len(paragraphs) != wanted:
             return False
         first = paragraphs[place - 1].split(maxsplit=1)[0].lstrip("'\"“‘").lower()
-        # A word may have a mark of its own: don't
+        # A word may contain a mark: don't
         return word in (first, first.rstrip(_CLOSING), _CLOSES.split(first, maxsplit=1)[0])
 
     return check

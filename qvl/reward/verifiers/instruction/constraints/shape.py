@@ -1,4 +1,4 @@
-"""How a text begins, ends and is divided, its case, its commas."""
+"""Constraints on the beginning, the end and the case of a text, and on its commas."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,11 +11,11 @@ from qvl.text.languages import languages_in
 Check = Callable[[str], bool]
 Arguments = Mapping[str, Any]
 
-_WORD = re.compile(r"\w+(?:['’.-]\w+)*")  # O'NEIL, HIGH-END and U.S. are one each
+_WORD = re.compile(r"\w+(?:['’.-]\w+)*")  # O'NEIL, HIGH-END and U.S. are one word each
 
 
 def two_responses(given: Arguments) -> Check:
-    """Two different texts, which ****** divides."""
+    """Two different texts with ****** between them."""
 
     def check(text: str) -> bool:
         parts = text.split("******")
@@ -30,20 +30,20 @@ def repeat_prompt(given: Arguments) -> Check:
     prompt = arguments.text(given, "prompt_to_repeat").strip().lower()
 
     def check(text: str) -> bool:
-        said = text.strip().lower()
-        return said.startswith(prompt) and len(said) > len(prompt)
+        lowered = text.strip().lower()
+        return lowered.startswith(prompt) and len(lowered) > len(prompt)
 
     return check
 
 
 def end_checker(given: Arguments) -> Check:
-    """The text ends with `end_phrase`, and a quotation mark may follow."""
+    """The text ends with `end_phrase`; a quotation mark may follow."""
     phrase = arguments.text(given, "end_phrase").strip().lower()
     return lambda text: text.strip().strip('"').lower().endswith(phrase)
 
 
 def quotation(given: Arguments) -> Check:
-    """The whole text is within double quotation marks."""
+    """The whole text is in double quotation marks."""
     return lambda text: len(text.strip()) > 2 and text.strip()[0] == text.strip()[-1] == '"'
 
 
@@ -64,11 +64,11 @@ def english_lowercase(given: Arguments) -> Check:
 
 
 def _may_be_english(text: str) -> bool:
-    """What is too short to tell is let pass: the case is what was asked for."""
+    """Whether no other language is detected; short texts pass, as the constraint is about the case."""
     lowered = text.lower()
     return languages_in(lowered) <= {"en"} and re.search("[a-z]", lowered) is not None
 
 
 def no_comma(given: Arguments) -> Check:
-    """No comma, of whatever script."""
+    """No comma of any script."""
     return lambda text: not any(comma in text for comma in ",，、،")
