@@ -2,8 +2,9 @@
 
 {"kind": "sudoku", "puzzle": "53..7...."} or a list of rows. Empty cells are 0, . or _. Sizes are 4, 6, 9 and
 16, with boxes of 2 by 2, 2 by 3, 3 by 3 and 4 by 4 (rows by columns). At size 16 the values are numbers with
-spaces between them, or 1 to 9 and A to G. The grid is in the last \\boxed{}, <answer> or code fence, else in the
-text after the thinking: rows of values, with or without ruled lines, or JSON. Of several grids the last counts.
+spaces between them, or 1 to 9 and A to G. The grid is in the last \\boxed{}, <answer> or code fence, else
+in the text after the thinking: rows of values, with or without ruled lines, or JSON. Of several grids the
+last counts.
 """
 
 import re

@@ -1,10 +1,10 @@
 """Zebra puzzles: who lives in which house, as a table of houses and their attributes.
 
 {"kind": "zebra", "solution": {"House 1": {"Name": "Eric", "Pet": "cat"}, ...}}, or {"header": ["House",
-"Name", "Pet"], "rows": [["1", "Eric", "cat"], ...]}. The response has a JSON object of either shape, in the last
-\\boxed{}, <answer> or code fence or between the first brace and the last; or a Markdown table whose first column
-names the houses. Case, spaces and the word House are ignored. The score is the share of right cells. Extra houses
-and attributes are ignored, and a cell that names two values is wrong.
+"Name", "Pet"], "rows": [["1", "Eric", "cat"], ...]}. The response has a JSON object of either shape, in the
+last \\boxed{}, <answer> or code fence or between the first brace and the last; or a Markdown table whose
+first column names the houses. Case, spaces and the word House are ignored. The score is the share of right
+cells. Extra houses and attributes are ignored, and a cell that names two values is wrong.
 """
 
 import json

@@ -1,1 +1,1 @@
-"""Read an answer out of a response: its final line or block, emphasis, candidates, numerals, boxes, documents."""
+"""Read the answer from a response: its final line or block, emphasis, numbers, boxes, documents."""

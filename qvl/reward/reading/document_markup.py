@@ -4,7 +4,7 @@ A table is an HTML <table>, a Markdown table with pipes, or a LaTeX tabular. Pos
 comments, styles and pictures are left out; formulas stay as they are written.
 
 Own code, because a response is a mixture with formulas and may be broken on purpose: html.parser takes
-the < of "x<y</table>" for a tag and loses the end of the table, and 160 kB of "<!--" cost it 20 s, where
+the < of "x<y</table>" for a tag and loses the end of the table, and 160 kB of "<!--" take it 20 s, while
 this scan is linear. lxml would be one more compiled dependency, and would still leave Markdown and LaTeX.
 """
 

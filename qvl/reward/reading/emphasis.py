@@ -1,4 +1,4 @@
-"""Emphasis in a response: **bold**, `code` and quoted text, whether it is the answer or only dress.
+"""Emphasis in a response: **bold**, `code` and quoted text, as the answer itself or as mere formatting.
 
 A verifier of short answers reads the one emphasized text as the answer (`emphasized`), and the final line
 loses the asterisks around it (`unwrapped`). A document is compared without any marks (`without_marks`).

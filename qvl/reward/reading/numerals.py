@@ -41,7 +41,7 @@ def english(words: str) -> int:
 
 
 def chinese(characters: str) -> int:
-    """The value of a Chinese number that CHINESE matches, with units (203 as 2 hundred 3) or as digits alone."""
+    """The value of a Chinese number that CHINESE matches, with units (2 hundred 3) or digits alone."""
     if not any(character in _CHINESE_UNITS for character in characters):
         return int("".join(str(_CHINESE_DIGITS[character]) for character in characters))
     total, section, digit = 0, 0, 0

@@ -63,7 +63,7 @@ def _read(response: dict) -> Time | None:
 
 
 def _same(one: Time, other: Time) -> bool:
-    """Whether two times are equal to the minute, and in the second and the half of the day if both have them."""
+    """Whether two times are equal: in hour and minute, and in second and half of the day if both have it."""
     if (one.hour, one.minute) != (other.hour, other.minute):
         return False
     seconds, halves = {one.second, other.second} - {None}, {one.half, other.half} - {""}

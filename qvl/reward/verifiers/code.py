@@ -31,9 +31,7 @@ from qvl.reward.verifiers import code_worker
 from qvl.text.thinking import answer_text
 
 VERDICT_SECONDS = 60.0  # for all tests of a response; our choice (each run has its own limits)
-RELATIVE = (
-    1e-6  # relative and absolute tolerance between numbers, unless both are integers; our choice
-)
+TOLERANCE = 1e-6  # relative and absolute, between numbers that are not both integers; our choice
 MAX_DETAIL = 200  # characters of a reported failure
 MAX_COMPARED = 1000  # items of a set that are compared pairwise, as not all are strings or integers
 
@@ -336,7 +334,7 @@ def _same_items(value: set | frozenset, expected: list) -> bool:
 def _close(value: float, expected: float) -> bool:
     try:
         both_nan = math.isnan(value) and math.isnan(expected)
-        return both_nan or math.isclose(value, expected, rel_tol=RELATIVE, abs_tol=RELATIVE)
+        return both_nan or math.isclose(value, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     except OverflowError:  # an integer beyond the range of floats is close to no float
         return False
 

@@ -1,7 +1,7 @@
 """The test runner: the program that runs in the sandbox beside a solution. It imports no qvl.
 
-The solution never sees an expected result. `calls` passes arguments to it and reports the returned
-values, which are compared outside the sandbox. `scripts` runs assertions in a process of their own, which
+The solution never sees an expected result. `run_calls` passes arguments to it and reports the returned
+values, which are compared outside the sandbox. `run_scripts` runs assertions in a process of their own, which
 calls the solution's process through a pipe: a solution cannot read the assertions, end them early, or
 return an object that equals everything. Only plain data crosses the pipe: `encode` and `decode`.
 
@@ -140,7 +140,8 @@ def load() -> dict[str, Any]:
 
 
 def find_function(names: dict[str, Any], function: str) -> Callable[..., Any]:
-    """Return a function of the solution, or the method of its class Solution. KeyError if it has neither."""
+    """Return a function of the solution, or the method of its class Solution. KeyError or AttributeError if
+    there is none."""
     if function not in names and "Solution" in names:
         return getattr(names["Solution"](), function)
     return names[function]
@@ -173,13 +174,13 @@ def serve(pipe: Pipe) -> None:
             pipe.send({"error": describe(error), "kind": type(error).__name__})
 
 
-def calls(solution: Solution, request: dict, report: Callable[[dict], None]) -> None:
+def run_calls(solution: Solution, request: dict, report: Callable[[dict], None]) -> None:
     """Call one function with each list of arguments; report each result."""
     for arguments in request["calls"]:
         report(solution.call(request["function"], arguments, encode({})))
 
 
-def scripts(
+def run_scripts(
     solution: Solution, request: dict, functions: list[str], report: Callable[[dict], None]
 ) -> None:
     """Run each assertion script, in which the names of the solution's functions call its process."""
@@ -220,16 +221,16 @@ def _exception(name: str) -> type[Exception]:
 
 def main() -> None:
     """Fork the solution's process, read the request, and run its calls or scripts."""
-    here, there = os.pipe(), os.pipe()
+    replies, requests = os.pipe(), os.pipe()  # each (read end, write end)
     process = os.fork()
     if process == 0:
-        os.close(here[0])
-        os.close(there[1])
-        serve(Pipe(there[0], here[1]))
+        os.close(replies[0])
+        os.close(requests[1])
+        serve(Pipe(requests[0], replies[1]))
         os._exit(0)
-    os.close(here[1])
-    os.close(there[0])
-    solution = Solution(process, here[0], there[1])
+    os.close(replies[1])
+    os.close(requests[0])
+    solution = Solution(process, replies[0], requests[1])
     request = json.loads(sys.stdin.buffer.read())
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     redirect_to_null(0, 1)
@@ -243,9 +244,9 @@ def main() -> None:
     if "functions" not in first:
         report({"fatal": first["error"]})
     elif "calls" in request:
-        calls(solution, request, report)
+        run_calls(solution, request, report)
     else:
-        scripts(solution, request, first["functions"], report)
+        run_scripts(solution, request, first["functions"], report)
 
 
 if __name__ == "__main__":

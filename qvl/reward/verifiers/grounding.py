@@ -22,7 +22,7 @@ from qvl.reward.reading.boxes import LARGEST, Located, boxes_in, inside, iou, po
 from qvl.reward.reading.matching import share
 from qvl.reward.verifiers.exact import normal
 
-MOST = 120  # places of a response, or twice the places of the reference if that is more (VisionReasoner, arXiv 2505.12081)
+MOST = 120  # places of a response, or twice the reference's if that is more (as in VisionReasoner)
 POINT_RADIUS = 30  # thousandths of a side; VisionReasoner has 30 pixels
 
 _ASKS_FOR_POINTS = re.compile(

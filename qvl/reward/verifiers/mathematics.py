@@ -26,7 +26,9 @@ _COMMAND = re.compile(r"\\(?!text|mathrm|mbox)[A-Za-z]+|\\(?:text|mathrm|mbox)")
 _PROSE = re.compile(r"(?<!\\)\b[^\W\d_]{2,}\b")
 _PLAIN = re.compile(r"[-+]?\d{1,300}(?:\.\d{1,300})?")
 _GROUPED = re.compile(r"[-+]?\d{1,3}(?:(?:,|\{,\}|\\,)\d{3})+(?:\.\d+)?")
-_DRESS = re.compile(r"\\(?:left|right|displaystyle|,|;|!|:|quad)(?![A-Za-z])|[\s$]+|(?<=\d)\\%$")
+_FORMATTING = re.compile(
+    r"\\(?:left|right|displaystyle|,|;|!|:|quad)(?![A-Za-z])|[\s$]+|(?<=\d)\\%$"
+)
 
 
 def score(record: dict, response: dict) -> float:
@@ -74,7 +76,7 @@ def _plain(text: str) -> Fraction | None:
 
 
 def _bare(text: str) -> str:
-    return _DRESS.sub("", text).replace("dfrac", "frac").replace("tfrac", "frac")
+    return _FORMATTING.sub("", text).replace("dfrac", "frac").replace("tfrac", "frac")
 
 
 # The functions below run in the process that can be killed.

@@ -35,7 +35,7 @@ _SPAN = re.compile(
     re.IGNORECASE,
 )
 # Around a time in JSON, and in Qwen3-VL's own format <12.5 seconds>.
-_DRESS = re.compile(
+_AROUND = re.compile(
     r"[\"'](?:start|end|begin|from|to)(?:_?time)?(?:_?(?:s|sec|seconds))?[\"']\s*:|[\"'<>]"
 )
 
@@ -72,7 +72,7 @@ def _read(response: dict) -> list[Span]:
 
 def spans(text: str) -> list[Span]:
     """Every span of a text."""
-    return [(_seconds(start), _seconds(end)) for start, end in _SPAN.findall(_DRESS.sub("", text))]
+    return [(_seconds(start), _seconds(end)) for start, end in _SPAN.findall(_AROUND.sub("", text))]
 
 
 def references(answer: Any) -> list[Span]:
