@@ -1,22 +1,22 @@
-"""Verifiers: does a response give the record's answer?
+"""Verifiers: whether a response gives the reference answer of its record.
 
 A verifier is a module with a line in REWARDS. It exports
 
-    score(record, response) -> float    from 0 to 1: what the response earns. Required
+    score(record, response) -> float    the reward of the response, from 0 to 1. Required
 
-and, where it needs them,
+and optionally
 
     judge(record, response, *, partial, unsafe_local) -> Verdict
-        in place of `score`, to report more than a number. It keeps its own time limits and is safe to
-        call from any thread; `score` is neither, and runs under an alarm in the main thread
-    extract(response) -> JSON value     the answer that was judged, for verdict["extracted"]; without it
-                                        that is qvl.reward.reading.extract.final
-    COMPARES_WORDS = True               the final answer is compared as text. A sentence around the
+        called in place of `score`, to report more than a number. It enforces its own time limits and is
+        threadsafe; `score` does and is neither, and runs under an alarm in the main thread
+    extract(response) -> JSON value     the answer that was judged, for verdict["extracted"]; the default
+                                        is qvl.reward.reading.extract.final
+    COMPARES_WORDS = True               the final answer is compared as text. A sentence that contains the
                                         reference then scores 0, although it may be right
 
-A verifier raises Unverifiable, whatever the response, for a record that it cannot judge; it never
-scores 0 because it failed. Callers score a response by qvl.reward.verdict.judge and nothing else, so
-that every score has a time limit and a crash is an error that is counted.
+A verifier raises Unverifiable for a record that it cannot judge, whatever the response. It never scores 0
+because it failed. Callers score a response only by qvl.reward.verdict.judge, so that every verdict has a
+time limit and every crash is counted as an error.
 
 A user's own verifier is "package.module:function", a function with the signature of `score`.
 """
@@ -27,7 +27,7 @@ from typing import Any, Literal, NamedTuple
 
 from qvl.errors import UserError
 
-REWARDS = {  # a verifier's name, or the task that it judges -> where; imported when first used
+REWARDS = {  # name of a verifier or a task -> module:function; imported when first used
     "exact": "qvl.reward.verifiers.exact:score",
     "number": "qvl.reward.verifiers.number:score",
     "choice": "qvl.reward.verifiers.choice:score",
@@ -54,33 +54,33 @@ REWARDS = {  # a verifier's name, or the task that it judges -> where; imported 
 }
 
 RIGHT = 0.5
-"""The least reward of a right response. Exact verifiers give 0 or 1; of the graded ones, boxes are right
-from RefCOCO's IoU of 0.5 on, and for edit distances it is our choice."""
+"""The minimum reward of a right response. Exact verifiers give 0 or 1. Of the graded ones, boxes are right
+from an IoU of 0.5, as in RefCOCO; for edit distances it is our choice."""
 
 Reward = Callable[[dict, dict], float]
 
 
 class Verdict(NamedTuple):
-    """One response's reward, or why it has none."""
+    """The reward of one response, or the reason why it has none."""
 
     status: Literal["ok", "timeout", "error"]
     reward: float | None
-    """From 0 to 1; None where there is no verdict."""
+    """From 0 to 1; None without a verdict."""
     extracted: Any = None
     """The final answer that was judged."""
     detail: str = ""
     verifier: str = ""
-    """The name under which it was found; filled in by qvl.reward.verdict.judge."""
+    """The name of the verifier; set by qvl.reward.verdict.judge."""
 
 
 class Unverifiable(UserError):
-    """This record has no answer that its verifier can compare with."""
+    """The record has no reference answer that its verifier can use."""
 
 
 def find(name: str, flag: str | None = None) -> Reward:
-    """The function of a verifier's or a task's name, or of "module:function".
+    """The `score` function of a verifier or a task by name, or of "module:function".
 
-    flag: the option that gave the name, which errors repeat; None: the name is a record's task.
+    flag: the option that gave the name, for errors; None if the name is the task of a record.
     """
     where = REWARDS.get(name, name)
     module, colon, function = where.partition(":")
@@ -97,8 +97,8 @@ def find(name: str, flag: str | None = None) -> Reward:
 
 
 def reference(record: dict) -> Any:
-    """The record's answer; Unverifiable where there is none."""
+    """The reference answer of a record; Unverifiable if there is none."""
     answer = record.get("answer")
     if answer is None or answer in ("", []):
-        raise Unverifiable("no answer to compare with")
+        raise Unverifiable("the record has no reference answer")
     return answer

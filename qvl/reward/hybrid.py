@@ -1,16 +1,16 @@
-"""Which rewards count for which records, and how much: a table for each stage of RL.
+"""Hybrid rewards: the parts of a record's reward and their weights, as a table per RL stage.
 
-The reward of a response is the sum of weight times part. Parts are
+The reward of a response is the weighted sum of its parts:
 
-    verifier  what the verifier of the record's task says, 0 to 1
-    judge     what a model says that sees the reference answer, the mean of its axes, 0 to 1
-    score     what a scalar reward model says, by a sigmoid 0 to 1
+    verifier  reward by the verifier of the record's task, 0 to 1
+    judge     mean of the axes of a judge that sees the reference answer, 0 to 1
+    score     sigmoid of the score of a scalar reward model, 0 to 1
     language, repetition, format    penalties, -1 to 0 (qvl.reward.penalties)
 
-The kinds are those of the reports: rules where an answer can be verified, a judge with the reference
-where it is open, a reward model or a judge where there is none (Qwen3-VL 4.4.2; Qwen3 4.4). The weights
-are our choice: half a point, so that a right answer in the wrong language is worth more than a wrong
-one in the right language, and less than one that is right in both.
+The kinds of records are those of the reports: verifiable (rules), open (a judge with the reference
+answer) and without reference (a reward model or a judge); see Qwen3-VL 4.4.2 and Qwen3 4.4. The weights
+are our choice. A penalty weighs 0.5, so that a right answer in the wrong language is worth more than a
+wrong answer in the right language, and less than a right answer in the right language.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,22 +24,22 @@ Parts = Mapping[str, float]
 
 _SUPPRESSED = {"language": 0.5, "repetition": 0.5, "format": 0.5}
 STAGES: dict[str, dict[str, Parts]] = {
-    "reasoning": {  # report 4.4.1: everything is verified, and languages are not mixed
+    "reasoning": {  # report 4.4.1: everything is verified, and language mixing is penalized
         "verifiable": {VERIFIER: 1.0, "language": 0.5},
         "open": {VERIFIER: 1.0, "language": 0.5},
         "without reference": {VERIFIER: 1.0, "language": 0.5},
     },
-    "general": {  # report 4.4.2: rules and models, and bad conduct is suppressed
+    "general": {  # report 4.4.2: rules and models, and unwanted behavior is penalized
         "verifiable": {VERIFIER: 1.0, **_SUPPRESSED},
         "open": {JUDGE: 1.0, **_SUPPRESSED},
         "without reference": {SCORE: 1.0, **_SUPPRESSED},
     },
 }
-OPEN_TASKS = ("vqa", "caption")  # whose right answers have many wordings, though a verifier exists
+OPEN_TASKS = ("vqa", "caption")  # have a verifier, but right answers may be worded in many ways
 
 
 def kind(record: dict) -> str:
-    """The row of a stage's table that a record is under."""
+    """The kind of a record: its row in the table of a stage."""
     task = record.get("task")
     if task in REWARDS and task not in OPEN_TASKS:
         return "verifiable"
@@ -47,15 +47,15 @@ def kind(record: dict) -> str:
 
 
 def unjudged(record: dict, name: str) -> str:
-    """That the model is lacking which gives the part `name` of a record's reward."""
+    """The error message for a record whose reward part `name` needs a model that was not given."""
     task, flag = record.get("task"), "--judge"
     if name == SCORE:
         flag = "--reward-model or --judge"
-    return f"record {record.get('id')!r}: task {task!r} is one for a model: give {flag} URL"
+    return f"record {record.get('id')!r}: task {task!r} needs a model; give {flag} URL"
 
 
 def checked(penalties: Sequence[str]) -> dict[str, float]:
-    """NAME or NAME=WEIGHT of each -> weights. UserError for another name or weight."""
+    """The weights by name of penalties given as NAME or NAME=WEIGHT; UserError if one is invalid."""
     found = {}
     for word in penalties:
         name, equals, number = word.partition("=")
@@ -65,18 +65,18 @@ def checked(penalties: Sequence[str]) -> dict[str, float]:
         except ValueError:
             raise UserError(f"--penalty {word}: expected NAME=WEIGHT") from None
         if not 0 <= found[name] < float("inf"):
-            raise UserError(f"--penalty {word}: a weight is 0 or more")
+            raise UserError(f"--penalty {word}: expected a weight of at least 0")
     return found
 
 
 def parts(record: dict, stage: str | None, penalties: Mapping[str, float]) -> dict[str, float]:
-    """What counts for a record, with its weight."""
+    """The parts of a record's reward, with their weights."""
     row = STAGES[stage][kind(record)] if stage else {VERIFIER: 1.0}
     return {**row, **penalties}
 
 
 def penalised(record: dict, response: dict, wanted: Parts) -> dict:
-    """The response with each wanted penalty among its `rewards`, and why in its verdict."""
+    """The response with the wanted penalties in `rewards` and their reasons in its verdict."""
     rewards = dict(response.get("rewards") or {})
     reasons = {}
     for name in wanted:
@@ -90,7 +90,7 @@ def penalised(record: dict, response: dict, wanted: Parts) -> dict:
 
 
 def combined(response: dict, wanted: Parts) -> dict:
-    """The response with the `reward` of its parts; null where one of them has none."""
+    """The response with `reward`, the weighted sum of its parts; null if a part is missing."""
     rewards: dict[str, float] = response.get("rewards") or {}
     verifier: str = (response.get("verdict") or {}).get("verifier", "")
     names = {name: verifier if name == VERIFIER else name for name in wanted}

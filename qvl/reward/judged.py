@@ -1,8 +1,8 @@
-"""Rewards that models give: a judge that sees the reference, for what rules cannot verify.
+"""Rewards by models, for responses that rules cannot verify: judges and reward models.
 
-The part `judge` is the mean of the axes of the prompt (qvl/prompts/judge/reward.txt), and of the
-judges where there are several, from 0 to 1; each axis stands beside it as judge_AXIS. A reply that
-cannot be read is an error, and its response has no reward.
+The part `judge` is the mean over the axes of the prompt (qvl/prompts/judge/reward.txt) and over the
+judges, from 0 to 1; each axis is also stored, as judge_AXIS. If a reply cannot be parsed, the verdict is
+an error and the response has no reward.
 """
 
 import math
@@ -26,15 +26,15 @@ from qvl.text import answers
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedRewards:
-    """Verifies a record by rules, then has models judge what is theirs."""
+    """Rewards the responses of a record by rules, judges and a reward model, as its kind requires."""
 
     verify: Verify
     judges: Sequence[Judge] = ()
     model: RewardModel | None = None
-    """For what has no reference; without one it is a judge's."""
+    """For records without a reference answer; without a model, the judges score these too."""
 
     def submit(self, record: dict) -> Pending:
-        """The record with its rewards, to come."""
+        """The pending record with its rewards."""
         wanted = hybrid.parts(record, self.verify.stage, self.verify.penalties)
         if hybrid.SCORE in wanted and self.model is None and self.judges:
             wanted[hybrid.JUDGE] = wanted.pop(hybrid.SCORE)
@@ -46,22 +46,22 @@ class JudgedRewards:
             return Ready(self._weighed(done, given, wanted))
         if not self.judges:
             raise UserError(hybrid.unjudged(record, hybrid.JUDGE))
-        asked = [
+        judgments = [
             judge.submit(f"{record['id']}/{place}", material.of_record(record, _section(one)))
             for place, one in enumerate(given)
             for judge in self.judges
         ]
 
-        def combine(verdicts: list[Judgment]) -> dict:
+        def combine(found: list[Judgment]) -> dict:
             count = len(self.judges)
-            rows = [verdicts[at : at + count] for at in range(0, len(verdicts), count)]
-            judged = [self._told(one, row) for one, row in zip(given, rows, strict=True)]
+            rows = [found[at : at + count] for at in range(0, len(found), count)]
+            judged = [self._judged(one, row) for one, row in zip(given, rows, strict=True)]
             return self._weighed(done, judged, wanted)
 
-        return Gather(asked, combine)
+        return Gather(judgments, combine)
 
     def counts(self, result: dict | Drop) -> tuple[int, int, str]:
-        """Verdicts of judges that were asked for, those that were errors, and what they were about."""
+        """The number of verdicts by models, the number of errors among them, and the record's name."""
         if isinstance(result, Drop):
             return 0, 0, ""
         judged = [one["verdict"] for one in result.get("responses") or [] if _is_modelled(one)]
@@ -85,29 +85,32 @@ class JudgedRewards:
             "responses": [self.verify.weighed(record, one, wanted) for one in responses],
         }
 
-    def _told(self, response: dict, verdicts: Sequence[Judgment]) -> dict:
-        """The response with what its judges say; what an earlier run's said is replaced."""
-        had = response.get("rewards") or {}
-        rewards = {name: value for name, value in had.items() if not name.startswith(hybrid.JUDGE)}
-        errors = [verdict.error for verdict in verdicts if verdict.error]
+    def _judged(self, response: dict, judgments: Sequence[Judgment]) -> dict:
+        """The response with the rewards of its judges, which replace those of an earlier run."""
+        earlier = response.get("rewards") or {}
+        rewards = {
+            name: value for name, value in earlier.items() if not name.startswith(hybrid.JUDGE)
+        }
+        errors = [judgment.error for judgment in judgments if judgment.error]
         verdict: dict[str, Any] = {"verifier": hybrid.JUDGE, "extracted": final(response)}
         if errors:
             verdict |= {"status": "error", "detail": " ".join(errors[0].split())[:MAX_DETAIL]}
         else:
             axes = {
                 f"{hybrid.JUDGE}_{name}": round(fmean(each), 4)
-                for name, each in self._axes(verdicts).items()
+                for name, each in self._axes(judgments).items()
             }
             rewards |= {hybrid.JUDGE: round(fmean(axes.values()), 4), **axes}
-            reason = verdicts[0].values.get("reason", "")
+            reason = judgments[0].values.get("reason", "")
             verdict |= {"status": "ok", "detail": " ".join(str(reason).split())[:MAX_DETAIL]}
         return {**response, "rewards": rewards, "verdict": verdict}
 
-    def _axes(self, verdicts: Sequence[Judgment]) -> dict[str, list[float]]:
+    def _axes(self, judgments: Sequence[Judgment]) -> dict[str, list[float]]:
+        """The scores of each axis, as fractions of its scale."""
         found: dict[str, list[float]] = {}
-        for judge, verdict in zip(self.judges, verdicts, strict=True):
+        for judge, judgment in zip(self.judges, judgments, strict=True):
             for name in judge.prompt.scales:
-                share = judge.prompt.fields[name].share(verdict.values[name])
+                share = judge.prompt.fields[name].share(judgment.values[name])
                 found.setdefault(name, []).append(share)
         return found
 
@@ -117,12 +120,12 @@ def _is_modelled(response: dict) -> bool:
 
 
 def _valued(response: dict, value: float | None) -> dict:
-    """The response with what a reward model gives it; None where it refuses."""
+    """The response with the score of a reward model; value: None if the endpoint refused it."""
     rewards = {**(response.get("rewards") or {})}
     rewards.pop(hybrid.SCORE, None)
     verdict: dict[str, Any] = {"verifier": hybrid.SCORE, "extracted": final(response)}
     if value is None:
-        verdict |= {"status": "error", "detail": "the reward model refuses it"}
+        verdict |= {"status": "error", "detail": "the reward model refused it"}
     else:
         rewards[hybrid.SCORE] = round(_sigmoid(value), 6)
         verdict |= {"status": "ok", "detail": f"{value:.6g} before the sigmoid"}
@@ -130,7 +133,7 @@ def _valued(response: dict, value: float | None) -> dict:
 
 
 def _sigmoid(value: float) -> float:
-    value = max(-700.0, min(700.0, value))  # beyond, the exponential is no float
+    value = max(-700.0, min(700.0, value))  # beyond, the exponential overflows
     return 1 / (1 + math.exp(-value))
 
 

@@ -1,7 +1,7 @@
 """Score a response: `judge`, the only way that qvl runs a verifier.
 
-A crash, a time-out and a success are three results. Only a verdict that is "ok", or a program that
-ran out of its own time, has a reward; a verifier that failed gives none, and never 0.
+Its status is ok, timeout or error. A verdict has a reward if it is ok, or if a program that is judged ran
+out of its own time. A verifier that fails gives no reward, never 0.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,12 +29,12 @@ def judge(
 ) -> Verdict:
     """The verdict of `verifier`, else of the verifier of the record's task.
 
-    Call it in the main thread, where an alarm keeps the time; elsewhere only if `is_threadsafe`. A
-    user's function runs in a process of its own, which is killed when it takes too long.
+    Call it in the main thread, where an alarm enforces the time limit; elsewhere only if `is_threadsafe`.
+    A user's function runs in a separate process, which is killed after `seconds`.
 
-    verifier: the name that --verifier gave.
+    verifier: the value of --verifier.
     options: partial and unsafe_local, for verifiers with a `judge`; see qvl.reward.verify.
-    UserError, other than Unverifiable, is the machine's or the command line's fault and is raised.
+    A UserError other than Unverifiable is an error of the machine or the command line, and is raised.
     """
     try:
         return _judge(record, response, verifier, seconds, options)
@@ -53,9 +53,10 @@ def judge(
 def unverifiable(
     record: dict, verifier: str | None = None, seconds: float = VERDICT_SECONDS
 ) -> str | None:
-    """Why no response to this record can be judged, found before one is paid for; None if one can.
+    """The reason why no response to this record can be judged; None if one can.
 
-    A verifier that crashes or runs out of time on an empty response may still judge another.
+    Call it before responses are requested. A verifier that crashes or times out on an empty response may
+    still judge another.
     """
     try:
         _judge(record, {"content": ""}, verifier, seconds, None)
@@ -69,11 +70,11 @@ def unverifiable(
 
 
 def is_threadsafe(record: dict, verifier: str | None = None) -> bool:
-    """Whether `judge` may run outside the main thread: the verdict needs no alarm."""
+    """Whether `judge` may run outside the main thread, because the verifier needs no alarm."""
     try:
         found = _load(_name(record, verifier), from_flag=bool(verifier))
     except UserError:
-        return False  # which `judge` reports
+        return False  # `judge` reports the error
     return found.judge is not None or found.is_users
 
 
@@ -83,7 +84,7 @@ def compares_words(task: str) -> bool:
 
 
 def with_verdict(response: dict, verdict: Verdict) -> dict:
-    """The response with its verdict, which replaces an earlier one of this verifier."""
+    """The response with its verdict and reward, which replace those of an earlier run."""
     rewards = dict(response.get("rewards") or {})
     rewards.pop(verdict.verifier, None)
     if verdict.reward is not None:
@@ -104,7 +105,7 @@ def _judge(
     seconds: float,
     options: Mapping[str, bool] | None,
 ) -> Verdict:
-    """As `judge`, but whatever the verifier raises is raised."""
+    """As `judge`, but exceptions of the verifier are raised."""
     name = _name(record, verifier)
     if not name:
         raise Unverifiable("no task, which names the verifier")
@@ -137,14 +138,14 @@ def _name(record: dict, verifier: str | None) -> str:
 
 
 class _Verifier(NamedTuple):
-    """What a verifier's module exports, or a user's function alone; see qvl.reward."""
+    """The exports of a verifier's module, or a user's function; see qvl.reward."""
 
     score: reward.Reward
     judge: Callable[..., Any] | None
     extract: Callable[[dict], Any]
     compares_words: bool
     is_users: bool
-    """A user's own function, which may hang in C code that no alarm interrupts."""
+    """A user's function, which may hang in C code that no alarm interrupts."""
 
 
 @lru_cache(maxsize=64)
@@ -162,18 +163,19 @@ def _load(name: str, *, from_flag: bool) -> _Verifier:
 
 
 def users_score(name: str, record: dict, response: dict) -> Any:
-    """What a user's function returns, in a process of its own."""
+    """The return value of a user's function. Runs in a separate process."""
     return reward.find(name)(record, response)
 
 
-_users_process = Worker(users_score)  # without a limit of memory, as it may load a model
+_users_process = Worker(users_score)  # without a memory limit: the function may load a model
 _limit = TimeLimit()
 
 
 def _number(value: Any) -> float:
+    """The reward that a verifier returned, as a float; ValueError if it is not from 0 to 1."""
     if isinstance(value, bool):
         return float(value)
-    # In this order: comparisons are quick, and with not-a-number false.
+    # In this form a comparison with NaN is False, so that NaN is rejected.
     if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ValueError(f"it gave {value!r}; a reward is a number from 0 to 1")
+        raise ValueError(f"the verifier returned {value!r}; expected a number from 0 to 1")
     return float(value)

@@ -17,16 +17,17 @@ class Verify:
     """Adds reward, rewards and verdict to each of a record's responses; can be pickled."""
 
     verifier: str | None = None
-    """For all records, in place of each task's own."""
+    """The verifier of all records, in place of that of each task."""
     seconds: float = VERDICT_SECONDS
+    """Time limit of a verdict."""
     partial: bool = False
-    """Code: the share of the tests that passed, in place of all or nothing."""
+    """For code: reward the share of the tests that passed, in place of 0 or 1."""
     unsafe_local: bool = False
-    """Code: run without isolation where there is none."""
+    """For code: run without isolation where the machine offers none."""
     stage: str | None = None
-    """Of hybrid.STAGES: more parts than the verifier's make a reward."""
+    """A name in hybrid.STAGES, for rewards of several parts."""
     penalties: Mapping[str, float] = field(default_factory=dict)
-    """Subtracted from every reward, with their weights."""
+    """The weights of further penalties, by name."""
 
     def __call__(self, record: dict) -> dict:
         if not (self.stage or self.penalties):
@@ -42,7 +43,7 @@ class Verify:
         }
 
     def weighed(self, record: dict, response: dict, wanted: hybrid.Parts) -> dict:
-        """The response with the weighted sum of its parts as reward; models' parts must be there."""
+        """The response with the weighted sum of its parts as reward; those of models must be present."""
         return hybrid.combined(hybrid.penalised(record, response, wanted), wanted)
 
     def verified(self, record: dict) -> dict:
@@ -57,7 +58,7 @@ class Verify:
 
 
 class Totals:
-    """Counts verdicts as records pass; too many without a reward stop the run (qvl.error_rate)."""
+    """Counts the verdicts of a stream; too many errors stop the run (qvl.error_rate)."""
 
     def __init__(self, max_error_rate: float = MAX_ERROR_RATE) -> None:
         self.statuses: Counter[str] = Counter()
@@ -65,7 +66,7 @@ class Totals:
         self._rate = ErrorRate(max_error_rate)
 
     def watch(self, records: Iterable[dict], note: Callable[..., None]) -> Iterator[dict]:
-        """The records unchanged; `note` gets the totals. CheckFailed over the rate of errors."""
+        """The records unchanged; at the end calls `note` with the totals. CheckFailed for too many errors."""
         for record in records:
             self._add(record)
             yield record

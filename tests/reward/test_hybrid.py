@@ -134,7 +134,7 @@ def test_a_reward_model_scores_what_has_no_reference(run):
         assert garbled["reward"] is None and garbled["verdict"]["status"] == "error"
         assert [one["reward"] for one in second["responses"]] == [1.0, 0.5, 0.0]
         done, _ = run([OPEN], f"--hybrid general --reward-model {endpoint.url}")
-        assert done.returncode == 2 and "is one for a model: give --judge URL" in done.stderr
+        assert done.returncode == 2 and "needs a model; give --judge URL" in done.stderr
 
 
 def test_a_reply_that_cannot_be_read_is_an_error_and_no_reward(run):
@@ -153,9 +153,9 @@ def test_a_reply_that_cannot_be_read_is_an_error_and_no_reward(run):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("--hybrid general", "record 'why': task 'vqa' is one for a model: give --judge URL"),
+        ("--hybrid general", "record 'why': task 'vqa' needs a model; give --judge URL"),
         ("--hybrid other", "--hybrid other: expected one of reasoning, general"),
-        ("--penalty sloth", "no penalty 'sloth'; known: language, repetition, format"),
+        ("--penalty sloth", "unknown penalty 'sloth'; known: language, repetition, format"),
         ("--penalty format=x", "--penalty format=x: expected NAME=WEIGHT"),
         ("--judge http://127.0.0.1:9", "--judge and --reward-model need --hybrid general"),
     ],
@@ -168,7 +168,7 @@ def test_what_cannot_be_summed_up_is_told_in_one_line(run, words, told):
 
 def test_weights_are_numbers_from_0_on():
     assert hybrid.checked(["language", "format=2"]) == {"language": 0.5, "format": 2.0}
-    with pytest.raises(UserError, match="0 or more"):
+    with pytest.raises(UserError, match="at least 0"):
         hybrid.checked(["format=-1"])
 
 

@@ -87,11 +87,11 @@ def test_items():
     [
         ({"answer": "4"}, "no task"),
         ({"task": "chat", "answer": "4"}, "no verifier for task 'chat'"),
-        ({"task": "math"}, "no answer"),
-        ({"task": "math", "answer": "many"}, "an expression is expected"),
-        ({"task": "choice", "answer": "the cat"}, "a letter is expected"),
+        ({"task": "math"}, "no reference answer"),
+        ({"task": "math", "answer": "many"}, "expected an expression"),
+        ({"task": "choice", "answer": "the cat"}, "expected a letter"),
         ({"task": "grounding", "answer": "left"}, "boxes"),
-        ({"task": "vqa", "answer": {"a": 1}}, "words"),
+        ({"task": "vqa", "answer": {"a": 1}}, "expected a text"),
     ],
 )
 def test_what_cannot_be_judged_is_an_error_and_never_a_zero(record, words):

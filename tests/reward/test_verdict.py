@@ -105,7 +105,7 @@ def test_a_crash_is_no_zero_and_is_told(run, tmp_path):
     assert [each["verdict"]["status"] for each in found["responses"]] == ["ok"] * 2 + ["error"] * 2
     details = [each["verdict"]["detail"] for each in found["responses"]]
     assert details[2] == "KeyError: 'no such thing'"
-    assert "it gave 7" in details[3]
+    assert "the verifier returned 7" in details[3]
     assert found["responses"][2]["rewards"] == {}
     notes = json.loads((tmp_path / "r.json").read_text())["notes"]
     assert notes == {"responses": 4, "ok": 2, "timeout": 0, "error": 2, "mean_reward": 0.5}
@@ -179,8 +179,8 @@ def test_a_verifier_that_no_alarm_interrupts_is_ended_and_the_next_response_is_j
     ("changes", "said"),
     [
         ({"task": "chat"}, "no verifier for task 'chat'"),
-        ({"answer": None}, "no answer to compare with"),
-        ({"task": "choice", "answer": "?"}, "a letter is expected"),
+        ({"answer": None}, "the record has no reference answer"),
+        ({"task": "choice", "answer": "?"}, "expected a letter"),
     ],
 )
 def test_a_record_that_cannot_be_judged_is_an_error_and_no_zero(changes, said):

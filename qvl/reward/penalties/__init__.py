@@ -1,4 +1,4 @@
-"""Penalties: what is taken from a reward, whatever the answer is worth.
+"""Penalties: negative parts of a reward, independent of the correctness of the answer.
 
 A penalty is a function (record, response) -> Penalty. It needs no reference answer.
 """
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from qvl.errors import UserError
 
-PENALTIES = {  # name -> where; imported when asked for
+PENALTIES = {  # name -> module:function; imported when first used
     "language": "qvl.reward.penalties.language:penalty",
     "repetition": "qvl.reward.penalties.repetition:penalty",
     "format": "qvl.reward.penalties.malformed:penalty",
@@ -21,7 +21,7 @@ class Penalty(NamedTuple):
     value: float
     """From -1 to 0."""
     detail: str = ""
-    """What was seen, where it is below 0."""
+    """The reason for a value below 0."""
 
 
 NONE = Penalty(0.0)
@@ -29,9 +29,9 @@ NONE = Penalty(0.0)
 
 @cache
 def find(name: str) -> Callable[[dict, dict], Penalty]:
-    """The penalty of a name. UserError for another one."""
+    """The penalty function of this name; UserError if it is unknown."""
     if name not in PENALTIES:
-        raise UserError(f"no penalty {name!r}; known: {', '.join(PENALTIES)}")
+        raise UserError(f"unknown penalty {name!r}; known: {', '.join(PENALTIES)}")
     module, _, function = PENALTIES[name].partition(":")
     found: Any = getattr(import_module(module), function)
     return found

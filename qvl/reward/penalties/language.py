@@ -1,12 +1,13 @@
-"""The penalty where a response is not in the language of its prompt (report 4.4.1).
+"""The penalty for a response in another language than its prompt (report 4.4.1).
 
-The report gives no formula. Ours, after DeepSeek-R1's language consistency reward (arXiv 2501.12948,
-equation 7): minus the share of words in another language, and -1 where most are. Which language a
-word is in is told as by the rule language-mixing of qvl-filter-responses(1): by its script, and within
-one by the commonest words of a sentence. Code, formulas, addresses, tags, quotations, glosses in
-brackets and names in another script count for nothing, nor does a text of a few words.
+The report gives no formula. Ours follows DeepSeek-R1's language consistency reward (arXiv 2501.12948,
+equation 7): minus the share of words in another language, and -1 from a share of 0.5. The language of a
+word is detected as in the rule language-mixing of qvl-filter-responses(1): by its script, and within one
+script by the most common words of the sentence. Code, formulas, addresses, tags, quotations, glosses in
+brackets, names in another script and very short texts are not counted.
 
-A prompt that asks for a language wants that one; one that is about languages wants none in particular.
+If the prompt requests a language, the response must be in that one. If it is about languages, the
+response may be in any.
 """
 
 import json
@@ -20,11 +21,11 @@ from qvl.text import answers, mixing, scripts
 from qvl.text.asked_for import AskedFor
 from qvl.text.languages import language_of
 
-FEWEST_WORDS = 4.0  # of a text; less may be a name or a term: our choice
-MOST = 0.5  # of the words: from here on it is not in the language at all
-FEWEST_SURE = 8.0  # words, for a text to be of another language as a whole: our choice
-SURE = 0.9  # its language is told with so much confidence: our choice
-NEAR = (  # languages that a short text does not tell apart
+MIN_WORDS = 4.0  # of a text; a shorter one may be a name or a term: our choice
+MAX_SHARE = 0.5  # of words in another language; from here on the penalty is -1
+MIN_DETECTED_WORDS = 8.0  # of a text whose language is detected as a whole: our choice
+MIN_CONFIDENCE = 0.9  # of that detection: our choice
+SIMILAR = (  # languages that cannot be distinguished by a short text
     ["es", "gl", "pt", "ca", "an", "ast"],
     ["fr", "oc", "wa"],
     ["it", "co", "la"],
@@ -41,7 +42,7 @@ NEAR = (  # languages that a short text does not tell apart
 
 
 def penalty(record: dict, response: dict) -> Penalty:
-    """From -1 to 0, of the final answer or of the thinking, whichever is worse."""
+    """The penalty from -1 to 0: that of the final answer or of the thinking, whichever is worse."""
     known, answer = AskedFor(record), answers.of_response(response)
     expected = _expected(known)
     if expected is None:
@@ -49,48 +50,49 @@ def penalty(record: dict, response: dict) -> Penalty:
     quotes = known.may_quote and expected == known.query
     worst = NONE
     for name, part in (("answer", answer.content), ("thinking", answer.reasoning)):
-        share, told = _other(expected, part, quotes=quotes)
+        share, detail = _other(expected, part, quotes=quotes)
         if -share < worst.value:
-            worst = Penalty(-share, f"{name}: {told}")
+            worst = Penalty(-share, f"{name}: {detail}")
     return worst
 
 
 def _expected(known: AskedFor) -> str | None:
-    """A text in the language that the answer is to be in; None where that is open."""
-    wanted = asked_for(known.query)
-    if len(wanted) == 1:
-        (code,) = wanted
+    """A text in the language that the answer must be in; None if it may be in any."""
+    requested = requested_languages(known.query)
+    if len(requested) == 1:
+        (code,) = requested
         return _table().samples[code]
-    if wanted or known.may_mix or scripts.num_words(known.query) < 1:
+    if requested or known.may_mix or scripts.num_words(known.query) < 1:
         return None
     return known.query
 
 
 def _other(expected: str, part: str, *, quotes: bool) -> tuple[float, str]:
-    """How much of `part` is in another language than `expected`, from 0 to 1, and what."""
-    if scripts.num_words(part) < FEWEST_WORDS:
+    """The share of `part` in another language than `expected`, from 0 to 1, and a description."""
+    if scripts.num_words(part) < MIN_WORDS:
         return 0.0, ""
-    share, told = mixing.excess(expected, part, may_quote=quotes)
-    whole = "" if quotes else _whole(expected, part, mixed=bool(told))
-    if whole or share >= MOST:
-        return 1.0, told or whole
-    return share, told
+    share, detail = mixing.excess(expected, part, may_quote=quotes)
+    whole = "" if quotes else _whole(expected, part, mixed=bool(detail))
+    if whole or share >= MAX_SHARE:
+        return 1.0, detail or whole
+    return share, detail
 
 
 def _whole(expected: str, part: str, *, mixed: bool) -> str:
-    """Why a text as a whole is in another language; "" where it is not, or one cannot tell."""
+    """How a whole text is in another language; "" if it is not, or if that is uncertain."""
     body = scripts.prose(part)
     if scripts.is_japanese(body) and not scripts.is_japanese(expected):
         return "it is Japanese"
-    korean, theirs = (scripts.is_written(text, "Hangul") for text in (expected, body))
-    if korean and not theirs and scripts.is_written(body, "Han"):  # which Korean may hold
+    expects_hangul, has_hangul = (scripts.is_written(text, "Hangul") for text in (expected, body))
+    # Korean text may contain Han, but not Han alone.
+    if expects_hangul and not has_hangul and scripts.is_written(body, "Han"):
         return "it has no Hangul"
-    if not mixed and scripts.num_words(part) < FEWEST_SURE:
+    if not mixed and scripts.num_words(part) < MIN_DETECTED_WORDS:
         return ""
-    own, theirs = language_of(scripts.prose(expected)), language_of(body, SURE)
-    if not own or not theirs or any(own in group and theirs in group for group in NEAR):
+    wanted, found = language_of(scripts.prose(expected)), language_of(body, MIN_CONFIDENCE)
+    if not wanted or not found or any(wanted in group and found in group for group in SIMILAR):
         return ""
-    return f"it is {theirs!r}, not {own!r}" if own != theirs else ""
+    return f"it is {found!r}, not {wanted!r}" if wanted != found else ""
 
 
 SENTENCE_END = re.compile(r"[.?!\n]")
@@ -98,9 +100,12 @@ SENTENCE_END = re.compile(r"[.?!\n]")
 
 @dataclass(frozen=True)
 class _Table:
+    """asked_languages.json, compiled."""
+
     requests: list[re.Pattern[str]]
+    """Patterns of a request for a language, whose group 1 is its name."""
     another: re.Pattern[str]
-    """A further language of a request."""
+    """The pattern of a further language in a request."""
     codes: dict[str, str]
     """A language's name in some language -> its code."""
     samples: dict[str, str]
@@ -118,9 +123,9 @@ def _table() -> _Table:
 
 
 @lru_cache(maxsize=4096)
-def asked_for(asked: str) -> frozenset[str]:
-    """The languages that a prompt asks an answer in, by their ISO 639-1 codes."""
-    table, lowered = _table(), asked.lower()
+def requested_languages(prompt: str) -> frozenset[str]:
+    """The ISO 639-1 codes of the languages that a prompt requests an answer in."""
+    table, lowered = _table(), prompt.lower()
     if not any(name in lowered for name in table.codes):
         return frozenset()
     found = set()

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from qvl.reward.penalties.language import asked_for, penalty
+from qvl.reward.penalties.language import penalty, requested_languages
 
 LABELLED = Path(__file__).parents[2] / "curate" / "labelled"
 NAMES = {
@@ -63,7 +63,7 @@ def test_a_request_for_a_language_wants_that_one():
     for asked in ("Answer in {}: what is it?", "Explain it to me. Write your reply in {}."):
         for language, name in NAMES.items():
             prompt = asked.format(name)
-            assert asked_for(prompt) == {language}
+            assert requested_languages(prompt) == {language}
             for text in TEXTS:
                 expected = 0.0 if text["language"] == language else -1.0
                 assert said(prompt, text["content"]) == expected, (prompt, text["content"])
@@ -85,7 +85,7 @@ def test_a_request_for_a_language_wants_that_one():
     ],
 )
 def test_requests_are_known_in_several_languages(asked, language):
-    assert asked_for(asked) == {language}
+    assert requested_languages(asked) == {language}
 
 
 def test_a_prompt_about_languages_wants_none_in_particular():
