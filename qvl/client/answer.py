@@ -1,4 +1,4 @@
-"""What an endpoint's answer means: its JSON, or the error that it is."""
+"""Parse the HTTP answer of an endpoint: its JSON, or the exception for its error."""
 
 from typing import Any
 
@@ -9,20 +9,20 @@ from qvl.errors import UserError
 
 
 def read_answer(status: int, headers: Any, body: bytes, *, name: str, secret: str | None) -> dict:
-    """The JSON of a good answer. Raises Failure (try again), Refused (the request) or UserError (the set-up)."""
+    """The JSON of an answer with status 200; else Failure, Refused or, for a wrong set-up, UserError."""
     if status == 200:
         try:
             answer = orjson.loads(body or b"null")
         except orjson.JSONDecodeError:
-            raise Failure("answered 200 with something that is not JSON") from None
-        if answer is None:  # as engines answer some commands
+            raise Failure("answered 200 without JSON") from None
+        if answer is None:  # engines answer some commands without a body
             return {}
         if not isinstance(answer, dict):
             raise Failure("answered 200 with JSON that is not an object")
         return answer
     message = _message(body, secret)
     if status in REFUSED:
-        raise Refused(f"the endpoint refuses it ({status}): {message}")
+        raise Refused(f"the endpoint refused the request ({status}): {message}")
     if status in RETRIED:
         raise Failure(f"answered {status}: {message}", retry_after(headers.get("Retry-After")))
     hint = "; is QVL_API_KEY right?" if status in (401, 403) else ""
@@ -30,13 +30,13 @@ def read_answer(status: int, headers: Any, body: bytes, *, name: str, secret: st
 
 
 def check_completion(answer: dict) -> dict:
-    """The answer, if it has choices that the engine finished; Failure otherwise."""
+    """The answer; Failure if it has no choices, or one that the engine did not finish."""
     choices = answer.get("choices")
     choices = choices if isinstance(choices, list) else []
     if not choices or not all(isinstance(_get(each, "message"), dict) for each in choices):
         raise Failure("answered 200 without choices")
     if any(_get(each, "finish_reason") in ("abort", "error") for each in choices):
-        raise Failure("gave up in the middle of an answer")
+        raise Failure("aborted the answer")
     return answer
 
 
@@ -45,15 +45,15 @@ def _get(value: Any, name: str) -> Any:
 
 
 def _message(body: bytes, secret: str | None) -> str:
-    """The server's error message, in OpenAI's shape or any other, in one short line."""
+    """The error message of a server in one short line, in OpenAI's format or any other."""
     try:
-        said = orjson.loads(body)
+        message = orjson.loads(body)
     except orjson.JSONDecodeError:
-        said = body.decode("utf-8", "replace")
+        message = body.decode("utf-8", "replace")
     for name in ("error", "message", "detail"):
-        if isinstance(said, dict) and name in said:
-            said = said[name]
-    text = " ".join((said if isinstance(said, str) else str(said)).split()) or "no reason given"
-    if secret:  # some servers repeat the key that they refuse
+        if isinstance(message, dict) and name in message:
+            message = message[name]
+    text = " ".join(str(message).split()) or "no reason given"
+    if secret:  # some servers repeat the key that they reject
         text = text.replace(secret, "***")
     return text if len(text) <= 300 else text[:297] + "..."

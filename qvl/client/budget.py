@@ -1,4 +1,4 @@
-"""The budget of a run, in tokens."""
+"""The token budget of a run."""
 
 import threading
 
@@ -6,7 +6,7 @@ from qvl.errors import CheckFailed
 
 
 class Budget:
-    """Counts the tokens of a run, at one endpoint or several. limit: None is no limit."""
+    """Counts the tokens of a run over all its endpoints. limit: None for no limit."""
 
     def __init__(self, limit: int | None = None) -> None:
         self.limit, self.tokens = limit, 0
@@ -17,9 +17,9 @@ class Budget:
             self.tokens += tokens
 
     def check(self) -> None:
-        """CheckFailed where the tokens are spent."""
+        """CheckFailed if the budget is spent."""
         if self.limit is not None and self.tokens >= self.limit:
             raise CheckFailed(
-                f"--max-total-tokens {self.limit}: {self.tokens:,} tokens are spent; what was done is "
-                "kept: the same command (with --resume, for -o FILE) goes on and may spend as many again"
+                f"--max-total-tokens {self.limit}: {self.tokens:,} tokens are spent; finished records are "
+                "kept: the same command (with --resume, for -o FILE) continues with a new budget"
             )

@@ -1,9 +1,9 @@
 """A cache of answers, in an SQLite file that several runs may use at once.
 
-The key is the request's body: the model's name, the messages with the bytes of their media, the tools and
-the sampling. The server and the weights behind a name are not part of it: other weights need another name
-or another file. Answers that arrive together are one transaction in a write-ahead log, so kill -9 loses no
-answer that was returned and leaves the file intact.
+The key is the body of the request: the model's name, the messages with the bytes of their media, the tools
+and the sampling parameters. It does not identify the server or the weights: other weights need another
+name or another file. Answers that arrive together are stored in one transaction of a write-ahead log, so
+kill -9 loses no answer that was returned and leaves the file intact.
 """
 
 import contextlib
@@ -18,22 +18,24 @@ import zstandard
 
 from qvl.errors import UserError
 
-APPLICATION = 0x71766C31  # "qvl1", in the file's header: this table, this key
+APPLICATION = 0x71766C31  # "qvl1" in the file's header identifies this table and key
 WAIT_SECONDS = 60.0  # while another process writes
 RETRY_SECONDS = 0.05
 LEVEL = 1  # of zstd
-# For more than a piece hashlib releases the lock of Python; to get it back costs more than a small body.
+# hashlib releases the GIL for more than a piece; acquiring it again costs more than hashing a small body.
 SMALL, PIECE = 32 << 10, 2047
 
 
 class Cache:
-    """Answers by request. Not for several threads at once."""
+    """Answers by request. Not threadsafe."""
 
     def __init__(self, path: str) -> None:
         import sqlite3
 
         self.path, self.hits = path, 0
-        self._compressor = zstandard.ZstdCompressor(level=LEVEL)  # a new one costs ten answers
+        self._compressor = zstandard.ZstdCompressor(
+            level=LEVEL
+        )  # creating one costs as much as ten answers
         self._decompressor = zstandard.ZstdDecompressor()
         self._error = sqlite3.Error
         self._busy = sqlite3.OperationalError
@@ -48,6 +50,7 @@ class Cache:
                 raise
 
     def get(self, key: bytes) -> dict | None:
+        """The answer stored under a key; None if there is none."""
         with self._errors():
             row = self._file.execute(
                 "SELECT answer FROM answers WHERE request = ?", (key,)
@@ -58,7 +61,7 @@ class Cache:
         return orjson.loads(self._decompressor.decompress(row[0]))
 
     def put(self, answers: Iterable[tuple[bytes, dict]]) -> None:
-        """Store answers by their keys, in one transaction, which costs half as much as one each."""
+        """Store answers by key in one transaction, which costs half as much as one per answer."""
         rows = [(key, self._compressor.compress(orjson.dumps(each))) for key, each in answers]
         with self._errors():
             self._file.execute("BEGIN IMMEDIATE")
@@ -76,7 +79,9 @@ class Cache:
         (application,) = self._file.execute("PRAGMA application_id").fetchone()
         (tables,) = self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if tables and application != APPLICATION:
-            raise UserError(f"--cache {self.path}: a database that is not a cache of this qvl")
+            raise UserError(
+                f"--cache {self.path}: not a cache of this version of qvl; give another file"
+            )
         self._to_write_ahead_log()
         self._file.execute("PRAGMA synchronous = NORMAL")
         self._file.execute(f"PRAGMA application_id = {APPLICATION}")
@@ -86,7 +91,7 @@ class Cache:
         )
 
     def _to_write_ahead_log(self) -> None:
-        """Set the journal mode, waiting for other processes that do; SQLite itself would not wait."""
+        """Set the journal mode, and wait while other processes set it; SQLite itself does not wait."""
         until = time.monotonic() + WAIT_SECONDS
         while True:
             try:
@@ -110,17 +115,15 @@ class Cache:
 def kept(cache: str | None, output: str, *, resume: bool) -> Iterator[str | None]:
     """The path of a run's cache: `cache`, else OUTPUT.answers if the output is a file.
 
-    OUTPUT.answers exists as long as OUTPUT.journal, which lacks the answers after the first one that is
-    still awaited. With both, a run that was killed pays for nothing twice.
+    OUTPUT.answers exists as long as OUTPUT.journal. The journal is in order, so it lacks the answers after
+    the first pending one; the cache holds these. With both, a run that was killed requests no answer twice.
     """
     if cache is not None or output == "-":
         yield cache
         return
     path, journal = f"{output}.answers", Path(f"{output}.journal")
-    if (
-        not resume and not journal.exists()
-    ):  # of a run that was killed after its output was complete
-        _remove(path)
+    if not resume and not journal.exists():
+        _remove(path)  # left by a run that was killed after its output was complete
     try:
         yield path
     except BaseException:
@@ -131,12 +134,13 @@ def kept(cache: str | None, output: str, *, resume: bool) -> Iterator[str | None
 
 
 def _remove(path: str) -> None:
+    """Remove a cache and the files that SQLite keeps beside it."""
     for ending in ("", "-wal", "-shm"):
         Path(path + ending).unlink(missing_ok=True)
 
 
-def is_settled(sampling: dict[str, Any]) -> bool:
-    """Whether the same request should give the same answer; others are never cached."""
+def is_reproducible(sampling: dict[str, Any]) -> bool:
+    """Whether the same request should give the same answer; other requests are never cached."""
     return sampling.get("temperature") == 0 or sampling.get("seed") is not None
 
 

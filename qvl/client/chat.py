@@ -1,4 +1,4 @@
-"""Between a record's messages and an OpenAI endpoint's: media become data: URIs, choices responses."""
+"""Convert a record's messages to those of an OpenAI endpoint, and its choices to responses."""
 
 import base64
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ def has_media(messages: list[dict]) -> bool:
 
 
 def to_openai(messages: list[dict], root: Path, *, allow_remote: bool = False) -> list[dict]:
-    """The messages as an endpoint takes them, with the media's bytes inside.
+    """The messages as an endpoint accepts them, with media as data: URIs.
 
-    UserError where a reference is missing, leaves `root`, or is remote and not allowed.
+    UserError if a reference is missing, leaves `root`, or is remote and not allowed.
     """
     return [
         {**message, "content": [_part(part, root, allow_remote) for part in message["content"]]}
@@ -48,10 +48,10 @@ def _part(part: dict, root: Path, allow_remote: bool) -> dict:
 
 
 def frames_uri(references: Sequence[str], root: Path, *, allow_remote: bool = False) -> str:
-    """The frames of a video as one data: URI, as vLLM and the local engine take them.
+    """The frames of a video as one data: URI, as vLLM and the local engine accept them.
 
-    They are taken as 2 a second; of vLLM that is `qvl serve`'s doing, which tells it so. Of an odd
-    number the last goes twice, as video.of_images takes it: vLLM would reckon its time otherwise.
+    The engines assume 2 frames per second; `qvl serve` configures vLLM so. If the number is odd, the last
+    frame is repeated, as in video.of_images: vLLM would compute other times.
     """
     contents = [images.read(each, root, allow_remote=allow_remote) for each in references]
     contents += contents[-1:] * (-len(contents) % video.FRAME_FACTOR)
@@ -59,7 +59,7 @@ def frames_uri(references: Sequence[str], root: Path, *, allow_remote: bool = Fa
 
 
 def data_uri(reference: str, root: Path, *, allow_remote: bool = False) -> str:
-    """A reference's bytes as a data: URI; the first bytes decide its type, never the name."""
+    """The bytes of a reference as a data: URI; its type follows from the first bytes, not the name."""
     if reference.startswith("data:"):
         return reference
     content = images.read(reference, root, allow_remote=allow_remote)
@@ -70,11 +70,11 @@ def data_uri(reference: str, root: Path, *, allow_remote: bool = False) -> str:
 
 
 def responses(answer: dict, sampling: dict[str, Any], *, thinking: bool = False) -> list[dict]:
-    """The choices of an endpoint's answer, in the shape of a record's `responses`.
+    """The choices of an endpoint's answer, as a record's `responses`.
 
-    What a thinking model wrote before </think> becomes reasoning_content, whichever side splits it.
-    thinking: the model is one, so what it was cut in before </think> is a thought.
-    num_tokens is left out where the server gives only the sum over several choices.
+    The text before </think> becomes reasoning_content, whether or not the server splits it.
+    thinking: for a thinking model; a truncated text without </think> is then reasoning, too.
+    num_tokens is omitted if the server returns only the sum over several choices.
     """
     choices = answer["choices"]
     usage = answer.get("usage") or {}

@@ -15,7 +15,7 @@ from qvl.client import CONCURRENCY, FIRST_BACKOFF_SECONDS, RETRIES, TIMEOUT_SECO
 from qvl.client import cache as answers
 from qvl.client.answer import check_completion, read_answer
 from qvl.client.budget import Budget
-from qvl.client.cache import Cache, is_settled
+from qvl.client.cache import Cache, is_reproducible
 from qvl.client.endpoint import Endpoint, parse
 from qvl.client.loop import LoopThread
 from qvl.client.retries import Failure, Refused, retried
@@ -23,16 +23,16 @@ from qvl.errors import UserError, need
 
 CHAT = "/v1/chat/completions"
 CONNECT_SECONDS = 10.0
-KEPT_SECONDS = 2.0  # per idle connection: vLLM and SGLang close theirs after 5
-DRAIN_SECONDS = 0.02  # between two checks whether all answers have come
-WINDOW = 4  # requests submitted per request in flight, so that one slow answer idles no other
+IDLE_SECONDS = 2.0  # per connection: vLLM and SGLang close theirs after 5
+DRAIN_SECONDS = 0.02  # between two checks whether all answers have arrived
+WINDOW = 4  # submitted requests per request in flight, so that one slow answer blocks no other
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Request:
-    """Messages in a record's shape, and sampling parameters by their names in OpenAI's API."""
+    """The messages of a record, and sampling parameters by their names in OpenAI's API."""
 
     messages: list[dict]
     sampling: dict[str, Any] = field(default_factory=dict)
@@ -41,9 +41,9 @@ class Request:
 class Client:
     """Endpoints that serve one model.
 
-    root: where media paths start. cache: the path of a qvl.client.cache. budget: once it is spent,
-    requests fail with CheckFailed. Errors: Refused concerns one request; EndpointError (after the
-    retries) and UserError (such as a wrong key or model) concern all.
+    root: the folder of media paths. cache: the path of a qvl.client.cache. budget: once it is spent,
+    requests raise CheckFailed. Errors: Refused concerns one request; EndpointError (after the retries) and
+    UserError (such as a wrong key or model) concern all.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Client:
                 "no endpoint; give --endpoint URL, or run inside qvl serve MODEL -- ..."
             )
         if concurrency < 1:
-            raise UserError(f"--concurrency {concurrency}: at least 1")
+            raise UserError(f"--concurrency {concurrency}: expected at least 1")
         self.endpoints = [parse(url) for url in endpoints]
         self.concurrency, self.retries = concurrency, retries
         self.timeout_seconds, self.first_backoff_seconds = timeout_seconds, first_backoff_seconds
@@ -74,23 +74,25 @@ class Client:
         self._aiohttp: Any = need("aiohttp", extra="client")
         self._model = model
         self._thread = LoopThread()
-        self._ending = False  # nothing further is requested
+        self._ending = False  # no further requests
         self._budget = budget or Budget()
         self._cache = Cache(cache) if cache else None
-        self._unkept: list[tuple[bytes, dict]] = []  # answers that go into the cache together
-        self._kept: asyncio.Future[None] | None = None  # done when they are stored
+        self._unsaved: list[
+            tuple[bytes, dict]
+        ] = []  # answers for the next transaction of the cache
+        self._saved: asyncio.Future[None] | None = None  # done when these are stored
         self._known_route: scoring.Route | None = None  # of a reward model
-        self._finding = asyncio.Lock()
-        self.tokens = 0  # read and written by the model for us, as the server counts them
+        self._route_lock = asyncio.Lock()
+        self.tokens = 0  # prompt and completion tokens, as the server counts them
 
     def __enter__(self) -> "Client":
         self._thread.begin(self._connect())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Cancel what is in flight; those who wait for it get CancelledError.
+        """Cancel the requests in flight; their futures raise CancelledError.
 
-        After an error, a client with a cache first awaits what is in flight: it is paid for.
+        After an error, a client with a cache first awaits them, because they are paid for.
         """
         self._thread.refuse()
         try:
@@ -105,7 +107,7 @@ class Client:
     def model(self) -> str:
         """The model's name: the one given, else the one that the first endpoint serves."""
         if self._model is None:
-            self._model = self.start(self._ask_model()).result()
+            self._model = self.start(self._served_model()).result()
         return self._model
 
     @property
@@ -115,34 +117,34 @@ class Client:
         return {"tokens": self.tokens, **hits}
 
     def submit(self, messages: list[dict], **sampling: Any) -> "Future[dict]":
-        """The endpoint's answer to come. Sampling parameters that are None are left out."""
+        """The pending answer of an endpoint. Sampling parameters that are None are omitted."""
         given = {name: value for name, value in sampling.items() if value is not None}
         return self.start(self.answer(self.model, messages, given))
 
     def complete(self, messages: list[dict], **sampling: Any) -> dict:
-        """The endpoint's answer: OpenAI's chat completion as a dict."""
+        """The answer of an endpoint, OpenAI's chat completion as a dict; blocks."""
         return self.submit(messages, **sampling).result()
 
     def score(self, messages: list[dict]) -> "Future[float]":
-        """A reward model's raw score of the last turn of a conversation, to come.
+        """The pending raw score of a reward model for the last turn of a conversation.
 
         See qvl.client.scoring for the routes, and for the error of a server without one.
         """
         return self.start(self.scored(self.model, messages))
 
     def post(self, path: str, body: dict[str, Any], *, once: bool = False) -> "Future[Any]":
-        """The answer of a route of an engine's own, to come; neither cached nor counted.
+        """The pending answer of an engine's own route; neither cached nor counted.
 
-        once: for a command that changes the engine. It is not retried and waits for no slot: the requests
-        in flight may be waiting for it.
+        once: for a command that changes the engine. It is not retried and waits for no slot, because the
+        requests in flight may be waiting for it.
         """
         data = orjson.dumps(body)
-        return self.start(self._ordered(path, data) if once else self._posted(path, data))
+        return self.start(self._posted_once(path, data) if once else self._posted(path, data))
 
     def map(
         self, items: Iterable[Item], request: Callable[[Item], Request]
     ) -> Generator[tuple[Item, "dict | Refused"], None, None]:
-        """Each item with its answer, in order; the window is bounded, so items may be endless."""
+        """Each item with its answer, in order. The window is bounded, so items may be infinite."""
         window: deque[tuple[Item, Future[dict]]] = deque()
         try:
             for item in items:
@@ -157,7 +159,7 @@ class Client:
                 future.cancel()
 
     def start(self, work: Any) -> "Future[Any]":
-        """The future of a coroutine, which runs in the client's loop and may await `answer`."""
+        """The future of a coroutine that runs in the client's loop and may await `answer`."""
         return self._thread.submit(work)
 
     # What follows runs in the event loop's thread.
@@ -168,7 +170,7 @@ class Client:
             headers["Authorization"] = f"Bearer {self._key}"
         limits = {"total": self.timeout_seconds, "sock_connect": CONNECT_SECONDS}
         timeout = self._aiohttp.ClientTimeout(**limits)
-        connector = self._aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_SECONDS)
+        connector = self._aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS)
         self._session = self._aiohttp.ClientSession(
             connector=connector, headers=headers, timeout=timeout
         )
@@ -185,10 +187,10 @@ class Client:
     async def answer(self, model: str, messages: list[dict], sampling: dict[str, Any]) -> dict:
         """The endpoint's answer. `model` is a parameter, as the name may have to be fetched first."""
         async with self._slots:
-            if chat.has_media(messages):  # files and base64 take time: off the event loop
+            if chat.has_media(messages):  # reading files would block the event loop
                 messages = await self._with_media(messages)
             body = orjson.dumps({"model": model, "messages": messages, **sampling})
-            key = body if is_settled(sampling) else None
+            key = body if is_reproducible(sampling) else None
             return await self._paid(CHAT, body, check_completion, _usage, key=key)
 
     async def scored(self, model: str, messages: list[dict]) -> float:
@@ -206,7 +208,7 @@ class Client:
             def tokens(answer: dict) -> int:
                 return scoring.score(route, answer).tokens
 
-            # SGLang's body names no model, and a chat's body could be the same as another route's.
+            # SGLang's body has no model's name, and two routes may have the same body.
             key = b"\n".join((route.path.encode(), model.encode(), body))
             answer = await self._paid(route.path, body, check, tokens, key=key)
             return scoring.score(route, answer).value
@@ -215,12 +217,12 @@ class Client:
         async with self._slots:
             return await self._retried("POST", path, body, lambda answer: answer)
 
-    async def _ordered(self, path: str, body: bytes) -> Any:
+    async def _posted_once(self, path: str, body: bytes) -> Any:
         return await self._retried("POST", path, body, lambda answer: answer, retries=0)
 
     async def _route(self) -> scoring.Route:
-        """The route of the reward model, found by the first request for all."""
-        async with self._finding:
+        """The route of the reward model, which the first request determines for all."""
+        async with self._route_lock:
             if self._known_route is None:
                 described = await self._retried("GET", "/openapi.json", None, lambda answer: answer)
                 self._known_route = scoring.find(described, self.endpoints[0].name)
@@ -250,38 +252,38 @@ class Client:
         self.tokens += spent
         self._budget.add(spent)
         if digest:
-            await self._keep(digest, answer)
+            await self._save(digest, answer)
         return answer
 
-    async def _keep(self, key: bytes, answer: dict) -> None:
-        """Return once the answer is in the cache, with all others that arrived at the same time."""
-        self._unkept.append((key, answer))
-        if self._kept is None:
+    async def _save(self, key: bytes, answer: dict) -> None:
+        """Return once the answer is in the cache. Answers that arrive together are stored together."""
+        self._unsaved.append((key, answer))
+        if self._saved is None:
             loop = self._thread.loop
-            self._kept = loop.create_future()
-            loop.call_soon(self._keep_all)
-        await asyncio.shield(self._kept)
+            self._saved = loop.create_future()
+            loop.call_soon(self._save_all)
+        await asyncio.shield(self._saved)
 
-    def _keep_all(self) -> None:
-        came, kept = self._unkept, self._kept
-        self._unkept, self._kept = [], None
-        assert self._cache and kept
+    def _save_all(self) -> None:
+        arrived, saved = self._unsaved, self._saved
+        self._unsaved, self._saved = [], None
+        assert self._cache and saved
         try:
-            self._cache.put(came)
+            self._cache.put(arrived)
         except UserError as error:
-            kept.set_exception(error)
+            saved.set_exception(error)
         else:
-            kept.set_result(None)
+            saved.set_result(None)
 
     async def _with_media(self, messages: list[dict]) -> list[dict]:
         try:
             return await asyncio.to_thread(
                 chat.to_openai, messages, self.root, allow_remote=self.allow_remote
             )
-        except UserError as error:  # a wrong reference concerns its record alone
+        except UserError as error:  # an invalid reference concerns its record alone
             raise Refused(str(error)) from None
 
-    async def _ask_model(self) -> str:
+    async def _served_model(self) -> str:
         answer = await self._retried("GET", "/v1/models", None, lambda answer: answer)
         names = [each["id"] for each in answer.get("data", [])]
         if len(names) != 1:
@@ -299,7 +301,7 @@ class Client:
         check: Callable[[dict], dict],
         retries: int | None = None,
     ) -> Coroutine[Any, Any, dict]:
-        """The coroutine of a request with its retries; retries: None for the client's own number."""
+        """The coroutine of a request with retries. retries: None for those of the client."""
         return retried(
             self.endpoints,
             lambda endpoint: self._once(endpoint, method, path, body),
@@ -332,7 +334,7 @@ class Client:
 
 
 def _usage(answer: dict) -> int:
-    """The tokens read and written for a chat completion."""
+    """The prompt and completion tokens of a chat completion."""
     usage = answer.get("usage") or {}
     return sum(usage.get(f"{kind}_tokens") or 0 for kind in ("prompt", "completion"))
 

@@ -9,17 +9,17 @@ from qvl.errors import UserError
 
 @dataclass
 class Endpoint:
-    """One server, with our load on it, and whether it rests after a failure."""
+    """One server, with the requests in flight there, and the end of its rest after a failure."""
 
     url: str  # ends in /v1
-    name: str  # for people: without credentials
+    name: str  # for messages: without credentials
     busy: int = 0
     requests: int = 0
     rests_until: float = field(default=0.0)
 
     @property
     def base(self) -> str:
-        """Where routes start, including those outside /v1."""
+        """The URL without /v1."""
         return self.url.removesuffix("/v1")
 
     def resting(self) -> bool:

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, to which other threads hand coroutines."""
+"""An event loop in a separate thread, for coroutines of other threads."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class LoopThread:
-    """Runs coroutines for other threads; those that come together wake the loop once."""
+    """Runs coroutines of other threads; those submitted together wake the loop once."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -37,16 +37,16 @@ class LoopThread:
             return future
 
     def run(self, work: Any) -> Any:
-        """The result of a coroutine, waited for, whether others are accepted or not."""
+        """The result of a coroutine; blocks. It runs even if others are not accepted."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
 
     def refuse(self) -> None:
-        """Accept nothing further."""
+        """Accept no further coroutines."""
         with self._lock:
             self._accepts = False
 
     def end(self, closing: Any) -> None:
-        """Cancel what is running, run the coroutine `closing`, and end the thread."""
+        """Cancel the running coroutines, run `closing`, and end the thread."""
         self.run(_cancel_all())
         self.run(closing)
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -54,7 +54,7 @@ class LoopThread:
         self.loop.close()
 
     def _start_waiting(self) -> None:
-        """Start all coroutines that came since the loop was last woken. Runs in the loop's thread."""
+        """Start the coroutines submitted since the loop last woke. Runs in the loop's thread."""
         while self._waiting:
             work, future = self._waiting.popleft()
             task = self.loop.create_task(work)
@@ -75,7 +75,7 @@ async def _cancel_all() -> None:
 
 
 def _settle(future: "Future[Any]", task: "asyncio.Task[Any]") -> None:
-    """Give the outcome of a task to the thread that waits for its future."""
+    """Copy the result or exception of a task to its future."""
     if task.cancelled():
         future.cancel()
     if not future.set_running_or_notify_cancel():

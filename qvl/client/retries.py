@@ -9,18 +9,18 @@ from collections.abc import Awaitable, Callable
 from qvl.client.endpoint import Endpoint, least_busy
 from qvl.errors import EndpointError, UserError
 
-RETRIED = {408, 409, 425, 429} | set(range(500, 600))  # the server's or the moment's fault
-REFUSED = {400, 413, 415, 422}  # the request's fault: the same request fails again
+RETRIED = {408, 409, 425, 429} | set(range(500, 600))  # errors of the server, or temporary ones
+REFUSED = {400, 413, 415, 422}  # errors of the request, which would fail again
 MAX_BACKOFF_SECONDS = 30.0
 MAX_RETRY_AFTER_SECONDS = 600.0  # the longest Retry-After that is respected
 
 
 class Refused(UserError):
-    """The endpoint refuses this request, and would refuse it again: it concerns its record alone."""
+    """The endpoint refused the request and would refuse it again; it concerns one record alone."""
 
 
 class Failure(Exception):
-    """One attempt failed and another may succeed. retry_after: seconds, from the server."""
+    """A failed attempt; another may succeed. retry_after: seconds requested by the server."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -62,12 +62,12 @@ async def retried(
 
 
 def backoff(attempt: int, first: float) -> float:
-    """Seconds to wait after failed attempt number 0, 1, ...: doubling, with jitter."""
+    """Seconds to wait after failed attempt 0, 1, ...: exponential backoff with jitter."""
     return min(first * 2**attempt, MAX_BACKOFF_SECONDS) * random.uniform(0.5, 1.0)
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds from a Retry-After header, which holds seconds or a date."""
+    """The seconds of a Retry-After header, which holds seconds or a date; None if it is invalid."""
     if not value:
         return None
     try:

@@ -1,12 +1,12 @@
-"""Scalar reward models: one number for a conversation, from the route that a server has for it.
+"""Scalar reward models: one number for a conversation, by the server's route for it.
 
-The server's openapi.json shows which route it has, by the fields of its requests and not by a version:
+The route follows from the request fields in the server's openapi.json, not from a version:
 
     /classify, /pooling with `messages` (vLLM)   the engine's own template, images as in a chat
     /classify with `text` (SGLang)               rendered here as ChatML, which Qwen's models read
 
-The score is the raw logit of a model with one label, no sigmoid, so that servers agree and a caller
-may scale it. A server that would give something else is refused, and so is a model of several labels.
+The score is the raw logit of a model with one label, without a sigmoid, so that servers agree and callers
+may scale it. A server that returns something else is an error, and so is a model with several labels.
 """
 
 import math
@@ -28,7 +28,7 @@ NO_ROUTE = (
 
 
 class Score(NamedTuple):
-    """The logit, and the number of tokens that the model read for it."""
+    """The logit, and the number of prompt tokens."""
 
     value: float
     tokens: int
@@ -39,20 +39,20 @@ class Route(NamedTuple):
 
     path: str
     body: Callable[[str, list[dict]], dict[str, Any]]
-    """of the model's name and messages as an endpoint takes them; Refused where it cannot say them"""
+    """The body for a model's name and messages; Refused if the route cannot represent them."""
     read: Callable[[dict], tuple[Any, Any]]
-    """the logits and the number of tokens of an answer"""
+    """The logits and the number of tokens of an answer."""
 
 
 def find(described: dict, name: str) -> Route:
-    """The route of the server `name` with this openapi.json; UserError where it has none."""
+    """The route of the server `name` with this openapi.json; UserError if it has none."""
     for path in ("/classify", "/pooling"):
         fields = _fields(described, path)
         if "messages" in fields:
             switch = next((each for each in ACTIVATIONS if each in fields), None)
             if switch is None:
                 raise UserError(
-                    f"{name}: its {path} gives no raw score: it has no {ACTIVATIONS[0]}"
+                    f"{name}: {path} returns no raw score: it has no field {ACTIVATIONS[0]}"
                 )
             return _by_messages(path, switch)
     if "text" in _fields(described, "/classify"):
@@ -79,10 +79,9 @@ def score(route: Route, answer: dict) -> Score:
 
 
 def chatml(messages: list[dict]) -> str:
-    """The messages as Qwen's templates write them, without what a template adds of its own.
+    """The messages in Qwen's ChatML, without additions of a model's template.
 
-    Refused where a turn holds more than text: what becomes of media and calls only the model's own
-    template knows.
+    Refused if a turn holds more than text: only the model's own template can render media and tool calls.
     """
     if has_media(messages) or any(message.get("tool_calls") for message in messages):
         raise Refused(
@@ -94,7 +93,7 @@ def chatml(messages: list[dict]) -> str:
 
 def _by_messages(path: str, switch: str) -> Route:
     def body(model: str, messages: list[dict]) -> dict[str, Any]:
-        # The answer is whole: no mark of a turn to come, which a template may add by itself.
+        # The answer is complete: the template must not add a generation prompt.
         whole = {"messages": messages, "add_generation_prompt": False}
         task = {"task": "classify"} if path == "/pooling" else {}
         return {"model": model, **whole, switch: False, **task}
@@ -116,7 +115,7 @@ def _read_embedding(answer: dict) -> tuple[Any, Any]:
 
 
 def _fields(described: dict, path: str) -> set[str]:
-    """The names that a POST to this path may hold, over all the shapes that it takes."""
+    """The field names of a POST to this path, over all schemas that it accepts."""
     operation = ((described.get("paths") or {}).get(path) or {}).get("post") or {}
     content = (operation.get("requestBody") or {}).get("content") or {}
     schemas = (described.get("components") or {}).get("schemas") or {}

@@ -1,4 +1,4 @@
-"""The seed of one sample: the same for the same record, sample number and run seed, whenever it is sent."""
+"""The seed of one sample, a function of the record, the sample's number and the seed of the run."""
 
 import hashlib
 

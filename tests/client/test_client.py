@@ -300,7 +300,7 @@ def test_a_connection_that_has_been_idle_is_not_used_again(monkeypatch):
             connection.sendall(answer)
             connection.recv(1 << 16)  # a second request is never answered
 
-    monkeypatch.setattr("qvl.client.client.KEPT_SECONDS", 0.05)
+    monkeypatch.setattr("qvl.client.client.IDLE_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = threading.Thread(target=serve_one_request_a_connection, args=(listener,))
         serving.start()

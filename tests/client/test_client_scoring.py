@@ -87,7 +87,7 @@ def test_an_image_goes_to_vllm_as_a_data_uri(media):
     "routes, problem",
     [
         (described("/v1/chat/completions", Chat="messages"), "serves no reward model"),
-        (described("/classify", Chat="messages"), "gives no raw score"),
+        (described("/classify", Chat="messages"), "returns no raw score"),
         (None, "answered 404"),
     ],
 )
