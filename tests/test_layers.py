@@ -120,7 +120,7 @@ def test_no_files_import_each_other_in_a_circle():
 
 def test_no_folder_is_flat_and_long():
     counts = Counter(path.parent for path in modules())
-    assert {str(folder): n for folder, n in counts.items() if n > 18} == {}
+    assert {str(folder): n for folder, n in counts.items() if n > 17} == {}
 
 
 def test_the_library_never_imports_the_cli_and_never_prints_or_exits():
@@ -183,7 +183,7 @@ def test_every_package_and_module_says_what_it_is_for():
 
 def test_no_file_hides_a_second_subject():
     for path in [*modules(), *(ROOT / "cli").rglob("*.py")]:
-        assert len(path.read_text().splitlines()) <= 450, path
+        assert len(path.read_text().splitlines()) <= 400, path
 
 
 def test_only_strings_hold_other_scripts():
