@@ -100,18 +100,18 @@ def command(
             root=media.root(stream.files),
             allow_remote=media.allow_remote,
             cache=requests.cache,
-        ) as asked,
+        ) as connected,
         stream.run(
             "eval",
             report=None,
             seed=seed,
-            config={"model": asked.model, "sampling": parameters, "verifier": verifier}
+            config={"model": connected.model, "sampling": parameters, "verifier": verifier}
             | {"num_samples": num_samples, "verdict_seconds": verdict_seconds},
             conserves=True,
         ) as run,
     ):
         evaluator = answers.Evaluator(
-            client=asked,
+            client=connected,
             config=config,
             verifier=verifier,
             seconds=verdict_seconds,
@@ -119,7 +119,7 @@ def command(
         )
         judged = stage.submit_each(run, evaluator.submit, concurrency=requests.concurrency)
         run.write(tally.watch(Totals(max_error_rate).watch(judged, run.note)))
-        run.note(**asked.facts)
+        run.note(**connected.facts)
     rows = tally.rows()
     write_report({**run.account(), "groups": rows}, stream.report)
     for line in metrics.table(rows, before):

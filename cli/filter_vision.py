@@ -72,7 +72,7 @@ def command(
     from . import judging  # only a run needs it, and it is slow to import
 
     with contextlib.ExitStack() as stack:
-        asked = stack.enter_context(
+        connected = stack.enter_context(
             client.Client(
                 text_endpoint or (),
                 endpoint.model,
@@ -84,7 +84,7 @@ def command(
             )
         )
         needs = vision.NeedsVision(
-            client=asked, config=config, max_pass_rate=max_pass_rate, verifier=verifier
+            client=connected, config=config, max_pass_rate=max_pass_rate, verifier=verifier
         )
         run = stack.enter_context(
             stream.run(
@@ -93,7 +93,7 @@ def command(
                 sound=True,
                 conserves=True,
                 config={
-                    "model": asked.model,
+                    "model": connected.model,
                     "sampling": config.sampling,
                     "num_samples": num_samples,
                     "max_pass_rate": max_pass_rate,
@@ -102,4 +102,4 @@ def command(
             )
         )
         run.write(judging.watched(run, needs, requests.concurrency, max_error_rate))
-        run.note(**asked.facts)
+        run.note(**connected.facts)

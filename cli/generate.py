@@ -137,11 +137,11 @@ def command(
             allow_remote=media.allow_remote,
             cache=answers,
             budget=client.Budget(requests.max_total_tokens),
-        ) as asked,
+        ) as connected,
         stream.run(
             "generate",
             seed=seed,
-            config={"model": asked.model, "sampling": parameters, "num_samples": num_samples}
+            config={"model": connected.model, "sampling": parameters, "num_samples": num_samples}
             | {"thinking": thinking, "token_ids": token_ids, "logprobs": logprobs}
             | ({"top_logprobs": top_logprobs} if top_logprobs is not None else {})
             | ({"form": config.response_format.fields()} if config.response_format else {})
@@ -151,7 +151,7 @@ def command(
         ) as run,
     ):
         generate = Generate(
-            client=asked,
+            client=connected,
             config=config,
             max_pass_rate=early_stop,
             verifier=verifier,
@@ -163,4 +163,4 @@ def command(
         run.write(generated)
         if early_stop is not None:
             run.note(samples_saved=generate.saved)
-        run.note(**asked.facts)
+        run.note(**connected.facts)
