@@ -96,13 +96,13 @@ def test_requests_in_flight_and_cpu_a_request(url, tmp_path):
     for name, cache in (("no cache", None), ("with a cache", str(tmp_path / "cache"))):
         rate, cpu, busy = ask(url, cache)
         print(
-            f"  {name:12}: {rate:6.0f} requests/s, {cpu:.2f} ms of CPU a request, "
+            f"  {name:12}: {rate:6.0f} requests/s, {cpu:.2f} ms of CPU per request, "
             f"{busy:.0f} in flight on average"
         )
 
 
 def test_memory_over_a_long_stream(url, tmp_path):
-    """Of `qvl generate`, which holds one thread a request in flight: flat once each has worked."""
+    """The memory of `qvl generate` over a long stream: flat once the compressor's window is full."""
     path = tmp_path / "in.zst"
     jsonl.write(
         ({"id": f"r{i}", "messages": request(i).messages} for i in range(RECORDS)), str(path)
@@ -121,7 +121,9 @@ def test_memory_over_a_long_stream(url, tmp_path):
     seconds = time.perf_counter() - started
     assert process.returncode == 0
     quarters = [held[len(held) * part // 4 - 1] for part in (1, 2, 3)] + [max(held)]
-    print(f"\nqvl generate, {RECORDS:,} records, {RECORDS / seconds:.0f} a second; MiB held after")
+    print(
+        f"\nqvl generate, {RECORDS:,} records, {RECORDS / seconds:.0f} per second; MiB held after"
+    )
     print("  each quarter, the last one the most ever: " + ", ".join(map(str, quarters)))
 
 
