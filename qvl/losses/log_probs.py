@@ -2,15 +2,15 @@
 
 Shapes: R target tokens, D hidden, V vocabulary of this rank, K tokens per target. At R = 32,768 and
 V = 151,936 the logits alone are 19.9 GB in fp32, and their softmax and gradient as much again; here
-the logits of only a few rows exist at once. If the caller passes the weights of the log-probs, the forward
-pass computes the gradient as well, with as many matrix products as plain cross-entropy. Without them the
-backward pass computes the logits a second time.
+the logits of only a few rows exist at once. If the caller states the loss, as weights of the log-probs
+or of terms that are functions of each one, the forward pass computes the gradient as well, with as many
+matrix products as plain cross-entropy. Otherwise the backward pass computes the logits a second time.
 
 Under a `group` each rank has its rows of the vocabulary, rank after rank; hidden states, ids and
 results are the same on every rank, and so is the gradient of the hidden states.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -36,6 +36,19 @@ class Vocabulary(NamedTuple):
 
 WHOLE = Vocabulary()
 
+Terms = Callable[[Tensor, slice], Tensor]
+"""(log-probs (rows,) of some targets, which ones) -> terms of a loss (rows,), each a differentiable
+function of its own log-prob."""
+
+
+class Stated(NamedTuple):
+    """What the caller will do with the log-probs: sum weights * terms(log-probs), times a factor."""
+
+    weights: Tensor | None = None
+    """(R,); None: 1."""
+    terms: Terms | None = None
+    """None: the log-probs themselves."""
+
 
 def log_probs(
     hidden: Tensor,
@@ -43,23 +56,34 @@ def log_probs(
     ids: Tensor,
     weights: Tensor | None = None,
     vocabulary: Vocabulary = WHOLE,
+    *,
+    terms: Terms | None = None,
 ) -> Tensor:
     """log softmax(hidden @ weight.T / temperature)[ids], shaped like ids, in fp32.
 
-    hidden: (R, D). weight: (V, D). ids: (R,) or (R, K), in the whole vocabulary. weights: (R,),
-    only with ids (R,): the factors with which the caller will multiply the log-probs before summing them.
-    The gradient is right for any other use, too, but fast only for this one, up to a common factor.
+    hidden: (R, D). weight: (V, D). ids: (R,) or (R, K), in the whole vocabulary. weights (R,) and
+    terms, only with ids (R,), state the loss: the sum of weights * terms(log_probs), up to a
+    common factor. The gradient is right for any other use, too, but fast only for this one. A weight or
+    hidden states that need no gradient cost none.
     """
-    found, _ = _LogProbs.apply(hidden, weight, ids, weights, vocabulary, False)  # type: ignore[misc]
+    stated = None if weights is None and terms is None else Stated(weights, terms)
+    found, _ = _LogProbs.apply(hidden, weight, ids, stated, vocabulary, False)  # type: ignore[misc]
     return found
 
 
 def log_probs_and_entropy(
-    hidden: Tensor, weight: Tensor, ids: Tensor, vocabulary: Vocabulary = WHOLE
+    hidden: Tensor,
+    weight: Tensor,
+    ids: Tensor,
+    vocabulary: Vocabulary = WHOLE,
+    *,
+    weights: Tensor | None = None,
+    terms: Terms | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The same log-probs, and the entropy of each target's distribution in nats (R,), from the same
-    logits. Both have gradients."""
-    return _LogProbs.apply(hidden, weight, ids, None, vocabulary, True)  # type: ignore[return-value]
+    logits. Both have gradients; weights and terms state a loss that has no use for the entropy's."""
+    stated = None if weights is None and terms is None else Stated(weights, terms)
+    return _LogProbs.apply(hidden, weight, ids, stated, vocabulary, True)  # type: ignore[return-value]
 
 
 @torch.no_grad()
@@ -74,7 +98,7 @@ def top_k(
     sums = hidden.new_empty(len(hidden), dtype=torch.float32)
     for part, logits in _chunks(hidden, weight, vocabulary):
         values[part], ids[part] = logits.topk(local)
-        sums[part] = _log_sum(torch.logsumexp(logits, 1), vocabulary.group)
+        _, sums[part], _, _ = _normalized(logits, logits[:, :0], vocabulary.group, False)
         del logits
     group = vocabulary.group
     if group is not None:
@@ -85,10 +109,30 @@ def top_k(
     return values - sums[:, None], ids
 
 
-class _Gradient(NamedTuple):
-    hidden: Tensor
-    weight: Tensor
-    """In fp32, because bf16 would round each chunk's share to that of all before it."""
+class _Gradient:
+    """The gradients of hidden states and weight, each None where it is not needed."""
+
+    def __init__(self, hidden: Tensor, weight: Tensor, needed: tuple[bool, ...]) -> None:
+        self._of = hidden, weight
+        self.hidden = torch.empty_like(hidden) if needed[0] else None
+        # In fp32, because bf16 would round each chunk's share to that of all before it.
+        self.weight = torch.zeros_like(weight, dtype=torch.float32) if needed[1] else None
+
+    def add(self, part: slice, slope: Tensor) -> None:
+        """slope: (rows, V) the gradient of the logits of some rows."""
+        hidden, weight = self._of
+        slope = slope.to(weight.dtype)
+        if self.hidden is not None:
+            torch.mm(slope, weight, out=self.hidden[part])
+        if self.weight is not None and slope.dtype == self.weight.dtype:
+            self.weight.addmm_(slope.T, hidden[part])
+        elif self.weight is not None:
+            self.weight.add_(slope.T @ hidden[part])
+
+    def scale(self, factor: Tensor) -> None:
+        for gradient in (self.hidden, self.weight):
+            if gradient is not None:
+                gradient.mul_(factor.to(gradient.dtype))
 
 
 class _LogProbs(torch.autograd.Function):
@@ -98,67 +142,71 @@ class _LogProbs(torch.autograd.Function):
         hidden: Tensor,
         weight: Tensor,
         ids: Tensor,
-        weights: Tensor | None,
+        stated: Stated | None,
         vocabulary: Vocabulary,
         with_entropy: bool,
     ) -> tuple[Tensor, Tensor | None]:
-        assert weights is None or ids.ndim == 1
+        assert stated is None or ids.ndim == 1
         ctx.set_materialize_grads(False)  # entropy is mostly logged alone
         columns = ids[:, None] if ids.ndim == 1 else ids  # (R, K)
         own, held = _own_ids(columns, len(weight), vocabulary.group)
-        chosen = hidden.new_empty(own.shape, dtype=torch.float32)
+        found = hidden.new_empty(own.shape, dtype=torch.float32)
         sums, entropies = hidden.new_empty((2, len(ids)), dtype=torch.float32)
-        ctx.ready = None
-        if weights is not None and any(ctx.needs_input_grad[:2]):
-            ctx.ready = _Gradient(torch.empty_like(hidden), _zeros(weight))
+        ctx.ready = slopes = None
+        if stated is not None and any(ctx.needs_input_grad[:2]):
+            ctx.ready = _Gradient(hidden, weight, ctx.needs_input_grad)
+            slopes = torch.empty_like(sums)
         for part, logits in _chunks(hidden, weight, vocabulary):
-            chosen[part] = logits.gather(1, own[part]) * held[part]
-            sums[part] = _log_sum(torch.logsumexp(logits, 1), vocabulary.group)
-            if with_entropy:
-                every = logits - sums[part, None]
-                entropies[part] = -every.exp().mul_(every).sum(1)
-                del every
-            if ctx.ready is not None and weights is not None:
-                scaled = weights[part, None] / vocabulary.temperature
-                slope = _slope(logits, sums[part], own[part], held[part], scaled)
-                _add_chunk(ctx.ready, part, slope, hidden, weight)
+            chosen = logits.gather(1, own[part]).mul_(held[part])
+            found[part], sums[part], totals, entropy = _normalized(
+                logits, chosen, vocabulary.group, with_entropy
+            )
+            if entropy is not None:
+                entropies[part] = entropy
+            if ctx.ready is not None and stated is not None and slopes is not None:
+                slopes[part] = _stated_slope(stated, found[part, 0], part)
+                scaled = slopes[part, None] / vocabulary.temperature
+                slope = logits.mul_(-scaled / totals[:, None])
+                slope.scatter_add_(1, own[part], scaled * held[part])
+                ctx.ready.add(part, slope)
                 del slope
             del logits  # before the next chunk's exist
-        if vocabulary.group is not None:
-            dist.all_reduce(chosen, group=vocabulary.group)
-            if with_entropy:
-                dist.all_reduce(entropies, group=vocabulary.group)
         entropy = entropies if with_entropy else None
-        ctx.save_for_backward(hidden, weight, own, held, sums, weights, entropy)
+        ctx.save_for_backward(hidden, weight, own, held, sums, slopes, entropy)
         ctx.vocabulary = vocabulary
-        return (chosen - sums[:, None]).view(ids.shape), entropy
+        return found.view(ids.shape), entropy
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        hidden, weight, own, held, sums, weights, entropy = ctx.saved_tensors
+        hidden, weight, own, held, sums, slopes, entropy = ctx.saved_tensors
         vocabulary = ctx.vocabulary
         grad, to_entropy = grads
         if grad is None:
             grad = torch.zeros(own.shape, device=own.device)
         ready, ctx.ready = ctx.ready, None
-        scale = _common_scale(grad, weights) if ready is not None else None
+        scale = None
+        if ready is not None and to_entropy is None:
+            scale = _common_scale(grad, slopes)
         if ready is not None and scale is not None:
-            found = ready
-            found.hidden.mul_(scale.to(hidden.dtype))
-            found.weight.mul_(scale)
+            gradient = ready
+            gradient.scale(scale)
         else:
-            found = _Gradient(torch.empty_like(hidden), _zeros(weight))
+            del ready
+            gradient = _Gradient(hidden, weight, ctx.needs_input_grad)
             grad = grad.view(own.shape) / vocabulary.temperature
             for part, logits in _chunks(hidden, weight, vocabulary):
                 more = None
                 if entropy is not None and to_entropy is not None:
                     more = entropy[part], to_entropy[part] / vocabulary.temperature
                 slope = _slope(logits, sums[part], own[part], held[part], grad[part], more)
-                _add_chunk(found, part, slope, hidden, weight)
+                gradient.add(part, slope)
                 del logits, slope
-        if vocabulary.group is not None:
-            dist.all_reduce(found.hidden, group=vocabulary.group)
-        return found.hidden, found.weight.to(weight.dtype), None, None, None, None
+        if vocabulary.group is not None and gradient.hidden is not None:
+            dist.all_reduce(gradient.hidden, group=vocabulary.group)
+        of_weight = gradient.weight
+        if of_weight is not None:
+            of_weight = of_weight.to(weight.dtype)
+        return gradient.hidden, of_weight, None, None, None, None
 
 
 def _chunks(
@@ -183,15 +231,42 @@ def _own_ids(ids: Tensor, size: int, group: dist.ProcessGroup | None) -> tuple[T
     return own.clamp(0, size - 1), held.float()
 
 
-def _log_sum(sums: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-    """log of the sum over ranks of exp(sums)."""
-    if group is None:
-        return sums
-    largest = sums.clone()
-    dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=group)
-    shares = (sums - largest).exp()
-    dist.all_reduce(shares, group=group)
-    return shares.log().add_(largest)
+def _normalized(
+    logits: Tensor, chosen: Tensor, group: dist.ProcessGroup | None, with_entropy: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Replace the logits (rows, V) with exp(logits - m), m the largest of a row over all ranks.
+
+    chosen: (rows, K) logits, 0 where another rank has the token. Returns the log-probs of the chosen
+    (rows, K); the log of the sum of exp(logits), the sum of exp(logits - m) and the entropy, (rows,).
+    """
+    largest = logits.amax(1)
+    if group is not None:
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=group)
+    logits.sub_(largest[:, None])
+    if with_entropy:
+        shifted = logits.clone()
+        products = shifted.mul_(logits.exp_()).sum(1)
+        del shifted
+    else:
+        products = logits.exp_().new_zeros(len(logits))
+    totals = logits.sum(1)
+    if group is not None:
+        sums = torch.cat([chosen, totals[:, None], products[:, None]], 1)
+        dist.all_reduce(sums, group=group)
+        chosen, totals, products = sums[:, :-2], sums[:, -2], sums[:, -1]
+    logs = totals.log()
+    entropy = logs - products / totals if with_entropy else None
+    return chosen - largest[:, None] - logs[:, None], largest + logs, totals, entropy
+
+
+def _stated_slope(stated: Stated, log_probs: Tensor, part: slice) -> Tensor:
+    """The gradient of the stated loss by the log-probs of some rows (rows,), up to its factor."""
+    slope = torch.ones_like(log_probs)
+    if stated.terms is not None:
+        with torch.enable_grad():
+            own = log_probs.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(stated.terms(own, part).sum(), own)
+    return slope if stated.weights is None else slope * stated.weights[part]
 
 
 def _gathered(values: Tensor, group: dist.ProcessGroup) -> Tensor:
@@ -223,24 +298,13 @@ def _slope(
     return slope.scatter_add_(1, own, grads * held)
 
 
-def _add_chunk(
-    found: _Gradient, part: slice, slope: Tensor, hidden: Tensor, weight: Tensor
-) -> None:
-    slope = slope.to(weight.dtype)
-    torch.mm(slope, weight, out=found.hidden[part])
-    if slope.dtype == found.weight.dtype:
-        found.weight.addmm_(slope.T, hidden[part])
-    else:
-        found.weight.add_(slope.T @ hidden[part])
-
-
-def _common_scale(grad: Tensor, weights: Tensor) -> Tensor | None:
-    """The scale with which grad = scale * weights; None where it is no multiple of them."""
-    if not len(grad):
-        return None
-    scale = grad.sum() / weights.sum()
-    return scale if torch.allclose(grad, scale * weights, rtol=1e-5, atol=0) else None
-
-
-def _zeros(weight: Tensor) -> Tensor:
-    return torch.zeros_like(weight, dtype=torch.float32)
+def _common_scale(grad: Tensor, slopes: Tensor) -> Tensor | None:
+    """The scale with which grad = scale * slopes, to fp32's rounding; None where it is no multiple
+    of them."""
+    largest = slopes.abs().max() if len(slopes) else 0.0
+    if not largest:
+        return None if grad.any() else grad.new_zeros(())
+    units = slopes / largest  # squares must not leave fp32
+    scale = (grad @ units) / (units @ units) / largest
+    close = grad.abs() * 1e-5 + grad.abs().max() * 1e-6
+    return scale if bool(((grad - scale * slopes).abs() <= close).all()) else None

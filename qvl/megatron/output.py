@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from qvl.losses import log_probs
-from qvl.losses.log_probs import Vocabulary
+from qvl.losses.log_probs import Terms, Vocabulary
 from qvl.megatron import context_parallel
 from qvl.model.batch import Batch
 
@@ -42,25 +42,39 @@ class Output:
         ids: Tensor | None = None,
         *,
         weights: Tensor | None = None,
+        terms: Terms | None = None,
         temperature: float = 1.0,
     ) -> Tensor:
         """The log-probs of `ids`, (R,) or (R, K), by default the targets themselves.
 
         weights: (R,), for a loss that is the sum of weights * log_probs up to a factor: its
-        gradient is then computed on the spot, without computing the logits twice.
+        gradient is then computed on the spot, without computing the logits twice. terms: the same for
+        the sum of weights * terms(log_probs), where `terms(log_probs[rows], rows)` are functions of
+        each log-prob, such as SAPO's; `rows` is a slice of the target tokens.
         """
         ids = self.batch.labels if ids is None else ids
         return log_probs.log_probs(
-            self.hidden, self.head, ids, weights, self._vocabulary(temperature)
+            self.hidden, self.head, ids, weights, self._vocabulary(temperature), terms=terms
         )
 
     def log_probs_and_entropy(
-        self, ids: Tensor | None = None, *, temperature: float = 1.0
+        self,
+        ids: Tensor | None = None,
+        *,
+        weights: Tensor | None = None,
+        terms: Terms | None = None,
+        temperature: float = 1.0,
     ) -> tuple[Tensor, Tensor]:
-        """The log-probs, and the entropy of each target's distribution in nats (R,)."""
+        """The log-probs, and the entropy of each target's distribution in nats (R,), from the same
+        logits. Both have gradients, the entropy's not on the spot."""
         ids = self.batch.labels if ids is None else ids
         return log_probs.log_probs_and_entropy(
-            self.hidden, self.head, ids, self._vocabulary(temperature)
+            self.hidden,
+            self.head,
+            ids,
+            self._vocabulary(temperature),
+            weights=weights,
+            terms=terms,
         )
 
     def top_k(self, k: int, *, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -77,6 +91,11 @@ class Output:
         sums = values.new_zeros(len(self.batch.lengths))
         sums = sums.index_add(0, self.batch.sequences, values)
         return context_parallel.sum_over_ranks(sums)
+
+    def sequence_means(self, values: Tensor) -> Tensor:
+        """(R,) -> (R,) for each target token, the mean over its own record's, on all ranks."""
+        means = self.sequence_sums(values) / self.batch.num_targets.clamp(min=1)
+        return means[self.batch.sequences]
 
     def whole(self, values: Tensor) -> Tensor:
         """(R, ...) -> the same of all target tokens of the pack, in its order, on every
