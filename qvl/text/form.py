@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from qvl.text import words
+from qvl.text import words, written_about
 from qvl.text.answers import Answer
 from qvl.text.asked_for import AskedFor
 
@@ -19,13 +19,15 @@ COORDINATES = 1000  # Qwen3-VL's boxes are relative, 0 to 1000
 
 
 def special_token(answer: Answer, query: str) -> str:
-    """A token of the chat template or a replacement character in an answer, unless quoted or in the query; else ""."""
+    """A token of the chat template or a replacement character in an answer, unless quoted, in code or in the query;
+    else ""."""
     for text in (answer.raw, answer.field):
         if "<" in text or "[" in text or "\ufffd" in text:
             for found in SPECIAL.finditer(text):
                 quoted = text[max(0, found.start() - 1) : found.start()] in QUOTES
-                if not quoted and found.group() not in query:
-                    return repr(found.group())
+                if quoted or found.group() in query or written_about.in_code(text, found.start()):
+                    continue
+                return repr(found.group())
     return ""
 
 
@@ -35,8 +37,8 @@ QUOTES = ("`", "'", '"', "“", "「")  # before a token that a text writes abou
 def think_tags(answer: Answer, thinking: str) -> str:
     """What is wrong with the thinking: misplaced tags, or thinking where `thinking` forbids it, or none where it
     requires it; else ""."""
-    raw = answer.raw
-    if "think>" in raw or "think>" in answer.field:
+    raw = written_about.without_tags(answer.raw)
+    if "think>" in raw or "think>" in written_about.without_tags(answer.field):
         if answer.field:
             return "<think> beside reasoning_content"
         opened, closed = raw.count("<think>"), raw.count("</think>")
@@ -54,11 +56,12 @@ def think_tags(answer: Answer, thinking: str) -> str:
 
 def tool_calls(answer: Answer) -> str:
     """A tool call in the text that is not a JSON object with a name; else ""."""
-    if "<tool_call>" not in answer.raw and "</tool_call>" not in answer.raw:
+    raw = written_about.without_tags(answer.raw)
+    if "<tool_call>" not in raw and "</tool_call>" not in raw:
         return ""
-    if answer.raw.count("<tool_call>") != answer.raw.count("</tool_call>"):
+    if raw.count("<tool_call>") != raw.count("</tool_call>"):
         return "<tool_call> and </tool_call> do not match"
-    for body in CALL.findall(answer.raw):
+    for body in CALL.findall(raw):
         call = _json(body)
         if not isinstance(call, dict) or not isinstance(call.get("name"), str):
             return f"not a call: {body.strip()[:40]!r}"

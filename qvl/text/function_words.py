@@ -14,7 +14,7 @@ from collections.abc import Set
 from typing import NamedTuple
 
 from qvl.text import words
-from qvl.text.scripts import prose
+from qvl.text.prose import prose
 
 SENTENCE = re.compile(r"[\n.!?;:؟]+|(?<=[\w,]) [-\u2013\u2014] ")
 WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?")

@@ -2,7 +2,8 @@
 
 A degenerate model repeats a few words until its token limit, or repeats whole lines, or uses few distinct
 words, so that the text compresses well. The measures run at the speed of `str.find`, `set` and zstd.
-Digits are not folded, as the entries of a list of boxes differ in nothing else.
+Digits are not folded, as the entries of a list of boxes differ in nothing else. Sentences of the same shape that
+each say something new (qvl.text.steps) do not count as repeated.
 """
 
 import re
@@ -11,6 +12,8 @@ from collections import Counter
 from typing import NamedTuple
 
 import zstandard
+
+from qvl.text import steps
 
 LOOP_TIMES = 6
 LOOP_CHARS = 64
@@ -29,10 +32,6 @@ MARKUP = ("{", "[", "<", "|")  # what lists of boxes and tables begin with: thei
 SHORTEST_GRAMS = 240  # characters
 WORDS_OF_A_GRAM = 6
 CHARACTERS_OF_A_GRAM = 10
-UNSPACED = re.compile(r"[\u3041-\u30fa\u3400-\u9fff\u0e01-\u0e4e]")
-UNSPACED_TOKEN = re.compile(
-    r"[\u3041-\u30fa\u3400-\u9fff\u0e01-\u0e4e]|[^\W_\u3041-\u30fa\u3400-\u9fff\u0e01-\u0e4e]+"
-)
 MARKED_LINE = re.compile(r"^[ \t]*[{\[<|].*$", re.MULTILINE)
 CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 
@@ -98,12 +97,28 @@ def repeated_share(text: str) -> tuple[float, str]:
     if len(text) < SHORTEST_REPEATED or text.lstrip()[:1] in MARKUP:
         return 0.0, ""
     prose = CODE.sub("\n", text) if "```" in text else text
-    segments = [segment.strip() for segment in SEGMENT.split(prose)]
-    long = [one for one in segments if len(one) >= SHORTEST_SEGMENT and LETTER.search(one)]
-    if len(set(long)) == len(long):
+    if not _repeated(_segments(prose)):
         return 0.0, ""
-    wasted = {one: (n - 1) * len(one) for one, n in Counter(long).items() if n > 1}
+    counts = _repeated(
+        [one for part in steps.parts(prose) if not part.step for one in _segments(part.text)]
+    )
+    if not counts:
+        return 0.0, ""
+    wasted = {one: (n - 1) * len(one) for one, n in counts.items()}
     return sum(wasted.values()) / max(1, len(prose)), max(wasted, key=lambda one: wasted[one])
+
+
+def _segments(prose: str) -> list[str]:
+    """The lines and sentences of a text that are long enough to count."""
+    segments = [segment.strip() for segment in SEGMENT.split(prose)]
+    return [one for one in segments if len(one) >= SHORTEST_SEGMENT and LETTER.search(one)]
+
+
+def _repeated(segments: list[str]) -> dict[str, int]:
+    """Segment -> number of times, of those that occur more than once."""
+    if len(set(segments)) == len(segments):
+        return {}
+    return {one: n for one, n in Counter(segments).items() if n > 1}
 
 
 def repeated_grams(text: str) -> float:
@@ -118,21 +133,27 @@ def repeated_grams(text: str) -> float:
     prose = CODE.sub("\n", text) if "```" in text else text
     if "|" in prose or "{" in prose:
         prose = MARKED_LINE.sub("", prose)
-    size = WORDS_OF_A_GRAM
-    if prose.isascii() or not UNSPACED.search(prose):
-        tokens = prose.split()
-    else:
-        tokens, size = UNSPACED_TOKEN.findall(prose), CHARACTERS_OF_A_GRAM
-    grams = list(zip(*(tokens[start:] for start in range(size)), strict=False))
+    unspaced = steps.is_unspaced(prose)
+    size = CHARACTERS_OF_A_GRAM if unspaced else WORDS_OF_A_GRAM
+    grams = _grams(steps.words(prose, unspaced=unspaced), size)
     if len(set(grams)) == len(grams):
         return 0.0
-    seen, covered, end = set(), 0, 0
-    for place, gram in enumerate(grams):
+    parts = steps.parts(prose)
+    tokens = [word for part in parts for word in part.words]
+    in_steps = [part.step for part in parts for _ in part.words]
+    seen, covered = set(), bytearray(len(tokens))
+    for place, gram in enumerate(_grams(tokens, size)):
         if gram in seen and LETTER.search("".join(gram)):
-            covered += place + size - max(end, place)
-            end = place + size
+            covered[place : place + size] = b"\1" * size
         seen.add(gram)
-    return covered / len(tokens)
+    repeated = sum(
+        is_covered and not step for is_covered, step in zip(covered, in_steps, strict=True)
+    )
+    return repeated / len(tokens)
+
+
+def _grams(tokens: list[str], size: int) -> list[tuple[str, ...]]:
+    return list(zip(*(tokens[start:] for start in range(size)), strict=False))
 
 
 def density(text: str) -> float:

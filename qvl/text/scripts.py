@@ -11,56 +11,47 @@ import re
 from collections.abc import Iterator
 
 from qvl.text import words
+from qvl.text.prose import prose
 
-SCRIPTS = {  # name -> character ranges; a word of about WEIGHT letters is one unit
-    "Han": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff",
-    "Kana": "\u3041-\u30fa\u30fc-\u30ff\u31f0-\u31ff",
+SCRIPTS = {  # name -> ranges of letters and marks; digits and dandas belong to several scripts
+    "Han": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufa6d\ufa70-\ufad9",
+    "Kana": "\u3041-\u3096\u3099\u309a\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff",
     "Hangul": "\u1100-\u11ff\uac00-\ud7a3",
-    "Cyrillic": "\u0400-\u052f",
-    "Arabic": "\u0620-\u064a\u066e-\u06d3\u0750-\u077f",
+    "Cyrillic": "\u0400-\u0481\u0483-\u052f",
+    "Greek": "\u0386\u0388-\u03f5\u03f7-\u03ff\u1f00-\u1fbc",
+    "Armenian": "\u0531-\u0556\u0560-\u0588",
     "Hebrew": "\u05d0-\u05ea",
-    "Devanagari": "\u0900-\u097f",
-    "Thai": "\u0e01-\u0e4e",
+    "Arabic": "\u0620-\u064a\u066e-\u06d3\u0750-\u077f",
+    "Devanagari": "\u0900-\u0963\u0971-\u097f",
+    "Bengali": "\u0980-\u09e3\u09f0\u09f1",
+    "Gurmukhi": "\u0a01-\u0a5e\u0a70-\u0a75",
+    "Gujarati": "\u0a81-\u0ae3\u0af9-\u0aff",
+    "Odia": "\u0b01-\u0b63\u0b71",
+    "Tamil": "\u0b82-\u0bd7",
+    "Telugu": "\u0c00-\u0c63",
+    "Kannada": "\u0c80-\u0c83\u0c85-\u0ce3",
+    "Malayalam": "\u0d00-\u0d4e\u0d54-\u0d57\u0d5f-\u0d63\u0d7a-\u0d7f",
+    "Sinhala": "\u0d81-\u0ddf",
+    "Thai": "\u0e01-\u0e3a\u0e40-\u0e4e",
+    "Lao": "\u0e81-\u0ecd\u0edc-\u0edf",
+    "Tibetan": "\u0f00\u0f40-\u0f84",
+    "Myanmar": "\u1000-\u103f\u1050-\u108f",
+    "Georgian": "\u10a0-\u10fa\u10fc-\u10ff",
+    "Ethiopic": "\u1200-\u135a",
+    "Khmer": "\u1780-\u17d3",
 }
+LEAST = {"Greek": 4}  # letters of a word; fewer are in formulas
 WEIGHT = {"Han": 1.5, "Kana": 2.0, "Hangul": 2.5}  # characters per word; else LETTERS
 LETTERS = 5.0
 COMPANIONS = {"Kana": ("Han",), "Hangul": ("Han",)}  # scripts that are written together
-RUNS = {name: re.compile(f"[{ranges}]+") for name, ranges in SCRIPTS.items()}
+RUNS = {
+    name: re.compile(f"[{ranges}]{{{LEAST.get(name, 1)},}}") for name, ranges in SCRIPTS.items()
+}
 OTHER = re.compile("[" + "".join(SCRIPTS.values()) + "]")
-LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
-LATIN_RUN = re.compile(r"[A-Za-z\u00c0-\u024f'\u2019]+(?:[ ,-]+[A-Za-z\u00c0-\u024f'\u2019]+)*")
-LATIN_WORD = re.compile(r"[A-Za-z\u00c0-\u024f]+")
-NOT_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]*`"
-    r"|\$\$.*?\$\$|\$[^$\n]+\$|\\\[.*?\\\]|\\\(.*?\\\)|\\[a-zA-Z]+(?:\{[^{}]*\})*"
-    r"|https?://\S+|<[^<>\n]{1,80}>"
-    r"|\"[^\"\n]*\"|“[^”\n]*”|\u2018[^\u2019\n]*\u2019|「[^」\n]*」|『[^』\n]*』"
-    r"|《[^》\n]*》|«[^»\n]*»"
-    r"|\([^()\n]{1,60}\)|（[^（）\n]{1,60}）"
-    r"|(?<!\w)'[^'\n]{1,40}'(?!\w)|\*\*?[^*\n]{1,40}\*\*?",
-    re.DOTALL,
-)
-
-
-ASCII_MARKS = (
-    "`",
-    "$",
-    "\\",
-    "://",
-    "<",
-    '"',
-    "(",
-    " '",
-    "*",
-)  # each match of NOT_PROSE has one of these
-
-
-@functools.lru_cache(maxsize=4)  # several rules read the same answer
-def prose(text: str) -> str:
-    """The text without code, formulas, addresses, tags, quotations, glosses and emphasis."""
-    if text.isascii() and not any(mark in text for mark in ASCII_MARKS):
-        return text
-    return NOT_PROSE.sub(" ", text)
+_LATIN = r"A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff"  # without the signs of times and division
+LATIN = re.compile(f"[{_LATIN}]")
+LATIN_RUN = re.compile(rf"[{_LATIN}'\u2019]+(?:[ ,-]+[{_LATIN}'\u2019]+)*")
+LATIN_WORD = re.compile(f"[{_LATIN}]+")
 
 
 def num_words(text: str) -> float:
@@ -93,8 +84,9 @@ def mixture(query: str, text: str, *, may_quote: bool = False) -> tuple[float, s
     total, foreign = 0.0, 0.0
     runs, phrases = [], {True: 0, False: 0}
     if "Kana" in allowed and not may_quote:
-        chinese = _chinese(prose(text))
-        runs, foreign = chinese, sum(map(len, chinese)) / WEIGHT["Han"]
+        runs = _chinese(prose(text))
+        han = sum(len(run) for sentence in runs for run in RUNS["Han"].findall(sentence))
+        foreign = han / WEIGHT["Han"]
     for script, units, run in _runs(prose(text)):
         own = script in allowed or script == "name"
         total += units
@@ -105,7 +97,7 @@ def mixture(query: str, text: str, *, may_quote: bool = False) -> tuple[float, s
             phrases[own] += 1
     if not runs or (may_quote and (phrases[False] < 2 or not phrases[True])):
         return 0.0, ""
-    return foreign / total, " ".join(runs)[:40]
+    return min(1.0, foreign / total), " ".join(runs)[:40]  # 1 + 2e-16 by rounding
 
 
 def _chinese(body: str) -> list[str]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from qvl.text import words
-from qvl.text.scripts import prose
+from qvl.text.prose import prose
 
 SHOUTED = 10  # words in a row
 QUIET = 15  # words that are not shouted

@@ -1,9 +1,12 @@
 """Split a model's text into thinking and answer: one rule for sampling, rewards, filters, judges and formats.
 
-The first </think> ends the thinking, as in the parsers of vLLM and SGLang. The chat template may have
-written <think> itself, so a text may have only </think>. A text that begins with <think> and has no
-</think> was truncated while thinking. A message with reasoning_content is split already.
+The first </think> ends the thinking, as in the parsers of vLLM and SGLang, unless the text only writes about it,
+as in `</think>` (qvl.text.written_about). The chat template may have written <think> itself, so a text may have
+only </think>. A text that begins with <think> and has no </think> was truncated while thinking. A message with
+reasoning_content is split already.
 """
+
+from qvl.text.written_about import without_tags
 
 OPEN, CLOSE = "<think>", "</think>"
 
@@ -24,9 +27,10 @@ def split(text: str, *, truncated: bool = False) -> tuple[str, str]:
 
 def closed(text: str) -> tuple[str, str] | None:
     """(thought, answer), unstripped, before and after the first </think>; None without one."""
-    thought, end, answer = text.partition(CLOSE)
-    if not end:
+    place = without_tags(text).find(CLOSE) if CLOSE in text else -1
+    if place < 0:
         return None
+    thought, answer = text[:place], text[place + len(CLOSE) :]
     begun = thought.lstrip()
     return (begun.removeprefix(OPEN) if begun.startswith(OPEN) else thought), answer
 

@@ -8,6 +8,7 @@ import functools
 import re
 
 from qvl.text import words
+from qvl.text.written_about import without_tags
 
 FINISH_REASONS = (
     "length",
@@ -56,10 +57,10 @@ def _unclosed(text: str) -> str:
     """A code block, <think>, formula or environment that is not closed; else ""."""
     if "```" in text and _fences(text) % 2:
         return "a code block is not closed"
-    if "<think>" in text and text.rfind("<think>") > text.rfind("</think>"):
-        return "<think> is not closed"
-    if "<tool_call>" in text and text.rfind("<tool_call>") > text.rfind("</tool_call>"):
-        return "<tool_call> is not closed"
+    used = without_tags(text)
+    for tag in ("<think>", "<tool_call>"):
+        if used.rfind(tag) > used.rfind(f"</{tag[1:]}"):
+            return f"{tag} is not closed"
     if "\\" in text:
         kinds = LATEX_BEGIN.findall(text)
         if kinds.count("begin") > kinds.count("end"):

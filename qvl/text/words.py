@@ -41,8 +41,8 @@ def _compiled(name: str, folder: str) -> None:
 
 # Lists of regular expressions; the others hold words.
 PATTERNS = (
-    "about_images", "asks_json", "back", "blind", "casual", "guess", "harmful", "harmless", "image", "languages",
-    "no_image", "particles", "reading", "refusal", "repeat", "spill",
+    "about_images", "asks_json", "back", "blind", "casual", "errors", "guess", "harmful", "harmless", "image",
+    "languages", "messages", "no_image", "particles", "reading", "refusal", "repeat", "spill",
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from qvl.stage import Drop
 from qvl.text import answers, form, mixing, repetition, style, truncation, words
 from qvl.text.answers import Answer
 from qvl.text.asked_for import AskedFor
+from qvl.text.written_about import without_tags
 
 THINKING = ("allow", "forbid", "require")
 
@@ -114,7 +115,8 @@ def truncated(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
 
 
 def _is_truncated_thinking(answer: Answer) -> bool:
-    return not answer.content and "<think>" in answer.raw and "</think>" not in answer.raw
+    used = without_tags(answer.raw)
+    return not answer.content and "<think>" in used and "</think>" not in used
 
 
 def repetitive(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 
 from qvl.text import function_words, vague, words
-from qvl.text.scripts import SCRIPTS, prose
+from qvl.text.prose import prose
+from qvl.text.scripts import SCRIPTS
 
 LONG_ANSWER = 200  # characters; a shorter one may answer without repeating a word of the query
 STEM = 4  # letters that two forms of a word share

@@ -17,7 +17,8 @@ from qvl import prompts
 from qvl.errors import UserError
 from qvl.record import question, text
 from qvl.reward import REWARDS, Unverifiable
-from qvl.text.scripts import LATIN_WORD, RUNS, WEIGHT, prose
+from qvl.text.prose import prose
+from qvl.text.scripts import LATIN_WORD, RUNS, WEIGHT
 
 FIELD = "format_prompt"
 FOLDER = prompts.FOLDER / "format"

@@ -20,6 +20,7 @@ from qvl.reward.penalties import NONE, Penalty
 from qvl.text import answers, mixing, scripts
 from qvl.text.asked_for import AskedFor
 from qvl.text.languages import language_of
+from qvl.text.prose import prose
 
 MIN_WORDS = 4.0  # of a text; a shorter one may be a name or a term: our choice
 MAX_SHARE = 0.5  # of words in another language; from here on the penalty is -1
@@ -80,7 +81,7 @@ def _other(expected: str, part: str, *, quotes: bool) -> tuple[float, str]:
 
 def _whole(expected: str, part: str, *, mixed: bool) -> str:
     """How a whole text is in another language; "" if it is not, or if that is uncertain."""
-    body = scripts.prose(part)
+    body = prose(part)
     if scripts.is_japanese(body) and not scripts.is_japanese(expected):
         return "it is Japanese"
     expects_hangul, has_hangul = (scripts.is_written(text, "Hangul") for text in (expected, body))
@@ -89,7 +90,7 @@ def _whole(expected: str, part: str, *, mixed: bool) -> str:
         return "it has no Hangul"
     if not mixed and scripts.num_words(part) < MIN_DETECTED_WORDS:
         return ""
-    wanted, found = language_of(scripts.prose(expected)), language_of(body, MIN_CONFIDENCE)
+    wanted, found = language_of(prose(expected)), language_of(body, MIN_CONFIDENCE)
     if not wanted or not found or any(wanted in group and found in group for group in SIMILAR):
         return ""
     return f"it is {found!r}, not {wanted!r}" if wanted != found else ""
