@@ -5,9 +5,14 @@ values, which are compared outside the sandbox. `run_scripts` runs assertions in
 calls the solution's process through a pipe: a solution cannot read the assertions, end them early, or
 return an object that equals everything. Only plain data crosses the pipe: `encode` and `decode`.
 
+A script is prepared by qvl.reward.verifiers.programs.scripts: wherever a check succeeds it calls CHECKED.
+It runs as __main__, then its test functions and classes run, its cases of unittest, and check(candidate).
+Its names include those of the solution's functions, which are also in a module `solution`.
+
 Standard input is one JSON object, read after the solution's process was forked. Standard output is one
-JSON object per line: {"loaded": true} once, then {"value": ...} or {"error": ...} for each test, or
-{"fatal": ...} if the solution could not be loaded.
+JSON object per line: {"loaded": true} once, then for each test {"value": ...}; {"checks": the number that
+succeeded, "calls": those of the solution, "missing": the names that it does not define}; or {"error": ...};
+or {"fatal": ...} if the solution could not be loaded.
 """
 
 import builtins
@@ -15,11 +20,11 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from types import FunctionType
+from types import CoroutineType, ModuleType
 from typing import Any, NoReturn
 
 SOLUTION = "solution.py"  # beside this program
-TESTS = "tests"  # file name of a script's code objects
+CHECKED = "__checked__"  # the function that counts the checks of a script
 MAX_DEPTH = 100  # of nested values, well within what a decoder of JSON can follow
 MAX_ERROR = 300  # characters of a reported exception
 
@@ -98,9 +103,14 @@ class Solution(Pipe):
     def __init__(self, process: int, reading: int, writing: int):
         super().__init__(reading, writing)
         self.process = process
+        self.calls = 0
 
     def call(self, function: str, arguments: Any, keywords: Any) -> dict:
-        """Call a function of the solution; return {"value": ...} or {"error": ...}, encoded."""
+        """Call a function of the solution; return {"value": ...} or {"error": ...}, encoded.
+
+        "awaited": whether the function is a coroutine, which the solution's process has run.
+        """
+        self.calls += 1
         try:
             self.send({"function": function, "arguments": arguments, "keywords": keywords})
         except BrokenPipeError:
@@ -166,12 +176,19 @@ def serve(pipe: Pipe) -> None:
     functions = [name for name, value in names.items() if callable(value) and name[:2] != "__"]
     pipe.send({"functions": functions})
     while (request := pipe.receive()) is not None:
+        awaited = False
         try:
             function = find_function(names, request["function"])
             arguments, keywords = decode(request["arguments"]), decode(request["keywords"])
-            pipe.send({"value": encode(function(*arguments, **keywords))})
+            value = function(*arguments, **keywords)
+            if isinstance(value, CoroutineType):
+                import asyncio
+
+                awaited, value = True, asyncio.run(value)
+            pipe.send({"value": encode(value), "awaited": awaited})
         except BaseException as error:  # noqa: BLE001
-            pipe.send({"error": describe(error), "kind": type(error).__name__})
+            kind = type(error).__name__
+            pipe.send({"error": describe(error), "kind": kind, "awaited": awaited})
 
 
 def run_calls(solution: Solution, request: dict, report: Callable[[dict], None]) -> None:
@@ -180,43 +197,173 @@ def run_calls(solution: Solution, request: dict, report: Callable[[dict], None])
         report(solution.call(request["function"], arguments, encode({})))
 
 
-def run_scripts(
-    solution: Solution, request: dict, functions: list[str], report: Callable[[dict], None]
-) -> None:
-    """Run each assertion script, in which the names of the solution's functions call its process."""
+class Script:
+    """One run of a test script, in which the names of the solution's functions call its process."""
 
-    def stub(function: str) -> Callable[..., Any]:
+    def __init__(self, solution: Solution, functions: list[str]) -> None:
+        self.solution, self.functions = solution, functions
+        self.checks, self.waiting = 0, 0
+        """Checks that succeeded; results of coroutines that were not awaited yet."""
+
+    def run(self, script: dict, function: str, prefix: str) -> dict:
+        """Run the script; return the counts of its calls and checks. Raises what a failed check raises."""
+        before = self.solution.calls
+        module = sys.modules["__main__"] = ModuleType("__main__")
+        names = module.__dict__
+        names |= {"__builtins__": builtins, "__file__": "tests.py", CHECKED: self._checked}
+        # A solution must not replace a built-in such as all() in the script that judges it.
+        safe = [name for name in self.functions if not hasattr(builtins, name)]
+        stubs = {name: self._stub(name) for name in [*safe, *([function] if function else [])]}
+        sys.modules["solution"] = ModuleType("solution")
+        sys.modules["solution"].__dict__.update(stubs)
+        names |= {name: stubs[name] for name in safe}
+        if script["unittest"]:
+            import unittest
+
+            unittest.main = lambda *_, **__: None  # type: ignore[misc, assignment] (its cases run below)
+        exec(compile(prefix, "prefix", "exec"), names)
+        if function:
+            names[function] = names["candidate"] = stubs[function]
+        try:
+            exec(compile(script["source"], "tests", "exec"), names)
+        except SystemExit as end:
+            if end.code:
+                raise
+        for name in script["functions"]:
+            self._finish(names[name]())
+        for name in script["classes"]:
+            self._run_class(names[name])
+        if script["unittest"]:
+            self._run_cases(names)
+        if script["check"]:
+            self._finish(names["check"](*([names["candidate"]] if script["check"] == 1 else [])))
+        if self.waiting:
+            raise AssertionError("the result of a coroutine was not awaited")
+        defined = [*self.functions, *([function] if "Solution" in self.functions else [])]
+        wanted = [*script["wanted"], *([function] if function else [])]
+        missing = [name for name in dict.fromkeys(wanted) if name not in defined]
+        calls = self.solution.calls - before
+        return {"checks": self.checks, "calls": calls, "missing": missing}
+
+    def _checked(self, value: Any = None) -> Any:
+        """Count a check that succeeded."""
+        self.checks += 1
+        return value
+
+    def _stub(self, function: str) -> Callable[..., Any]:
         def call(*arguments: Any, **keywords: Any) -> Any:
-            reply = solution.call(function, encode(arguments), encode(keywords))
-            if "error" in reply:
-                raise _exception(str(reply.get("kind")))(reply["error"])
-            return decode(reply["value"])
+            reply = self.solution.call(function, encode(arguments), encode(keywords))
+            if reply.get("awaited"):
+                self.waiting += 1
+                return self._later(reply)
+            return self._value(reply)
 
         return call
 
-    # A solution must not replace a built-in such as all() in the script that judges it.
-    safe = [name for name in functions if not hasattr(builtins, name)]
+    async def _later(self, reply: dict) -> Any:
+        self.waiting -= 1
+        return self._value(reply)
+
+    def _value(self, reply: dict) -> Any:
+        """The value of a reply; raises its error as the built-in exception of the same name."""
+        if "error" in reply:
+            raise built_in_exception(str(reply.get("kind")))(reply["error"])
+        return decode(reply["value"])
+
+    def _finish(self, result: Any) -> None:
+        """Run what a test function returned: a coroutine or a generator has not done anything yet."""
+        if hasattr(result, "__await__"):
+            import asyncio
+
+            result = asyncio.run(result)
+        elif hasattr(result, "__anext__"):
+            import asyncio
+
+            asyncio.run(self._exhaust(result))
+        elif hasattr(result, "__next__"):
+            list(result)
+        if result is False:
+            raise AssertionError("the test returned False")
+
+    async def _exhaust(self, results: Any) -> None:
+        async for _ in results:
+            pass
+
+    def _run_class(self, tests: type) -> None:
+        """Run the methods of a class as pytest does."""
+        for name in [name for name in dir(tests) if name.startswith("test")]:
+            test = tests()
+            self._set(test, "setup_method")
+            self._finish(getattr(test, name)())
+            self._set(test, "teardown_method")
+
+    def _set(self, test: Any, name: str) -> None:
+        method = getattr(test, name, None)
+        if method is not None:
+            method(*[method] * (method.__func__.__code__.co_argcount - 1))
+
+    def _run_cases(self, names: dict[str, Any]) -> None:
+        """Run the script's classes of unittest. AssertionError for the first test that fails."""
+        import unittest
+
+        solution = self.solution
+
+        class Result(unittest.TestResult):
+            calls = 0
+
+            def startTest(self, test: Any) -> None:
+                self.calls = solution.calls
+                super().startTest(test)
+
+            def addSkip(self, test: Any, reason: str) -> None:
+                if solution.calls > self.calls:  # then the solution can have chosen it
+                    self.errors.append((test, f"skipped: {reason}"))
+                super().addSkip(test, reason)
+
+        load = unittest.TestLoader().loadTestsFromTestCase
+        cases = [
+            value
+            for value in dict.fromkeys(each for each in names.values() if isinstance(each, type))
+            if issubclass(value, unittest.TestCase) and value.__module__ == "__main__"
+        ]
+        result = Result()
+        result.failfast = True
+        unittest.TestSuite(map(load, cases)).run(result)
+        for test, text in [*result.failures, *result.errors]:
+            raise AssertionError(f"{test}: {text.strip().splitlines()[-1]}")
+        if result.unexpectedSuccesses:
+            raise AssertionError(f"{result.unexpectedSuccesses[0]}: it should have failed")
+
+
+def run_scripts(
+    solution: Solution, request: dict, functions: list[str], report: Callable[[dict], None]
+) -> None:
+    """Run each test script; report its counts, or its error."""
+    known = [name for name in functions if name.isidentifier() and name[:2] != "__"]
     for script in request["scripts"]:
-        names: dict[str, Any] = {"__name__": "tests", "__builtins__": builtins}
-        names |= {name: stub(name) for name in safe}
         try:
-            exec(compile(request["prefix"], "prefix", "exec"), names)
-            if request["function"]:
-                names[request["function"]] = names["candidate"] = stub(request["function"])
-            exec(compile(script, TESTS, "exec"), names)
-            check = names.get("check")
-            if isinstance(check, FunctionType) and check.__code__.co_filename == TESTS:
-                check(names["candidate"])  # as HumanEval defines it
+            report(Script(solution, known).run(script, request["function"], request["prefix"]))
         except BaseException as error:  # noqa: BLE001 - a script that exits has not passed either
             report({"error": describe(error)})
-        else:
-            report({"value": True})
 
 
-def _exception(name: str) -> type[Exception]:
-    """Return the built-in exception of this name, so that a script can expect it; else RuntimeError."""
+def built_in_exception(name: str) -> type[Exception]:
+    """The built-in exception of this name, so that a script can expect it; else RuntimeError.
+
+    StopIteration would end the script's own loops as if all their checks had succeeded.
+    """
     kind = getattr(builtins, name, None)
-    return kind if isinstance(kind, type) and issubclass(kind, Exception) else RuntimeError
+    if not isinstance(kind, type) or not issubclass(kind, Exception):
+        return RuntimeError
+    if issubclass(kind, StopIteration | StopAsyncIteration):
+        return RuntimeError
+    for base in kind.__mro__:
+        try:
+            base("")
+        except TypeError:  # UnicodeDecodeError has five arguments; its base has any
+            continue
+        return base
+    return RuntimeError
 
 
 def main() -> None:
