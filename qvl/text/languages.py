@@ -12,13 +12,46 @@ from typing import Any
 from qvl.errors import need
 
 MIN_CONFIDENCE = 0.5  # our choice, by the figures above
+POSSIBLE = 0.1  # the least probability of a language that a text may be in: our choice
 READ = 400  # characters of a part: more take longer and add nothing
+VARIETIES = (  # which the model tells apart badly, or a reader hardly
+    {"es", "an", "ext"},
+    {"fr", "oc", "wa", "gcf", "gcr"},
+    {"it", "la", "lij", "vec"},
+    {"en", "pcm"},
+    {"de", "lb"},
+    {"no", "nn"},
+    {"hr", "sr", "bs"},
+    {"id", "ms"},
+    {"mr", "gom", "sa"},
+    {"zh", "wuu", "yue"},
+    {"ar", "arz", "ary"},
+    {"ku", "sdh"},
+    {"uz", "uzs"},
+    {"he", "hbo"},
+    {"el", "grc"},
+)
 MAX_PARTS = 3  # of a longer text, each of READ characters: our choice
 
 
 def language_of(text: str, confidence: float = MIN_CONFIDENCE) -> str | None:
     """The ISO 639-1 code of the language in which a text begins; None if the confidence is lower."""
     return _classify(text[:READ], confidence)
+
+
+def possible_languages(text: str, least: float = POSSIBLE) -> dict[str, float]:
+    """The languages in which a text may begin, such as Portuguese and Galician for a short question, with
+    their probabilities of at least `least`. Of VARIETIES the most probable one stands for all."""
+    merged: dict[str, float] = {}
+    for code, sure in _ranked(text[:READ]):
+        other = next((each for each in merged if is_variety(code, each)), code)
+        merged[other] = merged.get(other, 0.0) + sure
+    return {code: sure for code, sure in merged.items() if sure >= least}
+
+
+def is_variety(code: str, other: str) -> bool:
+    """Whether two languages are one to most readers."""
+    return code == other or any({code, other} <= group for group in VARIETIES)
 
 
 def languages_in(text: str) -> set[str]:
@@ -31,10 +64,16 @@ def languages_in(text: str) -> set[str]:
     return {code for code in found if code}
 
 
-@lru_cache(maxsize=8192)  # of parts, not of texts, which may be long
 def _classify(part: str, confidence: float) -> str | None:
-    code, sure = _identifier().classify(part)
-    return str(code) if sure >= confidence else None
+    code, sure = _ranked(part)[0]
+    return code if sure >= confidence else None
+
+
+@lru_cache(maxsize=8192)  # of parts, not of texts, which may be long
+def _ranked(part: str) -> tuple[tuple[str, float], ...]:
+    """The languages of a part, the most probable first, to a hundredth."""
+    best, *others = _identifier().rank(part)
+    return (best, *(each for each in others if each[1] >= 0.01))
 
 
 @cache

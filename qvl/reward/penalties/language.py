@@ -3,7 +3,9 @@
 The report gives no formula. Ours follows DeepSeek-R1's language consistency reward (arXiv 2501.12948,
 equation 7): minus the share of words in another language, and -1 from a share of 0.5. The language of a
 word is detected as in the rule language-mixing of qvl-filter-responses(1): by its script, and within one
-script by the most common words of the sentence. Code, formulas, addresses, tags, quotations, glosses in
+script by the most common words of the sentence. A text whose words all seem to be of the prompt's language is
+classified as a whole (qvl.text.languages): near languages, such as Spanish and Portuguese, are told apart if the
+prompt can only be in one of them. Code, formulas, addresses, tags, quotations, glosses in
 brackets, names in another script and very short texts are not counted.
 
 If the prompt requests a language, the response must be in that one. If it is about languages, the
@@ -12,6 +14,7 @@ response may be in any.
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -19,27 +22,18 @@ from pathlib import Path
 from qvl.reward.penalties import NONE, Penalty
 from qvl.text import answers, mixing, scripts
 from qvl.text.asked_for import AskedFor
-from qvl.text.languages import language_of
+from qvl.text.function_words import tells_apart
+from qvl.text.languages import is_variety, possible_languages
 from qvl.text.prose import prose
 
 MIN_WORDS = 4.0  # of a text; a shorter one may be a name or a term: our choice
 MAX_SHARE = 0.5  # of words in another language; from here on the penalty is -1
 MIN_DETECTED_WORDS = 8.0  # of a text whose language is detected as a whole: our choice
 MIN_CONFIDENCE = 0.9  # of that detection: our choice
-SIMILAR = (  # languages that cannot be distinguished by a short text
-    ["es", "gl", "pt", "ca", "an", "ast"],
-    ["fr", "oc", "wa"],
-    ["it", "co", "la"],
-    ["da", "no", "nb", "nn", "sv"],
-    ["hr", "sr", "bs", "sl", "mk", "bg", "ru", "uk", "be"],
-    ["id", "ms", "jv"],
-    ["cs", "sk", "pl"],
-    ["nl", "af", "de", "lb"],
-    ["zh", "ja", "wuu", "yue"],
-    ["hi", "mr", "ne"],
-    ["ar", "arz", "fa", "ur", "ps", "ug"],
-    ["en", "sco"],
+MIN_QUESTION_CONFIDENCE = (
+    0.7  # of all the languages together that the question may be in: our choice
 )
+BY_SCRIPT = {"zh", "ja"}  # told apart by their scripts, not by py3langid
 
 
 def penalty(record: dict, response: dict) -> Penalty:
@@ -90,10 +84,23 @@ def _whole(expected: str, part: str, *, mixed: bool) -> str:
         return "it has no Hangul"
     if not mixed and scripts.num_words(part) < MIN_DETECTED_WORDS:
         return ""
-    wanted, found = language_of(prose(expected)), language_of(body, MIN_CONFIDENCE)
-    if not wanted or not found or any(wanted in group and found in group for group in SIMILAR):
+    question = prose(expected)
+    wanted = possible_languages(question)
+    found = next(iter(possible_languages(body, MIN_CONFIDENCE)), "")
+    if not found or sum(wanted.values()) < MIN_QUESTION_CONFIDENCE:
         return ""
-    return f"it is {found!r}, not {wanted!r}" if wanted != found else ""
+    if any(_suits(found, each, wanted, question) for each in wanted):
+        return ""
+    return f"it is {found!r}, not {' or '.join(map(repr, wanted))}"
+
+
+def _suits(found: str, wanted: str, others: Iterable[str], question: str) -> bool:
+    """Whether an answer in the language `found` suits a question that may be in `wanted`, or in `others`."""
+    if {found, wanted} <= BY_SCRIPT:
+        return True
+    if not is_variety(found, wanted):
+        return False
+    return not any(tells_apart(question, other, wanted) for other in others if other != wanted)
 
 
 SENTENCE_END = re.compile(r"[.?!\n]")
