@@ -32,6 +32,7 @@ LAYERS = [  # imports point down: a room may import its own row's files and the 
     {"reward.verdict", "reward.verify", "reward.hybrid", "reward.judged"},
     {"reward.penalties", "reward.puzzles", "reward.verifiers"},
     {"reward.verifiers.instruction.constraints", "reward.verifiers.programs"},
+    {"reward.algebra"},
     {"reward.reading"},
     {"reward"},  # the registry and what a verifier raises; verifiers are imported by name
     {"judge"},

@@ -54,6 +54,12 @@ def test_the_last_boxed_answer_counts_with_its_braces():
     assert extract.last_boxed("\\boxed{1") is None
 
 
+def test_boxes_that_are_joined_are_one_answer():
+    assert extract.last_boxed("\\boxed{1}, \\boxed{2} and $\\boxed{3}$") == "1, 2, 3"
+    assert extract.last_boxed("\\boxed{A} or \\boxed{B}") == "A, B"
+    assert extract.last_boxed("\\boxed{1}. So \\boxed{2}") == "2"
+
+
 def test_numbers():
     found = {"v2.0 is 7": 7, "12.": 12, "no": None, "1/0": None, "1e5": None, "2 / 4": 0.5}
     assert {text: number.last_number(text) for text in found} == found
@@ -88,7 +94,7 @@ def test_items():
         ({"answer": "4"}, "no task"),
         ({"task": "chat", "answer": "4"}, "no verifier for task 'chat'"),
         ({"task": "math"}, "no reference answer"),
-        ({"task": "math", "answer": "many"}, "expected an expression"),
+        ({"task": "math", "answer": {"a": 1}}, "expected an expression"),
         ({"task": "choice", "answer": "the cat"}, "expected a letter"),
         ({"task": "grounding", "answer": "left"}, "boxes"),
         ({"task": "vqa", "answer": {"a": 1}}, "expected a text"),

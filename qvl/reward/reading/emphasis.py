@@ -1,24 +1,35 @@
-"""Emphasis in a response: **bold**, `code` and quoted text, as the answer itself or as mere formatting.
+"""Emphasis in a response: **bold**, *italic*, `code` and quoted text, as the answer itself or as mere formatting.
 
 A verifier of short answers reads the one emphasized text as the answer (`emphasized`), and the final line
-loses the asterisks around it (`unwrapped`). A document is compared without any marks (`without_marks`).
+loses the marks around it (`unwrapped`). A document is compared without any marks (`without_marks`).
 """
 
 import re
 
-_EMPHASIZED = re.compile(r"\"([^\"\n]+)\"|“([^”\n]+)”|「([^」\n]+)」|\*\*([^*\n]+)\*\*|`([^`\n]+)`")
+_EMPHASIZED = re.compile(
+    r"\"([^\"\n]+)\"|“([^”\n]+)”|「([^」\n]+)」|『([^』\n]+)』|\*\*([^*\n]+)\*\*|`([^`\n]+)`"
+    r"|(?<![\w*])\*([^*\s](?:[^*\n]*[^*\s])?)\*(?![\w*])|(?<!\w)__([^_\n]+)__(?!\w)"
+    r"|(?<![\w_])_([^_\s](?:[^_\n]*[^_\s])?)_(?![\w_])"
+)
 _MARKS = re.compile(r"\*\*|__|~~|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`")
+_WRAPPED = re.compile(r"([*_`]{1,3})([^\s*_`].*)(?<=[^\s*_`])\1[.!。！]?", re.DOTALL)
+_WRAPS = frozenset("*_`")
 
 
 def emphasized(text: str) -> str | None:
-    """The only quoted, bold or code text in `text`; None if there is none, or several that differ."""
+    """The only quoted, bold, italic or code text in `text`; None if there is none, or several that differ."""
     found = {next(filter(None, groups), "") for groups in _EMPHASIZED.findall(text)}
     return found.pop() if len(found) == 1 else None
 
 
 def unwrapped(line: str) -> str:
-    """A line without the spaces and asterisks around it: "**42**" is "42"."""
-    return line.strip().strip("*").strip()
+    """A line without the spaces around it and the marks around all of it: "**42**." is "42"."""
+    line = line.strip()
+    while line[:1] in _WRAPS and (found := _WRAPPED.fullmatch(line)):
+        if found[1] in found[2]:  # **one** and **two**
+            break
+        line = found[2].strip()
+    return line
 
 
 def without_marks(text: str) -> str:

@@ -1,69 +1,115 @@
-"""Mathematics: the final answer equals the reference by value, as Math-Verify compares them.
+r"""Mathematics: the final answer equals the reference by value, whatever its form (qvl.reward.algebra).
 
-The answer is the content of the last \\boxed{}, else of the last <answer>, else the last line. If a line
-without a box has several expressions, Math-Verify takes the last one. Sets, pairs and intervals are compared
-as such: an answer that lists more than the reference is wrong. Plain numbers and equal texts, nearly all
-answers, are compared here. The others are compared in a process that can be killed, because an alarm does
-not interrupt a computer algebra system.
+The answer is the final answer (qvl.reward.reading.extract). A box is an expression as a whole; a line of prose is
+one too, or ends with one ("so the charge is +2"). An answer that lists more than the reference is wrong. A
+reference of words (odd, "no", DNE) is compared as words.
+
+A comma between digits separates thousands if groups of three follow it; "1{,}5", "3,07" and "1,5; 2,5" have
+decimal commas; in any other number it separates items of a list, except in an answer to a reference of one
+number, where no list is possible.
+
+An answer that is not evaluable (9^{9^{9^9}}, 1/0), or that cannot be read, scores 0 at once: a policy may
+write it on purpose. A reference that cannot be read is Unverifiable. All work is bounded by the size of the answer,
+so no process that can be killed is needed.
 """
 
 import re
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
 
-from qvl.errors import need
-from qvl.processes import Worker
 from qvl.reward import Unverifiable, reference
-from qvl.reward.reading.extract import final, last_boxed
+from qvl.reward.algebra.equality import equal
+from qvl.reward.algebra.lexer import Unreadable
+from qvl.reward.algebra.nodes import Node
+from qvl.reward.algebra.parser import read
+from qvl.reward.algebra.prose import last_expression
+from qvl.reward.algebra.words import as_mathematics, in_words, is_words, words
+from qvl.reward.reading.extract import final, last_boxed, without_lead
 from qvl.text.thinking import answer_text
 
-SECONDS = 10.0  # per comparison: our choice
-MEMORY_BYTES = 4 << 30  # of address space: our choice; a power of a power needs more
-MAX_CHARS = 2000  # of an answer; a longer one scores 0: our choice
-FUNCTIONS = {"sin", "cos", "tan", "cot", "log", "exp", "sqrt", "inf", "infty", "pi"}
-_COMMAND = re.compile(r"\\(?!text|mathrm|mbox)[A-Za-z]+|\\(?:text|mathrm|mbox)")
-_PROSE = re.compile(r"(?<!\\)\b[^\W\d_]{2,}\b")
+MAX_CHARS = 2000  # of a box; a longer one scores 0; at the end of a line of prose: our choice
 _PLAIN = re.compile(r"[-+]?\d{1,300}(?:\.\d{1,300})?")
-_GROUPED = re.compile(r"[-+]?\d{1,3}(?:(?:,|\{,\}|\\,)\d{3})+(?:\.\d+)?")
+_GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}(?:(?:,|\{,\}|\\,)\d{3})+(?:\.\d+)?")
 _FORMATTING = re.compile(
     r"\\(?:left|right|displaystyle|,|;|!|:|quad)(?![A-Za-z])|[\s$]+|(?<=\d)\\%$"
 )
+_COMMA = re.compile(r"\d,\d")
+_EULER = re.compile(r"(?<![A-Za-z\d.])(\d+)e(-\d)(?!\d)")
 
 
 def score(record: dict, response: dict) -> float:
-    """1 if the answer equals the reference, or one of a list of references; else 0.
-
-    TimeoutError if a comparison exceeds its time limit.
-    """
+    """1 if the answer equals the reference, or one of a list of references; else 0."""
     answer = reference(record)
     wanted = answer if isinstance(answer, list) else [answer]
     if not all(
-        isinstance(each, str | int | float) and _is_expression(str(each)) for each in wanted
+        isinstance(each, str | int | float) and not isinstance(each, bool) for each in wanted
     ):
-        raise Unverifiable(f"answer: expected an expression, got {answer!r}"[:200])
+        raise Unverifiable(f"answer: expected an expression or words, got {answer!r}"[:200])
+    golds = [str(each) for each in wanted]
     found = final(response)
-    if not found or len(found) > MAX_CHARS:
+    plain = _plain(found)
+    if plain is None or any(_plain(each) is None for each in golds):
+        for each in golds:
+            _gold(each)  # Unverifiable, whatever the response
+    if not found:
         return 0.0
-    # A line of prose is searched for an expression; a box, or a line without words, is one.
-    alone = last_boxed(answer_text(response)) is not None or not _PROSE.search(found)
-    return float(any(_same(str(each), found, alone) for each in wanted))
+    if plain is not None and plain in map(_plain, golds):
+        return 1.0
+    if plain is not None and not any(_plain(each) is None for each in golds):
+        return 0.0
+    boxed = last_boxed(answer_text(response)) is not None
+    if boxed and len(found) > MAX_CHARS:
+        return 0.0
+    found = found[-MAX_CHARS:]
+    return float(any(_same(each, found, boxed) for each in golds))
+
+
+def _same(gold: str, found: str, boxed: bool) -> bool:
+    if gold and _bare(gold) == _bare(found):
+        return True
+    wanted = _gold(gold)
+    if isinstance(wanted, str):
+        return wanted in in_words(found)
+    return any(equal(wanted, each) for each in _readings(wanted, found, boxed))
+
+
+def _readings(wanted: Node, found: str, boxed: bool) -> list[Node]:
+    """The ways to read an answer, each tried: as a whole, its last expression, with a decimal comma."""
+    texts = [without_lead(found) if boxed else found]
+    if not boxed:
+        texts += filter(None, [last_expression(found)])
+    trees = []
+    for text in dict.fromkeys(texts):
+        trees.append(_tree(text, decimal_comma=False))
+        if wanted[0] not in ("list", "set") and _COMMA.search(text):
+            trees.append(_tree(text, decimal_comma=True))
+        if _EULER.search(text):
+            trees.append(_tree(_EULER.sub(r"\1\\times10^{\2}", text), decimal_comma=False))
+    return [tree for tree in trees if tree is not None]
+
+
+def _tree(text: str, *, decimal_comma: bool) -> Node | None:
+    meant = as_mathematics(text)
+    if meant is not None:
+        return meant
+    try:
+        return read(text.rstrip(" .。!?"), decimal_comma=decimal_comma)
+    except Unreadable:
+        return None
 
 
 @lru_cache(maxsize=1 << 12)
-def _is_expression(text: str) -> bool:
-    """Whether a text is more than words, which Math-Verify reads as products of letters."""
-    names = re.findall(r"[^\W\d_]{3,}", _COMMAND.sub(" ", text))
-    return any(map(str.isdigit, text)) or all(name in FUNCTIONS for name in names)
-
-
-def _same(gold: str, found: str, alone: bool) -> bool:
-    mine, theirs = _plain(gold), _plain(found)
-    if mine is not None and theirs is not None:
-        return mine == theirs
-    if gold and _bare(gold) == _bare(found):
-        return True
-    return _compare(SECONDS, gold, found, alone)
+def _gold(text: str) -> Node | str:
+    """The tree of a reference, or its words. Unverifiable if it is neither."""
+    if is_words(text):
+        return words(text)
+    meant = as_mathematics(text)
+    boxed = last_boxed(text)
+    text = text if boxed is None else boxed
+    try:
+        return meant or read(text.strip().rstrip("."))
+    except Unreadable as error:
+        raise Unverifiable(f"answer: {text!r} is not read as mathematics: {error}"[:200]) from None
 
 
 @lru_cache(maxsize=1 << 14)
@@ -77,44 +123,3 @@ def _plain(text: str) -> Fraction | None:
 
 def _bare(text: str) -> str:
     return _FORMATTING.sub("", text).replace("dfrac", "frac").replace("tfrac", "frac")
-
-
-# The functions below run in the process that can be killed.
-
-
-def prepare() -> None:
-    """Import Math-Verify, which is slow. UserError if it is not installed."""
-    import logging
-
-    need("math_verify", extra="reward")
-    logging.getLogger("math_verify").setLevel(
-        logging.ERROR
-    )  # it warns that it has no time limit; ours is above
-    equal("1/2", "0.5", alone=True)
-
-
-def equal(gold: str, found: str, alone: bool) -> bool:
-    """Whether the two are equal by Math-Verify. An answer with a syntax error is not equal to anything."""
-    import math_verify
-
-    wanted = _parsed(gold)
-    if not wanted:
-        raise Unverifiable(f"answer: expected an expression, got {gold!r}"[:200])
-    parsed = math_verify.parse(_framed(found) if alone else found, parsing_timeout=0)
-    # The reference is the first argument: Math-Verify treats the two differently. It hides errors.
-    return bool(parsed) and math_verify.verify(wanted, parsed, timeout_seconds=None)
-
-
-@lru_cache(maxsize=1 << 12)
-def _parsed(gold: str) -> Any:
-    import math_verify
-
-    return math_verify.parse(_framed(gold), parsing_timeout=0)
-
-
-def _framed(text: str) -> str:
-    """A text between dollar signs, unless it has delimiters of LaTeX mathematics already."""
-    return text if "$" in text or "\\(" in text or "\\[" in text else f"${text}$"
-
-
-_compare = Worker(equal, prepare=prepare, memory=MEMORY_BYTES)
