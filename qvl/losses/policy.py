@@ -14,7 +14,7 @@ Rules, each tested in tests/losses:
 - log(pi / pi_old) is clamped to +-20 per token, where SAPO's gate is closed: outside, the gradient is 0.
   A log-probability of -inf on one side is thus finite in value and gradient. On both sides the
   ratio is 1, without a gradient.
-- NaN stays NaN: it comes from a broken model, and the loss guard must see it.
+- NaN makes the loss NaN: it comes from a broken model, and the loss guard must see it.
 - A response without a token adds nothing and counts in N.
 - An advantage of 0 (a group without spread, a group of one) makes a term and its gradient 0.
 - The ratio is to the log-probabilities of the trainer before the update, at the temperature of
@@ -83,8 +83,7 @@ def gspo(
     With one advantage per response, value and gradient of the loss equal those of GSPO (section 4.3).
     """
     log_ratio = _log_ratio(log_probs, old_log_probs)
-    with torch.no_grad():
-        sequence = mean(log_ratio.detach())
+    sequence = mean(log_ratio.detach()).detach()
     ratio = (sequence + (log_ratio - log_ratio.detach())).exp()
     return _clipped(ratio, advantages, clip_low, clip_high)
 
@@ -116,10 +115,12 @@ def ratio_metrics(
     tau_neg: float = defaults.TAU_NEG,
     band: float = 0.2,
 ) -> dict[str, Tensor]:
-    """Scalars of r = pi / pi_old that add up over micro-batches and ranks, with the loss's weights:
+    """Sums of functions of r = pi / pi_old with the loss's weights, which add up over micro-batches
+    and ranks. Divided by the sum of the weights they are means over each response's tokens, then over
+    responses.
 
-    ratio: the mean of r. ratio_square: of (r - 1)^2; see `ratio_spread`. ratio_outside: the share
-    of tokens with |r - 1| > band. gate: the mean of SAPO's w = sech^2(tau / 2 (r - 1)).
+    ratio: of r. ratio_square: of (r - 1)^2; see `ratio_spread`. ratio_outside: of 1 where
+    |r - 1| > band, else 0. gate: of SAPO's w = sech^2(tau / 2 (r - 1)).
     """
     ratio = _log_ratio(log_probs, old_log_probs).exp()
     tau, away = _temperature(ratio, advantages, tau_pos, tau_neg), ratio - 1
@@ -133,7 +134,7 @@ def ratio_metrics(
 
 
 def ratio_spread(ratio: float, ratio_square: float) -> float:
-    """The standard deviation of r, from the sums of `ratio_metrics` over the whole mini-batch."""
+    """The standard deviation of r, from the means of `ratio_metrics` over the whole mini-batch."""
     return max(0.0, ratio_square - (ratio - 1) ** 2) ** 0.5
 
 

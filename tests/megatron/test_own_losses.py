@@ -28,19 +28,24 @@ def clipped(ratio, advantage):
 
 
 def per_token(batch, output):
-    """The mean over each record's target tokens, then over records."""
-    log_ratio = output.log_probs() - batch.columns["old_log_prob"]
+    """The mean over each record's target tokens, then over records; its gradient on the spot."""
+    old, advantage = batch.columns["old_log_prob"], batch.columns["advantage"]
     share = 1 / batch.num_targets[batch.sequences] / RECORDS
-    loss = -(gate(log_ratio.exp(), batch.columns["advantage"]) * share).sum()
+
+    def terms(log_probs, rows):
+        return gate((log_probs - old[rows]).exp(), advantage[rows])
+
+    log_probs = output.log_probs(weights=share, terms=terms)
+    loss = -(terms(log_probs, slice(None)) * share).sum()
+    log_ratio = log_probs - old
     return loss, {"ratio": (log_ratio.exp() * share).sum(), "gap": log_ratio.abs()}
 
 
 def per_sequence(batch, output):
     """The mean over records; each is spread over its target tokens."""
     log_ratio = output.log_probs() - batch.columns["old_log_prob"]
-    means = output.sequence_sums(log_ratio) / batch.num_targets.clamp(min=1)
     share = 1 / batch.num_targets[batch.sequences] / RECORDS
-    terms = clipped(means.exp()[batch.sequences], batch.columns["advantage"])
+    terms = clipped(output.sequence_means(log_ratio).exp(), batch.columns["advantage"])
     return -(terms * share).sum(), {"gap": log_ratio.abs()}
 
 
