@@ -6,7 +6,7 @@
         verdict.values["correctness"] if not verdict.error else ...
 
 The prompt names the fields (qvl.judge.prompt), and qvl.judge.reply parses them from the reply. A reply
-that cannot be parsed is requested again with another seed. After the last attempt, or if the endpoint
+that is truncated or cannot be parsed is requested again with another seed. After the last attempt, or if the endpoint
 refuses the request, the judgment holds an error in place of values; it is never a score of 0.
 """
 
@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qvl.client import Client, Refused
-from qvl.client.chat import responses
 from qvl.client.seed import sample_seed
-from qvl.judge import reply
+from qvl.judge import material, reply
 from qvl.judge.material import Section
 from qvl.judge.prompt import Prompt
+from qvl.text import truncation
 
 RETRIES = 2  # for replies that cannot be parsed: our choice
 RETRY_TEMPERATURE = 0.7  # at least; at 0 another seed gives the same reply: our choice
@@ -74,7 +74,8 @@ class Judge:
         result() raises EndpointError and UserError as those of qvl.client do; they concern all requests.
         """
         messages = self.prompt.messages(sections)
-        return self.client.start(self._ask(self.name, messages, f"{identity}#{sample}"))
+        asked = self._ask(self.name, messages, f"{identity}#{sample}", material.text_of(sections))
+        return self.client.start(asked)
 
     def ask(self, identity: str, sections: Sequence[Section], sample: int = 0) -> Judgment:
         """The judgment of the sections; blocks. See `submit`."""
@@ -82,19 +83,26 @@ class Judge:
 
     # What follows runs in the event loop's thread of the client.
 
-    async def _ask(self, model: str, messages: list[dict], identity: str) -> Judgment:
+    async def _ask(self, model: str, messages: list[dict], identity: str, judged: str) -> Judgment:
         problem = ""
         for attempt in range(self.config.retries + 1):
             try:
-                answer = await self._answer(model, messages, self._sampling(identity, attempt))
+                answer, has_schema = await self._answer(
+                    model, messages, self._sampling(identity, attempt)
+                )
             except Refused as refused:
                 return Judgment(error=str(refused))
-            response = responses(answer, {})[0]
+            choice = answer["choices"][0]
+            content = choice["message"].get("content") or ""
+            if choice.get("finish_reason") in truncation.FINISH_REASONS:
+                problem = f"truncated: {content[-60:]!r}"
+                continue
             try:
-                return Judgment(reply.parse(response["content"], self.prompt))
+                if has_schema:
+                    return Judgment(reply.parse(content, self.prompt))
+                return Judgment(reply.parse_free_text(content, self.prompt, judged))
             except reply.Unreadable as unreadable:
-                truncated = ", truncated" if response["finish_reason"] == "length" else ""
-                problem = f"{unreadable}{truncated}"
+                problem = str(unreadable)
         attempts = self.config.retries + 1
         return Judgment(error=f"no verdict in {attempts} replies; the last: {problem}")
 
@@ -105,17 +113,22 @@ class Judge:
             given["temperature"] = RETRY_TEMPERATURE
         return {**given, "seed": sample_seed(self.config.seed, identity, attempt)}
 
-    async def _answer(self, model: str, messages: list[dict], sampling: dict[str, Any]) -> dict:
-        """The endpoint's answer, requested with a JSON schema unless the endpoint refuses schemas."""
+    async def _answer(
+        self, model: str, messages: list[dict], sampling: dict[str, Any]
+    ) -> tuple[dict, bool]:
+        """The endpoint's answer, and whether a JSON schema was sent: unless the endpoint refuses schemas."""
         if self._accepts_schema is None:
             async with self._first:  # one request finds out for all
                 if self._accepts_schema is None:
                     return await self._try_schema(model, messages, sampling)
-        if self._accepts_schema:
+        has_schema = self._accepts_schema
+        if has_schema:
             sampling = {**sampling, "response_format": self.prompt.response_format}
-        return await self.client.answer(model, messages, sampling)
+        return await self.client.answer(model, messages, sampling), has_schema
 
-    async def _try_schema(self, model: str, messages: list[dict], sampling: dict[str, Any]) -> dict:
+    async def _try_schema(
+        self, model: str, messages: list[dict], sampling: dict[str, Any]
+    ) -> tuple[dict, bool]:
         with_schema = {**sampling, "response_format": self.prompt.response_format}
         try:
             answer = await self.client.answer(model, messages, with_schema)
@@ -125,4 +138,4 @@ class Judge:
             self._accepts_schema = False
         else:
             self._accepts_schema = True
-        return answer
+        return answer, self._accepts_schema

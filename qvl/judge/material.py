@@ -47,6 +47,15 @@ def of_record(record: dict, *more: Section) -> list[Section]:
     return [*conversation(record), *reference(record), *more]
 
 
+def text_of(sections: Sequence[Section]) -> str:
+    """The text of the sections, which a judge may quote."""
+    parts = (
+        [_text(each.content)] if isinstance(each.content, str) else each.content
+        for each in sections
+    )
+    return "\n".join(part["text"] for section in parts for part in section if "text" in part)
+
+
 def fenced(sections: Sequence[Section], reply_format: str) -> str | list[dict[str, Any]]:
     """The content of the judge's user turn: a string, or content parts if there are media."""
     mark = _mark(sections)

@@ -77,6 +77,17 @@ class Field(NamedTuple):
             return self._choice(value)
         return self._score(value)
 
+    def accepts(self, value: Any) -> bool:
+        """Whether a value matches the schema."""
+        if self.kind == "text":
+            return isinstance(value, str)
+        if self.kind == "flag":
+            return isinstance(value, bool)
+        if self.kind == "choice":
+            return value in self.choices
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and self.low <= value <= self.high and value == int(value)
+
     def share(self, value: float) -> float:
         """A score as a fraction of its scale: 0 at low, 1 at high."""
         return round((value - self.low) / (self.high - self.low), 4)
@@ -189,7 +200,10 @@ class Prompt:
 
     def parse(self, found: dict) -> dict[str, Any]:
         """The values of a reply's object, in the order of the fields; InvalidValue if one is not allowed."""
-        given = {_plain(name): value for name, value in found.items() if isinstance(name, str)}
+        named = [(_plain(name), value) for name, value in found.items() if isinstance(name, str)]
+        given = dict(named)
+        if len(given) < len(named):
+            raise InvalidValue("a name occurs twice")
         values: dict[str, Any] = {}
         for field in self.fields.values():
             value = given.get(_plain(field.name))
@@ -200,6 +214,24 @@ class Prompt:
             except InvalidValue as error:
                 raise InvalidValue(f"{field.name}: {error}") from None
         return values
+
+    def parse_exactly(self, found: Any) -> dict[str, Any]:
+        """The values of a reply that matches the schema, in the order of the fields; else InvalidValue.
+
+        Further names are ignored, as by an endpoint that does not enforce the schema.
+        """
+        if not isinstance(found, dict):
+            raise InvalidValue(f"{found!r:.40}: expected an object")
+        for name, field in self.fields.items():
+            if name not in found:
+                raise InvalidValue(f"{name}: not found")
+            if not field.accepts(found[name]):
+                raise InvalidValue(f"{name}: {found[name]!r:.40}")
+        return self.parse(found)
+
+    def texts(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The values of text fields."""
+        return {name: values[name] for name, of in self.fields.items() if of.kind == "text"}
 
     def without_text(self, values: dict[str, Any]) -> dict[str, Any]:
         """The values without those of text fields."""
@@ -240,8 +272,8 @@ def _field(line: str, where: str) -> Field:
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, str):
-        return value.strip()
+    if isinstance(value, str):  # "\\ud800" alone is JSON, and no text that can be written
+        return value.strip().encode(errors="replace").decode()
     return orjson.dumps(value).decode()
 
 
