@@ -33,6 +33,19 @@ def to_openai(messages: list[dict], root: Path, *, allow_remote: bool = False) -
     ]
 
 
+def media_uris(
+    messages: list[dict], root: Path, *, allow_remote: bool = False
+) -> tuple[list[str], list[str]]:
+    """The data: URIs of the images and of the videos, in the order of their pads; see to_openai."""
+    found: dict[str, list[str]] = {"image_url": [], "video_url": []}
+    for message in to_openai(messages, root, allow_remote=allow_remote):
+        content = message.get("content")
+        for part in content if isinstance(content, list) else ():
+            if part.get("type") in found:
+                found[part["type"]].append(part[part["type"]]["url"])
+    return found["image_url"], found["video_url"]
+
+
 def _part(part: dict, root: Path, allow_remote: bool) -> dict:
     kind = part.get("type")
     if kind not in ("image", "video"):

@@ -18,8 +18,10 @@ from qvl.errors import UserError, need
 from qvl.media import images, loader, pads, patches, video, video_patches
 from qvl.pack.packed import Sample
 from qvl.pack.template import Template, load_template, load_tokenizer
+from qvl.record import prompt as prompt_of
 from qvl.record import text as text_of
 from qvl.stage import Drop
+from qvl.text import thinking
 
 TURN = "<|im_start|>assistant\n"
 END = "<|im_end|>"
@@ -86,8 +88,29 @@ class Renderer:
             return sample
         return replace(sample, spans=[(1, len(sample.ids), 1.0)])
 
+    @functools.cached_property
+    def opens_thought(self) -> bool:
+        """Whether the generation prompt opens a thought, as in a thinking template."""
+        return self._prompt([], None).rstrip().endswith(thinking.OPEN)
+
+    def prompt(self, record: dict[str, Any]) -> Sample | Drop:
+        """The record up to the turn to generate, as engines take it: one pad per image or video.
+
+        A final assistant turn, the one to learn, is left out.
+        """
+        asked = {**record, "messages": prompt_of(record)}
+
+        def pieces() -> list[tuple[str, bool]]:
+            return [(self.template(asked["messages"], record.get("tools"), prompt=True), False)]
+
+        return self._rendered(asked, pieces, expand=False)
+
     def _rendered(
-        self, record: dict[str, Any], pieces: Callable[[], list[tuple[str, bool]]]
+        self,
+        record: dict[str, Any],
+        pieces: Callable[[], list[tuple[str, bool]]],
+        *,
+        expand: bool = True,
     ) -> Sample | Drop:
         messages = record["messages"]
         found = _marks(messages)
@@ -102,7 +125,8 @@ class Renderer:
         except ValueError as error:
             return Drop("media", str(error))
         try:
-            return self._sample(str(record.get("id", "")), texts, references, grids, media)
+            expanded = media if expand else []
+            return self._sample(str(record.get("id", "")), texts, references, grids, expanded)
         except pads.PadMismatch as error:
             return Drop("template", f"it renders {error}")
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from qvl.errors import CheckFailed
+from qvl.pack import token_classes
 
 TOLERANCE = 1e-4  # in nats, fp32: our choice; implementations differ by about 1e-6
 NEXT = "next-token"  # the token that an engine generates next, from its caches
-CLASSES = ("text", "after-image", "special", "tool", NEXT)
+CLASSES = (*token_classes.CLASSES, NEXT)
 
 
 @dataclass
@@ -89,20 +90,6 @@ class Differences:
             raise CheckFailed(
                 f"{self.over:,} records differ by more than {self.tolerance:g}; the first: {self.first}"
             )
-
-
-def kinds(ids: Sequence[int], special: dict[int, str]) -> list[str]:
-    """The class of each token but the first. special: the special tokens, by id."""
-    out, image, tool = [], False, False
-    for token in ids:
-        name = special.get(token, "")
-        if name in ("<tool_call>", "<tool_response>"):
-            tool = True
-        elif name in ("</tool_call>", "</tool_response>"):
-            tool = False
-        image = image or name in ("<|image_pad|>", "<|video_pad|>")
-        out.append("special" if name else "tool" if tool else "after-image" if image else "text")
-    return out[1:]
 
 
 def first_difference(ours: Sequence[int], theirs: Sequence[int]) -> str | None:

@@ -63,19 +63,11 @@ class RunningEngine:
 
     def score(self, record: dict[str, Any], ids: list[int]) -> PromptLogprobs:
         """The log-probabilities of the record's tokens; `ids` has one pad per image and video."""
-        pictures, clips = self._sent(record, "image_url"), self._sent(record, "video_url")
+        pictures, clips = media.media_uris(
+            record["messages"], self.media_root, allow_remote=self.allow_remote
+        )
         return self.engine.prompt_logprobs(TokensPrompt(ids, pictures, clips)).result()
 
     def _messages(self, record: dict[str, Any]) -> list[dict]:
         turns = prompt(record)
         return media.to_openai(turns, self.media_root, allow_remote=self.allow_remote)
-
-    def _sent(self, record: dict[str, Any], kind: str) -> list[str]:
-        sent = media.to_openai(record["messages"], self.media_root, allow_remote=self.allow_remote)
-        return [
-            part[kind]["url"]
-            for turn in sent
-            if isinstance(turn.get("content"), list)
-            for part in turn["content"]
-            if part.get("type") == kind
-        ]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from qvl.pack.packed import Sample
 from qvl.pack.render import Renderer
+from qvl.pack.token_classes import classes
 from qvl.parity import compare
 from qvl.parity.compare import Differences
 from qvl.parity.engine import RunningEngine
@@ -25,7 +26,7 @@ def compared(
             batch, ours(sample for _, sample in batch), strict=True
         ):
             ids, expected = theirs(record)
-            name, kinds = record["id"], compare.kinds(ids, special)
+            name, kinds = record["id"], classes(ids, special)
             row = totals.compare_ids(name, sample.ids, ids)
             yield with_scores(
                 record, "parity", row or totals.add(name, kinds, logprobs, expected.tolist())
@@ -51,7 +52,7 @@ def compared_with_engine(
             score = engine.score(record, theirs.prompt(record["messages"], tools))
             row = totals.compare_ids(name, score.prompt_ids, ids)
         if not row:
-            kinds = [*compare.kinds(ids, special), compare.NEXT]
+            kinds = [*classes(ids, special), compare.NEXT]
             ours = [*score.logprobs[1:], completion.logprob]
             next_one = theirs.next_logprobs(prompt_ids, media)[completion.token].item()
             tokens = zip(kinds, ours, [*expected.tolist(), next_one], strict=True)

@@ -207,14 +207,6 @@ def test_differently_sampled_frames_are_found(folder, tmp_path, corrupt, expecte
         totals.check()
 
 
-def test_the_class_of_each_token_but_the_first():
-    special = {9: "<|image_pad|>", 7: "<tool_call>", 8: "</tool_call>"}
-    assert compare.kinds([1, 2, 9, 9, 3, 7, 4, 8, 5], special) == [
-        *("text", "special", "special", "after-image"),
-        *("special", "tool", "special", "after-image"),
-    ]
-
-
 def test_nan_is_not_agreement():
     totals = compare.Differences(1.0)
     totals.add("a", ["text"], [float("nan")], [0.0])
