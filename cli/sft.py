@@ -230,14 +230,15 @@ def command(
             log_every=log_every, tensorboard=tensorboard, peak_teraflops=peak_teraflops
         ),
     )
-    if "RANK" not in os.environ:
-        settings.check(nproc)
-        if settings.checkpointing.finished:
+    if launch.checks_settings():
+        settings.check(int(os.environ.get("WORLD_SIZE", nproc)))
+    if settings.checkpointing.finished:
+        if launch.is_first():
             print(f"qvl sft: {output} is finished", file=sys.stderr)
-            return
-        ended = launch.as_ranks(nproc)
-        if ended is not None:
-            raise typer.Exit(ended)
+        return
+    ended = launch.as_ranks(nproc)
+    if ended is not None:
+        raise typer.Exit(ended)
     with stop_at_signal() as stop, launch.one_rank_reports():
         done = sft.run(settings, _show, stop.requested)
     if done["stopped"]:

@@ -155,7 +155,7 @@ def check_model(settings: ModelSettings, ranks: int) -> None:
 
     parse_layout(settings.layout).check(load_shape(Path(settings.model)), ranks)
     load_rules(Path(settings.model))
-    _check_choice("--precision", settings.precision, PRECISIONS)
+    check_choice("--precision", settings.precision, PRECISIONS)
 
 
 def check_data(settings: DataSettings, layout: Layout, ranks: int) -> None:
@@ -181,8 +181,8 @@ def check_batch(batch: int, layout: Layout, ranks: int) -> None:
 def check_optimization(settings: Optimization) -> None:
     """UserError for an unknown part or schedule."""
     for part in settings.freeze:
-        _check_choice("--freeze", part, FREEZABLE)
-    _check_choice("--schedule", settings.schedule, SCHEDULES)
+        check_choice("--freeze", part, FREEZABLE)
+    check_choice("--schedule", settings.schedule, SCHEDULES)
 
 
 def check_output(settings: Checkpointing, model: str) -> None:
@@ -192,9 +192,10 @@ def check_output(settings: Checkpointing, model: str) -> None:
         raise UserError(f"--output {output}: is the folder of --model; choose another")
     if (output / "log.jsonl").exists() and not settings.resume:
         raise UserError(f"--output {output}: holds a run; continue it with --resume or remove it")
-    _check_choice("--on-spike", settings.on_spike, ON_SPIKE)
+    check_choice("--on-spike", settings.on_spike, ON_SPIKE)
 
 
-def _check_choice(flag: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(flag: str, value: str, choices: tuple[str, ...]) -> None:
+    """UserError for a value that is none of the choices."""
     if value not in choices:
         raise UserError(f"{flag} {value}: expected {', '.join(choices[:-1])} or {choices[-1]}")

@@ -3,7 +3,7 @@ is imported."""
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -156,6 +156,38 @@ def gather(value: Any) -> list[Any]:
     values: list[Any] = [None] * world()
     dist.all_gather_object(values, value)
     return values
+
+
+def gather_first(value: Any) -> list[Any]:
+    """The value of each rank of the world, pickled, on rank 0; [] on the others."""
+    values: list[Any] = [None] * world() if rank() == 0 else []
+    dist.gather_object(value, values or None)
+    return values
+
+
+def on_first(work: Callable[[], Any]) -> Any:
+    """What `work` returns on rank 0, pickled, on every rank; a UserError that it raises, too."""
+    outcome: list[Any] = [None, None]
+    if rank() == 0:
+        try:
+            outcome[0] = work()
+        except UserError as error:
+            outcome[1] = error
+    dist.broadcast_object_list(outcome, 0, device=device())
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]
+
+
+def is_first_of_model() -> bool:
+    """Whether this rank is the first of those that share a model and its data."""
+    from megatron.core import parallel_state
+
+    return not (
+        parallel_state.get_tensor_model_parallel_rank()
+        or parallel_state.get_pipeline_model_parallel_rank()
+        or parallel_state.get_context_parallel_rank()
+    )
 
 
 def barrier() -> None:

@@ -45,6 +45,12 @@ def as_ranks(count: int) -> int | None:
     return launch(count) if count > 1 and "RANK" not in os.environ else None
 
 
+def checks_settings() -> bool:
+    """Whether this process checks the settings of a run for all of its ranks: the one that starts them,
+    or rank 0 where something else did, such as torchrun."""
+    return "RANK" not in os.environ or (is_first() and LISTENER not in os.environ)
+
+
 def is_first() -> bool:
     """Whether this is rank 0, or a process alone."""
     return os.environ.get("RANK", "0") == "0"

@@ -3,8 +3,9 @@
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import orjson
@@ -57,8 +58,18 @@ class TrainingLog:
         self.started = self._since = time.monotonic()
         self._first = step
 
-    def step(self, number: int, done: Done, *, tokens: int, flops: float, waited: float) -> None:
-        """Account for a step. flops: of all ranks. waited: seconds for data, since the start."""
+    def step(
+        self,
+        number: int,
+        done: Done,
+        *,
+        tokens: int,
+        flops: float,
+        waited: float,
+        extra: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Account for a step. flops: of all ranks. waited: seconds for data, since the start. extra:
+        further figures of the step, for its row."""
         self.seen += tokens
         self._tokens += tokens
         self._flops += flops
@@ -70,6 +81,7 @@ class TrainingLog:
         left = self.steps - number
         row = {
             "step": number,
+            **extra,
             **_figures(done),
             "tokens": self.seen,
             "tokens_per_second": round(self._tokens / seconds, 1),
@@ -85,9 +97,17 @@ class TrainingLog:
         self._line(row)
         if self._board:
             for name, value in row.items():
-                if name != "step":
+                if name != "step" and not isinstance(value, dict):
                     self._board.add_scalar(name, value, number)
         self.show({**row, "steps": self.steps})
+
+    def evaluation(self, number: int, figures: Mapping[str, float]) -> None:
+        """The figures of an evaluation after a step."""
+        self._line({"step": number, "evaluation": dict(figures)})
+        if self._board:
+            for name, value in figures.items():
+                self._board.add_scalar(f"evaluation/{name}", value, number)
+        self.show({"step": number, "steps": self.steps, "evaluation": dict(figures)})
 
     def rejected(self, number: int, reason: str, suspects: list[Suspect]) -> None:
         """A step that was not taken."""

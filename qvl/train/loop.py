@@ -31,11 +31,13 @@ class TrainingLoop:
         identity: dict[str, Any],
         stopping: Callable[[], bool],
         watched: str = "loss",
+        before_save: Callable[[], None] = lambda: None,
     ) -> None:
         """identity: facts of the run, such as its seed, that must equal those in a checkpoint before the
         run resumes from it. stopping: called after each step; if it returns True on one rank, the run
         stops on all. watched: the metric whose jumps reject a step: the loss, or a scalar that the loss
-        reports."""
+        reports. before_save: called on every rank before a checkpoint."""
+        self.before_save = before_save
         self.trainer, self.settings, self.steps = trainer, settings, steps
         self.identity, self.stopping = identity, stopping
         self.guard = LossGuard(settings.max_jump, watched)
@@ -73,10 +75,12 @@ class TrainingLoop:
         log: TrainingLog | None,
         tokens: int = 0,
         blame: str,
+        later_part: bool = False,
     ) -> training.Step | None:
         """Take the step, see training.step; None where it is rejected and left out.
 
-        log: on rank 0. blame: the metric per target token that ranks the records of a rejected step, to
+        later_part: of a step of several optimizer steps, one that is not the first. The weights before
+        it are gone, so no checkpoint is written if it is rejected. log: on rank 0. blame: the metric per target token that ranks the records of a rejected step, to
         name the worst. CheckFailed if a rejected step stops the run.
         """
         done = training.step(self.trainer, batches, count, loss, self.guard, tokens=tokens)
@@ -87,7 +91,9 @@ class TrainingLoop:
         if log:
             log.rejected(self.number, done.rejected, suspects)
         if self.settings.on_spike == "stop":
-            if self.number - 1 > self.first:  # else it is there, or nothing was done
+            if (
+                self.number - 1 > self.first and not later_part
+            ):  # else it is there, or nothing was done
                 self._save(self.number - 1)
             self._finish_saving()
             raise CheckFailed(_rejection(self.number, done.rejected, blame, suspects))
@@ -96,6 +102,7 @@ class TrainingLoop:
 
     def _save(self, number: int) -> None:
         """Begin to write the checkpoint of step `number`."""
+        self.before_save()
         self._finish_saving()
         state = {"step": number, "losses": self.guard.state(), **self.identity}
         self._saving = checkpoint.begin(self.trainer, self.folder, state, keep=self.settings.keep)
