@@ -21,6 +21,7 @@ LAYERS = [  # imports point down: a room may import its own row's files and the 
     {"jobs"},
     {"train", "evaluate"},
     {"megatron", "engines.doctor"},
+    {"rollout"},
     {"engines.fleet"},
     {"engines.local", "engines.vllm", "engines.sglang"},
     {"engines"},

@@ -1,0 +1,1 @@
+"""On-policy samples: queries in, groups of responses with rewards and advantages out, a file per step."""

@@ -1,0 +1,120 @@
+"""From the records of a step to what a trainer learns from: mini-batches of samples, and their packs.
+
+A response is learnt from if it has an advantage other than 0 and a token. The rules for the others:
+
+    no verdict (its verifier failed, its reward is not finite)
+        left out, and out of its group's mean and spread
+    a group whose rewards are all equal, or with one verdict only
+        advantage 0: it counts among the responses of the mini-batch, and moves nothing
+    no token
+        as any response in its group, but there is nothing to learn
+    cut at the length limit
+        judged and learnt from as it is; with `mask_cut` it only counts in its group's mean and spread
+"""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from qvl.pack.packed import Sample
+
+
+class Learnt(NamedTuple):
+    """A response to learn from."""
+
+    sample: Sample
+    """The weight of a token is 1 / (tokens of its response x responses of the mini-batch). Columns:
+    `advantage`, `engine_log_probs`, and `old_log_probs` where the file has the trainer's."""
+    record: int
+    """Its number in the step."""
+    response: int
+    """Its number in the record."""
+
+
+class Minibatch(NamedTuple):
+    """What one optimizer step learns from."""
+
+    learnt: list[Learnt]
+    responses: int
+    """With a verdict, also those that are not learnt from."""
+
+
+def minibatches(
+    records: Sequence[dict[str, Any]], count: int, *, mask_cut: bool = False
+) -> list[Minibatch]:
+    """The step in `count` mini-batches of whole groups; query i belongs to mini-batch i mod count."""
+    numbered = list(enumerate(records))
+    return [_minibatch(numbered[part::count], mask_cut=mask_cut) for part in range(count)]
+
+
+def _minibatch(records: Sequence[tuple[int, dict[str, Any]]], *, mask_cut: bool) -> Minibatch:
+    judged = [
+        (number, index, response)
+        for number, record in records
+        for index, response in enumerate(record["responses"])
+        if response["advantage"] is not None
+    ]
+    by_number = dict(records)
+    learnt = [
+        Learnt(_sample(by_number[number], index, response, len(judged)), number, index)
+        for number, index, response in judged
+        if response["advantage"]
+        and response["token_ids"]
+        and not (mask_cut and response["finish_reason"] == "length")
+    ]
+    return Minibatch(learnt, len(judged))
+
+
+def _sample(record: dict[str, Any], index: int, response: dict[str, Any], responses: int) -> Sample:
+    prompt, tokens, media = response["prompt_token_ids"], response["token_ids"], record["rollout"]
+    count = len(tokens)
+    columns = {
+        "advantage": [response["advantage"]] * count,
+        "engine_log_probs": response["logprobs"],
+    }
+    if "trainer_logprobs" in response:
+        columns["old_log_probs"] = response["trainer_logprobs"]
+    return Sample(
+        f"{record.get('id')}#{index}",
+        [*prompt, *tokens],
+        [(len(prompt), len(prompt) + count, 1 / (count * responses))],
+        media["images"],
+        [(frames, rows, columns) for frames, rows, columns in media["grids"]],
+        columns,
+    )
+
+
+def packs(learnt: Sequence[Learnt], budget: int, multiple: int) -> list[list[Learnt]]:
+    """The responses in packs of at most `budget` tokens, or of the longest one, nearly equal in size
+    and in number a multiple of `multiple`: the ranks, times what their schedule needs.
+
+    The longest response first, each into the shortest pack. With fewer responses than packs, the
+    shortest one is repeated without weight.
+    """
+    if not learnt:
+        return []
+    ordered = sorted(learnt, key=lambda one: (-_length(one), one.record, one.response))
+    budget = max(budget, _length(ordered[0]))
+    total = sum(map(_length, ordered))
+    count = -(-total // (budget * multiple)) * multiple
+    while True:
+        every = [*ordered, *[_without_weight(ordered[-1])] * (count - len(ordered))]
+        found: list[list[Learnt]] = [[] for _ in range(count)]
+        sizes = [(0, place) for place in range(count)]
+        for one in every:
+            size, place = sizes[0]
+            found[place].append(one)
+            heapq.heapreplace(sizes, (size + _length(one), place))
+        if max(sizes)[0] <= budget:
+            return found
+        count += multiple
+
+
+def _length(one: Learnt) -> int:
+    return len(one.sample.ids)
+
+
+def _without_weight(one: Learnt) -> Learnt:
+    spans = [(start, end, 0.0) for start, end, _ in one.sample.spans]
+    return one._replace(sample=replace(one.sample, spans=spans))

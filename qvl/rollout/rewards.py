@@ -1,0 +1,92 @@
+"""The signal: a group of responses gets its rewards, while other groups are still being sampled."""
+
+import contextlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from qvl.pending import Pending
+from qvl.processes import Pool
+from qvl.reward.verify import Verify
+from qvl.rollout.settings import RewardSettings, SamplingSettings
+
+
+class Rewarder:
+    """Rewards the responses of records; used as a context.
+
+    Verifiers run in processes of their own, so that a slow verdict stalls its own group only. Where
+    judges or a reward model take part, rules run between the requests to them.
+    """
+
+    def __init__(self, settings: RewardSettings, sampling: SamplingSettings) -> None:
+        self.settings, self.sampling = settings, sampling
+        self._verify = Verify(
+            settings.verifier,
+            settings.seconds,
+            settings.partial,
+            settings.unsafe_local,
+            stage=settings.stage,
+            penalties=settings.penalties,
+        )
+        self._stack = contextlib.ExitStack()
+        self._judged: Any = None
+
+    def __enter__(self) -> "Rewarder":
+        if self.settings.judges or self.settings.reward_models:
+            self._judged = self._by_models()
+        else:
+            jobs = self.settings.jobs
+            self._pool = self._stack.enter_context(Pool(self._verify, jobs))
+            self._threads = ThreadPoolExecutor(jobs)
+            self._stack.callback(self._threads.shutdown, wait=False, cancel_futures=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def submit(self, record: dict[str, Any]) -> Pending:
+        """The pending record with reward, rewards and verdict on each response."""
+        if self._judged is not None:
+            return self._judged.submit(record)
+        return self._threads.submit(self._by_rules, record)
+
+    def _by_rules(self, record: dict[str, Any]) -> dict[str, Any]:
+        reply = self._pool([record])
+        if reply.error:
+            raise reply.error
+        return reply.results[0]
+
+    def _by_models(self) -> Any:
+        """Rewards with parts by judges or a reward model; only now are their clients imported."""
+        from qvl.judge import Judge, JudgeConfig
+        from qvl.judge.prompt import Prompt
+        from qvl.judge.reward_model import RewardModel
+        from qvl.reward.judged import JudgedRewards
+
+        settings = self.settings
+        path = settings.judge_prompt
+        prompt = Prompt.file(path) if path else Prompt.named("judge/reward")
+        config = JudgeConfig(seed=self.sampling.seed, free_text=settings.free_text)
+        judges = self._open(settings.judges, settings.judge_models)
+        name = settings.reward_model_name
+        scorer = self._open(settings.reward_models, (name,) if name else ())
+        return JudgedRewards(
+            verify=self._verify,
+            judges=[Judge(each, prompt, config) for each in judges],
+            model=RewardModel(*scorer) if scorer else None,
+        )
+
+    def _open(self, urls: Sequence[str], models: Sequence[str]) -> Sequence[Any]:
+        from qvl.judge import panel
+
+        if not urls:
+            return []
+        return panel.open_clients(
+            self._stack,
+            urls,
+            models,
+            root=Path(self.sampling.media_root),
+            allow_remote=self.sampling.allow_remote,
+            concurrency=self.sampling.concurrency,
+        )

@@ -1,0 +1,225 @@
+"""The other process of a run: it samples the queries of a step, rewards the responses and writes the file.
+
+Its work is a queue of commands, done one after the other: the samples of a step, new weights, an
+evaluation. Their order alone decides which weights sample which step, however fast the engine or the
+trainer is. A step's file appears when it is whole, and is not sampled again.
+"""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qvl.client import Refused
+from qvl.engines.client import EngineClient, connect
+from qvl.engines.weights import FIRST_VERSION
+from qvl.error_rate import ErrorRate
+from qvl.errors import UserError
+from qvl.io import jsonl
+from qvl.losses.advantages import group_advantages
+from qvl.pending import STEP_SECONDS, Pending
+from qvl.processes import Worker
+from qvl.rollout import figures
+from qvl.rollout.queries import Queries, Query
+from qvl.rollout.rewards import Rewarder
+from qvl.rollout.settings import RewardSettings, SamplingSettings
+from qvl.rollout.single_turn import Group, SingleTurn
+from qvl.stage import Drop
+
+
+class SamplerProcess:
+    """The queue of commands, and the process that does them; used as a context."""
+
+    def __init__(self, sampling: SamplingSettings, rewards: RewardSettings) -> None:
+        self._worker = Worker(Sampler(sampling, rewards))
+        self._queue = ThreadPoolExecutor(1)
+
+    def put(self, command: str, *arguments: Any) -> "Future[Any]":
+        """Add a command, a method of Sampler; its result, or the error that it raises, is to come."""
+        return self._queue.submit(self._worker, None, command, *arguments)
+
+    def __enter__(self) -> "SamplerProcess":
+        self._worker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._queue.shutdown(wait=False, cancel_futures=True)
+        self._worker.kill()
+
+
+class Span(NamedTuple):
+    """When a command was done, in seconds of time.monotonic(), which all processes of a machine share."""
+
+    begin: float
+    end: float
+
+
+class Opened(NamedTuple):
+    """What the trainer needs to know of the queries."""
+
+    queries: int
+    digest: str
+    steps: int
+    """That see every query as often as the epochs say."""
+
+
+class Sampler:
+    """Does the commands. It is pickled before it connects."""
+
+    def __init__(self, sampling: SamplingSettings, rewards: RewardSettings) -> None:
+        self.sampling, self.rewards = sampling, rewards
+        self._failed: UserError | None = None
+        self._asleep = False
+
+    def __call__(self, command: str, *arguments: Any) -> Any:
+        """Do a command. After one that failed, all do: samples of wrong weights would look right."""
+        if self._failed:
+            raise self._failed
+        try:
+            return getattr(self, command)(*arguments)
+        except UserError as error:
+            self._failed = error
+            raise
+
+    def open(self, epochs: float) -> Opened:
+        """Connect to the engine and read the queries."""
+        self.queries = Queries(self.sampling.queries, self.sampling.queries_per_step)
+        self._stack = contextlib.ExitStack()
+        model, concurrency = Path(self.sampling.model), self.sampling.concurrency
+        connected = connect(self.sampling.endpoint, model, concurrency=concurrency)
+        self.engine: EngineClient = self._stack.enter_context(connected)
+        if self.sampling.share_devices:
+            self.engine.wake()
+        self.engine.resume()  # a run that was killed may have left it paused
+        self.rewarder = self._stack.enter_context(Rewarder(self.rewards, self.sampling))
+        self.single_turn = SingleTurn(self.sampling, self.engine)
+        self.errors = ErrorRate(self.rewards.max_error_rate)
+        return Opened(len(self.queries), self.queries.digest, self.queries.num_steps(epochs))
+
+    def load(self, folder: Path, version: str) -> Span:
+        """Give the engine new weights; the first ones only if it serves others.
+
+        Errors are those of EngineClient.load_weights.
+        """
+        started = time.monotonic()
+        if self._asleep:
+            self.engine.wake()
+            self._asleep = False
+        if (version, self.engine.weight_version) != (FIRST_VERSION, FIRST_VERSION):
+            previous = self.engine.folder
+            self.engine.load_weights(folder, version)
+            if previous.parent == folder.parent and previous != folder:
+                shutil.rmtree(previous, ignore_errors=True)
+        return Span(started, time.monotonic())
+
+    def sample(self, step: int) -> Span:
+        """Write the file of a step, unless it is there."""
+        started = time.monotonic()
+        path = rollouts(self.sampling.output, step)
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            jsonl.write(self._groups(step), str(path))
+        if self.sampling.share_devices:
+            self.engine.sleep()
+            self._asleep = True
+        return Span(started, time.monotonic())
+
+    def evaluate(self, step: int) -> tuple[Span, dict[str, float]]:
+        """Answer the held-out records and write them; returns their figures, too."""
+        started = time.monotonic()
+        path = evaluation(self.sampling.output, step)
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            records = jsonl.read(list(self.sampling.held_out))
+            groups = (
+                self._rewarded(each, self.single_turn.submit_held_out(each)) for each in records
+            )
+            jsonl.write(_in_order(list(groups)), str(path))
+        found = figures.of_evaluation(jsonl.read(str(path)))
+        return Span(started, time.monotonic()), found
+
+    def _groups(self, step: int) -> Iterator[dict[str, Any]]:
+        """The queries with their groups, in order. CheckFailed where too many have no verdict."""
+        queries = self.queries.step(step)
+        groups = [self._rewarded(each.record, self.single_turn.submit(each)) for each in queries]
+        for query, record in zip(queries, _in_order(groups), strict=True):
+            yield self._with_advantages(record, query, step)
+        self.errors.check()
+
+    def _rewarded(self, record: dict[str, Any], group: Group | Drop) -> "_Rewarded":
+        return _Rewarded(record, group, self.rewarder)
+
+    def _with_advantages(self, record: dict[str, Any], query: Query, step: int) -> dict[str, Any]:
+        responses = record["responses"]
+        failed = [each["verdict"] for each in responses if each["reward"] is None]
+        example = f"record {record.get('id')!r}: {failed[0]['detail']}" if failed else ""
+        self.errors.add(len(responses), len(failed), example)
+        advantages = group_advantages([each["reward"] for each in responses])
+        pairs = zip(responses, advantages, strict=True)
+        return {
+            **record,
+            "responses": [{**each, "advantage": advantage} for each, advantage in pairs],
+            "rollout": {"step": step, "place": query.place, **record["rollout"]},
+        }
+
+
+def rollouts(output: str | Path, step: int) -> Path:
+    """The file of a step."""
+    return Path(output) / "rollouts" / f"step-{step:06d}.jsonl.zst"
+
+
+def evaluation(output: str | Path, step: int) -> Path:
+    """The file of the evaluation after a step."""
+    return Path(output) / "evaluations" / f"step-{step:06d}.jsonl.zst"
+
+
+def version(step: int) -> str:
+    """The name of the weights after a step."""
+    return f"step-{step:06d}" if step else FIRST_VERSION
+
+
+class _Rewarded:
+    """A record whose responses come first, and then their rewards (qvl.pending.Stepwise)."""
+
+    def __init__(self, record: dict[str, Any], group: Group | Drop, rewarder: Rewarder) -> None:
+        self._record, self._group, self._rewarder = record, group, rewarder
+        self._rewards: Pending | None = None
+
+    def done(self) -> bool:
+        return self._rewards.done() if self._rewards else isinstance(self._group, Drop)
+
+    def advance(self) -> bool:
+        """Request the rewards once the responses are there; return whether these are there too."""
+        if self._rewards is None and not isinstance(self._group, Drop) and self._group.done():
+            self._request_rewards(self._group)
+        return self.done()
+
+    def result(self) -> dict[str, Any]:
+        """The record with its responses and `rollout`: the media of its prompt, or the reason why
+        there are no responses."""
+        if isinstance(self._group, Drop):
+            reason = {"reason": self._group.reason, "detail": self._group.detail}
+            return {**self._record, "responses": [], "rollout": reason}
+        assert self._rewards is not None
+        return {**self._rewards.result(), "rollout": self._group.media}
+
+    def _request_rewards(self, group: Group) -> None:
+        try:
+            responses = group.result()
+        except Refused as refused:
+            self._group = Drop("refused", str(refused))
+            return
+        self._rewards = self._rewarder.submit({**self._record, "responses": responses})
+
+
+def _in_order(groups: list[_Rewarded]) -> Iterator[dict[str, Any]]:
+    """The results in order; all advance meanwhile, so that none waits for those before it."""
+    waiting = groups
+    for each in groups:
+        while not each.advance():
+            waiting = [one for one in waiting if not one.advance()]
+            time.sleep(STEP_SECONDS)
+        yield each.result()
