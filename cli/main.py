@@ -40,6 +40,7 @@ COMMANDS = {  # name -> module in this folder, in the order of the recipe
     "rl prepare": "rl.prepare",
     "rl potential": "rl.potential",
     "rl triggers": "rl.triggers",
+    "rl sapo": "rl.sapo",
     "lineage": "lineage",
     "recover": "recover",
     "pack": "pack",

@@ -23,23 +23,40 @@ SHAPES = {
 }
 
 
+RL = {"rl-8b": ["tp=4", "tp=2"], "rl-30b-a3b": ["ep=8"]}  # the layouts that the files name
+
+
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("which", ["SHORT", "LONG"])
 def test_a_model_can_be_shared_as_its_file_says(name, which):
     text = (ROOT / "examples" / "models" / f"{name}.sh").read_text()
     (layout,) = re.findall(rf"LAYOUT_{which}-([^}}]*)}}", text)
     (nodes,) = re.findall(r"on (\w+) nodes? of 8 GPUs", text)
+    check(name, layout, WORDS[nodes] * GPUS)
+
+
+def check(name, layout, ranks):
+    """UserError if the model cannot be shared among the ranks."""
     layers, heads, kv_heads, ffn, experts = SHAPES[name]
     shape = SimpleNamespace(
         layers=layers, heads=heads, kv_heads=kv_heads, ffn=ffn, num_experts=experts, vocab=151_936,
         vision=SimpleNamespace(deepstack_layers=(5, 11, 17)),
     )  # fmt: skip
-    parse_layout(layout).check(cast(Any, shape), WORDS[nodes] * GPUS)
+    parse_layout(layout).check(cast(Any, shape), ranks)
+
+
+@pytest.mark.parametrize("name", RL)
+def test_the_trainer_of_rl_shares_a_model_as_its_file_says(name):
+    text = (ROOT / "examples" / "models" / f"{name}.sh").read_text()
+    assert re.findall(r"LAYOUT-([^}]*)}", text) == [*reversed(RL[name])]
+    ranks = re.findall(r"NPROC-(\d+)}", text)
+    for layout, count in zip(RL[name], reversed(ranks), strict=True):
+        check(name.removeprefix("rl-"), layout, int(count))
 
 
 def test_every_model_has_a_file():
     files = {path.stem for path in (ROOT / "examples" / "models").glob("*.sh")}
-    assert files == {*SHAPES, "sft", "slurm"}
+    assert files == {*SHAPES, "sft", "slurm", *RL}
 
 
 def test_both_stages_train_and_a_second_run_skips_everything(tmp_path: Path, twin: Path) -> None:

@@ -25,6 +25,9 @@ class Response(TypedDict, total=False):
     token_ids: list[int]
     logprobs: list[float]
     top_logprobs: list[list[list]]
+    trainer_logprobs: list[float]
+    weight_versions: list[list]
+    advantage: float | None
     reward: float | None
     rewards: dict[str, float]
     verdict: dict[str, Any]

@@ -1,0 +1,363 @@
+import os
+import signal
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from qvl.error_rate import MAX_ERROR_RATE
+from qvl.errors import Terminated, UserError
+from qvl.jobs import rl
+from qvl.reward import hybrid
+from qvl.reward.time_limit import VERDICT_SECONDS
+from qvl.rollout import settings as defaults
+from qvl.rollout.settings import LOSSES, PolicySettings, RewardSettings, SamplingSettings
+from qvl.settings import PRECISIONS, Checkpointing, Logging, ModelSettings, Optimization
+from qvl.train import launch
+from qvl.train.stopping import stop_at_signal
+
+from ..endpoint_options import JudgeOptions, RewardModelOptions
+from ..options import Layout, MaxErrorRate, MediaOptions, Seed, VerdictSeconds, Verifier
+
+LR = 1e-6  # as in the examples of verl and TRL; the report publishes none
+
+
+def command(
+    media: MediaOptions,
+    judges: JudgeOptions,
+    reward_models: RewardModelOptions,
+    model: Annotated[str, typer.Option(metavar="DIR", help="Hugging Face folder to start from")],
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="DIR", help="Hugging Face folder to write")
+    ],
+    queries: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE]...", help="Output of qvl rl prepare")
+    ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="QVL_ENDPOINT",
+            help="Engine that serves the model: qvl serve, vLLM or SGLang",
+        ),
+    ] = None,
+    rollouts: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Learn from this file of a step, without an engine; repeatable, one per step",
+        ),
+    ] = None,
+    rollouts_only: Annotated[
+        bool, typer.Option("--rollouts-only", help="Sample and reward the steps, and learn nothing")
+    ] = False,
+    stage: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(hybrid.STAGES), help="Parts of the reward: qvl verify --verifiers"
+        ),
+    ] = RewardSettings.stage,
+    loss: Annotated[
+        str, typer.Option(metavar="|".join(LOSSES), help="Objective; the others are baselines")
+    ] = PolicySettings.loss,
+    num_samples: Annotated[
+        int,
+        typer.Option(
+            "-n", "--num-samples", metavar="N", min=2, help="Responses per query (our choice)"
+        ),
+    ] = defaults.NUM_SAMPLES,
+    batch: Annotated[
+        int, typer.Option(metavar="QUERIES", min=1, help="Queries per step (our choice)")
+    ] = defaults.QUERIES_PER_STEP,
+    minibatches: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Optimizer steps per step")
+    ] = PolicySettings.minibatches,
+    epochs: Annotated[float, typer.Option(help="Passes over the queries")] = PolicySettings.epochs,
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Steps, instead of epochs")
+    ] = None,
+    max_tokens: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Maximum tokens of a response (our choice)")
+    ] = defaults.MAX_TOKENS,
+    max_staleness: Annotated[
+        int,
+        typer.Option(
+            metavar="STEPS",
+            min=0,
+            help="1: sample the next step while one is trained; 0 is exactly on-policy",
+        ),
+    ] = PolicySettings.staleness,
+    tau_pos: Annotated[
+        float, typer.Option(metavar="X", help="SAPO's temperature for positive advantages")
+    ] = PolicySettings.tau_pos,
+    tau_neg: Annotated[
+        float, typer.Option(metavar="X", help="SAPO's temperature for other advantages")
+    ] = PolicySettings.tau_neg,
+    clip_low: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="GRPO's and GSPO's clipping below; by default the papers'"),
+    ] = None,
+    clip_high: Annotated[
+        float | None, typer.Option(metavar="X", help="GRPO's and GSPO's clipping above")
+    ] = None,
+    mask_cut: Annotated[
+        bool,
+        typer.Option("--mask-cut", help="Do not learn from responses cut at --max-tokens"),
+    ] = False,
+    importance_cap: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            min=0,
+            help="Weigh tokens by the trainer's over the engine's probability, at most X",
+        ),
+    ] = None,
+    max_gap: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NATS",
+            min=0,
+            help="Stop if engine and trainer differ by more per token; by default "
+            "0.001 in fp32, 0.05 in bf16 (our choice)",
+        ),
+    ] = None,
+    penalty: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=WEIGHT]", help="Further penalty, as in qvl verify; repeatable"),
+    ] = None,
+    verifier: Verifier = None,
+    max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
+    timeout_seconds: VerdictSeconds = VERDICT_SECONDS,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Reward code with the share of tests that it passes")
+    ] = False,
+    unsafe_local: Annotated[
+        bool,
+        typer.Option("--unsafe-local", help="Run code without isolation where there is no sandbox"),
+    ] = False,
+    jobs: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Processes that verify (our choice)")
+    ] = RewardSettings.jobs,
+    eval_: Annotated[
+        list[str] | None,
+        typer.Option("--eval", metavar="FILE", help="Held-out records to evaluate on; repeatable"),
+    ] = None,
+    eval_every: Annotated[
+        int, typer.Option(metavar="STEPS", min=1, help="Steps between evaluations (our choice)")
+    ] = 10,
+    eval_samples: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Responses to each held-out record besides the greedy one"
+        ),
+    ] = SamplingSettings.eval_samples,
+    concurrency: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Requests to the engine in flight (our choice)")
+    ] = SamplingSettings.concurrency,
+    nproc: Annotated[
+        int, typer.Option(metavar="N", help="Start N ranks on this machine, as torchrun can, too")
+    ] = 1,
+    layout: Layout = ModelSettings.layout,
+    share_devices: Annotated[
+        bool,
+        typer.Option(
+            "--share-devices", help="Engine and trainer have the same GPUs: it sleeps in between"
+        ),
+    ] = False,
+    pack_tokens: Annotated[
+        int, typer.Option(metavar="TOKENS", min=1, help="Tokens per micro-batch (our choice)")
+    ] = PolicySettings.pack_tokens,
+    weights_dir: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for the weights that the engine loads, such as one in /dev/shm",
+        ),
+    ] = None,
+    lr: Annotated[float, typer.Option(help="Learning rate (our choice)")] = LR,
+    warmup_steps: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Optimizer steps of linear warm-up")
+    ] = 0,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay of matrices")] = 0.0,
+    clip: Annotated[float, typer.Option(help="Largest norm of the gradient")] = Optimization.clip,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART", help="Do not train this part: vision, merger or language; repeatable"
+        ),
+    ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(PRECISIONS),
+            help="Type of weights and activations; auto: the checkpoint's",
+        ),
+    ] = ModelSettings.precision,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute", help="Recompute activations in the backward pass instead of keeping them"
+        ),
+    ] = False,
+    seed: Seed = 0,
+    save_every: Annotated[
+        int, typer.Option(metavar="STEPS", help="Steps between checkpoints; 0: only when stopped")
+    ] = 10,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write the figures for TensorBoard too")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Continue from the last checkpoint in --output, if there is one"
+        ),
+    ] = False,
+) -> None:
+    """Train with reinforcement learning: SAPO on responses that an engine samples now.
+
+    A step takes --batch queries in the order of their files, samples -n responses to each, rewards them
+    as qvl verify --hybrid STAGE does, and compares each with the others of its query: its advantage. The
+    trainer learns from the step in --minibatches optimizer steps, and the engine gets the new weights
+    without a restart. The report uses SAPO (arXiv 2511.20347) with 2 mini-batches; it publishes no
+    responses per query, learning rate or batch.
+
+    \b
+    In --output, beside the model:
+      rollouts/step-000001.jsonl.zst    records of the step: token ids, log-probs of engine and
+                                        trainer, reward and its parts, advantage, weight version
+      evaluations/step-000010.jsonl.zst responses to --eval, the greedy one first
+      log.jsonl, rl.json, checkpoints/, weights/
+
+    \b
+    What cannot be learnt from, each counted in the log:
+      no verdict             left out of its group's mean and spread. Never a 0
+      a group all alike      advantage 0: right or wrong, it moves nothing
+      cut at --max-tokens    judged as it is; with --mask-cut not learnt from
+      a refused query        its group is empty
+
+    Sampling is at temperature 1 from the whole distribution, because the loss is of these probabilities.
+    Before it learns, each step compares the engine's log-probs with the trainer's, by class of token, and
+    stops over --max-gap with the worst token's record. With --max-staleness the engine's own are the old
+    log-probs, as those weights are gone, and the difference is reported as drift.
+
+    SIGTERM and Ctrl-C end the run after the step. --resume continues, also after a kill: sampled steps
+    are not sampled again, and an engine gets the weights that it should have.
+
+    \b
+    Examples:
+        $ qvl serve twin --port 0 -- qvl rl sapo --model twin -o better -n 4 --batch 4 --max-tokens 16 --steps 1 --lr 1e-4 rl.jsonl.zst
+        $ qvl rl sapo --model twin -o again --steps 1 --lr 1e-4 --rollouts better/rollouts/step-000001.jsonl.zst
+    """
+    if not (queries or rollouts):
+        raise UserError("no queries; give FILE, or --rollouts FILE of steps that were sampled")
+    if queries and rollouts:
+        raise UserError("--rollouts: the queries are in it; give no FILE")
+    if queries and not endpoint:
+        raise UserError("no engine; give --endpoint URL, or run inside qvl serve MODEL -- ...")
+    settings = rl.RlSettings(
+        model=ModelSettings(model=model, layout=layout, precision=precision, recompute=recompute),
+        sampling=SamplingSettings(
+            model=model,
+            queries=tuple(queries or ()),
+            output=output,
+            endpoint=endpoint or "",
+            media_root=str(media.root(queries or rollouts)),
+            allow_remote=media.allow_remote,
+            queries_per_step=batch,
+            num_samples=num_samples,
+            max_tokens=max_tokens,
+            concurrency=concurrency,
+            seed=seed,
+            held_out=tuple(eval_ or ()),
+            eval_samples=eval_samples,
+            share_devices=share_devices,
+        ),
+        rewards=RewardSettings(
+            stage=stage,
+            verifier=verifier,
+            seconds=timeout_seconds,
+            partial=partial,
+            unsafe_local=unsafe_local,
+            penalties=hybrid.checked(penalty or []),
+            judges=tuple(judges.judge or ()),
+            judge_models=tuple(judges.judge_model or ()),
+            judge_prompt=judges.judge_prompt,
+            free_text=judges.free_text,
+            reward_models=tuple(reward_models.reward_model or ()),
+            reward_model_name=reward_models.reward_model_name,
+            jobs=jobs,
+            max_error_rate=max_error_rate,
+        ),
+        policy=PolicySettings(
+            loss=loss,
+            tau_pos=tau_pos,
+            tau_neg=tau_neg,
+            clip_low=clip_low,
+            clip_high=clip_high,
+            minibatches=minibatches,
+            epochs=epochs,
+            steps=steps,
+            staleness=max_staleness,
+            pack_tokens=pack_tokens,
+            mask_cut=mask_cut,
+            importance_cap=importance_cap,
+            max_gap=max_gap,
+            evaluate_every=eval_every if eval_ else 0,
+            weights=weights_dir,
+            stored=tuple(rollouts or ()),
+        ),
+        optimization=Optimization(
+            lr=lr,
+            warmup_steps=warmup_steps,
+            schedule="constant",
+            weight_decay=weight_decay,
+            clip=clip,
+            freeze=tuple(freeze or ()),
+        ),
+        checkpointing=Checkpointing(output=output, save_every=save_every, resume=resume),
+        logging=Logging(log_every=1, tensorboard=tensorboard),
+    )
+    if rollouts_only:
+        settings.check(1)
+        rl.sample_only(settings, lambda step, found: _show({"step": step, **found}))
+        return
+    if launch.checks_settings():
+        settings.check(int(os.environ.get("WORLD_SIZE", nproc)))
+    if settings.checkpointing.finished:
+        if launch.is_first():
+            print(f"qvl rl sapo: {output} is finished", file=sys.stderr)
+        return
+    ended = launch.as_ranks(nproc)
+    if ended is not None:
+        raise typer.Exit(ended)
+    with stop_at_signal() as stop, launch.one_rank_reports():
+        done = rl.run(settings, _show, stop.requested)
+    if done["stopped"]:
+        if launch.is_first():
+            hint = f"stopped after step {done['step']} of {done['steps']}; continue with --resume"
+            print(f"qvl rl sapo: {hint}", file=sys.stderr)
+        raise KeyboardInterrupt if stop.signal == signal.SIGINT else Terminated
+
+
+def _show(row: dict[str, Any]) -> None:
+    of = f" of {row['steps']}" if "steps" in row else ""
+    if "evaluation" in row:
+        facts = [f"{name} {value:.3f}" for name, value in row["evaluation"].items()]
+        facts.insert(0, f"evaluation after step {row['step']}{of}")
+    else:
+        facts = [
+            f"step {row['step']}{of}",
+            f"reward {row['reward']:.3f}",
+            f"teaching {row['teaching_groups']:.0%}",
+            f"{row['response_tokens']:.0f} tokens",
+        ]
+        if "loss" in row:
+            name = "gap" if "gap" in row else "drift"
+            facts += [
+                f"entropy {row['entropy']:.3f}",
+                f"grad norm {row['grad_norm']:.3f}",
+                f"{name} {row[name]:.2g}",
+                f"sampled in {row.get('sample_seconds', 0):.1f} s",
+                f"trained in {row['score_seconds'] + row['train_seconds']:.1f} s",
+            ]
+    print(f"qvl rl sapo: {', '.join(facts)}", file=sys.stderr, flush=True)

@@ -1,0 +1,225 @@
+"""Reinforcement learning on-policy: the job of `qvl rl sapo`.
+
+A step: an engine samples a group of responses to each query, they are rewarded, and the trainer learns from
+their advantages in a few mini-batches; then the engine gets the new weights. Every rank runs this; rank 0
+has another process that samples and rewards (qvl.rollout.sampler).
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qvl.errors import UserError
+from qvl.imports import gc_frozen
+from qvl.io import jsonl
+from qvl.jobs.export import SKELETON
+from qvl.model.layout import parse_layout
+from qvl.rollout import figures
+from qvl.rollout.sampler import SamplerProcess, rollouts, version
+from qvl.rollout.schedule import Schedule, Stored
+from qvl.rollout.settings import LOSSES, PolicySettings, RewardSettings, SamplingSettings
+from qvl.settings import (
+    Checkpointing,
+    Logging,
+    ModelSettings,
+    Optimization,
+    check_choice,
+    check_model,
+    check_optimization,
+    check_output,
+)
+from qvl.train.log import Show, TrainingLog
+
+
+@dataclass(frozen=True, kw_only=True)
+class RlSettings:
+    """The settings of a run, each part for its reader."""
+
+    model: ModelSettings
+    sampling: SamplingSettings
+    rewards: RewardSettings
+    policy: PolicySettings
+    optimization: Optimization
+    checkpointing: Checkpointing
+    logging: Logging
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by its name."""
+        return {name: value for part in asdict(self).values() for name, value in part.items()}
+
+    def check(self, ranks: int) -> None:
+        """UserError for what a user must correct before `ranks` processes are started."""
+        check_model(self.model, ranks)
+        self.sampling.check()
+        self.rewards.check()
+        check_choice("--loss", self.policy.loss, LOSSES)
+        check_optimization(self.optimization)
+        check_output(self.checkpointing, self.model.model)
+        if self.sampling.share_devices and self.policy.staleness:
+            raise UserError(
+                "--share-devices: an engine that sleeps meanwhile needs --max-staleness 0"
+            )
+        for path in (*self.sampling.queries, *self.sampling.held_out, *self.policy.stored):
+            if not Path(path).is_file():
+                raise UserError(f"{path}: no such file; a run reads its files again, so not a pipe")
+
+
+def run(settings: RlSettings, show: Show, stopping: Callable[[], bool]) -> dict[str, Any]:
+    """Train. `show` gets a row per step, on rank 0; `stopping` is consulted after each step.
+
+    Returns how the run ended: `step`, `steps`, `stopped`. A stopped run has left a checkpoint.
+    """
+    with gc_frozen():
+        from qvl.megatron import parallel
+
+    with parallel.started(parse_layout(settings.model.layout), seed=settings.sampling.seed):
+        if settings.policy.stored or parallel.rank():
+            return _train(settings, None, show, stopping)
+        with SamplerProcess(settings.sampling, settings.rewards) as process:
+            return _train(settings, process, show, stopping)
+
+
+def _train(
+    settings: RlSettings,
+    process: SamplerProcess | None,
+    show: Show,
+    stopping: Callable[[], bool],
+) -> dict[str, Any]:
+    with gc_frozen():  # Megatron can be imported only now
+        from qvl.megatron import parallel, weights
+        from qvl.plan import flops
+        from qvl.train.build import load_model, make_trainer
+        from qvl.train.loop import TrainingLoop
+        from qvl.train.policy import PolicyLearner
+
+    policy, output = settings.policy, Path(settings.checkpointing.output)
+    output.mkdir(parents=True, exist_ok=True)
+    source, model = load_model(settings.model)
+    schedule = Schedule(
+        process,
+        parallel.on_first,
+        output,
+        staleness=policy.staleness,
+        evaluate_every=policy.evaluate_every,
+    )
+    steps, identity = _identity(settings, schedule)
+    optimizer_steps = steps * policy.minibatches
+    trainer = make_trainer(model, settings.model, settings.optimization, optimizer_steps)
+    loop = TrainingLoop(
+        trainer,
+        replace(settings.checkpointing, max_jump=0.0),  # this loss has no level to jump from
+        steps,
+        identity=identity,
+        stopping=stopping,
+        before_save=schedule.settle,
+    )
+    log = None
+    if parallel.rank() == 0:
+        source.write_skeleton(output / "checkpoints" / SKELETON)
+        peak = flops.peak_of_all(settings.logging.peak_teraflops, parallel.world())
+        log = TrainingLog(output, settings.logging, show, steps=steps, peak=peak)
+        log.begin({**settings.flat(), "steps": steps, "ranks": parallel.world()}, loop.first, "rl")
+
+    def engine_weights(number: int) -> Path:
+        """The folder of the weights after a step, written if it is not there."""
+        if not number:
+            return Path(settings.model.model)
+        folder = Path(policy.weights or output / "weights") / version(number)
+        trainer.wait_for_parameters()
+        weights.write(model, source, folder)
+        return folder
+
+    learner = PolicyLearner(policy, settings.model, settings.sampling, trainer)
+    if not policy.stored:
+        schedule.begin(loop.first, steps, engine_weights(loop.first))
+    stored, waited = Stored(policy.stored), 0.0
+    for number in loop:
+        began = time.monotonic()
+        records = stored.records(number) if policy.stored else schedule.records(number)
+        learner.read(records, "" if policy.stored else version(number - 1))
+        sampled = time.monotonic()
+        waited += sampled - began
+        learner.score(number)
+        if not policy.stored:
+            _keep_log_probs(rollouts(output, number), records, learner.log_probs())
+        scored = time.monotonic()
+        done = learner.learn(loop, log)
+        trained = time.monotonic()
+        if not policy.stored:
+            schedule.trained(number, engine_weights(number))
+        if log:
+            evaluations = schedule.evaluations()
+            phases = {
+                "wait_seconds": sampled - began,
+                "score_seconds": scored - sampled,
+                "train_seconds": trained - scored,
+                "weights_seconds": time.monotonic() - trained,
+                **schedule.phases(began, sampled),
+            }
+            extra = {
+                **figures.of_step(records),
+                **learner.figures,
+                **{name: round(value, 3) for name, value in phases.items()},
+            }
+            log.step(
+                number, done, tokens=learner.tokens, flops=learner.work, waited=waited, extra=extra
+            )
+            for step, found in evaluations:
+                log.evaluation(step, found)
+    if loop.finished:
+        trainer.wait_for_parameters()
+        weights.write(model, source, output)
+    if log:
+        for step, found in schedule.evaluations(all_of_them=loop.finished):
+            log.evaluation(step, found)
+        log.close()
+    parallel.barrier()
+    return {"step": loop.number, "steps": steps, "stopped": not loop.finished}
+
+
+def sample_only(settings: RlSettings, show: Callable[[int, dict[str, Any]], None]) -> None:
+    """Sample and reward the steps with the weights that the engine has, and train nothing.
+
+    show: gets the number of each step and its figures.
+    """
+    Path(settings.sampling.output).mkdir(parents=True, exist_ok=True)
+    with SamplerProcess(settings.sampling, settings.rewards) as process:
+        opened = process.put("open", settings.policy.epochs).result()
+        steps = range(1, (settings.policy.steps or opened.steps) + 1)
+        for number, done in [(number, process.put("sample", number)) for number in steps]:
+            done.result()
+            path = rollouts(settings.sampling.output, number)
+            show(number, figures.of_step(list(jsonl.read(str(path)))))
+
+
+def _identity(settings: RlSettings, schedule: Schedule) -> tuple[int, dict[str, Any]]:
+    """The number of steps, and what a run that is resumed must have in common with its checkpoint."""
+    policy, sampling = settings.policy, settings.sampling
+    if policy.stored:
+        steps = policy.steps or len(policy.stored)
+        return steps, {"stored": list(policy.stored), "steps": steps}
+    opened = schedule.open(policy.epochs)
+    steps = policy.steps or opened.steps
+    return steps, {
+        "queries": opened.digest,
+        "batch": sampling.queries_per_step,
+        "num_samples": sampling.num_samples,
+        "max_tokens": sampling.max_tokens,
+        "minibatches": policy.minibatches,
+        "staleness": policy.staleness,
+        "seed": sampling.seed,
+        "steps": steps,
+    }
+
+
+def _keep_log_probs(
+    path: Path, records: list[dict[str, Any]], found: dict[tuple[int, int], list[float]]
+) -> None:
+    """Add the trainer's log-probs to the responses of a step's file; on rank 0."""
+    if not found:
+        return
+    for (number, index), values in found.items():
+        records[number]["responses"][index]["trainer_logprobs"] = values
+    jsonl.write(records, str(path))
