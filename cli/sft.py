@@ -56,7 +56,16 @@ def command(
             metavar="X", help="Share of the packs that come from --interleave (our choice)"
         ),
     ] = DataSettings.interleave_share,
-    epochs: Annotated[float, typer.Option(help="Passes over the data")] = DataSettings.epochs,
+    curriculum: Annotated[
+        bool,
+        typer.Option(
+            "--curriculum",
+            help="Train on the FILEs one after the other, in this order, each shuffled by itself",
+        ),
+    ] = DataSettings.curriculum,
+    epochs: Annotated[
+        float, typer.Option(help="Passes over the data, or over each FILE of a curriculum")
+    ] = DataSettings.epochs,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs")] = None,
     batch: Annotated[int, typer.Option(metavar="PACKS", help="Packs per step, over all ranks")] = (
         DataSettings.batch
@@ -174,6 +183,11 @@ def command(
     The report trains an epoch at 32K and one at 256K, with 32K data interleaved: --interleave. It
     publishes no share, learning rate or batch. qvl(7) says how much memory a long context needs.
 
+    FILEs are one set, shuffled as a whole. With --curriculum they are stages: every pack of a FILE
+    comes before the first of the next, under one learning rate schedule. Repeat a FILE to give its
+    stage more passes, and put into a later FILE what must not be forgotten. Further --steps repeat the
+    last FILE. Where a FILE begins, the loss may jump.
+
     A step is rejected when its loss jumps or is not finite. The run then keeps the weights of the step
     before, names the worst records of the step, and ends with status 3.
 
@@ -181,11 +195,14 @@ def command(
     Examples:
         $ qvl sft --model twin -o tuned --nproc 2 --batch 2 --lr 1e-3 --save-every 2 packed.jsonl.zst
         $ qvl sft --model twin -o halves --nproc 2 --layout tp=2 --batch 2 --steps 4 packed.jsonl.zst
+        $ qvl sft --model twin -o staged --curriculum --batch 2 --steps 4 packed.jsonl.zst packed.jsonl.zst
         $ torchrun --nproc-per-node 2 --no-python qvl sft --model twin -o out packed.jsonl.zst
     """
     root = media.root(data)
     if context is not None:
-        data = [_packed(data, context, model, Path(output), replace(media, media_root=str(root)))]
+        stages = [[name] for name in data] if curriculum else [data]
+        local = replace(media, media_root=str(root))
+        data = [_packed(stage, context, model, Path(output), local) for stage in stages]
     settings = sft.SftSettings(
         model=ModelSettings(
             model=model,
@@ -202,6 +219,7 @@ def command(
             allow_remote=media.allow_remote,
             interleave=tuple(interleave or ()),
             interleave_share=interleave_share,
+            curriculum=curriculum,
             epochs=epochs,
             steps=steps,
             batch=batch,

@@ -39,8 +39,11 @@ class DataSettings:
     curriculum that the report names without a ratio (section 4.2.1)."""
     interleave_share: float = 0.5
     """Share of the packs that are interleaved. Our choice."""
+    curriculum: bool = False
+    """Train on the files of `data` one after the other, each shuffled by itself."""
     epochs: float = 1.0
-    """Passes over the data: the report makes one at 32K and one at 256K (section 4.2.1)."""
+    """Passes over the data: the report makes one at 32K and one at 256K (section 4.2.1). In a
+    curriculum, passes over each file before the next."""
     steps: int | None = None
     """Optimizer steps, instead of epochs."""
     batch: int = 32

@@ -111,6 +111,8 @@ def _train(settings: SftSettings, show: Show, stopping: Callable[[], bool]) -> d
             chosen = sampler.step(number)
             weight = sum(packs.loss_weight[index] for index in chosen)
             tokens = sum(packs.size(index).tokens for index in chosen)
+            if sampler.begins_part(number):
+                loop.guard.forget()
             done = loop.step(
                 data.batches(),
                 data.count,
@@ -139,8 +141,9 @@ def _order(
 
     UserError where a token is not in the vocabulary.
     """
-    packs = PackedFile(settings.data, scratch)
-    count = len(packs)
+    parts = [(name,) for name in settings.data] if settings.curriculum else [settings.data]
+    packs = PackedFile(parts[0], scratch)
+    counts = [len(packs), *(packs.add(part) for part in parts[1:])]
     extra = packs.add(settings.interleave) if settings.interleave else 0
     if packs.largest_id >= vocabulary:
         raise UserError(
@@ -148,9 +151,13 @@ def _order(
             f"with the model's own tokenizer"
         )
     share = settings.interleave_share if extra else 0.0
-    sampler = Sampler(count, settings.batch, settings.seed, extra=extra, share=share)
-    identity = {"packs": count, "extra": extra, "share": share, "batch": settings.batch}
-    steps = settings.steps or sampler.num_steps(settings.epochs)
+    sampler = Sampler(
+        counts, settings.batch, settings.seed, epochs=settings.epochs, extra=extra, share=share
+    )
+    identity = {"packs": sampler.count, "extra": extra, "share": share, "batch": settings.batch}
+    if settings.curriculum:
+        identity |= {"parts": counts, "epochs": settings.epochs}
+    steps = settings.steps or sampler.num_steps
     return packs, sampler, {**identity, "seed": settings.seed, "steps": steps}
 
 

@@ -49,6 +49,10 @@ class LossGuard:
         self._recent.append(value)
         return None
 
+    def forget(self) -> None:
+        """Start anew: what comes next is other data, for which the past says nothing."""
+        self._recent.clear()
+
     def state(self) -> list[float]:
         """The values that it remembers, for `restore`."""
         return list(self._recent)

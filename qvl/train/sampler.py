@@ -4,20 +4,32 @@ import random
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache
+from itertools import accumulate
 
 
 class Sampler:
-    """`count` packs, shuffled anew in each epoch, one epoch after the other.
+    """`counts` packs in parts that follow one another, each shuffled anew in each epoch.
 
-    `extra` more packs, numbered after them, take `share` of the places, evenly between the others;
-    they too come in shuffled epochs, of their own.
+    A part is passed `epochs` times before the next begins, the last one as long as steps remain. With
+    one part, the usual case, that is one shuffled epoch after the other. `extra` more packs, numbered
+    after them, take `share` of the places, evenly between the others; they too come in shuffled
+    epochs, of their own.
     """
 
     def __init__(
-        self, count: int, batch: int, seed: int, *, extra: int = 0, share: float = 0.0
+        self,
+        counts: Sequence[int],
+        batch: int,
+        seed: int,
+        *,
+        epochs: float = 1.0,
+        extra: int = 0,
+        share: float = 0.0,
     ) -> None:
-        """batch: packs per step."""
-        self.count, self.batch, self.seed, self.extra = count, batch, seed, extra
+        """counts: packs of each part. batch: packs per step."""
+        self.counts, self.batch, self.seed, self.extra = tuple(counts), batch, seed, extra
+        self.count = sum(counts)
+        self._places = [round(epochs * count) for count in counts]  # of each part
         self.share = Fraction(share).limit_denominator(1000)  # no rounding, however far the run
 
     def step(self, number: int) -> list[int]:
@@ -25,19 +37,32 @@ class Sampler:
         first = (number - 1) * self.batch
         return [self._pack(place) for place in range(first, first + self.batch)]
 
-    def num_steps(self, epochs: float) -> int:
-        """Steps that see every one of the `count` packs `epochs` times; the last one continues into
-        the next epoch."""
-        places = -(-round(epochs * self.count) // (1 - self.share))
+    @property
+    def num_steps(self) -> int:
+        """Steps that see every part `epochs` times; the last one continues into the next epoch."""
+        places = -(-sum(self._places) // (1 - self.share))
         return max(1, -(-places // self.batch))
+
+    def begins_part(self, number: int) -> bool:
+        """Whether step `number` has the first pack of a part other than the first."""
+        last = number * self.batch
+        first = last - self.batch
+        own = [place - int(self.share * place) for place in (first, last)]
+        return any(own[0] <= start < own[1] for start in accumulate(self._places[:-1]))
 
     def _pack(self, place: int) -> int:
         extras = int(self.share * place)
         if int(self.share * (place + 1)) > extras:
             epoch, index = divmod(extras, self.extra)
             return self.count + _shuffled(self.extra, f"{self.seed}/extra/{epoch}")[index]
-        epoch, index = divmod(place - extras, self.count)
-        return _shuffled(self.count, f"{self.seed}/{epoch}")[index]
+        place, first, part = place - extras, 0, 0
+        while part < len(self.counts) - 1 and place >= self._places[part]:
+            place -= self._places[part]
+            first += self.counts[part]
+            part += 1
+        epoch, index = divmod(place, self.counts[part])
+        seed = f"{self.seed}/{part}/{epoch}" if part else f"{self.seed}/{epoch}"
+        return first + _shuffled(self.counts[part], seed)[index]
 
 
 def balanced(

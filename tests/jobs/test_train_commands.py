@@ -257,6 +257,30 @@ def test_packs_of_another_file_come_between(run, train, folder):
     assert list((folder / "two/tensorboard").iterdir())
 
 
+def test_the_first_file_of_a_curriculum_is_trained_on_alone_until_it_ends(train, folder):
+    count = sum(1 for _ in jsonl.read(str(folder / "packed.jsonl.zst")))
+    line = f"qvl sft --model twin --batch 1 --schedule constant --steps {count}"
+    train(f"{line} -o alone packed.jsonl.zst")
+    train(f"{line} -o stages --curriculum packed.jsonl.zst long.jsonl.zst")
+    train(f"{line} -o mixed packed.jsonl.zst long.jsonl.zst")
+    alone, stages, mixed = (
+        load_file(folder / name / "model.safetensors") for name in ("alone", "stages", "mixed")
+    )
+    assert all(stages[name].equal(weight) for name, weight in alone.items())
+    assert not all(mixed[name].equal(weight) for name, weight in alone.items())
+
+
+def test_the_files_of_a_curriculum_are_packed_one_by_one(run, folder):
+    line = "qvl sft --model twin --context 512 --curriculum --batch 2 --resume -o by-file"
+    run("qvl select 'task == \"math\"' raw.jsonl.zst -o few.jsonl.zst")
+    run(f"{line} few.jsonl.zst raw.jsonl.zst")
+    packed = (folder / "by-file").glob("packed-512-*.jsonl.zst")
+    counts = [sum(1 for _ in jsonl.read(str(path))) for path in packed]
+    first, *_ = jsonl.read(str(folder / "by-file/log.jsonl"))
+    assert len(counts) == 2
+    assert first["settings"]["packs"] == sum(counts)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

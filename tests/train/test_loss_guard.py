@@ -35,6 +35,17 @@ def test_a_guard_that_is_restored_remembers():
     assert guard.check({"loss": 3.5}, finite_gradients=True)
 
 
+def test_a_guard_that_forgets_accepts_another_level_and_watches_it_again():
+    guard = LossGuard(2.0)
+    for _ in range(32):
+        guard.check({"loss": 1.0}, finite_gradients=True)
+    assert guard.check({"loss": 9.0}, finite_gradients=True) is not None
+    guard.forget()
+    for _ in range(32):
+        assert guard.check({"loss": 9.0}, finite_gradients=True) is None
+    assert guard.check({"loss": 11.5}, finite_gradients=True) is not None
+
+
 def test_the_worst_come_first_and_parts_of_a_record_are_one():
     found = [("a", 4.0, 2), ("b", math.nan, 3), ("c", 3.0, 1), ("a", 2.0, 4), ("d", 0.0, 0)]
     first, *rest = worst(found)
