@@ -50,9 +50,13 @@ def command(
     answer. Handwriting and photographs are real; the rest is drawn or computed. The same seed gives the
     same files, and no test set shares a sample with any training set, whatever their seeds.
 
-    Some tasks are made only by name: mixed, sums of which some are answered at once; odd-count and
-    hard-clock, the corrective tasks of general RL (report 4.4.2): things with another number of parts
-    than usual, and rotated dials with three hands.
+    The card tasks show coloured cards on a 3 x 3 grid, the cells of which are numbered from 1: card-list
+    ("red5, blue2"), card-find ("red5"), card-where ("5") and card-ground (a box). A tiny model learns to
+    look up a card by its name in that order.
+
+    Some tasks are made only by name: the card tasks; mixed, sums of which some are answered at once;
+    odd-count and hard-clock, the corrective tasks of general RL (report 4.4.2): things with another number
+    of parts than usual, and rotated dials with three hands.
 
     Examples:
         $ qvl tiny data twin-text --tasks add,sum,logic --train 2000 --test 300

@@ -6,13 +6,12 @@ Nothing is drawn at random, so the tokens are the same on every machine.
 import json
 from collections.abc import Iterator
 
-from qvl.tiny.drawing import COLOURS, SHAPES
-from qvl.tiny.photographs import PHOTOGRAPHS
-from qvl.tiny.scenes import CARD_COLOURS, PLACES
-from qvl.tiny.text import COMPARED, NAMES
+from qvl.tiny.generators.drawing import COLOURS, SHAPES
+from qvl.tiny.generators.photographs import PHOTOGRAPHS
+from qvl.tiny.generators.scenes import CARD_COLOURS, PLACES
+from qvl.tiny.generators.text import COMPARED, NAMES
 
 FRAME = [  # the texts of prompts, tools and judges around the tasks
-    "system\nuser\nassistant\n",
     '{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [125, 250, 375, 500], '
     '"label": "card", "img_idx": 0}}',
     '{"type": "function", "function": {"name": "image_zoom_in_tool", "description": "Zoom in on '
@@ -26,6 +25,7 @@ FRAME = [  # the texts of prompts, tools and judges around the tasks
 def lines() -> Iterator[str]:
     """Yield the lines of the corpus."""
     yield from FRAME * 20
+    yield from ["system\nuser\nassistant\n"] * 80  # of every turn
     for number in range(100):
         yield f"What is {number} + {99 - number}?"
         yield f"Sum up {number // 10} {number % 10} 3 8."
@@ -47,6 +47,9 @@ def lines() -> Iterator[str]:
             yield from [f"What colour is the {shape}?", shape] * 2
             yield f"Locate the {hue} {shape}."
             yield json.dumps([{"bbox_2d": [167, 333, 583, 750], "label": f"{hue} {shape}"}])
+        yield from [f"Find the {hue} card.", f"Where is the {hue} card?", f"{hue}5, {hue}7"] * 24
+        yield f"Locate the {hue} card."
+        yield json.dumps([{"label": f"{hue} card", "bbox_2d": [83, 417, 250, 583]}])
     for hue in CARD_COLOURS:
         for place in PLACES:
             yield f"{hue} {place}, {hue} {place}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from qvl.errors import UserError
 from qvl.io import jsonl
 from qvl.tiny import defects, tasks
-from qvl.tiny.example import Example, digest, stream
+from qvl.tiny.generators.example import Example, digest, stream
 
 RAW, TEST, DEFECTS = "raw.jsonl.zst", "test.jsonl.zst", "defects.jsonl.zst"
 DEFAULT_TRAIN = sum(tasks.TASKS[name].train for name in tasks.DEFAULT)

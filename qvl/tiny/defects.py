@@ -171,9 +171,9 @@ def _short(record: dict) -> str:
 
 def _another(right: str, rng: Random) -> str | None:
     """Another answer of the same kind, if there is one."""
-    from qvl.tiny.drawing import COLOURS, SHAPES
-    from qvl.tiny.photographs import PHOTOGRAPHS
-    from qvl.tiny.text import NAMES
+    from qvl.tiny.generators.drawing import COLOURS, SHAPES
+    from qvl.tiny.generators.photographs import PHOTOGRAPHS
+    from qvl.tiny.generators.text import NAMES
 
     for answers in (list(COLOURS), SHAPES, list(PHOTOGRAPHS), NAMES):
         if right in answers:

@@ -6,8 +6,8 @@ from random import Random
 from typing import Any
 
 from qvl.errors import UserError
-from qvl.tiny import corrective, handwriting, photographs, scenes, text
-from qvl.tiny.example import Example, Turn, stream
+from qvl.tiny.generators import cards, corrective, handwriting, photographs, scenes, text
+from qvl.tiny.generators.example import Example, Turn, stream
 
 TRIES = 2000  # draws without a new example, after which a task is exhausted
 
@@ -24,20 +24,26 @@ class Task:
 TASKS = {  # name -> task. The numbers are our choice: a model learns digit, add and sum from these
     # within minutes, but not the others, of which more would only take time from digit
     "digit": Task(handwriting.digit, "ocr", 12000),
+    "card-list": Task(cards.card_list, "caption", 5000),
+    "card-find": Task(cards.card_find, "vqa", 3000),
+    "card-where": Task(cards.card_where, "vqa", 6000),
+    "card-ground": Task(cards.card_ground, "grounding", 3000),
     "add": Task(text.add, "math", 8000),
     "sum": Task(text.sum_up, "math", 8000),
-    "logic": Task(text.logic, "logic", 500),
-    "colour": Task(scenes.colour, "vqa", 400),
+    "logic": Task(text.logic, "logic", 400),
     "count": Task(scenes.count, "counting", 400),
+    "photo": Task(photographs.photo, "vqa", 400),
+    "colour": Task(scenes.colour, "vqa", 400),
     "ground": Task(scenes.ground, "grounding", 400),
     "clock": Task(scenes.clock, "clock", 400),
     "caption": Task(scenes.caption, "caption", 400),
-    "photo": Task(photographs.photo, "vqa", 400),
     "mixed": Task(text.mixed, "math", 8000),
     "odd-count": Task(corrective.odd_count, "counting", 400),
     "hard-clock": Task(corrective.hard_clock, "clock", 400),
 }
-DEFAULT = [name for name in TASKS if name not in ("mixed", "odd-count", "hard-clock")]
+CARDS = ("card-list", "card-find", "card-where", "card-ground")
+BY_NAME = (*CARDS, "mixed", "odd-count", "hard-clock")
+DEFAULT = [name for name in TASKS if name not in BY_NAME]
 
 
 def names(wanted: str) -> list[str]:

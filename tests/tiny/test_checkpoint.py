@@ -178,7 +178,7 @@ def test_the_tokenizer_is_the_same_everywhere(folder):
     assert hashlib.sha256(merges).hexdigest() == MERGES
 
 
-MERGES = "a770c0da455124c5273a77732d65ad8b43a410bfa9ba9530113a73d041de4f17"
+MERGES = "f66ad9418d7a910a683dea9b59eff68c075539b76aa09e3a61efe44806ccef10"
 
 
 def test_the_files_meet_the_requirements_of_the_engines(folder):

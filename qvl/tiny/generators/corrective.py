@@ -10,8 +10,8 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from qvl.tiny.drawing import COLOURS, PAPERS, paper, pen
-from qvl.tiny.example import Example, Turn, drawn
+from qvl.tiny.generators.drawing import COLOURS, PAPERS, paper, pen
+from qvl.tiny.generators.example import Example, Turn, drawn
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -5,7 +5,7 @@ import math
 from random import Random
 from typing import TYPE_CHECKING
 
-from qvl.tiny.drawing import (
+from qvl.tiny.generators.drawing import (
     COLOURS,
     PAPERS,
     SHAPES,
@@ -16,7 +16,7 @@ from qvl.tiny.drawing import (
     pen,
     per_mille,
 )
-from qvl.tiny.example import Example, Turn, drawn
+from qvl.tiny.generators.example import Example, Turn, drawn
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -5,7 +5,7 @@ Training never has a key of the test split: a pair of numbers, digits, or an ord
 
 from random import Random
 
-from qvl.tiny.example import Example, Turn, drawn
+from qvl.tiny.generators.example import Example, Turn, drawn
 
 LARGEST = 99
 NAMES = ["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal"]

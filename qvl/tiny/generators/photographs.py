@@ -9,7 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from qvl.errors import need
-from qvl.tiny.example import Example, Turn
+from qvl.tiny.generators.example import Example, Turn
 
 if TYPE_CHECKING:
     from PIL.Image import Image

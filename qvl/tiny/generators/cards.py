@@ -1,0 +1,112 @@
+"""Tasks over coloured cards on a 3 x 3 grid: list them, and find, place and locate one by its name.
+
+A model this small learns to look something up by a word within seconds where the value is the very next
+token after the name ("red5"): word, key and value meet in one attention step. With one token between
+them ("red 5" is three tokens, the middle one a space) it stays at the place of any card. Once it has the
+first step, it learns the second, which carries the value to an answer that does not repeat the name. So
+card-list and card-find follow this rule, and come before card-where and card-ground in a curriculum.
+"""
+
+import json
+from random import Random
+from typing import TYPE_CHECKING
+
+from qvl.tiny.generators.drawing import COLOURS, PAPERS, Box, draw_objects, per_mille
+from qvl.tiny.generators.example import Example, Turn, drawn
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SIZE = 96  # pixels: 3 x 3 tokens, so a cell of the grid is one token
+CELL = SIZE // 3
+CARD = CELL // 2
+CELLS = 9  # numbered from 1 in reading order
+QUESTIONS = 3  # per image, about cards drawn with replacement
+
+Card = tuple[int, str]  # cell from 0, colour
+Layout = tuple[int, tuple[Card, ...]]  # paper, cards in reading order
+
+
+def card_list(rng: Random, split: str, most: int = 3) -> Example:
+    """The name and cell of each card, in the order of COLOURS.
+
+    That order says nothing about the places, so each is looked up by its name; in the order of places no
+    name would be needed, and in a random one most of the loss would be the choice of the next name, and
+    learning takes three times as long. Few cards are learned fastest, and the step that is learned holds
+    for more of them.
+    """
+    key = _, cards = layout(rng, split, most)
+    ordered = sorted(cards, key=lambda card: list(COLOURS).index(card[1]))
+    answer = ", ".join(map(named, ordered))
+    return _example(key, [Turn("List the cards.", answer, answer)])
+
+
+def card_find(rng: Random, split: str) -> Example:
+    """The cell of a card, after its name: one step from the name in the answer."""
+    key = _, cards = layout(rng, split)
+    turns = [
+        Turn(f"Find the {card[1]} card.", named(card), named(card))
+        for card in rng.choices(cards, k=QUESTIONS)
+    ]
+    return _example(key, turns)
+
+
+def card_where(rng: Random, split: str) -> Example:
+    """The cell of a card alone: two steps, from the name in the question."""
+    key = _, cards = layout(rng, split)
+    turns = [
+        Turn(f"Where is the {hue} card?", number(cell), number(cell))
+        for cell, hue in rng.choices(cards, k=QUESTIONS)
+    ]
+    return _example(key, turns)
+
+
+def card_ground(rng: Random, split: str) -> Example:
+    """The box of a card as Qwen3-VL's JSON, in thousandths of the image's sides, the label first."""
+    key = _, cards = layout(rng, split)
+    turns = []
+    for cell, hue in rng.choices(cards, k=QUESTIONS - 1):  # the answers are long
+        answer = [{"label": f"{hue} card", "bbox_2d": per_mille(box(cell), SIZE)}]
+        turns.append(Turn(f"Locate the {hue} card.", answer, json.dumps(answer)))
+    return _example(key, turns)
+
+
+def layout(rng: Random, split: str, most: int = len(COLOURS)) -> Layout:
+    """A paper and 2 to `most` cards of different colours.
+
+    The cards alone decide the split: no task trains on the cards that another tests, on any paper.
+    """
+
+    def draw() -> tuple[Card, ...]:
+        count = rng.randint(2, most)
+        cells = sorted(rng.sample(range(CELLS), count))
+        return tuple(zip(cells, rng.sample(list(COLOURS), count), strict=True))
+
+    cards = drawn(split, draw)
+    return rng.randrange(len(PAPERS)), cards
+
+
+def named(card: Card) -> str:
+    """A card's name and the number of its cell, two tokens: "red5"."""
+    cell, hue = card
+    return f"{hue}{number(cell)}"
+
+
+def number(cell: int) -> str:
+    """The number of a cell, from 1."""
+    return str(cell + 1)
+
+
+def box(cell: int) -> Box:
+    """The box of the card in a cell, in pixels."""
+    left, top = (cell % 3 * CELL + (CELL - CARD) // 2, cell // 3 * CELL + (CELL - CARD) // 2)
+    return left, top, left + CARD - 1, top + CARD - 1
+
+
+def image(paper: int, cards: tuple[Card, ...]) -> "Image":
+    """The picture of a layout."""
+    return draw_objects(SIZE, paper, [(hue, "square", box(cell)) for cell, hue in cards])
+
+
+def _example(key: Layout, turns: list[Turn]) -> Example:
+    return Example(("cards", *key), turns, lambda: image(*key))
