@@ -116,6 +116,7 @@ NEEDS_A_MODEL = [  # run by tests/engines/test_examples.py and tests/{jobs,parit
     "qvl cat raw.jsonl.zst | qvl pack --model twin --context 4k --loss-weight sqrt | zstdcat",
     "qvl sft --model twin -o tuned --nproc 2 --batch 2 --lr 1e-3 --save-every 2 packed.jsonl.zst",
     "torchrun --nproc-per-node 2 --no-python qvl sft --model twin -o out packed.jsonl.zst",
+    "qvl sft --model twin -o staged --curriculum --batch 2 --steps 4 packed.jsonl.zst packed.jsonl.zst",
     "qvl sft --model twin -o halves --nproc 2 --layout tp=2 --batch 2 --steps 4 packed.jsonl.zst",
     "qvl parity twin test.jsonl.zst | zstdcat",
     "qvl parity twin --layout tp=2 test.jsonl.zst -o compared.jsonl.zst",
