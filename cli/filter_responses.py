@@ -118,6 +118,8 @@ def command(
       language-mixing, style-shift, guess, wrong-answer
       inconsistent     reasoning and answer disagree
 
+    An answer on which the verifier fails or runs out of time is kept; the summary counts verdict_errors.
+
     The papers name these defects but publish no thresholds; the defaults are our choice.
 
     The rules know English, Chinese, Japanese, Korean, Arabic, Russian, Spanish and some more. Their words

@@ -53,7 +53,8 @@ def command(
     scores["score-responses"] for the final assistant turn (without one, the mean of the responses). All
     scores are from 0 to 1, higher is better; an axis that cannot be measured is left out.
 
-      correctness   the reward of the task's verifier, where there is a reference answer
+      correctness   the reward of the task's verifier, where there is a reference answer; verdict_errors
+                    counts the verdicts that it did not give, as it failed or ran out of time
       completeness  1 unless the text is empty or truncated
       clarity       1 less the share of text that repeats
       language      1 less the share of words in a script that the query does not use
@@ -140,6 +141,7 @@ def command(
             scored = stage.annotate(run, measured.annotate, jobs=jobs)
         else:
             scored = judging.watched(run, judged, requests.concurrency, max_error_rate)
+        scored = measured.watch(scored, run.note)
         if bounds:
             verdict = measured.find_below(bounds)
             scored = drop_failed(run, ((record, verdict(record)) for record in scored))

@@ -16,6 +16,7 @@ class Failures(NamedTuple):
     has_turn: bool
     turn_measures: dict[str, float] | None = None  # to add to the record's `scores`
     measures: list[dict[str, float]] | None = None  # to add to those of each response
+    verdict_errors: int = 0  # answers on which the verifier failed, and which are kept
 
 
 Find = Callable[[dict], Failures]
@@ -25,12 +26,15 @@ def drop_failed(run: Run, judged: Iterable[tuple[dict, Failures]]) -> Iterator[d
     """The records without their failed responses; those whose final turn or whose every response fails are rejected.
 
     Dropped responses go to the rejects in a record of the same id, with the reason "responses". Such a
-    record is counted in the notes only, as the input record is kept.
+    record is counted in the notes only, as the input record is kept. The notes also have verdict_errors, if
+    there are any.
     """
     counts: Counter[str] = Counter()
     for bare, verdicts in judged:
         record = with_scores(bare, run.command, verdicts.turn_measures, verdicts.measures or ())
         reasons = Counter(verdict.reason for verdict in verdicts.responses if verdict)
+        if verdicts.verdict_errors:
+            counts["verdict_errors"] += verdicts.verdict_errors
         counts["responses_kept"] += len(verdicts.responses) - reasons.total()
         counts["responses_dropped"] += reasons.total()
         counts.update({f"responses_{reason}": n for reason, n in reasons.items()})

@@ -4,7 +4,7 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
-from qvl.reward import REWARDS, Verdict
+from qvl.reward import REWARDS
 from qvl.reward.reading.extract import final
 from qvl.reward.time_limit import VERDICT_SECONDS
 from qvl.reward.verdict import compares_words, judge
@@ -13,8 +13,16 @@ from qvl.text.answers import Answer
 BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}")
 
 
-def correctness(record: dict, answer: Answer, seconds: float = VERDICT_SECONDS) -> Verdict | None:
-    """The verdict of the task's verifier; None without a verifier or a reference answer, or if the reward is
+class NoVerdict(NamedTuple):
+    """The verifier failed, or ran out of time: the answer is neither right nor wrong, and is counted."""
+
+    detail: str
+
+
+def correctness(
+    record: dict, answer: Answer, seconds: float = VERDICT_SECONDS
+) -> float | NoVerdict | None:
+    """The reward of the task's verifier; None without a verifier or a reference answer, or if the reward is
     not reliable.
 
     A verifier that compares words expects the final answer alone, so it gives 0 to "The shortest is Cid." A 0
@@ -25,11 +33,13 @@ def correctness(record: dict, answer: Answer, seconds: float = VERDICT_SECONDS) 
         return None
     response = {"content": answer.content}
     verdict = judge(record, response, seconds=seconds)
+    if verdict.reward is None:
+        return NoVerdict(f"{verdict.status}: {verdict.detail}")
     if verdict.reward == 0 and isinstance(reference, str) and compares_words(task):
         mentioned = rf"(?<!\w){re.escape(reference.strip())}(?!\w)"
         if re.search(mentioned, final(response), re.IGNORECASE):
             return None
-    return verdict
+    return verdict.reward
 
 
 def inconsistent(answer: Answer) -> str:
@@ -125,14 +135,19 @@ def _value(text: str) -> Fraction | None:
     if frac:
         plain = f"{frac[1]}{frac[2]}/{frac[3]}"
     percent = plain.endswith(("%", "\\%"))
-    try:
-        value = Fraction(plain.rstrip("%\\")) if len(plain) < MAX_DIGITS else None
-    except (ValueError, ZeroDivisionError):
+    plain = plain.rstrip("%\\")
+    if not _NUMBER.fullmatch(plain) or len(plain) > MAX_DIGITS:
         return None
-    return value / 100 if percent and value is not None else value
+    try:
+        value = Fraction(plain)
+    except ZeroDivisionError:
+        return None
+    return value / 100 if percent else value
 
 
 MAX_DIGITS = 300  # characters of a number; a longer one is not an answer
+# A fraction with an exponent of nine digits takes a gigabyte, and no alarm interrupts it.
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:/\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?)", re.ASCII)
 
 
 def _same(one: Fraction, other: Fraction) -> bool:

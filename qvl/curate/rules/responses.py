@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from qvl.curate.rules import outcome, topic
 from qvl.curate.rules.drop_responses import Failures
+from qvl.curate.rules.outcome import NoVerdict
 from qvl.errors import UserError
 from qvl.record import question
 from qvl.reward import RIGHT
@@ -86,19 +87,28 @@ class ResponseRules:
         context = AskedFor(record, self.words) if turn is not None or responses else None
         if context is None:
             return Failures(None, [], False)
+        own = self.judge(turn, context) if turn is not None else None
+        found = [self.judge(answer, context) for answer in responses]
         return Failures(
-            self.judge(turn, context) if turn is not None else None,
-            [self.judge(answer, context) for answer in responses],
+            own if isinstance(own, Drop) else None,
+            [each if isinstance(each, Drop) else None for each in found],
             turn is not None,
+            verdict_errors=sum(isinstance(each, NoVerdict) for each in (own, *found)),
         )
 
-    def judge(self, answer: Answer, context: AskedFor) -> Drop | None:
-        """A Drop for the first rule that an answer breaks; None if it breaks none."""
+    def judge(self, answer: Answer, context: AskedFor) -> Drop | NoVerdict | None:
+        """A Drop for the first rule that an answer breaks; None if it breaks none.
+
+        NoVerdict if the verifier failed on an answer that breaks no rule.
+        """
+        failed = None
         for reason, rule in RULES:
             detail = "" if reason in self.skip else rule(answer, context, self)
-            if detail:
+            if isinstance(detail, NoVerdict):
+                failed = detail
+            elif detail:
                 return Drop(reason, detail)
-        return None
+        return failed
 
 
 def empty(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
@@ -207,15 +217,16 @@ def inconsistent(answer: Answer, context: AskedFor, rules: ResponseRules) -> str
     return outcome.inconsistent(answer)
 
 
-def wrong_answer(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
+def wrong_answer(answer: Answer, context: AskedFor, rules: ResponseRules) -> str | NoVerdict:
     if not rules.check_answers:
         return ""
-    verdict = outcome.correctness(context.record, answer)
-    reward = verdict.reward if verdict else None
-    return "" if reward is None or reward >= RIGHT else f"reward {reward:.2g}"
+    reward = outcome.correctness(context.record, answer)
+    if reward is None or isinstance(reward, NoVerdict):
+        return reward or ""
+    return "" if reward >= RIGHT else f"reward {reward:.2g}"
 
 
-Rule = Callable[[Answer, AskedFor, ResponseRules], str]
+Rule = Callable[[Answer, AskedFor, ResponseRules], str | NoVerdict]
 RULES: tuple[tuple[str, Rule], ...] = (  # cheap and certain ones first; a truncated loop is a loop
     ("empty", empty),
     ("repetition", repetitive),

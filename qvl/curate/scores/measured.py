@@ -4,12 +4,13 @@ Helpfulness, use of the image and style need a judge. An axis that cannot be mea
 out, so a threshold on it drops nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from statistics import fmean, median
 
 from qvl.curate.rules import outcome
 from qvl.curate.rules.drop_responses import Failures, Find
+from qvl.curate.rules.outcome import NoVerdict
 from qvl.curate.rules.responses import FORM, RULES, ResponseRules
 from qvl.errors import UserError
 from qvl.record import final, scores_of, with_scores
@@ -19,6 +20,7 @@ from qvl.text.answers import Answer
 from qvl.text.asked_for import AskedFor
 
 STAGE = "score-responses"
+ERRORS = "verdict_errors"  # verdicts that the task's verifier did not give, as it failed or ran out of time
 MODEL = "reward_model"  # the value of a reward model, without bounds
 WINS = "judge_wins"  # the share of its comparisons that a response wins
 AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
@@ -28,10 +30,9 @@ AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
 }
 
 
-def correctness(answer: Answer, context: AskedFor) -> float | None:
+def correctness(answer: Answer, context: AskedFor) -> float | NoVerdict | None:
     """The reward of the task's verifier, where the record has a reference answer."""
-    verdict = outcome.correctness(context.record, answer)
-    return verdict.reward if verdict else None
+    return outcome.correctness(context.record, answer)
 
 
 def completeness_(answer: Answer, context: AskedFor) -> float:
@@ -98,14 +99,42 @@ def annotate(record: dict) -> dict:
 
 
 def measure(answer: Answer, context: AskedFor) -> dict[str, float]:
-    """Axis -> score, without the axes that cannot be measured of this answer."""
-    values = ((name, axis(answer, context)) for name, axis in AXES.items())
-    return {name: value for name, value in values if value is not None}
+    """Axis -> score, without the axes that cannot be measured of this answer.
+
+    verdict_errors is 1 if the verifier failed.
+    """
+    values = {name: axis(answer, context) for name, axis in AXES.items()}
+    row: dict[str, float] = {}
+    for name, value in values.items():
+        if isinstance(value, NoVerdict):
+            row[ERRORS] = 1
+        elif value is not None:
+            row[name] = value
+    return row
 
 
 def _mean(scored: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each axis, and the number of verdicts that failed."""
     columns = {name: [axes[name] for axes in scored if name in axes] for name in AXES}
-    return {name: round(sum(of) / len(of), 4) for name, of in columns.items() if of}
+    row: dict[str, float] = {
+        name: round(sum(of) / len(of), 4) for name, of in columns.items() if of
+    }
+    if failed := sum(ERRORS in axes for axes in scored):
+        row[ERRORS] = failed
+    return row
+
+
+def watch(records: Iterable[dict], note: Callable[..., None]) -> Iterator[dict]:
+    """The records unchanged; at the end calls `note` with the number of verdicts that failed, if any did."""
+    failed = 0
+    for record in records:
+        rows = [one.get("scores") or {} for one in record.get("responses") or []]
+        if final(record) is not None:
+            rows.append(scores_of(record, STAGE))
+        failed += sum(ERRORS in row for row in rows)
+        yield record
+    if failed:
+        note(**{ERRORS: failed})
 
 
 def thresholds(
