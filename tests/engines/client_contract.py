@@ -2,18 +2,32 @@
 `engine`, `reference` (of the first folder) and `folders` (name -> checkpoint, the first is served)."""
 
 import itertools
+import json
+import os
+import subprocess
 import threading
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 import torch
-from running import CASES, TOLERANCE, Reference, data_uri, difference, write_videos
+from running import (
+    BIN,
+    CASES,
+    KEY,
+    TOLERANCE,
+    Reference,
+    data_uri,
+    difference,
+    write_videos,
+)
 
 from qvl.engines.client import EngineClient
 from qvl.engines.tokens import Completion, SamplingParams, TokensPrompt
 from qvl.errors import EndpointError, UserError
+from qvl.io import jsonl
 from qvl.media import video
+from qvl.tiny import data
 
 UPDATES = 20
 
@@ -224,3 +238,26 @@ def test_requests_during_a_pause_are_answered_after_it(engine: EngineClient) -> 
         engine.generate(TokensPrompt([1, 2, 3]), SamplingParams(max_tokens=2, seed=1)).result()
         == response.result()
     )
+
+
+def test_what_it_samples_is_what_rl_trains(
+    engine: EngineClient, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """Two steps of `qvl rl sapo`, with images: the gap is that of fp32, and the weights are new."""
+    first = next(iter(folders))
+    data.write(tmp_path, data.DataPlan(names=["digit"], train=4, test=1, defect_share=0))
+    words = ["--verifier", "own_rewards:even", "-n", "4", "--batch", "2", "--steps", "2"]
+    words += ["--max-tokens", "6", "--lr", "1e-4", "raw.jsonl.zst", "-o", "better"]
+    run = [BIN / "qvl", "rl", "sapo", "--model", folders[first], "--endpoint", engine.endpoint]
+    tests = str(Path(__file__).parent.parent)
+    env = {**os.environ, "QVL_API_KEY": KEY, "PYTHONPATH": tests}
+    done = subprocess.run([*run, *words], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "better" / "log.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if "gap" in row]
+    assert [row["step"] for row in rows] == [1, 2]
+    assert max(row["gap_max"] for row in rows) <= TOLERANCE
+    found = jsonl.read(str(tmp_path / "better" / "rollouts" / "step-000002.jsonl.zst"))
+    versions = {each[0] for r in found for x in r["responses"] for each in x["weight_versions"]}
+    assert versions == {"step-000001"}
+    engine.load_weights(folders[first], "default")

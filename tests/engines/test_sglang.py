@@ -15,6 +15,7 @@ from client_contract import (  # noqa: F401 - tests, with the fixtures of this f
     test_requests_during_a_pause_are_answered_after_it,
     test_the_tokens_of_images_are_never_sampled,
     test_updates_under_load_leave_one_version_per_completion,
+    test_what_it_samples_is_what_rl_trains,
 )
 from running import (
     CASES,

@@ -20,6 +20,7 @@ from client_contract import (  # noqa: F401 - tests, with the fixtures of this f
     test_log_probs_with_videos_are_those_of_transformers,
     test_requests_during_a_pause_are_answered_after_it,
     test_updates_under_load_leave_one_version_per_completion,
+    test_what_it_samples_is_what_rl_trains,
 )
 from PIL import Image
 from running import (
