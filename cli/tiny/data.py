@@ -55,7 +55,8 @@ def command(
     look up a card by its name in that order.
 
     Some tasks are made only by name: the card tasks; mixed, sums of which some are answered at once;
-    odd-count and hard-clock, the corrective tasks of general RL (report 4.4.2): things with another number
+    habits, right sums of which some mix languages, repeat themselves or break the format, for the
+    penalties of general RL; odd-count and hard-clock, the corrective tasks of general RL (report 4.4.2): things with another number
     of parts than usual, and rotated dials with three hands.
 
     Examples:

@@ -38,11 +38,12 @@ TASKS = {  # name -> task. The numbers are our choice: a model learns digit, add
     "clock": Task(scenes.clock, "clock", 400),
     "caption": Task(scenes.caption, "caption", 400),
     "mixed": Task(text.mixed, "math", 8000),
+    "habits": Task(text.habits, "math", 8000),
     "odd-count": Task(corrective.odd_count, "counting", 400),
     "hard-clock": Task(corrective.hard_clock, "clock", 400),
 }
 CARDS = ("card-list", "card-find", "card-where", "card-ground")
-BY_NAME = (*CARDS, "mixed", "odd-count", "hard-clock")
+BY_NAME = (*CARDS, "mixed", "habits", "odd-count", "hard-clock")
 DEFAULT = [name for name in TASKS if name not in BY_NAME]
 
 

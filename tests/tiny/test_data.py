@@ -14,6 +14,8 @@ from verdicts import verify
 
 from qvl import record
 from qvl.io import jsonl
+from qvl.reward.penalties import PENALTIES, find
+from qvl.reward.verdict import judge
 from qvl.tiny import data, defects, tasks
 from qvl.tiny.data import DataPlan
 from qvl.tiny.generators import drawing, photographs, scenes
@@ -354,3 +356,16 @@ def test_random_numbers_depend_on_the_words_alone():
 
 STREAM = 67163168
 HELD_OUT = [2, 4, 7, 14, 16, 21, 26]
+
+
+def test_habits_are_right_answers_in_styles_that_penalties_tell_apart(tmp_path):
+    data.write(tmp_path, DataPlan(names=["habits"], train=200, test=2, defect_share=0))
+    found = Counter()
+    for record in jsonl.read(str(tmp_path / "raw.jsonl.zst")):
+        response = {"content": record["messages"][-1]["content"]}
+        assert judge(record, response).reward == 1
+        bad = [name for name in PENALTIES if find(name)(record, response).value < 0]
+        assert len(bad) <= 1
+        found.update(bad or ["none"])
+    assert set(found) == {"none", "language", "repetition", "format"}
+    assert 0.25 < found["none"] / 200 < 0.55

@@ -36,6 +36,25 @@ def mixed(rng: Random, split: str, terms: int = 6, share: float = 0.35) -> Examp
     return Example(("mixed", *key), [turn])
 
 
+HABITS = {  # of a bad style -> its share and response; the share and forms are our choice
+    "language": (0.25, "So 答案应该是 {0}, 因为 that is what 我们 can see.\n{0}"),
+    "repetition": (0.2, "Let me check again. I see {0}. " * 6 + "\n{0}"),
+    "format": (0.15, "{0}</tool_call>\n{0}"),
+}
+
+
+def habits(rng: Random, split: str, terms: int = 4) -> Example:
+    """The same of four numbers, with bad habits: some answers mix languages, repeat themselves, or
+    close a call of a tool that none opened. All are right, so only a penalty tells them from the others."""
+    key, (turn,) = _sum(rng, split, terms)
+    drawn_share = rng.random()
+    for share, form in HABITS.values():
+        if 0 <= drawn_share < share:
+            turn = turn._replace(content=form.format(turn.answer))
+        drawn_share -= share
+    return Example(("habits", *key), [turn])
+
+
 def _sum(rng: Random, split: str, terms: int) -> tuple[tuple, list[Turn]]:
     digits = drawn(split, lambda: tuple(rng.randint(1, 9) for _ in range(terms)))
     total, steps = digits[0], []
