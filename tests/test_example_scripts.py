@@ -72,3 +72,19 @@ def test_rl_data_chooses_by_two_models_and_a_second_run_skips_everything(
     again = run(f"env QVL_ENDPOINT=http://127.0.0.1:9 {script}", **given, **mix)
     assert again.returncode == 0, again.stderr
     assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+
+
+def test_rl_learns_in_two_stages_and_a_second_run_skips_them(tmp_path: Path, twin: Path) -> None:
+    run = shell(tmp_path)
+    made = run("qvl tiny data data --train 20 --test 4 --tasks add --defect-share 0")
+    assert made.returncode == 0, made.stderr
+    data = "data/raw.jsonl.zst data/test.jsonl.zst data/raw.jsonl.zst"
+    line = f"'{ROOT}/examples/rl.sh' out {twin} {data}"
+    given = {"N": "2", "BATCH": "2", "STEPS": "1", "GENERAL_STEPS": "1", "MAX_TOKENS": "4"}
+    first = run(line, **given, OMP_NUM_THREADS="1")
+    assert first.returncode == 0, first.stderr
+    for stage in ("reasoning", "general"):
+        assert (tmp_path / "out" / stage / "model.safetensors").exists()
+        assert "evaluation" in (tmp_path / "out" / stage / "log.jsonl").read_text()
+    again = run(line, **given, OMP_NUM_THREADS="1")
+    assert again.returncode == 0 and "step 1" not in again.stderr, again.stderr

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -228,6 +229,29 @@ def test_a_run_that_was_killed_continues_to_the_same_bytes(folder, whole, victim
     assert steps(folder, output) == steps(folder, "whole")
     ours, theirs = (load_file(folder / each / "model.safetensors") for each in (output, "whole"))
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_the_examples_run_one_after_the_other(command_module, folder):
+    """With random weights no group teaches: the steps are taken without an optimizer step."""
+    for line in re.findall(r"^ *\$ (.+)$", command_module("rl sapo").command.__doc__, re.M):
+        more = " --media-root ." if "--rollouts" in line else ""
+        run(folder, None, line + more)
+    before, after = (load_file(folder / x / "model.safetensors") for x in ("twin", "again"))
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+
+
+def test_samples_alone_are_files_of_steps(folder, engine, whole):
+    done = run(folder, engine, f"{RUN} --steps 1 --rollouts-only -o sampled")
+    assert "step 1, reward" in done.stderr
+    (first,), (same, *_) = steps(folder, "sampled"), steps(folder, "whole")
+    changing = {"trainer_logprobs", "logprobs", "weight_versions"}
+    for one, other in zip(first, same, strict=True):
+        for response, twin in zip(one["responses"], other["responses"], strict=True):
+            assert without(response, changing) == without(twin, changing)
+
+
+def without(response, names):
+    return {name: value for name, value in response.items() if name not in names}
 
 
 def test_responses_without_verdict_teach_nothing_and_too_many_end_the_run(folder, engine):

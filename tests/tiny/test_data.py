@@ -361,10 +361,10 @@ HELD_OUT = [2, 4, 7, 14, 16, 21, 26]
 def test_habits_are_right_answers_in_styles_that_penalties_tell_apart(tmp_path):
     data.write(tmp_path, DataPlan(names=["habits"], train=200, test=2, defect_share=0))
     found = Counter()
-    for record in jsonl.read(str(tmp_path / "raw.jsonl.zst")):
-        response = {"content": record["messages"][-1]["content"]}
-        assert judge(record, response).reward == 1
-        bad = [name for name in PENALTIES if find(name)(record, response).value < 0]
+    for one in jsonl.read(str(tmp_path / "raw.jsonl.zst")):
+        response = {"content": one["messages"][-1]["content"]}
+        assert judge(one, response).reward == 1
+        bad = [name for name in PENALTIES if find(name)(one, response).value < 0]
         assert len(bad) <= 1
         found.update(bad or ["none"])
     assert set(found) == {"none", "language", "repetition", "format"}
