@@ -10,7 +10,7 @@ Record = dict[str, Any]
 
 
 def of_evaluation(records: Iterable[Record]) -> dict[str, float]:
-    """Of the greedy responses, as `of_responses`; and `accuracy_sampled`, that of the others."""
+    """Of the greedy responses, as `of_responses`; of the others, too, as `sampled/NAME`."""
     greedy, sampled = [], []
     for record in records:
         for response in record["responses"]:
@@ -18,7 +18,7 @@ def of_evaluation(records: Iterable[Record]) -> dict[str, float]:
             (greedy if is_greedy else sampled).append((record.get("task"), response))
     found = of_responses(greedy)
     if sampled:
-        found["accuracy_sampled"] = of_responses(sampled)["accuracy"]
+        found |= {f"sampled/{name}": value for name, value in of_responses(sampled).items()}
     return found
 
 

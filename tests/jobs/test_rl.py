@@ -176,7 +176,6 @@ def moe(folder):
     ("count", "kind", "layout"),
     [
         (2, "twin", ""),
-        (2, "twin", "tp=2"),
         (2, "twin", "pp=2"),
         (2, "twin", "cp=2"),
         (2, "moe", "ep=2"),
@@ -267,12 +266,13 @@ def test_responses_without_verdict_teach_nothing_and_too_many_end_the_run(folder
     assert "over --max-error-rate" in done.stderr
 
 
-def test_an_engine_with_other_weights_ends_the_run_before_it_learns(folder, engine, tmp_path):
+def test_an_engine_with_other_weights_ends_the_run_before_it_learns(folder):
     other = folder / "other"
     other.mkdir()
     model.write(other, "xs", moe=False, thinking=False, seed=1)
     line = RUN.replace("--model twin", "--model other")
-    done = shell(folder)(f"{line} --steps 1 -o wrong", **environment(engine))
+    with an_engine(folder) as engine:
+        done = shell(folder)(f"{line} --steps 1 -o wrong", **environment(engine))
     assert done.returncode == 3
     assert "engine and trainer differ by" in done.stderr
     assert not (folder / "wrong/config.json").exists()

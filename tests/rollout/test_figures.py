@@ -44,7 +44,7 @@ def test_the_figures_of_a_step():
 def test_an_evaluation_tells_greedy_from_sampled_responses():
     greedy = response(1.0, temperature=0.0)
     found = figures.of_evaluation([record(greedy, response(1.0), response(0.0))])
-    assert (found["accuracy"], found["accuracy_sampled"]) == (1.0, 0.5)
+    assert (found["accuracy"], found["sampled/accuracy"]) == (1.0, 0.5)
 
 
 def test_accuracy_is_without_penalties():
