@@ -240,6 +240,8 @@ def command(
     stops over --max-gap with the worst token's record. With --max-staleness the engine's own are the old
     log-probs, as those weights are gone, and the difference is reported as drift.
 
+    The routing of a mixture of experts is not replayed: SAPO's paper trains mixtures without (section 5).
+
     SIGTERM and Ctrl-C end the run after the step. --resume continues, also after a kill: sampled steps
     are not sampled again, and an engine gets the weights that it should have.
 

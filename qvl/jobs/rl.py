@@ -97,13 +97,15 @@ def _train(
     policy, output = settings.policy, Path(settings.checkpointing.output)
     output.mkdir(parents=True, exist_ok=True)
     source, model = load_model(settings.model)
-    schedule = Schedule(
-        process,
-        parallel.on_first,
-        output,
-        staleness=policy.staleness,
-        evaluate_every=policy.evaluate_every,
-    )
+    schedule: Schedule | Stored = Stored(policy.stored)
+    if not policy.stored:
+        schedule = Schedule(
+            process,
+            parallel.on_first,
+            output,
+            staleness=policy.staleness,
+            evaluate_every=policy.evaluate_every,
+        )
     steps, identity = _identity(settings, schedule)
     optimizer_steps = steps * policy.minibatches
     trainer = make_trainer(model, settings.model, settings.optimization, optimizer_steps)
@@ -123,7 +125,7 @@ def _train(
         log.begin({**settings.flat(), "steps": steps, "ranks": parallel.world()}, loop.first, "rl")
 
     def engine_weights(number: int) -> Path:
-        """The folder of the weights after a step, written if it is not there."""
+        """The folder of the weights after a step, which are the trainer's now."""
         if not number:
             return Path(settings.model.model)
         folder = Path(policy.weights or output / "weights") / version(number)
@@ -132,23 +134,20 @@ def _train(
         return folder
 
     learner = PolicyLearner(policy, settings.model, settings.sampling, trainer)
-    if not policy.stored:
-        schedule.begin(loop.first, steps, engine_weights(loop.first))
-    stored, waited = Stored(policy.stored), 0.0
+    schedule.begin(loop.first, steps, engine_weights)
+    waited = 0.0
     for number in loop:
         began = time.monotonic()
-        records = stored.records(number) if policy.stored else schedule.records(number)
-        learner.read(records, "" if policy.stored else version(number - 1))
+        records = schedule.records(number)
+        learner.read(records, schedule.expected(number))
         sampled = time.monotonic()
         waited += sampled - began
         learner.score(number)
-        if not policy.stored:
-            _keep_log_probs(rollouts(output, number), records, learner.log_probs())
+        schedule.keep(number, records, learner.log_probs())
         scored = time.monotonic()
         done = learner.learn(loop, log)
         trained = time.monotonic()
-        if not policy.stored:
-            schedule.trained(number, engine_weights(number))
+        schedule.trained(number, engine_weights)
         if log:
             evaluations = schedule.evaluations()
             phases = {
@@ -194,10 +193,10 @@ def sample_only(settings: RlSettings, show: Callable[[int, dict[str, Any]], None
             show(number, figures.of_step(list(jsonl.read(str(path)))))
 
 
-def _identity(settings: RlSettings, schedule: Schedule) -> tuple[int, dict[str, Any]]:
+def _identity(settings: RlSettings, schedule: Schedule | Stored) -> tuple[int, dict[str, Any]]:
     """The number of steps, and what a run that is resumed must have in common with its checkpoint."""
     policy, sampling = settings.policy, settings.sampling
-    if policy.stored:
+    if isinstance(schedule, Stored):
         steps = policy.steps or len(policy.stored)
         return steps, {"stored": list(policy.stored), "steps": steps}
     opened = schedule.open(policy.epochs)
@@ -212,14 +211,3 @@ def _identity(settings: RlSettings, schedule: Schedule) -> tuple[int, dict[str, 
         "seed": sampling.seed,
         "steps": steps,
     }
-
-
-def _keep_log_probs(
-    path: Path, records: list[dict[str, Any]], found: dict[tuple[int, int], list[float]]
-) -> None:
-    """Add the trainer's log-probs to the responses of a step's file; on rank 0."""
-    if not found:
-        return
-    for (number, index), values in found.items():
-        records[number]["responses"][index]["trainer_logprobs"] = values
-    jsonl.write(records, str(path))

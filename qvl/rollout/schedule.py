@@ -17,6 +17,8 @@ from typing import Any
 from qvl.io import jsonl
 from qvl.rollout.sampler import SamplerProcess, Span, evaluation, rollouts, version
 
+LogProbs = dict[tuple[int, int], list[float]]
+"""of responses, by the numbers of record and response in a step"""
 Together = Callable[[Callable[[], Any]], Any]
 """what a function returns on rank 0, on every rank, and the error that it raises, too"""
 
@@ -46,11 +48,12 @@ class Schedule:
         """Start the process; see Sampler.open."""
         return self.together(lambda: self._put("open", epochs).result())
 
-    def begin(self, done: int, steps: int, weights: Path) -> None:
-        """Continue after step `done` of a run of `steps`; weights: those after it."""
-        self.steps = steps
+    def begin(self, done: int, steps: int, weights: Callable[[int], Path]) -> None:
+        """Continue after step `done` of a run of `steps`. weights: writes those after a step, and
+        returns their folder; called on every rank."""
+        self.steps, folder = steps, weights(done)
         if self.process:
-            self._weights.append(self._put("load", weights, version(done)))
+            self._weights.append(self._put("load", folder, version(done)))
             if self._is_due(done) and not evaluation(self.output, done).exists():
                 self._evaluate(done)
             for number in range(done + 1, done + 2 + self.staleness):
@@ -61,10 +64,22 @@ class Schedule:
         self.together(lambda: self._wait(number))
         return list(jsonl.read(str(rollouts(self.output, number))))
 
-    def trained(self, number: int, weights: Path) -> None:
+    def expected(self, number: int) -> str:
+        """The version of the trainer's weights before a step."""
+        return version(number - 1)
+
+    def keep(self, number: int, records: list[dict[str, Any]], log_probs: LogProbs) -> None:
+        """Add the trainer's log-probs to the file of a step; log_probs: {} but on rank 0."""
+        for (record, response), values in log_probs.items():
+            records[record]["responses"][response]["trainer_logprobs"] = values
+        if log_probs:
+            jsonl.write(records, str(rollouts(self.output, number)))
+
+    def trained(self, number: int, weights: Callable[[int], Path]) -> None:
         """The trainer has taken a step: give the engine its weights, and sample a further step."""
+        folder = weights(number)
         if self.process:
-            self._weights.append(self._put("load", weights, version(number)))
+            self._weights.append(self._put("load", folder, version(number)))
             if self._is_due(number):
                 self._evaluate(number)
             self._sample(number + 1 + self.staleness)
@@ -126,11 +141,33 @@ def _length(span: Span) -> float:
 
 
 class Stored:
-    """Steps that were sampled before, a file each."""
+    """Steps that were sampled before, a file each: a schedule without an engine."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = paths
 
+    def begin(self, done: int, steps: int, weights: Callable[[int], Path]) -> None:
+        """Nothing is sampled."""
+
     def records(self, number: int) -> list[dict[str, Any]]:
         """The records of step `number`, from 1; after the last file comes the first again."""
         return list(jsonl.read(self.paths[(number - 1) % len(self.paths)]))
+
+    def expected(self, number: int) -> str:
+        """No version: the weights of another run."""
+        return ""
+
+    def keep(self, number: int, records: list[dict[str, Any]], log_probs: LogProbs) -> None:
+        """The files of another run stay as they are."""
+
+    def trained(self, number: int, weights: Callable[[int], Path]) -> None:
+        """No engine needs the weights."""
+
+    def evaluations(self, *, all_of_them: bool = False) -> list[tuple[int, dict[str, float]]]:
+        return []
+
+    def phases(self, began: float, ended: float) -> dict[str, float]:
+        return {}
+
+    def settle(self) -> None:
+        """Nothing is on its way."""

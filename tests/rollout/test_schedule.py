@@ -37,12 +37,12 @@ class Process:
 def sampled(tmp_path, staleness, steps=4, done=0):
     process = Process(tmp_path)
     schedule = Schedule(process, lambda work: work(), tmp_path, staleness=staleness)
-    schedule.begin(done, steps, Path("base"))
+    schedule.begin(done, steps, lambda step: Path("base"))
     found = {}
     for number in range(done + 1, steps + 1):
         (record,) = schedule.records(number)
         found[number] = record["weights"]
-        schedule.trained(number, Path("new"))
+        schedule.trained(number, lambda step: Path("new"))
     return found, process
 
 
@@ -55,6 +55,17 @@ def test_without_staleness_each_step_is_sampled_by_the_weights_of_the_one_before
 def test_with_staleness_the_weights_are_exactly_that_much_older(tmp_path, staleness):
     found, _ = sampled(tmp_path, staleness)
     assert found == {n: version(max(0, n - 1 - staleness)) for n in (1, 2, 3, 4)}
+
+
+def test_the_trainers_log_probs_are_added_to_the_file_of_the_step(tmp_path):
+    schedule = Schedule(Process(tmp_path), lambda work: work(), tmp_path)
+    path = rollouts(tmp_path, 1)
+    path.parent.mkdir()
+    records = [{"responses": [{}, {}]}]
+    schedule.keep(1, records, {})
+    assert not path.exists()
+    schedule.keep(1, records, {(0, 1): [-0.5]})
+    assert list(jsonl.read(str(path))) == [{"responses": [{}, {"trainer_logprobs": [-0.5]}]}]
 
 
 def test_no_step_behind_the_last_is_sampled(tmp_path):
@@ -71,9 +82,9 @@ def test_a_run_that_is_resumed_gives_the_engine_its_weights_first(tmp_path):
 def test_an_update_that_failed_ends_the_run_before_its_samples_are_used(tmp_path):
     process = Process(tmp_path, fail=version(1))
     schedule = Schedule(process, lambda work: work(), tmp_path)
-    schedule.begin(0, 4, Path("base"))
+    schedule.begin(0, 4, lambda step: Path("base"))
     schedule.records(1)
-    schedule.trained(1, Path("new"))
+    schedule.trained(1, lambda step: Path("new"))
     with pytest.raises(EndpointError, match="took no weights"):
         schedule.records(2)
 
@@ -81,17 +92,17 @@ def test_an_update_that_failed_ends_the_run_before_its_samples_are_used(tmp_path
 def test_evaluations_come_at_the_start_every_few_steps_and_at_the_end(tmp_path):
     process = Process(tmp_path)
     schedule = Schedule(process, lambda work: work(), tmp_path, evaluate_every=2)
-    schedule.begin(0, 3, Path("base"))
+    schedule.begin(0, 3, lambda step: Path("base"))
     for number in (1, 2, 3):
         schedule.records(number)
-        schedule.trained(number, Path("new"))
+        schedule.trained(number, lambda step: Path("new"))
     assert [step for step, _ in schedule.evaluations()] == [0, 2, 3]
     assert schedule.evaluations() == []
 
 
 def test_what_the_engine_did_during_a_wait_is_not_idle(tmp_path):
     schedule = Schedule(Process(tmp_path), lambda work: work(), tmp_path)
-    schedule.begin(0, 1, Path("base"))
+    schedule.begin(0, 1, lambda step: Path("base"))
     schedule.records(1)
     found = schedule.phases(9.0, 13.0)
     assert found == {"load_seconds": 2.0, "sample_seconds": 2.0, "idle_seconds": 2.0}
