@@ -1,5 +1,7 @@
 """Random Qwen3-VL checkpoints and packed lines, and what transformers makes of them."""
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -209,9 +211,17 @@ def sft_loss(lines: list[dict[str, Any]]) -> Any:
 
 def whole_weights(model: Any, folder: Path) -> dict[str, Tensor]:
     """The tensors that `folder` has, with a Megatron model's weights, on every rank; all must call."""
-    from qvl.megatron import weights
+    from qvl.megatron import parallel, weights
     from qvl.model.folder import Folder
 
     like = Folder(folder)
-    whole = weights.RankTensors(model, like)
-    return {name: whole.tensor(name).clone() for name in like.names}
+    first = parallel.rank() == 0
+    place = parallel.gather(tempfile.mkdtemp() if first else None)[0]
+    target = Path(place) / "whole"
+    weights.write(model, like, target)
+    written = Folder(target)
+    found = {name: written.get(name).clone() for name in like.names}
+    parallel.barrier()
+    if first:
+        shutil.rmtree(place)
+    return found

@@ -21,12 +21,13 @@ def from_megatron(checkpoint: Path, output: Path) -> int:
     with gc_frozen():
         from qvl.model.dist_checkpoint import CheckpointTensors
     from qvl.model.folder import Skeleton
+    from qvl.model.folder_writer import write_like
     from qvl.model.shape import load_shape
 
     source = Skeleton(skeleton_of(checkpoint))
     stored = CheckpointTensors(checkpoint / MEGATRON, source, load_shape(source.path))
     with _one_line_errors(output):
-        source.write_like(output, stored.tensor)
+        write_like(source, output, stored.tensor)
     return len(source.names)
 
 

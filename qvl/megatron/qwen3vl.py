@@ -54,9 +54,7 @@ class Qwen3VL(MegatronModule):
             config, shape, chunk, first=self.pre_process, last=self.post_process
         )
         for name, parameter in self.language_model.named_parameters():
-            if name.endswith(
-                (*weight_map.SPLIT_ROWS, *weight_map.SPLIT_COLUMNS, "linear_fc1.weight")
-            ):
+            if weight_map.is_split(name):
                 # Megatron marks them as it initialises them, which it does not do here; without
                 # the mark the gradient norm omits all ranks but the first.
                 parameter.tensor_model_parallel = True  # type: ignore[attr-defined]

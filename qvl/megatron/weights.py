@@ -1,6 +1,7 @@
 """Weights between a Hugging Face folder and this rank's modules, bit for bit."""
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import torch.distributed as dist
 from megatron.core import parallel_state
 from torch import Tensor
 
+from qvl.errors import UserError
 from qvl.megatron import parallel
 from qvl.megatron.qwen3vl import LocalModel
 from qvl.model import merge, weight_map
 from qvl.model.folder import Folder
+from qvl.model.folder_writer import FolderWriter, staging_folder
+from qvl.model.shape import Shape
 
 
 def load(model: LocalModel, folder: Folder) -> None:
@@ -29,55 +33,102 @@ def load(model: LocalModel, folder: Folder) -> None:
 
 
 def write(model: LocalModel, folder: Folder, target: Path) -> None:
-    """A folder like `folder` at `target` with this model's weights; every rank of the world calls,
-    and rank 0 writes. It holds a file's tensors at a time, beside its own part of the model."""
-    folder.write_like(target, RankTensors(model, folder).tensor, keep=parallel.rank() == 0)
-    parallel.barrier()
+    """Write a folder like `folder` at `target` with this model's weights. Every rank of the world
+    calls, and writes its share: `target` is on a disk, or in the memory, that all of them see.
 
-
-class RankTensors(merge.MergedTensors):
-    """Of the ranks that share a model.
-
-    Every rank of the world must ask for the same ones, in the same order.
+    The ranks that have the same parameters deal them out by size. A parameter that tensor parallelism
+    splits is gathered by its writer alone, an expert by none; a rank holds one parameter at a time
+    beside its part of the model. The folder is complete or absent; over an existing one, its config.json
+    is missing while files are exchanged. UserError on every rank where one cannot write.
     """
+    first = parallel.rank() == 0
+    staging = parallel.gather(staging_folder(target) if first else None)[0]
+    writer = FolderWriter(folder, target, staging)
+    _agree(writer, _attempt(writer.begin) if first else None)
+    error = None
+    for name, parameter in _own_share(model):
+        error = error or _attempt(_store, writer, name, parameter, model.shape)
+    _agree(writer, error)
+    _agree(writer, _attempt(writer.finish) if first else None)
 
-    def __init__(self, model: LocalModel, folder: Folder) -> None:
-        self.model = model
-        self._mine = dict(parameters(model))
-        self._size = parallel_state.get_tensor_model_parallel_world_size()
-        self._owner: dict[str, int] = {}
-        self._lacking: set[str] = set()  # what not every rank has a part of
-        self._dims = dict(merge.parameters(model.shape))
-        # The last stage of a tied model has a copy of the embedding by this name.
-        self._dims[weight_map.HEAD] = weight_map.dims(weight_map.HEAD, model.shape)
-        held = parallel.gather(list(self._mine))
-        for rank, known in enumerate(held):
-            for name in known:
-                self._owner.setdefault(name, rank)
-        for known in held:
-            self._lacking |= self._owner.keys() - set(known)
-        super().__init__(self._owner, folder, model.shape)
 
-    def parameter(self, name: str) -> Tensor:
-        own = self._mine.get(name)
-        if own is None:
-            dtype = next(self.model.parameters()).dtype
-            whole = torch.empty(self._dims[name], dtype=dtype, device=parallel.device())
+def _own_share(model: LocalModel) -> Iterator[tuple[str, Tensor]]:
+    """The complete parameters that this rank writes, by their global names. All ranks must iterate to
+    the end, because they gather."""
+    mine, tied = list(parameters(model)), model.shape.tied
+    copies = parallel_state.get_data_parallel_group(with_context_parallel=True)
+    group = parallel_state.get_tensor_model_parallel_group()
+    # The last stage of a tied model has a copy of the embedding by the name of the head.
+    shared = [
+        each for each in mine if not (_is_expert(each[0]) or (tied and each[0] == weight_map.HEAD))
+    ]
+    owners = _deal([each.numel() for _, each in shared], copies.size() * group.size())
+    for (name, parameter), owner in zip(shared, owners, strict=True):
+        copy, rank = divmod(owner, group.size())
+        if copy != copies.rank():
+            continue
+        whole = parameter.detach()
+        if weight_map.is_split(name) and group.size() > 1:
+            whole = _gathered(name, whole.contiguous(), group, rank)
+        if rank == group.rank():
+            assert whole is not None
+            yield name, whole
+    experts = [each for each in mine if _is_expert(each[0])]
+    copies = parallel_state.get_expert_data_parallel_group()
+    owners = _deal([each.numel() for _, each in experts], copies.size())
+    for (name, parameter), owner in zip(experts, owners, strict=True):
+        if owner == copies.rank():
+            yield name, parameter.detach()
+
+
+def _gathered(name: str, part: Tensor, group: Any, rank: int) -> Tensor | None:
+    """The parts of the tensor-parallel ranks, joined, on one of them."""
+    here = rank == group.rank()
+    parts = [torch.empty_like(part) for _ in range(group.size())] if here else None
+    dist.gather(part, parts, dist.get_global_rank(group, rank), group=group)
+    return weight_map.unshard(name, parts) if parts else None
+
+
+def _store(writer: FolderWriter, name: str, parameter: Tensor, shape: Shape) -> None:
+    """Write a complete parameter, or an expert's, as its Hugging Face tensors."""
+    found = weight_map.source(name, shape)
+    for each, tensor in zip(found.names, weight_map.split(found, parameter, shape), strict=True):
+        if found.is_expert:
+            transposed = weight_map.stored_transposed(found, writer.dims(each), shape)
+            writer.write(each, tensor.T if transposed else tensor, found.expert)
         else:
-            whole = self._joined(name, own.detach().contiguous())
-        if name in self._lacking:
-            if own is not None and dist.get_rank() != self._owner[name]:
-                whole = whole.clone()  # it may be the parameter: not to be written to
-            dist.broadcast(whole, self._owner[name])
-        return whole
+            writer.write(each, tensor)
+    head = weight_map.TOP[weight_map.HEAD]
+    if name == weight_map.EMBEDDING and shape.tied and head in writer.like:
+        writer.write(head, parameter)
 
-    def _joined(self, name: str, part: Tensor) -> Tensor:
-        """The parts of the tensor-parallel ranks, joined."""
-        if self._size == 1 or _is_expert(name):
-            return part
-        parts = [torch.empty_like(part) for _ in range(self._size)]
-        dist.all_gather(parts, part, group=parallel_state.get_tensor_model_parallel_group())
-        return weight_map.unshard(name, parts)
+
+def _deal(sizes: Sequence[int], count: int) -> list[int]:
+    """To which of `count` hands each goes, the largest first, each to the one with the least."""
+    loads = [(0, hand) for hand in range(count)]
+    owners = [0] * len(sizes)
+    for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
+        load, owners[index] = heapq.heappop(loads)
+        heapq.heappush(loads, (load + sizes[index], owners[index]))
+    return owners
+
+
+def _attempt(function: Callable[..., None], *args: Any) -> str | None:
+    """The message of the OSError that it raises."""
+    try:
+        function(*args)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _agree(writer: FolderWriter, error: str | None) -> None:
+    """Wait for all ranks. UserError on each of them where one has an error."""
+    errors = [each for each in parallel.gather(error) if each]
+    if errors:
+        if parallel.rank() == 0:
+            writer.discard()
+        raise UserError(f"{writer.target}: {errors[0]}")
 
 
 def _is_expert(name: str) -> bool:

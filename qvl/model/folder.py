@@ -1,15 +1,13 @@
-"""Read a Hugging Face folder one tensor at a time, and write one like it with new tensors."""
+"""Read a Hugging Face folder, one tensor at a time."""
 
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from qvl.errors import UserError
@@ -17,6 +15,7 @@ from qvl.io import atomic
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+CONFIG = "config.json"
 COPIED = ("*.json", "*.jinja", "*.txt", "*.model", "LICENSE*")
 SKELETON = "tensors.json"
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -49,30 +48,6 @@ class Folder:
         with self._open(name) as file:
             return DTYPES[file.get_slice(name).get_dtype()]
 
-    def write_like(self, target: Path, new: Callable[[str], Tensor], *, keep: bool = True) -> None:
-        """Write a folder like this one to `target`, with the tensors that `new(name)` returns.
-
-        Data types, files and the order of tensors are the same. Memory holds the tensors of one file;
-        each file is read back and compared. config.json is written last, so a folder without it is
-        incomplete. keep: whether this process writes; otherwise it only calls `new`.
-        """
-        if keep:
-            target.mkdir(parents=True, exist_ok=True)
-        for file, names in self._shards().items():
-            tensors = {}
-            for name in names:
-                tensor = new(name)
-                if list(tensor.shape) != self.dims(name):
-                    raise ValueError(
-                        f"{name}: expected the shape {self.dims(name)}, got {list(tensor.shape)}"
-                    )
-                if keep:
-                    tensors[name] = tensor.detach().to("cpu", self.dtype(name)).contiguous()
-            if keep:
-                _write(target / file, tensors)
-        if keep:
-            self._copy_rest(target)
-
     def write_skeleton(self, target: Path) -> None:
         """Write all files except the weights, and a description of these."""
         target.mkdir(parents=True, exist_ok=True)
@@ -81,7 +56,7 @@ class Folder:
             for name, file in self._files.items()
         }
         atomic.write(target / SKELETON, json.dumps(described, indent=1).encode())
-        self._copy_rest(target)
+        self.copy_rest(target)
 
     def _open(self, name: str) -> Any:
         if name not in self._files:
@@ -91,23 +66,22 @@ class Folder:
         except (OSError, SafetensorError) as error:
             raise UserError(f"{self.path / self._files[name]}: {error}") from None
 
-    def _shards(self) -> dict[str, list[str]]:
+    def by_file(self) -> dict[str, list[str]]:
         """The names of the tensors in each file, by file name."""
         shards = defaultdict(list)
         for name, file in self._files.items():
             shards[file].append(name)
         return shards
 
-    def _copy_rest(self, target: Path) -> None:
+    def copy_rest(self, target: Path) -> None:
+        """Copy configuration, tokenizer and the index of the weights, config.json last."""
         for path in self._rest():
             _copy(path, target / path.name)
 
     def _rest(self) -> list[Path]:
         found = {path.name: path for pattern in COPIED for path in self.path.glob(pattern)}
         found.pop(SKELETON, None)
-        return [
-            found[name] for name in sorted(found, key=lambda name: (name == "config.json", name))
-        ]
+        return [found[name] for name in sorted(found, key=lambda name: (name == CONFIG, name))]
 
     def _find(self) -> dict[str, str]:
         """The file name of each tensor, by its name."""
@@ -140,16 +114,6 @@ class Skeleton(Folder):
         except OSError as error:
             raise UserError(f"{self.path}: no {SKELETON}: {error.strerror}") from None
         return {name: each["file"] for name, each in self._described.items()}
-
-
-def _write(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file, complete or not at all, and compare what it reads back."""
-    with atomic.replacing(path) as partial:
-        save_file(tensors, partial, metadata={"format": "pt"})
-        with safe_open(partial, "pt") as file:
-            for name, tensor in tensors.items():
-                if not same_bits(file.get_tensor(name), tensor):
-                    raise OSError(f"{path}: {name} does not read back as it was written")
 
 
 def same_bits(one: Tensor, other: Tensor) -> bool:

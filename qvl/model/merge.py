@@ -27,7 +27,8 @@ def parameters(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def check(folder: Folder, shape: Shape) -> None:
-    """UserError if a tensor that config.json implies is missing or has a different shape."""
+    """UserError if a tensor that config.json implies is missing or has a different shape, or if there
+    is one that it does not imply."""
     seen: dict[str, Tensor] = {}
     for name, dims in parameters(shape):
         found = weight_map.source(name, shape)
@@ -47,6 +48,10 @@ def check(folder: Folder, shape: Shape) -> None:
             raise UserError(
                 f"{folder.path}: {', '.join(found.names)} of shape {shapes} does not match config.json"
             )
+    head = {weight_map.TOP[weight_map.HEAD]}  # some folders store it although it is tied
+    for name in folder.names:
+        if name not in seen.keys() | head:
+            raise _unknown(folder, name)
 
 
 def load(folder: Folder, name: str, shape: Shape) -> Tensor:
@@ -77,9 +82,7 @@ class MergedTensors(ABC):
     def tensor(self, name: str) -> Tensor:
         """One tensor, in the shape that `folder` has. UserError if the model has no such tensor."""
         if name not in self._parameters:
-            raise UserError(
-                f"{self.folder.path}: {name} is not a tensor of the model in config.json"
-            )
+            raise _unknown(self.folder, name)
         parts = self._parameters[name]
         found = weight_map.source(parts[0], self.shape)
         if not found.is_expert:
@@ -104,3 +107,7 @@ class MergedTensors(ABC):
             if len(self._latest) > LATEST:
                 self._latest.popitem(last=False)
         return self._latest[name]
+
+
+def _unknown(folder: Folder, name: str) -> UserError:
+    return UserError(f"{folder.path}: {name} is not a tensor of the model in config.json")

@@ -154,32 +154,30 @@ def split(found: Source, parameter: Tensor, shape: Shape) -> list[Tensor]:
     return [parameter]
 
 
+def is_split(name: str) -> bool:
+    """Whether tensor parallelism splits a parameter that is no expert's."""
+    split = ("linear_fc1.weight", *SPLIT_ROWS, *SPLIT_COLUMNS)
+    return name.endswith(split) and not name.startswith("vision.")
+
+
 def shard(name: str, parameter: Tensor, size: int, rank: int) -> Tensor:
     """The part of a parameter that a rank has under tensor parallelism of `size`."""
-    if size == 1 or name.startswith("vision."):
+    if size == 1 or not is_split(name):
         return parameter
     if name.endswith("linear_fc1.weight"):  # gate and up are divided separately
         gate, up = parameter.chunk(2)
         return torch.cat([gate.chunk(size)[rank], up.chunk(size)[rank]])
-    if name.endswith(SPLIT_ROWS):
-        return parameter.chunk(size)[rank]
-    if name.endswith(SPLIT_COLUMNS):
-        return parameter.chunk(size, dim=1)[rank]
-    return parameter
+    return parameter.chunk(size, dim=0 if name.endswith(SPLIT_ROWS) else 1)[rank]
 
 
 def unshard(name: str, parts: Sequence[Tensor]) -> Tensor:
     """The inverse of `shard`: the complete parameter, from the parts of all ranks."""
-    if len(parts) == 1 or name.startswith("vision."):
+    if len(parts) == 1 or not is_split(name):
         return parts[0]
     if name.endswith("linear_fc1.weight"):
         halves = [part.chunk(2) for part in parts]
         return torch.cat([half[which] for which in (0, 1) for half in halves])
-    if name.endswith(SPLIT_ROWS):
-        return torch.cat(list(parts))
-    if name.endswith(SPLIT_COLUMNS):
-        return torch.cat(list(parts), dim=1)
-    return parts[0]
+    return torch.cat(list(parts), dim=0 if name.endswith(SPLIT_ROWS) else 1)
 
 
 def stored_transposed(found: Source, stored: Sequence[int], shape: Shape) -> bool:
