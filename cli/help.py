@@ -2,12 +2,17 @@
 options under the title of their group."""
 
 import inspect
+import re
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-ANY_WIDTH = {"max_content_width": 1 << 16}  # what the terminal has, not 80 at most
+SETTINGS = {
+    "max_content_width": 1 << 16,  # what the terminal has, not 80 at most
+    "help_option_names": ["-h", "--help"],
+}
 KEEP_LINES = "\b\n"  # before a paragraph, to typer's formatter
+CHOICES = re.compile(r"[a-z][\w-]*(\|[a-z][\w-]*)+")
 UNBROKEN = "\u2011"  # stands for a hyphen while lines are broken: --max-tokens stays in one piece
 
 
@@ -50,6 +55,27 @@ class Command(TyperCommand):
 
     def get_help(self, ctx: Any) -> str:
         return super().get_help(ctx).replace(UNBROKEN, "-")
+
+
+def complete_values(command: Any) -> None:
+    """Let a shell complete the values of options that name them, as in --on-error stop|reject, and the
+    names of verifiers."""
+    for param in command.params:
+        metavar = param.metavar or ""
+        if param.param_type_name == "option" and (
+            CHOICES.fullmatch(metavar) or "--verifier" in param.opts
+        ):
+            param._custom_shell_complete = _values
+
+
+def _values(ctx: Any, param: Any, incomplete: str) -> list[str]:
+    if "--verifier" in param.opts:
+        from qvl.reward import REWARDS
+
+        names = list(REWARDS)
+    else:
+        names = param.metavar.split("|")
+    return [name for name in names if name.startswith(incomplete)]
 
 
 class Group(TyperGroup):

@@ -17,46 +17,59 @@ from qvl.imports import gc_frozen
 
 from . import help
 
-COMMANDS = {  # name -> module in this folder, in the order of the recipe
-    "cat": "cat",
-    "check": "check",
-    "stats": "stats",
-    "select": "select",
-    "mix": "mix",
-    "shuffle": "shuffle",
-    "split": "split",
-    "dedup": "dedup",
-    "decontaminate": "decontaminate",
-    "convert": "convert",
-    "filter-queries": "filter_queries",
-    "filter-responses": "filter_responses",
-    "score-responses": "score_responses",
-    "generate": "generate",
-    "verify": "verify",
-    "reward-test": "reward_test",
-    "filter-difficulty": "filter_difficulty",
-    "filter-vision": "filter_vision",
-    "choose": "choose",
-    "rl prepare": "rl.prepare",
-    "rl potential": "rl.potential",
-    "rl triggers": "rl.triggers",
-    "rl sapo": "rl.sapo",
-    "lineage": "lineage",
-    "recover": "recover",
-    "pack": "pack",
-    "sft": "sft",
-    "import": "import_",
-    "export": "export",
-    "serve": "serve",
-    "eval": "eval",
-    "parity": "parity",
-    "doctor": "doctor",
-    "tiny model": "tiny.model",
-    "tiny data": "tiny.data",
-    "man": "man",
+SECTIONS = {  # title in --help -> name of a command -> module in this folder
+    "Streams": {
+        "cat": "cat",
+        "check": "check",
+        "stats": "stats",
+        "select": "select",
+        "mix": "mix",
+        "shuffle": "shuffle",
+        "split": "split",
+        "dedup": "dedup",
+        "decontaminate": "decontaminate",
+        "convert": "convert",
+        "lineage": "lineage",
+        "recover": "recover",
+    },
+    "Curation": {
+        "filter-queries": "filter_queries",
+        "filter-responses": "filter_responses",
+        "score-responses": "score_responses",
+        "generate": "generate",
+        "verify": "verify",
+        "reward-test": "reward_test",
+        "filter-difficulty": "filter_difficulty",
+        "filter-vision": "filter_vision",
+        "choose": "choose",
+    },
+    "Training": {
+        "pack": "pack",
+        "sft": "sft",
+        "import": "import_",
+        "export": "export",
+    },
+    "Reinforcement learning": {
+        "rl prepare": "rl.prepare",
+        "rl potential": "rl.potential",
+        "rl triggers": "rl.triggers",
+        "rl sapo": "rl.sapo",
+    },
+    "Serving and evaluation": {
+        "serve": "serve",
+        "eval": "eval",
+        "parity": "parity",
+        "doctor": "doctor",
+    },
+    "The twin, and these pages": {
+        "tiny model": "tiny.model",
+        "tiny data": "tiny.data",
+        "man": "man",
+    },
 }
+COMMANDS = {name: module for section in SECTIONS.values() for name, module in section.items()}
 
-DOCSTRING = re.compile(r'"""(.+)')
+DOCSTRING = re.compile(r'"""(.+?)\.?(?:"""|$)', re.MULTILINE)
 
 # typer does not export click, but the base of the error that it exports is that of all usage errors.
 UsageError: Any = typer.BadParameter.__bases__[0]
@@ -78,19 +91,33 @@ class LazyGroup(help.Group):
                 from .groups import flattened  # not for `qvl --help`
 
                 module = import_module("." + COMMANDS[name], __package__)
-            app = typer.Typer(add_completion=False, rich_markup_mode=None)
+            app = typer.Typer(
+                add_completion=False, rich_markup_mode=None, context_settings=help.SETTINGS
+            )
             app.command(cmd_name, cls=help.Command)(flattened(module.command))
-            return typer.main.get_command(app)
+            command = typer.main.get_command(app)
+            help.complete_values(command)
+            return command
         if any(other.startswith(name + " ") for other in COMMANDS):
             return subgroup(cmd_name, name + " ")
         return None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        rows = [(name, _summary(self.prefix + name)) for name in self.list_commands(ctx)]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        """A section for each purpose; one alone needs no title of its own."""
+        width = max(map(len, COMMANDS)) - len(self.prefix)
+        for title, commands in SECTIONS.items():
+            rows = [
+                (name[len(self.prefix) :].ljust(width), _summary(name))
+                for name in commands
+                if name.startswith(self.prefix)
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] == "help":  # qvl help cat
+            args = [*args[1:], "--help"]
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             import difflib
 
@@ -103,6 +130,15 @@ class LazyGroup(help.Group):
 class RootGroup(LazyGroup):
     """Where errors end. Around app() is too late: typer turns EPIPE and Ctrl-C into status 1."""
 
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        try:
+            return super().make_context(*args, **more)
+        except UsageError as error:
+            if error.__class__.__name__ == "NoArgsIsHelpError":
+                raise
+            _say_usage(error)
+            raise typer.Exit(2) from None
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -113,8 +149,7 @@ class RootGroup(LazyGroup):
         except UsageError as error:
             if error.__class__.__name__ == "NoArgsIsHelpError":
                 raise
-            where = error.ctx.command_path if error.ctx else "qvl"
-            _say(f"{error.format_message().rstrip('.')}; see {where} --help")
+            _say_usage(error)
             raise typer.Exit(2) from None
         except BrokenPipeError:  # the reader has had enough, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -128,7 +163,13 @@ class RootGroup(LazyGroup):
 def subgroup(name: str, prefix: str) -> Any:
     """The group of `qvl NAME ...`; the docstring of its folder is its help."""
     group = type("Group", (LazyGroup,), {"prefix": prefix})
-    sub = typer.Typer(cls=group, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+    sub = typer.Typer(
+        cls=group,
+        rich_markup_mode=None,
+        add_completion=False,
+        no_args_is_help=True,
+        context_settings=help.SETTINGS,
+    )
     module = "." + prefix.strip().replace(" ", ".")
     sub.callback(help=import_module(module, __package__).__doc__)(lambda: None)
     command = typer.main.get_command(sub)
@@ -138,11 +179,15 @@ def subgroup(name: str, prefix: str) -> Any:
 
 def _summary(name: str) -> str:
     """The first sentence of a command's help, read from its source: importing them all is slow."""
-    module = COMMANDS.get(name)
-    path = Path(__file__).parent / (module or name).replace(".", "/").replace(" ", "/")
-    source = (path.with_suffix(".py") if module else path / "__init__.py").read_text()
-    docstring = DOCSTRING.search(source[source.find("def command(") if module else 0 :])
-    return docstring[1].rstrip(".") if docstring else ""
+    path = Path(__file__).parent / COMMANDS[name].replace(".", "/")
+    source = path.with_suffix(".py").read_text()
+    docstring = DOCSTRING.search(source[source.find("def command(") :])
+    return docstring[1] if docstring else ""
+
+
+def _say_usage(error: Any) -> None:
+    where = error.ctx.command_path if error.ctx else "qvl"
+    _say(f"{error.format_message().rstrip('.')}; see {where} --help")
 
 
 def _say(message: str) -> None:
@@ -164,7 +209,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings=help.ANY_WIDTH,
+    context_settings=help.SETTINGS,
 )
 
 
@@ -173,7 +218,7 @@ def root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_version, is_eager=True, help="Print the version and exit"
+            "-V", "--version", callback=_version, is_eager=True, help="Print the version and exit"
         ),
     ] = False,
 ) -> None:

@@ -12,8 +12,10 @@ EXIT_STATUS = {
     2: "Bad usage or bad input; one line on standard error says where, what, and what to do.",
     3: "The data failed the check that the command makes.",
     4: "An endpoint or engine failed after all retries; finished work is kept.",
-    130: "Interrupted; 143: terminated. Continue either with --resume, where the command has it.",
+    130: "Interrupted; 143: terminated.",
 }
+RESUMES = " Continue with --resume."
+ASKS = {"--endpoint", "--judge", "--reward-model", "--text-endpoint"}  # options that name a server
 
 
 def pages() -> dict[str, str]:
@@ -61,7 +63,7 @@ def page(name: str) -> str:
         out += [_escape(line.strip()) for line in examples.splitlines() if line.strip()]
         out += [".EE"]
     out += [".SH EXIT STATUS"]
-    for status, meaning in EXIT_STATUS.items():
+    for status, meaning in exit_statuses(command).items():
         out += [".TP", f".B {status}", _escape(meaning)]
     return "\n".join(
         [
@@ -73,6 +75,21 @@ def page(name: str) -> str:
             "",
         ]
     )
+
+
+def exit_statuses(command: Any) -> dict[int, str]:
+    """What a command can end with: 3 where its help says so, 4 where it sends requests."""
+    found = dict(EXIT_STATUS)
+    options = {name for param in command.params for name in param.opts}
+    texts = [command.help or "", *(param.help or "" for param in command.params)]
+    words = " ".join(" ".join(texts).split())
+    if "status 3" not in words and "status is 3" not in words:
+        del found[3]
+    if not options & ASKS:
+        del found[4]
+    if "--resume" in options:
+        found[130] += RESUMES
+    return found
 
 
 def _entries(params: list[Any]) -> list[str]:

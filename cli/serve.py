@@ -11,6 +11,7 @@ from qvl.engines.local import serve as local
 from qvl.engines.serving import environments, process
 from qvl.engines.serving.launch import DTYPES, LaunchOptions
 from qvl.errors import UserError
+from qvl.model.shape import existing
 
 
 def command(
@@ -116,6 +117,7 @@ def command(
         if not command:
             print(orjson.dumps(facts).decode(), flush=True)
 
+    existing(model)
     if backend not in ("local", *environments.ENGINES):
         raise UserError(
             f"--backend {backend}: expected one of {', '.join(('local', *environments.ENGINES))}"

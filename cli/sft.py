@@ -264,6 +264,14 @@ def command(
             hint = f"stopped after step {done['step']} of {done['steps']}; continue with --resume"
             print(f"qvl sft: {hint}", file=sys.stderr)
         raise KeyboardInterrupt if stop.signal == signal.SIGINT else Terminated
+    if launch.is_first():
+        _say_end(output, done["steps"], batch, done["packs"])
+
+
+def _say_end(output: str, steps: int, batch: int, packs: int) -> None:
+    epochs = steps * batch / packs
+    seen = f"{packs:,} packs, each seen {epochs:.3g} times"
+    print(f"qvl sft: {output}: the model after {steps:,} steps; {seen}", file=sys.stderr)
 
 
 def _packed(data: list[str], context: str, model: str, output: Path, media: MediaOptions) -> str:

@@ -28,7 +28,7 @@ say "A start: sums step by step, then answers at once and bad habits"
 [ -e general.jsonl.zst ] || qvl mix mixed/raw.jsonl.zst habits/raw.jsonl.zst --ratio 1,1 --batch-size 32 -o general.jsonl.zst
 [ -e held-out.jsonl.zst ] || qvl cat mixed/test.jsonl.zst habits/test.jsonl.zst -o held-out.jsonl.zst
 [ -e summed/config.json ] || sft base summed 220 2e-3 sums/raw.jsonl.zst
-[ -e start/config.json ] || sft summed start 120 1e-3 start.jsonl.zst
+[ -e start/config.json ] || sft summed start 300 1e-3 start.jsonl.zst
 
 export N=8 BATCH=32 STEPS=20 GENERAL_STEPS=20 MAX_TOKENS=128 LR=1e-4 STALENESS=0 EVAL_EVERY=10
 export SERVE_ARGS='--max-batch 256' ARGS='--eval-samples 4'

@@ -56,7 +56,8 @@ def run(settings: SftSettings, show: Show, stopping: Callable[[], bool]) -> dict
     """Train. `show` gets a row every `log_every` steps, on rank 0; `stopping` is consulted after
     each step.
 
-    Returns how the run ended: `step`, `steps`, `stopped`. A stopped run has left a checkpoint.
+    Returns how the run ended: `step`, `steps`, `stopped`, and the number of `packs`. A stopped run has
+    left a checkpoint.
     """
     with gc_frozen():
         from qvl.megatron import parallel
@@ -131,7 +132,8 @@ def _train(settings: SftSettings, show: Show, stopping: Callable[[], bool]) -> d
     if log:
         log.close()
     parallel.barrier()
-    return {"step": loop.number, "steps": steps, "stopped": not loop.finished}
+    stopped = not loop.finished
+    return {"step": loop.number, "steps": steps, "stopped": stopped, "packs": identity["packs"]}
 
 
 def _order(

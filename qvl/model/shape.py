@@ -1,6 +1,7 @@
 """The shape of a Qwen3-VL, from the `config.json` of its Hugging Face folder."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,19 @@ class Shape:
     vision: VisionShape
 
 
+def existing(model: Path) -> Path:
+    """The folder itself; UserError if there is none, which says how to download it."""
+    if model.exists():
+        return model
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(model)):
+        hint = f"hf download {model} --local-dir {model.name}"
+        raise UserError(f"{model}: no such folder; if it is a name on the hub, first: {hint}")
+    raise UserError(f"{model}: no such folder")
+
+
 def load_shape(model: Path) -> Shape:
     """The shape of a Hugging Face folder. UserError if it is not a Qwen3-VL."""
-    path = model / "config.json"
+    path = existing(model) / "config.json"
     try:
         config = json.loads(path.read_bytes())
     except OSError as error:

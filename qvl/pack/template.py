@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qvl.errors import UserError, need
+from qvl.model.shape import existing
 
 
 class Template:
@@ -39,7 +40,7 @@ class Template:
 
 def load_template(model: Path) -> Template:
     """The chat template of a Hugging Face folder, from any of the files that may have it."""
-    path = model / "chat_template.jinja"
+    path = existing(model) / "chat_template.jinja"
     if path.is_file():
         return Template(path.read_text(encoding="utf-8"))
     for name in ("chat_template.json", "tokenizer_config.json"):
@@ -53,9 +54,9 @@ def load_template(model: Path) -> Template:
 def load_tokenizer(model: Path) -> Any:
     """The `tokenizers.Tokenizer` of a Hugging Face folder."""
     tokenizers = need("tokenizers", extra="train")
-    path = model / "tokenizer.json"
+    path = existing(model) / "tokenizer.json"
     if not path.is_file():
-        raise UserError(f"{path}: not found; --model expects a Hugging Face folder")
+        raise UserError(f"{path}: not found")
     return tokenizers.Tokenizer.from_file(str(path))
 
 

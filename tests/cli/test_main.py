@@ -1,8 +1,11 @@
+import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
+from qvl.cli.main import COMMANDS, SECTIONS
 
 # Told to end after its command has ended, while the interpreter goes through what it does at the end.
 IS_SIGNALLED_AT_ITS_END = """
@@ -35,3 +38,51 @@ def test_the_garbage_collector_is_on_again_once_a_command_is_imported():
     command = [sys.executable, "-c", RUNS_AND_TELLS, "cat", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "True True"
+
+
+def qvl(*words, **env):
+    command = [sys.executable, "-m", "qvl.cli", *words]
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "80", **env}
+    )
+
+
+def test_help_has_a_section_for_each_purpose_and_names_every_command():
+    lines = qvl("-h").stdout.splitlines()
+    titles = [line[:-1] for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert titles == ["Options", *SECTIONS]
+    named = {line[2:21].strip() for line in lines if line.startswith("  ")}
+    assert named >= COMMANDS.keys()
+    assert not any('"""' in line for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("words", [("help", "cat"), ("cat", "-h"), ("cat", "--help")])
+def test_the_help_of_a_command_is_found_in_every_spelling(words):
+    assert qvl(*words).stdout.startswith("Usage: qvl cat [OPTIONS]")
+
+
+def test_the_version_has_a_short_flag():
+    assert qvl("-V").stdout == qvl("--version").stdout == f"qvl {version('qvl')}\n"
+
+
+@pytest.mark.parametrize("words", [("-x",), ("cat", "-x"), ("rl", "-x")])
+def test_an_unknown_option_is_one_line_anywhere(words):
+    done = qvl(*words)
+    assert done.returncode == 2 and not done.stdout
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("qvl: error: No such option: -x; see qvl ")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("qvl cat --on-error ", ["stop", "reject"]),
+        ("qvl verify --verifier gr", ["grounding"]),
+        ("qvl rl sapo --loss g", ["grpo", "gspo"]),
+    ],
+)
+def test_a_shell_completes_the_values_of_an_option(line, expected):
+    words = str(len(line.split(" ")) - 1)
+    done = qvl(_QVL_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=words)
+    assert done.stdout.split() == expected

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from qvl.cli import pages
 from shells import ROOT
 
 QVL = Path(sys.executable).parent / "qvl"
@@ -76,7 +77,7 @@ def test_where_nothing_formats_a_page_it_is_the_help(tmp_path):
     [
         ("catt", "did you mean cat?"),
         ("filter_queries", "did you mean filter-queries?"),
-        ("rl", "did you mean rl prepare or rl potential or rl triggers?"),
+        ("rl", "did you mean rl prepare or rl potential or rl triggers or rl sapo?"),
         ("pages", "qvl --help lists the commands"),
     ],
 )
@@ -99,3 +100,14 @@ def test_pages_are_written_with_o_alone(sh, tmp_path):
 def test_names_are_completed(sh):
     done = sh("_QVL_COMPLETE=complete_bash COMP_WORDS='qvl man rec' COMP_CWORD=2 qvl")
     assert done.stdout.split() == ["records", "recover"]
+
+
+def test_a_page_has_the_exit_statuses_of_its_command():
+    statuses = {
+        name: set(pages.exit_statuses(pages.load(name))) for name in ("cat", "check", "eval")
+    }
+    assert statuses["cat"] == {0, 1, 2, 130}
+    assert statuses["check"] == {0, 1, 2, 3, 130}
+    assert statuses["eval"] == {0, 1, 2, 3, 4, 130}
+    assert "--resume" in pages.exit_statuses(pages.load("eval"))[130]
+    assert "--resume" not in pages.exit_statuses(pages.load("cat"))[130]
