@@ -88,3 +88,26 @@ def test_rl_learns_in_two_stages_and_a_second_run_skips_them(tmp_path: Path, twi
         assert "evaluation" in (tmp_path / "out" / stage / "log.jsonl").read_text()
     again = run(line, **given, OMP_NUM_THREADS="1")
     assert again.returncode == 0 and "step 1" not in again.stderr, again.stderr
+
+
+def test_a_nightly_run_does_each_new_file_once_and_tells_of_one_that_fails(tmp_path: Path) -> None:
+    run = shell(tmp_path)
+    made = run("qvl tiny data data --train 40 --test 4 --tasks add,sum")
+    assert made.returncode == 0, made.stderr
+    (tmp_path / "raw").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "raw" / f"{name}.jsonl.zst").symlink_to(tmp_path / "data" / "raw.jsonl.zst")
+    line = f"'{ROOT}/examples/cron.sh' raw out"
+    first = run(line)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout == f"cron.sh: 2 new files in {tmp_path}/out\n"
+    assert run("qvl check out/one.jsonl.zst && qvl check out/two.jsonl.zst").returncode == 0
+    cut = (tmp_path / "data" / "raw.jsonl.zst").read_bytes()[:-200]
+    (tmp_path / "raw" / "three.jsonl.zst").write_bytes(cut)
+    second = run(line)
+    assert second.returncode == 2
+    assert "0 new files" in second.stdout and "three.jsonl.zst (status 2)" in second.stdout
+    assert not (tmp_path / "out" / "three.jsonl.zst").exists()
+    (tmp_path / "raw" / "three.jsonl.zst").unlink()
+    busy = run(f"flock out/lock sh -c \"'{ROOT}/examples/cron.sh' raw out\"")
+    assert busy.returncode == 0 and "earlier run still works" in busy.stdout
