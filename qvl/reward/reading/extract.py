@@ -22,6 +22,7 @@ _LEAD = re.compile(
     rf"(?:{_COLON}|{_CLOSE}\s*{_IS}(?![A-Za-z])(?:{_COLON})?)\s*",
     re.IGNORECASE,
 )
+_MAY_MATTER = frozenset("*_`#>-TMOYSHFCIARBtmoyshfciarb")  # first letters of leads, and marks
 _SIMPLE_LEAD = re.compile(  # the most frequent ones, for speed
     r"(?:[Tt]he +)?(?:[Ff]inal +)?[Aa]nswer(?: +is|:) +(?=[A-SU-Za-su-z0-9.+-])"
 )
@@ -35,7 +36,7 @@ _TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _CLOSING = re.compile(r"(\$\$|\\\]|\\end\{[A-Za-z]+\*?\}|`{3,}|~{3,}|[-*_=]{3,})[.,。]?")
 _MAY_CLOSE = frozenset("$\\`~-*_=")
 _MAY_LEAD = re.compile(  # cheap
-    r"[*_`#>•-]|[TMOYSHFCIARBtmoyshfciarb](?:he |y |ur |our |o[, ]|hus|en|in|on|n |s |ns|or|ight|est|hort|verall)"
+    r"[*_`#>•-]|[TMOYSHFCIARBtmoyshfciarb](?:he |here|y |ur |our |o[, ]|hus|en|in|on|n |s |ns|or|ight|est|hort|verall)"
 )
 _BRACES = re.compile(r"[{}]")
 _SPACE = r"(?:[\s.$]|\\(?:[,:;! ()\[\]]|q?quad(?![a-z]))){0,12}"
@@ -84,12 +85,14 @@ def _final(response: dict) -> str:
 
 def without_lead(line: str) -> str:
     """A line without the words that announce an answer, and without the marks around all of it."""
+    if _is_bare(line):
+        return line
     simple = _SIMPLE_LEAD.match(line)
     if simple:
         return line[simple.end() :]
     for _ in range(3):
         before = line = unwrapped(line)
-        if line.isascii() and not _MAY_LEAD.match(line):
+        if _is_bare(line):
             break
         if not line.isascii():
             found = _CHINESE_LEAD.match(line)
@@ -100,6 +103,11 @@ def without_lead(line: str) -> str:
         if line == before:
             break
     return line
+
+
+def _is_bare(line: str) -> bool:
+    """Whether a line has no lead and no marks around it, as its first letters tell."""
+    return (line[:1] not in _MAY_MATTER or not _MAY_LEAD.match(line)) and line.isascii()
 
 
 def _closed(text: str) -> str:

@@ -1,5 +1,7 @@
 """Exact match: the final answer equals the reference, except for case, spaces, quotes and a full stop."""
 
+from functools import lru_cache
+
 from qvl.reward import Unverifiable, reference
 from qvl.reward.reading.extract import final
 
@@ -14,9 +16,14 @@ def score(record: dict, response: dict) -> float:
         raise Unverifiable(
             f"answer: expected a text, a number or a list of them, got {answer!r}"[:200]
         )
-    return float(normal(final(response)) in {normal(str(each)) for each in wanted})
+    return float(normal(final(response)) in {_reference(str(each)) for each in wanted})
 
 
 def normal(text: str) -> str:
-    """A text with case folded and single spaces, without enclosing quotes and a final full stop."""
-    return " ".join(text.casefold().split()).strip("\"'`*").rstrip(".!").strip("\"'`*")
+    """A text with case folded and single spaces, without enclosing quotes and marks, and a final full stop."""
+    plain = " ".join(text.casefold().split())
+    return plain.strip(_AROUND).rstrip(".!。！").strip(_AROUND)
+
+
+_AROUND = "\"'`*_“”‘’「」『』"
+_reference = lru_cache(1 << 12)(normal)

@@ -7,6 +7,7 @@ Chinese). The exponent of a unit is not a number (42 cm^2). Numbers in brackets 
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from qvl.reward import Unverifiable, reference
 from qvl.reward.reading.candidates import without_brackets
@@ -19,16 +20,17 @@ _NUMBER = re.compile(
 _FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{\s*([-+]?\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))")
 _UNIT = re.compile(r"(?<=[A-Za-z}])\s*\^\s*(?:\{[-+]?\d\}|[-+]?\d)|\\(?=%)|(?<=\d)\{,\}(?=\d{3})")
 _CHINESE = re.compile(CHINESE)
+MAX_CHARACTERS = 10_000  # at the end of a final answer that are searched; our choice
 MAX_DIGITS = 1000  # a longer one is not read, as Python refuses to parse it
 
 
 def score(record: dict, response: dict) -> float:
     """1 if the numbers are equal, else 0."""
     answer = reference(record)
-    gold = last_number(str(answer)) if isinstance(answer, str | int | float) else None
+    gold = _reference(str(answer)) if isinstance(answer, str | int | float) else None
     if gold is None:
         raise Unverifiable(f"answer: expected a number, got {answer!r}"[:200])
-    return float(last_number(final(response)) == gold)
+    return float(last_number(final(response)[-MAX_CHARACTERS:]) == gold)
 
 
 def last_number(text: str) -> Fraction | None:
@@ -57,3 +59,6 @@ def _value(text: str) -> Fraction | None:
     except ZeroDivisionError:
         return None
     return value / 100 if percent else value
+
+
+_reference = lru_cache(1 << 12)(last_number)

@@ -14,6 +14,7 @@ none, and scores 0.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from qvl.errors import need
 from qvl.reward import Unverifiable, reference
@@ -36,7 +37,7 @@ def score(record: dict, response: dict) -> float:
     if any("\n" in each for each in wanted):
         return max(anls(form(each), form(answer_block(response))) for each in wanted)
     final_answer = final(response)
-    gold = [form(each) for each in wanted]
+    gold = [_reference(each) for each in wanted]
     answer = form(final_answer)
     if answer in gold:
         return 1.0
@@ -75,10 +76,13 @@ def form(text: str) -> str:
     return normal(plain)
 
 
+_reference = lru_cache(1 << 12)(form)
+
+
 def _references(record: dict) -> list[str]:
     answer = reference(record)
     wanted = answer if isinstance(answer, list) else [answer]
-    if not all(isinstance(each, str | int | float) and form(str(each)) for each in wanted):
+    if not all(isinstance(each, str | int | float) and _reference(str(each)) for each in wanted):
         raise Unverifiable(f"answer: expected a text or a list of texts, got {answer!r}"[:200])
     return [str(each).strip() for each in wanted]
 
