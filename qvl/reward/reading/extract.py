@@ -96,7 +96,7 @@ def without_lead(line: str) -> str:
             break
         if not line.isascii():
             found = _CHINESE_LEAD.match(line)
-            line = line[found.end() :] if found else line
+            line = line[found.end() :].rstrip("。") if found else line
         for pattern in (_HEADING, _LEAD):
             found = pattern.match(line)
             line = line[found.end() :] if found else line

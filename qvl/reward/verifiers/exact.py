@@ -19,10 +19,12 @@ def score(record: dict, response: dict) -> float:
     return float(normal(final(response)) in {_reference(str(each)) for each in wanted})
 
 
-def normal(text: str) -> str:
-    """A text with case folded and single spaces, without enclosing quotes and marks, and a final full stop."""
-    plain = " ".join(text.casefold().split())
-    return plain.strip(_AROUND).rstrip(".!。！").strip(_AROUND)
+def normal(text: str, stops: str = ".!。！") -> str:
+    """A text with case folded and single spaces, without enclosing quotes and marks, and a final full stop.
+
+    stops: what counts as a full stop.
+    """
+    return " ".join(text.casefold().split()).strip(_AROUND).rstrip(stops).strip(_AROUND)
 
 
 _AROUND = "\"'`*_“”‘’「」『』"

@@ -21,7 +21,7 @@ READ = [
     ("So the answer is cat.", "cat."),
     ("Therefore, the final answer is: **cat**", "cat"),
     ("The answer to the question is 5", "5"),
-    ("答案是21。", "21。"),
+    ("答案是21。", "21"),
     ("**答案**：猫", "猫"),
     ("所以答案是：**猫**", "猫"),
     ("最终答案为 5", "5"),
