@@ -12,6 +12,7 @@ from qvl.engines.serving import environments, process
 from qvl.engines.serving.launch import DTYPES, LaunchOptions
 from qvl.errors import UserError
 from qvl.model.shape import existing
+from qvl.threads import described
 
 
 def command(
@@ -71,6 +72,15 @@ def command(
             help="Data type of the computation; auto is fp32 on a CPU, the checkpoint's on a GPU",
         ),
     ] = "auto",
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Threads of the local engine on a CPU; by default 1 for a small model, else what is "
+            "measured to be faster: 1 or one per core (OMP_NUM_THREADS at most)",
+        ),
+    ] = None,
     media_root: Annotated[
         Path | None,
         typer.Option(
@@ -93,8 +103,8 @@ def command(
     own takes other frames and resizes them twice.
 
     When the server is ready, one JSON line on standard output (and in --ready-file, which is removed at
-    the end) holds the endpoint, the model's name, the version of its weights, and the capabilities of
-    the server. Ctrl-C and SIGTERM stop it; status 4 means that the engine died. If QVL_API_KEY is set,
+    the end) holds the endpoint, the model's name, the version of its weights, the capabilities of the
+    server, and the local engine's number of threads. Ctrl-C and SIGTERM stop it; status 4 means that the engine died. If QVL_API_KEY is set,
     requests must carry it; to listen beyond loopback, it must be set.
 
     With a COMMAND, the server runs until the COMMAND ends, and exits with its status. The COMMAND gets
@@ -113,7 +123,9 @@ def command(
     """
 
     def ready(facts: dict) -> None:
-        print(f"qvl serve: {facts['model']} at {facts['endpoint']}", file=sys.stderr, flush=True)
+        computing = f", {described(facts['threads'])}" if "threads" in facts else ""
+        line = f"{facts['model']} at {facts['endpoint']}{computing}"
+        print(f"qvl serve: {line}", file=sys.stderr, flush=True)
         if not command:
             print(orjson.dumps(facts).decode(), flush=True)
 
@@ -124,6 +136,8 @@ def command(
         )
     if backend == "local" and (engine_args or engine_env):
         raise UserError("--engine-args and --engine-env need --backend vllm or sglang")
+    if backend != "local" and threads:
+        raise UserError("--threads needs --backend local")
     if dtype not in DTYPES:
         raise UserError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}")
     name = served_model_name or model.resolve().name
@@ -135,6 +149,7 @@ def command(
             "--max-batch": max_batch,
             "--max-model-len": max_model_len,
             "--dtype": dtype,
+            "--threads": threads,
             "--media-root": media_root,
         }
         words = [f"{flag}={value}" for flag, value in given.items() if value is not None]
@@ -183,6 +198,7 @@ def command(
         max_batch=max_batch,
         max_model_len=max_model_len,
         dtype=dtype,
+        threads=threads,
         media_root=media_root,
     )
     raise typer.Exit(status)

@@ -101,6 +101,15 @@ def command(
             help="Type of weights and activations; auto: the checkpoint's",
         ),
     ] = ModelSettings.precision,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Threads per rank on a CPU; by default 1 for a small model, else one per core "
+            "(OMP_NUM_THREADS at most)",
+        ),
+    ] = None,
     recompute: Annotated[
         bool,
         typer.Option(
@@ -211,6 +220,7 @@ def command(
             recompute=recompute,
             overlap=overlap,
             moe_aux_loss=moe_aux_loss,
+            threads=threads,
             megatron=dict(_setting(word) for word in set_ or ()),
         ),
         data=DataSettings(
@@ -258,7 +268,7 @@ def command(
     if ended is not None:
         raise typer.Exit(ended)
     with stop_at_signal() as stop, launch.one_rank_reports():
-        done = sft.run(settings, _show, stop.requested)
+        done = sft.run(settings, _show, stop.requested, _tell)
     if done["stopped"]:
         if launch.is_first():
             hint = f"stopped after step {done['step']} of {done['steps']}; continue with --resume"
@@ -307,6 +317,10 @@ def _show(row: dict[str, Any]) -> None:
         facts.append(f"MFU {row['mfu']:.1%}")
     facts.append(f"{timedelta(seconds=round(row['eta_seconds']))} left")
     print(f"qvl sft: {', '.join(facts)}", file=sys.stderr, flush=True)
+
+
+def _tell(line: str) -> None:
+    print(f"qvl sft: {line}", file=sys.stderr, flush=True)
 
 
 def _setting(word: str) -> tuple[str, Any]:

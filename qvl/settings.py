@@ -112,6 +112,8 @@ class ModelSettings:
     """Send gradients and parameters while a step is computed; None: on GPUs."""
     moe_aux_loss: float | None = None
     """Coefficient of the experts' load-balancing loss; None: the checkpoint's router_aux_loss_coef."""
+    threads: int | None = None
+    """Of torch on a CPU, per rank; None: 1 for a small model, else one per core (qvl.threads)."""
     megatron: Mapping[str, Any] = field(default_factory=dict)
     """Fields of Megatron's TransformerConfig."""
 

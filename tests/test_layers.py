@@ -46,7 +46,7 @@ LAYERS = [  # imports point down: a room may import its own row's files and the 
     {"io"},
     {"record"},
     {"error_rate"},
-    {"errors", "imports", "intervals"},
+    {"errors", "imports", "intervals", "threads"},
 ]
 OWNERS = {"megatron": "qvl/megatron", "vllm": "qvl/engines/inject", "sglang": "qvl/engines/inject"}
 

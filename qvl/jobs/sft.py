@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from qvl import threads
 from qvl.errors import UserError
 from qvl.imports import gc_frozen
 from qvl.jobs.export import SKELETON
 from qvl.media.loader import loader
 from qvl.model.layout import parse_layout
+from qvl.model.shape import load_shape
 from qvl.pack.packed import PackedFile
 from qvl.settings import (
     Checkpointing,
@@ -52,9 +54,14 @@ class SftSettings:
         check_optimization(self.optimization)
 
 
-def run(settings: SftSettings, show: Show, stopping: Callable[[], bool]) -> dict[str, Any]:
-    """Train. `show` gets a row every `log_every` steps, on rank 0; `stopping` is consulted after
-    each step.
+def run(
+    settings: SftSettings,
+    show: Show,
+    stopping: Callable[[], bool],
+    tell: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Train. `show` gets a row every `log_every` steps, and `tell` what was chosen, on rank 0;
+    `stopping` is consulted after each step.
 
     Returns how the run ended: `step`, `steps`, `stopped`, and the number of `packs`. A stopped run has
     left a checkpoint.
@@ -63,10 +70,15 @@ def run(settings: SftSettings, show: Show, stopping: Callable[[], bool]) -> dict
         from qvl.megatron import parallel
 
     with parallel.started(parse_layout(settings.model.layout), seed=settings.data.seed):
-        return _train(settings, show, stopping)
+        return _train(settings, show, stopping, tell)
 
 
-def _train(settings: SftSettings, show: Show, stopping: Callable[[], bool]) -> dict[str, Any]:
+def _train(
+    settings: SftSettings,
+    show: Show,
+    stopping: Callable[[], bool],
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
     with gc_frozen():  # Megatron can be imported only now
         from qvl.megatron import parallel, weights
         from qvl.plan import flops
@@ -76,6 +88,8 @@ def _train(settings: SftSettings, show: Show, stopping: Callable[[], bool]) -> d
 
     output = Path(settings.checkpointing.output)
     output.mkdir(parents=True, exist_ok=True)
+    width = load_shape(Path(settings.model.model)).hidden
+    number = threads.choose(width, settings.model.threads)
     source, model = load_model(settings.model)
     packs, sampler, identity = _order(settings.data, output, model.shape.vocab)
     data_rank = parallel.data_rank()
@@ -90,7 +104,8 @@ def _train(settings: SftSettings, show: Show, stopping: Callable[[], bool]) -> d
         source.write_skeleton(output / "checkpoints" / SKELETON)
         peak = flops.peak_of_all(settings.logging.peak_teraflops, parallel.world())
         log = TrainingLog(output, settings.logging, show, steps=steps, peak=peak)
-        facts = {"steps": steps, "ranks": parallel.world(), "packs": len(packs)}
+        tell(f"{threads.described(number)} per rank")
+        facts = {"steps": steps, "ranks": parallel.world(), "packs": len(packs), "threads": number}
         log.begin({**settings.flat(), **facts}, loop.first, "sft")
 
     def cost(index: int) -> float:

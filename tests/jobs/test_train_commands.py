@@ -96,6 +96,7 @@ def test_the_log_has_the_settings_and_a_falling_loss(train, folder):
     )
     first, *rows = jsonl.read(str(folder / "fall/log.jsonl"))
     assert first["settings"]["steps"] == 30
+    assert first["settings"]["threads"] == 1
     assert [row["step"] for row in rows] == [1, 10, 20, 30]
     assert rows[-1]["loss"] < rows[0]["loss"] / 2
 

@@ -21,6 +21,7 @@ from qvl.errors import UserError
 from qvl.media import pads, video, video_patches
 
 MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
+STEP_ROWS = 16  # of a step that is measured to choose the number of threads: our choice
 LOGITS_TOKENS = 512  # tokens whose logits are in memory at a time
 
 
@@ -63,10 +64,17 @@ class Checkpoint:
         config: Any = self.model.config
         self.image_token: int = config.image_token_id
         self.video_token: int = config.video_token_id
+        self.width: int = config.text_config.hidden_size
         self.max_positions: int = config.text_config.max_position_embeddings
         self.merge: int = config.vision_config.spatial_merge_size
         self.end_tokens = self._find_end_tokens()
         self.banned = self._find_banned_tokens(config.text_config.vocab_size)
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """Compute one token of STEP_ROWS rows, as a step of decoding does but for the cache."""
+        ids = torch.zeros((STEP_ROWS, 1), dtype=torch.long, device=self.device)
+        self.model(input_ids=ids, use_cache=False)
 
     def decode(self, ids: list[int]) -> str:
         """The text of tokens, without special tokens."""

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 import qvl
+from qvl import threads as torch_threads
 from qvl.engines import probe
 from qvl.engines.serving import server
 from qvl.errors import need
@@ -25,12 +26,14 @@ def serve(
     ready_file: Path | None = None,
     name: str | None = None,
     dtype: str = "auto",
+    threads: int | None = None,
     **options: Any,
 ) -> int:
     """Serve `folder` until a signal, or as long as `command` runs; returns the exit status.
 
     `options` are those of qvl.engines.local.service.LocalOptions, `dtype` that of
-    qvl.engines.local.checkpoint.Checkpoint. `ready` is called with the facts once the endpoint answers.
+    qvl.engines.local.checkpoint.Checkpoint, `threads` the number of torch's threads on a CPU, by default
+    chosen by qvl.threads. `ready` is called with the facts once the endpoint answers.
     The command has QVL_ENDPOINT in its environment, and {endpoint} in its arguments is replaced.
     SIGINT raises KeyboardInterrupt and SIGTERM Terminated, after everything has stopped.
     """
@@ -48,6 +51,7 @@ def serve(
         model = name or folder.resolve().name
         with gc_frozen():  # transformers imports the model's code when it loads it
             checkpoint = Checkpoint(folder, dtype)
+        chosen = torch_threads.choose(checkpoint.width, threads, checkpoint.step)
         service = Service(checkpoint, LocalOptions(name=model, key=key, **options))
         app = make_app(service)
         facts = {
@@ -57,6 +61,7 @@ def serve(
             "version": qvl.__version__,
             "weight_version": checkpoint.version,
             "max_model_len": service.max_model_len,
+            "threads": chosen,
             "capabilities": probe.capabilities(routes(app)),
             "pid": os.getpid(),
         }

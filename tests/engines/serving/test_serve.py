@@ -36,14 +36,22 @@ def test_a_json_line_and_a_file_hold_the_endpoint_until_the_server_stops(twin, t
     server = Served(twin, *words, QVL_API_KEY="k-secret")
     assert json.loads(ready.read_text()) == server.facts
     assert (server.facts["model"], server.facts["weight_version"]) == ("tiny", "default")
+    assert server.facts["threads"] == 1
     assert {"chat", "token_ids", "weights", "pause"} <= {*server.facts["capabilities"]}
     assert get(server.url + "/health") == 200
     assert get(server.url + "/v1/models") == 401
     assert get(server.url + "/v1/models", Authorization="Bearer wrong") == 401
     assert get(server.url + "/v1/models", Authorization="Bearer k-secret") == 200
     status, errors = server.stop(signal.SIGINT)
-    assert (status, errors.splitlines()) == (130, [f"qvl serve: tiny at {server.url}"])
+    assert (status, errors.splitlines()) == (130, [f"qvl serve: tiny at {server.url}, 1 thread"])
     assert not ready.exists()
+
+
+def test_the_number_of_threads_is_chosen_or_given_and_told(run):
+    done = run("qvl serve twin --port 0 --threads 2 -- true")
+    assert (done.returncode, done.stderr.count(", 2 threads")) == (0, 1)
+    done = run("qvl serve twin --backend vllm --threads 2")
+    assert (done.returncode, "--threads needs --backend local" in done.stderr) == (2, True)
 
 
 def get(url, **headers):
