@@ -1,8 +1,9 @@
 """Boxes and points in a text, in Qwen3-VL's coordinates: 0 to 1000 on each side of the image.
 
 Accepted forms: {"bbox_2d": [left, top, right, bottom], "label": "..."} and "point_2d": [x, y], in a code
-fence, bare or in prose, truncated or with an extra comma; lists of four numbers without an object; and the
-(left,top),(right,bottom) of earlier Qwen models. Values are read from brackets, whatever their key is.
+fence, bare or in prose, truncated or with an extra comma, also inside a box; lists of four numbers without an
+object; numbers as strings, with a trailing point, or with spaces between them; named corners ("x1", "xmin",
+"left"); and the (left,top),(right,bottom) of earlier Qwen models. Values in brackets count whatever their key is.
 """
 
 import re
@@ -11,15 +12,24 @@ from typing import Any, NamedTuple
 
 LARGEST = 1000  # coordinate
 
-_N = r"[-+]?\d{1,9}(?:\.\d{1,9})?"  # longer numbers are not coordinates
-_PAIR = rf"[\[(]\s*({_N})\s*,\s*({_N})\s*[\])]"
+_N = r"[-+]?(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})"  # longer numbers are not coordinates
+_V = rf"[\"']?\s*({_N})\s*[\"']?"
+_BETWEEN = r"(?:\s*[,;，；]\s*|\s+)"
+_OPEN, _CLOSE = r"[\[(（【]\s*", r"\s*[,，]?\s*[\])）】]"
+_PAIR = rf"{_OPEN}{_V}{_BETWEEN}{_V}{_CLOSE}"
 _BOX = re.compile(
-    rf"[\[(]\s*({_N})\s*,\s*({_N})\s*,\s*({_N})\s*,\s*({_N})\s*[\])]|{_PAIR}\s*(?:,\s*)?{_PAIR}"
+    rf"{_OPEN}{_V}{_BETWEEN}{_V}{_BETWEEN}{_V}{_BETWEEN}{_V}{_CLOSE}|{_PAIR}\s*(?:[,，]\s*)?{_PAIR}"
 )
 _POINT = re.compile(_PAIR)
 _PLAIN = re.compile(
-    rf"\s*{_N}(?:[\s,]+{_N}){{1,3}}\s*"
+    rf"\s*{_N}(?:[\s,，]+{_N}){{1,3}}\s*[,.，。]?\s*"
 )  # 10, 20, 30, 40 without brackets or other text
+_CORNERS = (
+    ("x1", "y1", "x2", "y2"),
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("left", "top", "right", "bottom"),
+)
+_NAMED = re.compile(rf"[\"']?\b(x_?(?:[12]|min|max)|y_?(?:[12]|min|max)|left|top|right|bottom|x|y)[\"']?\s*[:=]\s*{_V}", re.IGNORECASE)  # fmt: skip
 _OBJECT = re.compile(r"\{[^{}]*\}")  # an object without objects in it
 _LABEL = re.compile(
     r"[\"'](?:label|name|category)[\"']\s*:\s*(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)')"
@@ -49,7 +59,7 @@ def points_in(text: str) -> list[Located]:
 def _located(text: str, pattern: re.Pattern[str], length: int) -> list[Located]:
     found, rest, position = [], [], 0
     for one in _OBJECT.finditer(text):
-        places = list(_places(one[0], pattern))
+        places = list(_places(one[0], pattern)) or _named(one[0], length)
         if places:
             name = _LABEL.search(one[0])
             label = (name[1] or name[2] or "") if name else ""
@@ -59,7 +69,7 @@ def _located(text: str, pattern: re.Pattern[str], length: int) -> list[Located]:
     rest.append(text[position:])
     found += [Located(place, "") for place in _places(" ; ".join(rest), pattern)]
     if not found and _PLAIN.fullmatch(text):
-        values = tuple(float(value) for value in re.findall(_N, text))
+        values = tuple(float(value) for value in re.findall(_N, text.strip().rstrip(",.，。")))
         found = [Located(values, "")] if len(values) == length else []
     return found
 
@@ -67,6 +77,15 @@ def _located(text: str, pattern: re.Pattern[str], length: int) -> list[Located]:
 def _places(text: str, pattern: re.Pattern[str]) -> Iterator[tuple[float, ...]]:
     for groups in pattern.findall(text):
         yield tuple(float(value) for value in groups if value)
+
+
+def _named(text: str, length: int) -> list[tuple[float, ...]]:
+    """The box of an object whose corners have names, or the point whose coordinates have; else nothing."""
+    found = {name.lower().replace("_", ""): float(value) for name, value in _NAMED.findall(text)}
+    for names in _CORNERS if length == 4 else [("x", "y")]:
+        if found.keys() >= set(names):
+            return [tuple(found[name] for name in names)]
+    return []
 
 
 def references(answer: Any) -> list[Located]:
@@ -81,6 +100,10 @@ def references(answer: Any) -> list[Located]:
         return [one._replace(label=str(answer.get("label") or "")) for one in references(place)]
     if not isinstance(answer, list):
         return []
+    if answer and all(
+        isinstance(value, str) and re.fullmatch(_N, value.strip()) for value in answer
+    ):
+        answer = [float(value) for value in answer]
     if len(answer) in (2, 4) and all(_is_number(value) for value in answer):
         return [_ordered(Located(tuple(float(value) for value in answer), ""))]
     return [each for one in answer for each in references(one)]

@@ -4,8 +4,8 @@
 
 The tIoU of two spans is the time in both over the time in either. Each extra or missing span costs its share;
 a span that ends before it begins matches nothing, but counts as a span. Accepted forms: "12.5s - 20s", "from
-12.5 to 20 seconds", "00:12 to 00:20.5", "1:02:03-1:02:10", "1 min 5 s to 1 min 9 s", [12.5, 20], lists of
-these and {"start": ..., "end": ...}. In an answer of several paragraphs, the last one with a span counts.
+12.5 to 20 seconds", "00:12 to 00:20.5", "1:02:03-1:02:10", "00:00:12.500 --> 00:00:20,000", "1 min 5 s to 1 min 9 s", "starts at 12.5 s and
+ends at 20 s", [12.5, 20], lists of these and {"start": ..., "end": ...}. In an answer of several paragraphs, the last one with a span counts.
 
 Other implementations divide by the time from the first start to the last end, which is the same only if the
 spans overlap, and fail if both have no length (Time-R1); or they take the last two numbers of any kind.
@@ -22,16 +22,21 @@ MOST = 60  # spans of a response, or twice the spans of the reference if that is
 
 _SECONDS = r"(?:s|secs?|seconds?|秒)"
 _MINUTES = r"(?:m|mins?|minutes?|分(?:钟)?)"
-_PLAIN = r"\d{1,6}(?:\.\d{1,6})?"
+_PLAIN = r"\d{1,6}(?:\.\d{0,6})?"
 _MOMENT = re.compile(
-    rf"(?:(\d{{1,3}}):)?(\d{{1,3}}):(\d\d(?:\.\d{{1,6}})?)|({_PLAIN})\s?{_MINUTES}(?:\s?({_PLAIN})\s?{_SECONDS})?(?![A-Za-z])"
+    rf"(?:(\d{{1,3}}):)?(\d{{1,3}}):(\d\d(?:\.\d{{1,6}}|,\d{{3}}(?![\d:]))?)|({_PLAIN})\s?{_MINUTES}(?:\s?({_PLAIN})\s?{_SECONDS})?(?![A-Za-z])"
     rf"|({_PLAIN})(?:\s?{_SECONDS}(?![A-Za-z]))?",
     re.IGNORECASE,
 )
 _TIME = re.sub(r"(?<!\\)\((?!\?)", "(?:", _MOMENT.pattern)  # the same without groups
+_END = r"(?:ends?|ending|finish(?:es|ing)?|stops?|stopping|last(?:s|ing)?\s+(?:until|till|to)|end[_ ]time)"
+_TO = (
+    r"(?:-{1,2}>?|→|\u2013|\u2014|~|～|,|\bto\b|\band\b|\buntil\b|\btill?\b|\bthrough\b|到|至"
+    rf"|[,;，；.]?\s{{0,3}}(?:\b(?:and|then)\s+)?(?:\b(?:it|the\s+\w+)\s+)?\b{_END}\b\s*(?:at|by|around|on|is|[:=：])?\s*(?:about\s+)?"
+    r"|(?:的?时候)?(?:开始|起)\s*[，,]?\s*(?:并|且|一直)?(?:到|至|持续到|在|于)?)"
+)
 _SPAN = re.compile(
-    rf"(?<![\w.:])({_TIME})\s*(?:-|\u2013|\u2014|~|～|,|\bto\b|\band\b|\buntil\b|\btill\b|\bthrough\b|到|至)\s*"
-    rf"({_TIME})(?![\d:])",
+    rf"(?<![A-Za-z0-9_.:])(?:第\s*)?({_TIME})\s*{_TO}\s*(?:第\s*)?({_TIME})(?![\d:])",
     re.IGNORECASE,
 )
 # Around a time in JSON, and in Qwen3-VL's own format <12.5 seconds>.
@@ -44,7 +49,7 @@ Span = tuple[float, float]  # start and end, in seconds
 
 def score(record: dict, response: dict) -> float:
     """The reward from 0 to 1; more than MOST spans, and more than twice the reference's, score 0."""
-    gold = references(reference(record))
+    gold = _gold(reference(record))
     if not gold or not all(0 <= start < end for start, end in gold):
         answer = repr(record["answer"])[:200]
         raise Unverifiable(
@@ -54,6 +59,17 @@ def score(record: dict, response: dict) -> float:
     if len(found) > max(MOST, 2 * len(gold)):
         return 0.0
     return share([[tiou(one, other) for other in found] for one in gold])
+
+
+_latest: tuple[Any, list[Span]] = None, []
+
+
+def _gold(answer: Any) -> list[Span]:
+    """The spans of a reference, which many responses share."""
+    global _latest
+    if _latest[0] is not answer:
+        _latest = answer, references(answer)
+    return _latest[1]
 
 
 def extract(response: dict) -> list[Span]:
@@ -101,7 +117,9 @@ def _seconds(text: str) -> float:
     """The seconds of a text that _MOMENT matches."""
     found = _MOMENT.match(text.strip())
     assert found, text
-    hours, minutes, seconds, long, rest, plain = (float(each or 0) for each in found.groups())
+    hours, minutes, seconds, long, rest, plain = (
+        float((each or "0").replace(",", ".")) for each in found.groups()
+    )
     return 3600 * hours + 60 * (minutes + long) + seconds + rest + plain
 
 

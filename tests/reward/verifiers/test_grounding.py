@@ -70,6 +70,43 @@ def test_what_is_no_answer_scores_nothing(content):
     assert score([CAT], content) == 0
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[100, 200, 300, 400,]",
+        "[100., 200., 300., 400.]",
+        "[ 100.0 , 200.0 , 300.0 , 400.0 , ]",
+        '["100", "200", "300", "400"]',
+        "['100', '200', '300', '400']",
+        '[{"bbox_2d": ["100.0", "200.0", "300.0", "400.0",],},]',
+        "[100 200 300 400]",
+        "（100，200，300，400）",
+        "(100,200),(300,400)",
+        "[[100, 200], [300, 400]]",
+        '{"x1": 100, "y1": 200, "x2": 300, "y2": 400}',
+        '{"xmin": "100", "ymin": 200, "xmax": 300, "ymax": 400}',
+        "100, 200, 300, 400.",
+        "**[100, 200, 300, 400]**",
+    ],
+)
+def test_numbers_of_a_box_are_read_as_people_and_models_write_them(content):
+    assert score([100, 200, 300, 400], content) == 1
+    assert score([500, 200, 600, 400], content) < 0.5
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[200, 300,]", '["200", "300"]', "[200., 300.]", "(200 300)", '{"point_2d": ["200", "300",]}', '{"x": 200, "y": 300}', "（200，300）"],
+)  # fmt: skip
+def test_numbers_of_a_point_are_read_as_people_and_models_write_them(content):
+    assert score([200, 300], content, task="pointing") == 1
+    assert score([700, 300], content, task="pointing") == 0
+
+
+def test_digits_are_not_split_into_coordinates():
+    assert boxes.boxes_in("[1001 2002]") == [] == boxes.boxes_in("[1234, 5678]")
+
+
 def test_hacks_cost_their_share():
     assert score([CAT], [CAT, CAT]) == 0.5
     assert score([CAT], [CAT] * 100) == 0.01
