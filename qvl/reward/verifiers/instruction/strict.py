@@ -1,7 +1,7 @@
 """Instruction following: does a response keep the constraints of its prompt?
 
 The answer is IFEval's {"instruction_id_list": [...], "kwargs": [{...}, ...]} (arXiv 2311.07911), with
-its 25 constraints. The reward is 1 if all are kept, else 0 (prompt-level accuracy); with
+its 25 constraints, and 25 of IFBench's. The reward is 1 if all are kept, else 0 (prompt-level accuracy); with
 --partial it is the share that is kept (instruction-level). The detail names the broken ones.
 
 `instruction` is strict and judges the text as it is. `instruction-loose` accepts the best of eight variants:
@@ -16,8 +16,10 @@ from typing import Any
 import orjson
 
 from qvl.reward import Unverifiable, Verdict, reference
-from qvl.reward.verifiers.instruction.constraints import CONSTRAINTS, Check
+from qvl.reward.verifiers.instruction.constraints import CONSTRAINTS, IFBENCH, Check
 from qvl.text.thinking import answer_text
+
+_KNOWN = CONSTRAINTS | IFBENCH
 
 
 def score(record: dict, response: dict) -> float:
@@ -62,15 +64,13 @@ def _checks(answer: bytes) -> list[tuple[str, Check]]:
         raise Unverifiable(f"answer: kwargs: expected a list of {len(names)}, one per constraint")
     found = []
     for place, (name, each) in enumerate(zip(names, given, strict=True)):
-        if not isinstance(name, str) or name not in CONSTRAINTS:
-            raise Unverifiable(
-                f"answer: unknown constraint {name!r}; known: {', '.join(CONSTRAINTS)}"
-            )
+        if not isinstance(name, str) or name not in _KNOWN:
+            raise Unverifiable(f"answer: unknown constraint {name!r}; known: {', '.join(_KNOWN)}")
         arguments = {} if each is None else each  # null stands for no arguments
         if not isinstance(arguments, dict):
             raise Unverifiable(f"answer: kwargs[{place}]: expected an object")
         try:
-            found.append((f"{place} {name}", CONSTRAINTS[name](arguments)))
+            found.append((f"{place} {name}", _KNOWN[name](arguments)))
         except ValueError as error:
             raise Unverifiable(f"answer: {name}: {error}") from None
     return found

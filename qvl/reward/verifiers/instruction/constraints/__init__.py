@@ -1,4 +1,4 @@
-"""The 25 constraints of IFEval (arXiv 2311.07911, table 1), by their own names and arguments.
+"""The 25 constraints of IFEval (arXiv 2311.07911, table 1) and 25 of IFBench, by their own names and arguments.
 
 CONSTRAINTS[name](arguments) returns a check, which is called with a text: check(text). IFEval uses nltk and
 langdetect; here rules and py3langid do their work. Differences from IFEval:
@@ -15,7 +15,14 @@ nothing, a comma of another script, an unclosed code fence.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qvl.reward.verifiers.instruction.constraints import form, keywords, length, shape
+from qvl.reward.verifiers.instruction.constraints import (
+    form,
+    keywords,
+    layout,
+    length,
+    shape,
+    wording,
+)
 
 Check = Callable[[str], bool]
 Arguments = Mapping[str, Any]
@@ -47,3 +54,34 @@ CONSTRAINTS: dict[str, Callable[[Arguments], Check]] = {
     "change_case:english_lowercase": shape.english_lowercase,
     "punctuation:no_comma": shape.no_comma,
 }
+
+IFBENCH: dict[str, Callable[[Arguments], Check]] = {
+    "count:word_count_range": wording.word_count_range,
+    "count:unique_word_count": wording.unique_word_count,
+    "count:numbers": wording.numbers,
+    "count:punctuation": wording.punctuation,
+    "count:keywords_multiple": wording.keywords_multiple,
+    "words:keywords_specific_position": wording.keyword_position,
+    "words:alphabet": wording.alphabet,
+    "words:no_consecutive": wording.no_consecutive,
+    "words:prime_lengths": wording.prime_lengths,
+    "words:repeats": wording.repeats,
+    "words:palindrome": wording.palindromes,
+    "words:consonants": wording.consonants,
+    "words:vowel": wording.vowels,
+    "words:last_first": wording.last_first,
+    "words:paragraph_last_first": wording.paragraph_last_first,
+    "sentence:increment": wording.increment,
+    "format:parentheses": layout.parentheses,
+    "format:newline": layout.newline,
+    "format:list": layout.separators,
+    "format:line_indent": layout.line_indent,
+    "format:sub-bullets": layout.sub_bullets,
+    "format:no_bullets_bullets": layout.sentences_then_bullets,
+    "format:output_template": layout.output_template,
+    "format:no_whitespace": layout.no_whitespace,
+    "format:title_case": layout.title_case,
+}
+"""Those of IFBench (arXiv 2507.02833, test set) that need no model of language. Differences: a list's mark begins
+a line, the template's parts have words and their order, minor words of a title may be small, numbers keep
+their commas and points, and a text without words keeps nothing."""

@@ -36,7 +36,12 @@ def number_sentences(given: Arguments) -> Check:
 
 def sentences(text: str) -> int:
     """The number of sentences of a text; words after the last mark are one more."""
-    count, start = 0, 0
+    return len(spans(text))
+
+
+def spans(text: str) -> list[str]:
+    """The sentences of a text."""
+    found, start = [], 0
     for mark in _END.finditer(text):
         before = text[max(start, mark.end() - _LONGEST_ABBREVIATION) : mark.end()]
         goes_on = text[mark.end() : mark.end() + 2].strip()[:1]
@@ -47,9 +52,11 @@ def sentences(text: str) -> int:
         if mark[0][-1] in "\"'”’" and goes_on.islower():  # "Go!" he said
             continue
         if WORD.search(text, start, mark.end()):
-            count += 1
+            found.append(text[start : mark.end()])
         start = mark.end()
-    return count + (WORD.search(text, start) is not None)
+    if WORD.search(text, start):
+        found.append(text[start:])
+    return found
 
 
 def number_paragraphs(given: Arguments) -> Check:
