@@ -36,7 +36,9 @@ CLIENTS = {  # backend -> its class, imported when it is connected to
 NO_VIDEOS = (
     "{endpoint}: it samples other frames of a video than qvl; use qvl serve --backend sglang"
 )
-PROBE_TOKENS = (1, 2, 3, 5, 8, 13, 21, 34)  # scored before and after new weights
+PROBE_TOKENS = tuple(
+    range(1, 129, 2)
+)  # scored before and after new weights; text in any vocabulary
 
 
 class WeightUpdateFailed(EndpointError):
@@ -91,8 +93,8 @@ class EngineClient(ABC):
 
         UserError if the folder's tensors differ from the served ones in name or shape. During the
         update nothing is answered; requests in flight finish on the previous weights.
-        An engine that fails to load them, or whose log-probs do not change, gets the previous weights
-        back: WeightUpdateFailed. If that fails too it stays paused and must be restarted: EndpointError.
+        An engine that fails to load them, or whose log-probs stay the same bit for bit, gets the previous
+        weights back: WeightUpdateFailed. If that fails too it stays paused and must be restarted: EndpointError.
         """
         self._check_loadable(folder)
         before = self._probe_logprobs()
@@ -103,7 +105,7 @@ class EngineClient(ABC):
             self._restore(f"{folder}: {error}")
         self._resume_after_update()
         unchanged = not weights.logprobs_differ(before, self._probe_logprobs())
-        if unchanged and not weights.same_weights(self.folder, folder):
+        if unchanged and not weights.same_language_weights(self.folder, folder):
             self._pause_for_update()
             self._restore(f"{folder}: its log-probs are those of the previous weights")
         self.folder, self.weight_version = folder, version

@@ -8,6 +8,8 @@ from typing import Any
 
 from qvl.pending import Pending
 from qvl.processes import Pool
+from qvl.reward.hybrid import STAGES
+from qvl.reward.penalties import PENALTIES
 from qvl.reward.verify import Verify
 from qvl.rollout.settings import RewardSettings, SamplingSettings
 
@@ -27,7 +29,7 @@ class Rewarder:
             settings.partial,
             settings.unsafe_local,
             stage=settings.stage,
-            penalties=settings.penalties,
+            penalties={**_measured(settings.stage), **settings.penalties},
         )
         self._stack = contextlib.ExitStack()
         self._judged: Any = None
@@ -90,3 +92,9 @@ class Rewarder:
             allow_remote=self.sampling.allow_remote,
             concurrency=self.sampling.concurrency,
         )
+
+
+def _measured(stage: str) -> dict[str, float]:
+    """The penalties that are no part of a stage's reward, at no weight: their rates are reported."""
+    row = STAGES[stage]["verifiable"]
+    return {name: 0.0 for name in PENALTIES if name not in row}

@@ -4,6 +4,7 @@
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import threading
 from concurrent.futures import Future
@@ -21,6 +22,7 @@ from running import (
     difference,
     write_videos,
 )
+from safetensors.torch import load_file, save_file
 
 from qvl.engines.client import EngineClient
 from qvl.engines.tokens import Completion, SamplingParams, TokensPrompt
@@ -188,6 +190,23 @@ def test_updates_under_load_leave_one_version_per_completion(
         seen.add(version)
     assert len(seen) > UPDATES / 2
     engine.load_weights(folders[names[0]], "default")
+
+
+@pytest.mark.parametrize("part", ["model.language_model.", "model.visual."])
+def test_an_update_that_changes_little_is_taken(
+    engine: EngineClient, folders: dict[str, Path], tmp_path: Path, part: str
+) -> None:
+    """As a step of RL at a small rate does, or of the vision tower alone, which a text never sees."""
+    first = next(iter(folders))
+    near = tmp_path / "near"
+    shutil.copytree(folders[first], near)
+    (file,) = near.glob("*.safetensors")
+    tensors = load_file(file)
+    moved = {name: x * (1 + 1e-5) if name.startswith(part) else x for name, x in tensors.items()}
+    save_file(moved, file, {"format": "pt"})
+    engine.load_weights(near, "near")
+    assert engine.weight_version == "near"
+    engine.load_weights(folders[first], "default")
 
 
 def test_a_command_does_not_wait_for_requests_that_wait_for_it(engine: EngineClient) -> None:

@@ -10,6 +10,7 @@ from client_contract import (  # noqa: F401 - tests, with the fixtures of this f
     test_a_conversation_continues_without_tokenising_again,
     test_a_folder_that_cannot_be_loaded_changes_nothing,
     test_a_wrong_prompt_is_refused_before_it_is_sent,
+    test_an_update_that_changes_little_is_taken,
     test_log_probs_are_those_of_transformers,
     test_log_probs_with_videos_are_those_of_transformers,
     test_requests_during_a_pause_are_answered_after_it,

@@ -124,6 +124,7 @@ def test_the_log_has_the_figures_of_each_step(folder, whole):
     for row in found:
         assert row["gap"] < 1e-4
         assert row["ratio"] == pytest.approx(1.0, abs=0.2)
+        assert {"rate/language", "rate/repetition", "rate/format"} <= row.keys()
         assert {"teaching_groups", "entropy", "gate", "grad_norm", "sample_seconds"} <= row.keys()
     evaluations = [
         row["step"]
