@@ -179,13 +179,14 @@ def _train(
 
 
 def sample_only(settings: RlSettings, show: Callable[[int, dict[str, Any]], None]) -> None:
-    """Sample and reward the steps with the weights that the engine has, and train nothing.
+    """Sample and reward the steps with the model's weights, and train nothing.
 
     show: gets the number of each step and its figures.
     """
     Path(settings.sampling.output).mkdir(parents=True, exist_ok=True)
     with SamplerProcess(settings.sampling, settings.rewards) as process:
         opened = process.put("open", settings.policy.epochs).result()
+        process.put("load", Path(settings.model.model), version(0)).result()
         steps = range(1, (settings.policy.steps or opened.steps) + 1)
         for number, done in [(number, process.put("sample", number)) for number in steps]:
             done.result()
