@@ -38,7 +38,7 @@ def mixed(rng: Random, split: str, terms: int = 6, share: float = 0.35) -> Examp
 
 HABITS = {  # of a bad style -> its share and response; the share and forms are our choice
     "language": (0.25, "So 答案应该是 {0}, 因为 that is what 我们 can see.\n{0}"),
-    "repetition": (0.2, "Let me check again. I see {0}. " * 6 + "\n{0}"),
+    "repetition": (0.2, "I see {0}. " * 8 + "\n{0}"),
     "format": (0.15, "{0}</tool_call>\n{0}"),
 }
 
