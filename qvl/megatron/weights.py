@@ -56,8 +56,8 @@ def _own_share(model: LocalModel) -> Iterator[tuple[str, Tensor]]:
     """The complete parameters that this rank writes, by their global names. All ranks must iterate to
     the end, because they gather."""
     mine, tied = list(parameters(model)), model.shape.tied
-    copies = parallel_state.get_data_parallel_group(with_context_parallel=True)
-    group = parallel_state.get_tensor_model_parallel_group()
+    copies: Any = parallel_state.get_data_parallel_group(with_context_parallel=True)
+    group: Any = parallel_state.get_tensor_model_parallel_group()
     # The last stage of a tied model has a copy of the embedding by the name of the head.
     shared = [
         each for each in mine if not (_is_expert(each[0]) or (tied and each[0] == weight_map.HEAD))

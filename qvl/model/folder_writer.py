@@ -13,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from qvl.model.folder import CONFIG, DTYPES, INDEX, SINGLE, Folder
 
 PARTIAL = ".partial"
-PIECE = 1 << 26  # bytes written, and read back, at once
+PIECE = 1 << 20  # bytes written, then read back while they are in the processor's cache
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -76,15 +77,16 @@ class FolderWriter:
         if list(tensor.shape) != dims:
             raise ValueError(f"{name}: expected the shape {dims}, got {list(tensor.shape)}")
         values = tensor.detach().to("cpu", place.dtype).contiguous()
-        content = memoryview(values.reshape(-1).view(torch.uint8).numpy())
+        content = values.reshape(-1).view(torch.uint8).numpy()
         start = place.start + (at or 0) * len(content)
         path = self.staging / place.file
+        read = np.empty(min(PIECE, len(content)), np.uint8)
         with path.open("r+b", buffering=0) as file:
             for first in range(0, len(content), PIECE):
-                _write_all(file.fileno(), content[first : first + PIECE], start + first)
-            for first in range(0, len(content), PIECE):
                 piece = content[first : first + PIECE]
-                if os.pread(file.fileno(), len(piece), start + first) != piece:
+                _write_all(file.fileno(), piece.data, start + first)
+                count = os.preadv(file.fileno(), [read[: len(piece)].data], start + first)
+                if not np.array_equal(read[:count], piece):
                     raise OSError(f"{path}: {name} does not read back as it was written")
 
     def finish(self) -> None:
