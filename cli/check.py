@@ -17,13 +17,13 @@ def command(
         typer.Option("-o", "--output", metavar="FILE", help="Write the valid records to this file"),
     ] = None,
     open_media: Annotated[
-        bool, typer.Option("--media", help="Also open every local image")
+        bool, typer.Option("--media", help="Also decode every local image and video")
     ] = False,
 ) -> None:
     """Check that every record is valid, and exit with status 3 if one is not.
 
     Reads the stream to its end. The stream must be complete, every line an object, every id unique, the
-    messages as in qvl-records(5), and with --media every local image readable. Invalid records are
+    messages as in qvl-records(5), and with --media every local image and video readable. Invalid records are
     counted by reason and go to --rejects; valid ones go to -o FILE, if it is given.
 
     Examples:

@@ -174,6 +174,6 @@ class MediaOptions:
 
     def root(self, files: Iterable[str] | None) -> Path:
         """The folder that media paths are relative to."""
-        from qvl.media import images
+        from qvl.media import references
 
-        return images.root_of(list(files or ()), self.media_root)
+        return references.root_of(list(files or ()), self.media_root)

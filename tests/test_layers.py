@@ -68,7 +68,9 @@ def imports(path: Path) -> set[str]:
 
 def room(module: str) -> str | None:
     """The room of a module or a name in it, by the longest entry of LAYERS that begins it."""
-    words = module.split(".")[1:]
+    package, *words = module.split(".")
+    if package != "qvl":  # http.client is not qvl.client
+        return None
     rooms = (".".join(words[:length]) for length in range(len(words), 0, -1))
     return next((name for name in rooms if any(name in row for row in LAYERS)), None)
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qvl.errors import UserError
 from qvl.media import images, signatures, video
+from qvl.media.errors import MediaError
+from qvl.media.references import brief, read
 from qvl.text import thinking as thoughts
 
 
@@ -23,7 +24,7 @@ def has_media(messages: list[dict]) -> bool:
 def to_openai(messages: list[dict], root: Path, *, allow_remote: bool = False) -> list[dict]:
     """The messages as an endpoint accepts them, with media as data: URIs.
 
-    UserError if a reference is missing, leaves `root`, or is remote and not allowed.
+    MediaError if a reference is missing, leaves `root`, or is remote and not allowed.
     """
     return [
         {**message, "content": [_part(part, root, allow_remote) for part in message["content"]]}
@@ -66,19 +67,23 @@ def frames_uri(references: Sequence[str], root: Path, *, allow_remote: bool = Fa
     The engines assume 2 frames per second; `qvl serve` configures vLLM so. If the number is odd, the last
     frame is repeated, as in video.of_images: vLLM would compute other times.
     """
-    contents = [images.read(each, root, allow_remote=allow_remote) for each in references]
+    contents = [
+        images.portable(read(each, root, allow_remote=allow_remote), each) for each in references
+    ]
     contents += contents[-1:] * (-len(contents) % video.FRAME_FACTOR)
     return video.FRAMES_URI + ",".join(base64.b64encode(each).decode() for each in contents)
 
 
 def data_uri(reference: str, root: Path, *, allow_remote: bool = False) -> str:
-    """The bytes of a reference as a data: URI; its type follows from the first bytes, not the name."""
-    if reference.startswith("data:"):
-        return reference
-    content = images.read(reference, root, allow_remote=allow_remote)
+    """A reference as a data: URI that every engine reads alike: without white space, its type by the
+    first bytes and not the name, an image as qvl.media.images.portable gives it."""
+    content = read(reference, root, allow_remote=allow_remote)
     media_type = signatures.media_type(content) or ""
+    if media_type.startswith("image/"):
+        content = images.portable(content, reference)
+        media_type = signatures.media_type(content) or ""
     if not media_type.startswith(("image/", "video/")):
-        raise UserError(f"{images.brief(reference)}: not an image or a video of a known type")
+        raise MediaError(f"{brief(reference)}: not an image or a video of a known type")
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
@@ -90,8 +95,7 @@ def responses(answer: dict, sampling: dict[str, Any], *, thinking: bool = False)
     num_tokens is omitted if the server returns only the sum over several choices.
     """
     choices = answer["choices"]
-    usage = answer.get("usage") or {}
-    usage = usage if len(choices) == 1 else {}
+    usage = (answer.get("usage") or {}) if len(choices) == 1 else {}
     return [_response(choice, answer, usage, sampling, thinking) for choice in choices]
 
 
@@ -99,8 +103,7 @@ def _response(
     choice: dict, answer: dict, usage: dict, sampling: dict[str, Any], thinking: bool
 ) -> dict:
     message = choice["message"]
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
-    content = message.get("content") or ""
+    reasoning, content = message.get("reasoning_content"), message.get("content") or ""
     if not reasoning:
         cut = thinking and choice.get("finish_reason") == "length"
         reasoning, content = thoughts.split(content, truncated=cut)

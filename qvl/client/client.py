@@ -13,13 +13,14 @@ import orjson
 
 from qvl.client import CONCURRENCY, FIRST_BACKOFF_SECONDS, RETRIES, TIMEOUT_SECONDS, chat, scoring
 from qvl.client import cache as answers
-from qvl.client.answer import check_completion, read_answer
+from qvl.client.answer import check_completion, read_answer, served_names
 from qvl.client.budget import Budget
 from qvl.client.cache import Cache, is_reproducible
 from qvl.client.endpoint import Endpoint, parse
 from qvl.client.loop import LoopThread
 from qvl.client.retries import Failure, Refused, retried
 from qvl.errors import UserError, need
+from qvl.media.errors import MediaError
 
 CHAT = "/v1/chat/completions"
 CONNECT_SECONDS = 10.0
@@ -280,12 +281,12 @@ class Client:
             return await asyncio.to_thread(
                 chat.to_openai, messages, self.root, allow_remote=self.allow_remote
             )
-        except UserError as error:  # an invalid reference concerns its record alone
+        except MediaError as error:  # an invalid reference concerns its record alone
             raise Refused(str(error)) from None
 
     async def _served_model(self) -> str:
         answer = await self._retried("GET", "/v1/models", None, lambda answer: answer)
-        names = [each["id"] for each in answer.get("data", [])]
+        names = served_names(answer)
         if len(names) != 1:
             raise UserError(
                 f"{self.endpoints[0].name} serves {', '.join(names) or 'no model'}; "
@@ -335,8 +336,7 @@ class Client:
 
 def _usage(answer: dict) -> int:
     """The prompt and completion tokens of a chat completion."""
-    usage = answer.get("usage") or {}
-    return sum(usage.get(f"{kind}_tokens") or 0 for kind in ("prompt", "completion"))
+    return sum(answer["usage"].get(f"{kind}_tokens", 0) for kind in ("prompt", "completion"))
 
 
 def _reason(error: Exception) -> str:

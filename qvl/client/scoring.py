@@ -64,7 +64,7 @@ def score(route: Route, answer: dict) -> Score:
     """The score of an answer. Failure if it has no number, UserError if it has several."""
     try:
         values, tokens = route.read(answer)
-    except (KeyError, IndexError, TypeError):
+    except (AttributeError, KeyError, IndexError, TypeError):
         raise Failure("answered 200 without a score") from None
     values = values if isinstance(values, list) else [values]
     if len(values) > 1:
@@ -116,18 +116,33 @@ def _read_embedding(answer: dict) -> tuple[Any, Any]:
 
 def _fields(described: dict, path: str) -> set[str]:
     """The field names of a POST to this path, over all schemas that it accepts."""
-    operation = ((described.get("paths") or {}).get(path) or {}).get("post") or {}
-    content = (operation.get("requestBody") or {}).get("content") or {}
-    schemas = (described.get("components") or {}).get("schemas") or {}
-    waiting = [each.get("schema") or {} for each in content.values()]
+    content = _object(described, "paths", path, "post", "requestBody", "content")
+    schemas = _object(described, "components", "schemas")
+    waiting = [_object(content, kind, "schema") for kind in content]
     found: set[str] = set()
+    seen: set[str] = set()  # a schema may refer to itself
     while waiting:
         schema = waiting.pop()
-        named = schemas.get(str(schema.get("$ref", "")).rpartition("/")[2])
-        shapes = [each for kind in ("anyOf", "oneOf", "allOf") for each in schema.get(kind) or []]
-        waiting += [*shapes, *([named] if named else [])]
-        found |= set(schema.get("properties") or {})
+        name = str(schema.get("$ref", "")).rpartition("/")[2]
+        if name and name not in seen:
+            seen.add(name)
+            waiting.append(_object(schemas, name))
+        for kind in ("anyOf", "oneOf", "allOf"):
+            shapes = schema.get(kind)
+            waiting += (
+                [each for each in shapes or () if isinstance(each, dict)]
+                if isinstance(shapes, list)
+                else []
+            )
+        found |= set(_object(schema, "properties"))
     return found
+
+
+def _object(value: Any, *names: str) -> dict:
+    """The object at these names, one within the other; an empty one if there is none."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
 
 
 def encoded(route: Route, model: str, messages: list[dict]) -> bytes:

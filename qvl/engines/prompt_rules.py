@@ -17,6 +17,7 @@ from qvl.engines.serving import launch
 from qvl.engines.tokens import TokensPrompt
 from qvl.errors import UserError
 from qvl.media import images, pads, patches, video, video_patches
+from qvl.media.references import brief
 from qvl.pack.template import load_tokenizer
 
 CACHE_SIZE = 1024  # images and videos whose tokens are cached, a few kB each: our choice
@@ -109,17 +110,20 @@ class PromptRules:
         if self.patches is None:
             raise UserError("this checkpoint takes no images: no preprocessor_config.json")
         image = images.load(reference, Path())
-        return [self.image_token] * self.patches.num_tokens(self.patches.grid(*image.size))
+        try:
+            grid = self.patches.grid(*image.size)
+        except ValueError as error:
+            raise UserError(f"image {brief(reference)}: {error}") from None
+        return [self.image_token] * self.patches.num_tokens(grid)
 
     def _video(self, reference: str) -> list[int]:
         if self.videos is None:
             raise UserError("this checkpoint takes no videos: no video_preprocessor_config.json")
-        clip = video.read(reference, Path())
-        frames, height, width, _ = clip.frames.shape
+        clip = video.read(reference, Path(), fit=video.unseen)
         try:
-            marks = self.videos.marks(clip, self.videos.grid(frames, width, height))
+            marks = self.videos.marks(clip, self.videos.grid(len(clip.frames), *clip.size))
         except ValueError as error:
-            raise UserError(f"video {images.brief(reference)}: {error}") from None
+            raise UserError(f"video {brief(reference)}: {error}") from None
         return self._tokenizer.encode(marks, add_special_tokens=False).ids
 
     @functools.cached_property

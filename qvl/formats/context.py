@@ -8,7 +8,7 @@ from typing import Any
 
 from qvl.errors import UserError
 from qvl.io import atomic
-from qvl.media import images, signatures
+from qvl.media import references, signatures
 
 BYTES = "bytes"  # the key of embedded media in Hugging Face's Image feature, beside "path"
 
@@ -117,7 +117,7 @@ class Context:
     def embedded(self, reference: str) -> dict:
         """The image or video as Hugging Face's Image feature holds it."""
         try:
-            content = images.read(reference, self.media_root, allow_remote=self.allow_remote)
+            content = references.read(reference, self.media_root, allow_remote=self.allow_remote)
         except UserError as error:
             raise self.error(str(error)) from None
         return {BYTES: content, "path": file_name(reference)}

@@ -1,110 +1,134 @@
-"""Read what a record refers to: paths below a root, data: URIs, and http(s) addresses if allowed."""
+"""Decode images as the engines see them: upright, as RGB, and transparent pixels on white.
 
-import base64
-import binascii
+Orientation is that of the EXIF data, as in transformers' load_image; transparency is blended with
+white, as in qwen-vl-utils and vLLM, whatever the mode that holds it (RGBA, LA, a palette, a colour key).
+An image with more pixels than MAX_PIXELS is refused by its header, before a pixel is decoded.
+"""
+
+import functools
 import io
-import ipaddress
-import socket
+import logging
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, build_opener
+from typing import TYPE_CHECKING, Any
 
-from qvl.errors import UserError, need
+from qvl.errors import need
+from qvl.media.errors import BrokenMedia
+from qvl.media.references import brief, read
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_REMOTE_BYTES = 1 << 26
-REMOTE_TIMEOUT_SECONDS = 30
+MAX_BYTES = 1 << 28  # of a decoded image, 3 per pixel: Pillow warns of larger ones
+MAX_PIXELS = MAX_BYTES // 3
 
+# Those whose signatures qvl.media.signatures knows. Pillow reads 40 more, and some start programs.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
 
-def root_of(files: list[str] | None, media_root: str | None) -> Path:
-    """The folder of relative paths: --media-root, else that of the first file, else the current one."""
-    if media_root is not None:
-        return Path(media_root)
-    first = files[0] if files else "-"
-    return Path() if first == "-" else Path(first).parent
+ORIENTATION, SWAPPED = 0x0112, (5, 6, 7, 8)  # of EXIF, and the orientations that swap the sides
+UPRIGHT = (None, 0, 1)
+
+# What decoders raise for broken content, besides OSError: each was seen in fuzzed files.
+BROKEN = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 
 
 def load(reference: str, root: Path, *, allow_remote: bool = False) -> "Image":
-    """The image as RGB. UserError if it is missing, unreadable or not allowed."""
+    """The image as RGB. MediaError if it is missing, unreadable or not allowed."""
     return decode(read(reference, root, allow_remote=allow_remote), reference)
 
 
 def decode(content: bytes, reference: str) -> "Image":
-    """Decode an image as RGB. UserError, with the reference, if it is unreadable."""
+    """The pixels of an image as RGB. BrokenMedia, with the reference, if it is none."""
+    with _opened(content, reference) as image:
+        need("PIL.ImageOps", extra="data").exif_transpose(image, in_place=True)
+        return _on_white(image)
+
+
+def peek(content: bytes, reference: str) -> tuple[int, int]:
+    """The (width, height) of decode's result by the header alone: the pixels may be broken."""
+    with _opened(content, reference) as image:
+        width, height = image.size
+        # Pillow turns the size of a TIFF by itself.
+        is_swapped = image.format != "TIFF" and _orientation(image) in SWAPPED
+        return (height, width) if is_swapped else (width, height)
+
+
+def portable(content: bytes, reference: str) -> bytes:
+    """The image for an engine that ignores EXIF and may put transparent pixels on black: as it is,
+    or where it is turned or transparent, as a PNG of the pixels of `decode`. What is no image is for
+    the engine to refuse, which may know more formats."""
+    try:
+        with _opened(content, reference) as image:
+            if not image.has_transparency_data and _orientation(image) in UPRIGHT:
+                return content
+    except BrokenMedia:
+        return content
+    file = io.BytesIO()
+    decode(content, reference).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+@contextmanager
+def _opened(content: bytes, reference: str) -> "Iterator[Any]":
+    """The image of a header within the budget; what goes wrong with it inside is BrokenMedia."""
     pillow = need("PIL.Image", extra="data")
     try:
-        with pillow.open(io.BytesIO(content)) as image:
-            return image.convert("RGB")
-    except (OSError, pillow.DecompressionBombError) as error:
-        raise UserError(f"image {brief(reference)}: {error}") from None
+        with pillow.open(io.BytesIO(content), formats=_formats(pillow)) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ValueError(f"{width}x{height}: more than {MAX_PIXELS:,} pixels")
+            yield image
+    except pillow.UnidentifiedImageError:
+        known = ", ".join(_formats(pillow))
+        raise BrokenMedia(
+            f"image {brief(reference)}: cannot identify its format; expected one of {known}"
+        ) from None
+    except (OSError, pillow.DecompressionBombError, *BROKEN) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BrokenMedia(f"image {brief(reference)}: {reason}") from None
 
 
-def read(reference: str, root: Path, *, allow_remote: bool = False) -> bytes:
-    """The bytes of an image or video. UserError if it is missing, unreadable or not allowed."""
-    if reference.startswith("data:"):
-        return _data_uri(reference)
-    if reference.startswith(("http://", "https://")):
-        if not allow_remote:
-            raise UserError(f"image {brief(reference)}: is remote; allow it with --allow-remote")
-        return _fetch(reference)
-    path = resolve(reference, root)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"image {path}: {error.strerror}; see --media-root") from None
+def _orientation(image: Any) -> Any:
+    """The EXIF orientation in the header. Where a PNG has it after the pixels, it is not looked for."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return None
+    return image.getexif().get(ORIENTATION)
 
 
-def resolve(reference: str, root: Path) -> Path:
-    """The path of a reference below `root`. UserError if it leaves the root."""
-    base = root.resolve()
-    path = (base / reference.removeprefix("file://")).resolve()
-    if not path.is_relative_to(base):
-        raise UserError(f"image {brief(reference)}: leaves the media root {root}; see --media-root")
-    return path
+@functools.cache
+def _formats(pillow: Any) -> tuple[str, ...]:
+    """Those of FORMATS that this Pillow was built with.
+
+    From here on Pillow's warnings of odd files are not shown: a file is decoded, or refused by an error.
+    """
+    for category in (UserWarning, pillow.DecompressionBombWarning):
+        warnings.filterwarnings("ignore", category=category, module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    pillow.init()
+    return tuple(each for each in FORMATS if each in pillow.OPEN)
 
 
-def brief(reference: str) -> str:
-    """A reference, shortened for messages."""
-    return reference if len(reference) <= 80 else reference[:77] + "..."
-
-
-def _data_uri(reference: str) -> bytes:
-    head, comma, body = reference.partition(",")
-    if not comma or not head.endswith(";base64"):
-        raise UserError(f"image {brief(reference)}: only base64 data: URIs are supported")
-    try:
-        return base64.b64decode(body, validate=True)
-    except binascii.Error as error:
-        raise UserError(f"image {brief(reference)}: {error}") from None
-
-
-def _fetch(url: str) -> bytes:
-    _refuse_private(url)
-    try:
-        with build_opener(_CheckedRedirects).open(url, timeout=REMOTE_TIMEOUT_SECONDS) as response:
-            content = response.read(MAX_REMOTE_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"image {brief(url)}: {error}") from None
-    if len(content) > MAX_REMOTE_BYTES:
-        raise UserError(f"image {brief(url)}: larger than {MAX_REMOTE_BYTES >> 20} MiB")
-    return content
-
-
-def _refuse_private(url: str) -> None:
-    host = urlsplit(url).hostname or ""
-    try:
-        found = socket.getaddrinfo(host, None)
-    except OSError as error:
-        raise UserError(f"image {brief(url)}: {error.strerror}") from None
-    for *_, address in found:
-        if not ipaddress.ip_address(address[0]).is_global:
-            raise UserError(f"image {brief(url)}: {host} is a private address")
-
-
-class _CheckedRedirects(HTTPRedirectHandler):
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
-        _refuse_private(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+def _on_white(image: Any) -> "Image":
+    if image.has_transparency_data:
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = need("PIL.Image", extra="data").new("RGB", image.size, (255, 255, 255))
+        white.paste(image, mask=image.getchannel("A"))
+        return white
+    return image.convert("RGB")

@@ -13,6 +13,7 @@ from typing import Any
 
 from qvl.errors import UserError
 from qvl.media import images, patches, video, video_patches
+from qvl.media.errors import MediaError
 from qvl.media.patches import ImageRules
 from qvl.media.video_patches import VideoRules
 
@@ -34,7 +35,17 @@ class Loader:
     allow_remote: bool = False
 
     def __call__(self, line: dict[str, Any]) -> dict[str, Any]:
-        """The media of a line: reference -> ((patches, values per patch) float32, grid)."""
+        """The media of a line: reference -> ((patches, values per patch) float32, grid).
+
+        MediaError, which names the records of the line, if one cannot be read.
+        """
+        try:
+            return self._media(line)
+        except (MediaError, ValueError) as error:
+            records = ", ".join(map(repr, line["records"]))
+            raise MediaError(f"{line['id']} (of {records}): {error}; pack again") from None
+
+    def _media(self, line: dict[str, Any]) -> dict[str, Any]:
         found, clips = {}, defaultdict(list)
         for reference in set(line["images"]):
             if reference.startswith(PAIR):
@@ -57,8 +68,9 @@ class Loader:
     def _clip(self, reference: str | list[str]) -> Any:
         if self.videos is None:
             raise UserError("this checkpoint takes no videos: no video_preprocessor_config.json")
-        clip = video.read(reference, self.root, allow_remote=self.allow_remote)
-        return self.videos.patches(clip)
+        rules = self.videos
+        clip = video.read(reference, self.root, allow_remote=self.allow_remote, fit=rules.fit)
+        return rules.patches(clip)
 
 
 def loader(model: Path, root: Path, *, allow_remote: bool = False) -> Loader:

@@ -80,15 +80,14 @@ def smart_resize(
 ) -> tuple[int, int]:
     """(height, width) in multiples of `factor`, within the pixel limits, with the aspect ratio kept.
 
-    The rule of transformers and qwen-vl-utils; where the latter returns a side of 0, this is one
+    The rule of transformers and qwen-vl-utils; a side of 0, which needs min_pixels of 0, becomes one
     factor. The limits hold for all `frames` of a video together: transformers compares them with
     the pixels of `padded_frames`, but scales by those of `frames`. ValueError if it is too thin.
     """
     if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
         raise ValueError(f"{width}x{height}: thinner than 1:{MAX_ASPECT_RATIO}")
-    rows = max(factor, round(height / factor) * factor)
-    columns = max(factor, round(width / factor) * factor)
-    pixels = padded_frames * rows * columns
+    rows, columns = round(height / factor) * factor, round(width / factor) * factor
+    pixels = padded_frames * rows * columns  # 0 for a side up to half a factor: it is stretched
     if pixels > max_pixels:
         shrink = math.sqrt(frames * height * width / max_pixels)
         rows = max(factor, math.floor(height / shrink / factor) * factor)
@@ -97,7 +96,7 @@ def smart_resize(
         stretch = math.sqrt(min_pixels / (frames * height * width))
         rows = math.ceil(height * stretch / factor) * factor
         columns = math.ceil(width * stretch / factor) * factor
-    return rows, columns
+    return max(factor, rows), max(factor, columns)
 
 
 def _bicubic() -> Any:

@@ -6,6 +6,7 @@ of the whole clip. In the prompt a pair follows its time: "<0.3 seconds><|vision
 and <|vision_end|> of the template; transformers 4 replaced them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,29 +46,46 @@ class VideoRules:
             for first, last in zip(times[::step], times[step - 1 :: step], strict=True)
         )
 
-    def patches(self, clip: Clip) -> "tuple[ndarray, Grid]":
-        """(pairs * rows * columns, 3 * temporal * patch * patch) float32, in merge-block order.
+    def fit(self, num_frames: int, width: int, height: int) -> "Callable[[ndarray], ndarray]":
+        """The qvl.media.video.Fit to the size that the model sees. ValueError as for `grid`.
 
         torch resizes, with the same result as torchvision; Pillow's differs by one level in places.
         """
+        torch = need("torch", extra="train")
+        rules = self.of_frames
+        _, rows, columns = self.grid(num_frames, width, height)
+        wanted = (rows * rules.patch_size, columns * rules.patch_size)
+        if wanted == (height, width):
+            return lambda frame: frame
+
+        def resized(frame: "ndarray") -> "ndarray":
+            pixels = torch.from_numpy(frame).permute(2, 0, 1)[None].contiguous()  # (1, 3, H, W)
+            pixels = torch.nn.functional.interpolate(pixels, wanted, mode="bicubic", antialias=True)
+            return pixels[0].permute(1, 2, 0).numpy()
+
+        return resized
+
+    def patches(self, clip: Clip) -> "tuple[ndarray, Grid]":
+        """(pairs * rows * columns, 3 * temporal * patch * patch) float32, in merge-block order."""
         numpy, torch = need("numpy", extra="train"), need("torch", extra="train")
         rules = self.of_frames
-        num_frames, height, width, _ = clip.frames.shape
-        pairs, rows, columns = grid = self.grid(num_frames, width, height)
+        pairs, rows, columns = grid = self.grid(len(clip.frames), *clip.size)
         size, merge, temporal = rules.patch_size, rules.merge_size, rules.temporal_patch_size
-        frames = torch.from_numpy(clip.frames).permute(0, 3, 1, 2)  # (T, 3, H, W)
-        wanted = (rows * size, columns * size)
-        if wanted != (height, width):
-            frames = torch.nn.functional.interpolate(
-                frames.contiguous(), wanted, mode="bicubic", antialias=True
-            )
-        frames = torch.cat([frames, frames[-1:].expand(-num_frames % temporal, -1, -1, -1)])
+        resize = self.fit(len(clip.frames), *clip.size)
+        is_fitted = clip.frames.shape[1:3] == (rows * size, columns * size)
         mean, std = (255 * torch.tensor(each)[:, None, None] for each in (rules.mean, rules.std))
-        blocks = ((frames.float() - mean) / std).reshape(
-            pairs, temporal, 3, rows // merge, merge, size, columns // merge, merge, size
-        )
-        blocks = blocks.permute(0, 3, 6, 4, 7, 2, 1, 5, 8)  # (T/t, R/m, C/m, m, m, 3, t, p, p)
-        return numpy.ascontiguousarray(blocks.reshape(pairs * rows * columns, -1).numpy()), grid
+        found = numpy.empty((pairs, rows * columns, 3 * temporal * size * size), numpy.float32)
+        for pair in range(pairs):  # one at a time, as float32 takes four times the memory
+            frames = list(clip.frames[pair * temporal : (pair + 1) * temporal])
+            frames += frames[-1:] * (temporal - len(frames))
+            seen = numpy.stack([each if is_fitted else resize(each) for each in frames])
+            pixels = torch.from_numpy(seen).permute(0, 3, 1, 2)  # (t, 3, R * p, C * p)
+            blocks = ((pixels.float() - mean) / std).reshape(
+                temporal, 3, rows // merge, merge, size, columns // merge, merge, size
+            )
+            blocks = blocks.permute(2, 5, 3, 6, 1, 0, 4, 7)  # (R/m, C/m, m, m, 3, t, p, p)
+            found[pair] = blocks.reshape(rows * columns, -1).numpy()
+        return found.reshape(pairs * rows * columns, -1), grid
 
     def _resized(self, num_frames: int, height: int, width: int) -> tuple[int, int]:
         """The (height, width) of the frames by transformers' rule, in multiples of a factor."""

@@ -18,6 +18,7 @@ from qvl.errors import UserError
 from qvl.megatron import cpu, parallel, workarounds
 from qvl.megatron.qwen3vl import LocalModel
 from qvl.megatron.training import Trainer
+from qvl.model import restricted_pickle
 
 # 0.19 would use another package's writer.
 _OWN_WRITER: dict[str, Any] = (
@@ -123,6 +124,7 @@ def _load(plan: dict[str, Any], path: Path) -> dict[str, Any]:
     path = path / "megatron"
     if not (path / "metadata.json").is_file():
         raise UserError(f"{path}: not a Megatron checkpoint")
+    restricted_pickle.check(path)
     found: Any = dist_checkpointing.load(
         plan, str(path), strict=StrictHandling.ASSUME_OK_UNEXPECTED
     )

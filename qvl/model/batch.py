@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from qvl.errors import UserError
-from qvl.media import images
 from qvl.media.patches import Grid
+from qvl.media.references import brief
 from qvl.model import rope
 from qvl.model.shape import Shape
 from qvl.pack.packed import Sample, join
@@ -137,7 +137,7 @@ def _add_images(
         values, grid = load(references[index])
         if grid != grids[index]:
             raise UserError(
-                f"image {images.brief(references[index])}: its grid is {grid}, but it was packed "
+                f"image {brief(references[index])}: its grid is {grid}, but it was packed "
                 f"as {grids[index]}; pack again"
             )
         patches.append(values)

@@ -37,7 +37,7 @@ from torch.distributed.checkpoint.planner_helpers import create_read_items_for_c
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from qvl.errors import UserError
-from qvl.model import merge, weight_map
+from qvl.model import merge, restricted_pickle, weight_map
 from qvl.model.folder import Folder
 from qvl.model.shape import Shape
 
@@ -53,7 +53,8 @@ class CheckpointTensors(merge.MergedTensors):
     """The Hugging Face tensors of the checkpoint in `path`, with the names and shapes of `folder`."""
 
     def __init__(self, path: Path, folder: Folder, shape: Shape) -> None:
-        """UserError if there is no checkpoint."""
+        """UserError if there is no checkpoint, or it would run code."""
+        restricted_pickle.check(path)
         self._reader = FileSystemReader(path)
         try:
             self._metadata: Metadata = self._reader.read_metadata()

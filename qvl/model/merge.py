@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qvl.errors import UserError
 from qvl.model import weight_map
-from qvl.model.folder import Folder
+from qvl.model.folder import Folder, same_bits
 from qvl.model.shape import Shape
 from qvl.model.vision import VisionTower
 
@@ -52,6 +52,19 @@ def check(folder: Folder, shape: Shape) -> None:
     for name in folder.names:
         if name not in seen.keys() | head:
             raise _unknown(folder, name)
+
+    _check_head(folder, shape)
+
+
+def _check_head(folder: Folder, shape: Shape) -> None:
+    """UserError for a stored head that is not the embedding, to which config.json ties it: transformers
+    would use the one, and training the other."""
+    head, embedding = (weight_map.TOP[name] for name in (weight_map.HEAD, weight_map.EMBEDDING))
+    if shape.tied and head in folder and not same_bits(folder.get(head), folder.get(embedding)):
+        raise UserError(
+            f"{folder.path}: config.json ties the head to the embedding, but {head} differs from "
+            f"{embedding}; remove it, or set tie_word_embeddings to false"
+        )
 
 
 def load(folder: Folder, name: str, shape: Shape) -> Tensor:

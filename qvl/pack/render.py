@@ -6,7 +6,6 @@ spans the boundary.
 """
 
 import functools
-import io
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -14,8 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qvl.errors import UserError, need
+from qvl.errors import UserError
 from qvl.media import images, loader, pads, patches, video, video_patches
+from qvl.media.errors import BrokenMedia
+from qvl.media.references import brief
 from qvl.pack.packed import Sample
 from qvl.pack.template import Template, load_template, load_tokenizer
 from qvl.record import prompt as prompt_of
@@ -64,7 +65,7 @@ class Renderer:
         self.weigh, self.last_only = WEIGHTS[weight], last_only
 
     def __call__(self, record: dict[str, Any]) -> Sample | Drop:
-        """The sample of a record, or the reason why there is none. UserError for missing media."""
+        """The sample of a record, or the reason why there is none. MediaError for missing media."""
         messages = record.get("messages") or []
         if not messages or messages[-1].get("role") != "assistant":
             return Drop("no-answer", "the last message is not an assistant turn")
@@ -122,7 +123,7 @@ class Renderer:
             return Drop("template", str(error))
         try:
             references, grids, media = self._media(messages)
-        except ValueError as error:
+        except (BrokenMedia, ValueError) as error:
             return Drop("media", str(error))
         try:
             expanded = media if expand else []
@@ -167,12 +168,19 @@ class Renderer:
         for part in _parts(messages):
             if part.get("type") == "image":
                 references.append(part["image"])
-                grids.append(self.rules.grid(*self._size(part["image"])))
+                grids.append(self._grid(part["image"]))
                 sizes.append(self.rules.num_tokens(grids[-1]))
             elif part.get("type") == "video":
-                clip = video.read(part["video"], self.media_root, allow_remote=self.allow_remote)
-                frames, height, width, _ = clip.frames.shape
-                grid = self._videos.grid(frames, width, height)
+                clip = video.read(
+                    part["video"],
+                    self.media_root,
+                    allow_remote=self.allow_remote,
+                    fit=video.unseen,
+                )
+                try:
+                    grid = self._videos.grid(len(clip.frames), *clip.size)
+                except ValueError as error:
+                    raise ValueError(f"video {brief(str(part['video']))}: {error}") from None
                 pairs, rows, columns = grid
                 marks.append(self._videos.marks(clip, grid))
                 references += [loader.pair(part["video"], index) for index in range(pairs)]
@@ -189,14 +197,13 @@ class Renderer:
     def _videos(self) -> video_patches.VideoRules:
         return video_patches.load_rules(self.model)
 
-    def _size(self, reference: str) -> tuple[int, int]:
-        pillow = need("PIL.Image", extra="train")
-        content = images.read(reference, self.media_root, allow_remote=self.allow_remote)
+    def _grid(self, reference: str) -> patches.Grid:
+        # Decoded whole: a training run reads the pixels hours later, and a broken file would end it.
+        image = images.load(reference, self.media_root, allow_remote=self.allow_remote)
         try:
-            with pillow.open(io.BytesIO(content)) as image:  # decodes the header only
-                return image.size
-        except (OSError, pillow.DecompressionBombError) as error:
-            raise ValueError(f"{images.brief(reference)}: {error}") from None
+            return self.rules.grid(*image.size)
+        except ValueError as error:
+            raise ValueError(f"image {brief(reference)}: {error}") from None
 
     def _sample(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 
 from qvl import stage
 from qvl.errors import UserError
+from qvl.media.errors import MediaError
 from qvl.pack import bins, packed, truncate
 from qvl.pack.packed import Sample
 from qvl.pack.render import Renderer
@@ -53,7 +54,10 @@ class Rendering:
         )
 
     def _fitting(self, record: dict[str, Any]) -> Sample | Drop:
-        sample = self.render(record)
+        try:
+            sample = self.render(record)
+        except MediaError as error:
+            raise MediaError(f"record {record.get('id')!r}: {error}") from None
         if isinstance(sample, Drop) or len(sample.ids) <= self.context:
             return sample
         if self.too_long == "turns":
@@ -70,6 +74,19 @@ class Rendering:
         return {name: vars(self)[name] for name in self.__dataclass_fields__}
 
 
+@dataclass(frozen=True)
+class DropUnreadable:
+    """A Rendering whose errors of media drop their record."""
+
+    rendering: Rendering
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any] | Drop:
+        try:
+            return self.rendering(record)
+        except MediaError as error:
+            return Drop("media", str(error))
+
+
 def packs(run: Run, rendering: Rendering, jobs: int = 1) -> Iterator[dict]:
     """Yield the packed lines of a run's records; report how well they fill the context."""
     count, tokens, context = 0, 0, rendering.context
@@ -84,7 +101,8 @@ def packs(run: Run, rendering: Rendering, jobs: int = 1) -> Iterator[dict]:
 
 def _samples(run: Run, rendering: Rendering, jobs: int) -> Iterator[tuple[Sample, int]]:
     records, targets, images = 0, 0, 0
-    for row in stage.each(run, rendering, jobs=jobs):
+    work = rendering if run.on_error == "stop" else DropUnreadable(rendering)
+    for row in stage.each(run, work, jobs=jobs):
         sample = packed.from_row(row)
         records += 1
         targets += sample.num_targets

@@ -72,7 +72,12 @@ class HuggingFace:
             for reference in _references(messages, "image")
         ]
         clips = [
-            video.read(reference, self.media_root, allow_remote=self.allow_remote)
+            video.read(
+                reference,
+                self.media_root,
+                allow_remote=self.allow_remote,
+                fit=self._videos.fit,
+            )
             for reference in _references(messages, "video")
         ]
         media: dict[str, Any] = {}

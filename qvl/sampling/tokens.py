@@ -27,8 +27,9 @@ def kept_tokens(
             raise UserError("--token-ids: the endpoint returns none; qvl serve, vLLM and SGLang do")
         kept |= {"prompt_token_ids": prompt, "token_ids": ids}
     if logprobs:
-        content = (choice.get("logprobs") or {}).get("content")
-        if not isinstance(content, list):
+        found = choice.get("logprobs")
+        content = found.get("content") if isinstance(found, dict) else None
+        if not isinstance(content, list) or not all(map(_is_position, content)):
             raise UserError("--logprobs: the endpoint returns none")
         kept["logprobs"] = [each["logprob"] for each in content]
         if top_logprobs is not None:
@@ -43,6 +44,16 @@ def kept_tokens(
 
 def _likeliest(position: dict[str, Any]) -> list[list]:
     """[[token, log-probability], ...] at one position, in the endpoint's order."""
-    if not isinstance(position.get("top_logprobs"), list):
+    likeliest = position.get("top_logprobs")
+    if not isinstance(likeliest, list) or not all(map(_is_position, likeliest)):
         raise UserError("--top-logprobs: the endpoint returns none")
-    return [[each["token"], each["logprob"]] for each in position["top_logprobs"]]
+    return [[each["token"], each["logprob"]] for each in likeliest]
+
+
+def _is_position(value: Any) -> bool:
+    """Whether a value is a token with its log-probability."""
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("token"), str)
+        and isinstance(value.get("logprob"), int | float)
+    )

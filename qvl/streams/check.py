@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qvl import record
-from qvl.errors import UserError
-from qvl.media import images
+from qvl.media import images, video
+from qvl.media.errors import MediaError
+from qvl.media.references import is_remote
 from qvl.stage import Run
 
 
@@ -32,10 +33,13 @@ def _problem(item: dict, seen: set[bytes], media_root: Path | None) -> tuple[str
         return "duplicate-id", f"id {item['id']!r} occurred before"
     seen.add(digest)
     if media_root is not None:
-        for reference in record.images(item):
-            if not reference.startswith(("http://", "https://")):
-                try:
+        try:
+            for reference in record.images(item):
+                if not is_remote(reference):
                     images.load(reference, media_root)
-                except UserError as error:
-                    return "media", str(error)
+            for clip in record.videos(item):
+                if not any(map(is_remote, [clip] if isinstance(clip, str) else clip)):
+                    video.read(clip, media_root, fit=video.unseen)
+        except MediaError as error:
+            return "media", str(error)
     return None

@@ -67,3 +67,20 @@ def test_a_long_record_is_rejected_or_truncated_by_the_rule(folder):
         assert 100 < len(pack["input_ids"]) <= most
         assert pack["loss_weights"][-1][1] <= len(pack["input_ids"])
     assert "expected reject, end, turns" in sh("qvl pack --model twin --too-long x long.zst").stderr
+
+
+def test_a_missing_image_stops_and_names_its_record_or_is_rejected(folder):
+    def row(name, content):
+        turn = {"role": "user", "content": content}
+        return {"id": name, "messages": [turn, {"role": "assistant", "content": "x"}]}
+
+    gone = row("r7", [{"type": "image", "image": "gone.png"}])
+    jsonl.write([gone, row("r8", "count")], str(folder / "gone.zst"))
+    sh = shell(folder)
+    line = "qvl pack --model twin --context 300 gone.zst"
+    done = sh(f"{line} -o one.zst")
+    assert done.returncode == 2 and "record 'r7': image " in done.stderr
+    done = sh(f"{line} -o two.zst --on-error reject --rejects bad.zst")
+    assert done.returncode == 0, done.stderr
+    (rejected,) = jsonl.read(str(folder / "bad.zst"))
+    assert rejected["id"] == "r7" and rejected["reject"]["reason"] == "media"

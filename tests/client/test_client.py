@@ -1,6 +1,7 @@
 """The client against real HTTP servers that are slow, busy, broken or gone."""
 
 import base64
+import io
 import itertools
 import random
 import socket
@@ -10,14 +11,18 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
+import fuzzed
+import numpy as np
 import pytest
 from fake_endpoint import FakeEndpoint, completion, question
+from PIL import Image
 
 from qvl.client import Client, Request
 from qvl.client.chat import responses, to_openai
 from qvl.client.endpoint import parse
 from qvl.client.retries import Refused, backoff
 from qvl.errors import EndpointError, UserError
+from qvl.media import images
 
 QUICK: Any = {"first_backoff_seconds": 0.01}
 
@@ -309,3 +314,28 @@ def test_a_connection_that_has_been_idle_is_not_used_again(monkeypatch):
                 assert client.post("/pause", {}, once=True).result(timeout=10) == {}
                 time.sleep(0.2)
         serving.join()
+
+
+def test_every_engine_is_sent_the_pixels_that_qvl_sees(tmp_path):
+    """vLLM and SGLang ignore EXIF, and some transparent modes they put on black."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = {
+        "turned.jpg": fuzzed.saved(fuzzed.picture("RGB"), "JPEG", exif=exif),
+        "clear.png": fuzzed.saved(fuzzed.picture("RGBA"), "PNG"),
+        "grey.png": fuzzed.saved(fuzzed.picture("LA"), "PNG"),
+        "plain.jpg": fuzzed.saved(fuzzed.picture("RGB"), "JPEG"),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        wrapped = base64.encodebytes(content).decode()
+        for reference in (name, f"data:image/x;base64,{wrapped}"):
+            parts = [{"type": "image", "image": reference}]
+            (message,) = to_openai([{"role": "user", "content": parts}], tmp_path)
+            head, _, body = message["content"][0]["image_url"]["url"].partition(",")
+            sent = base64.b64decode(body, validate=True)
+            with Image.open(io.BytesIO(sent)) as image:
+                assert not image.has_transparency_data
+                assert (np.asarray(image) == np.asarray(images.decode(content, name))).all()
+            assert (sent == content) == (name == "plain.jpg")
+            assert head == f"data:image/{'jpeg' if name == 'plain.jpg' else 'png'};base64"

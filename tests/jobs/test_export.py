@@ -116,3 +116,41 @@ def test_a_tensor_of_another_shape_is_named(folder):
     assert "model.language_model.norm.weight of shape (1,)" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (folder / "ckpt3").exists()
+
+
+def test_a_tied_folder_that_stores_its_head_comes_back(folder, twin, tmp_path):
+    shutil.copytree(twin, tmp_path / "tied")
+    weights = load_file(twin / "model.safetensors")
+    weights["lm_head.weight"] = weights["model.language_model.embed_tokens.weight"].clone()
+    save_file(weights, tmp_path / "tied/model.safetensors", metadata={"format": "pt"})
+    sh = shell(tmp_path)
+    done = sh("umask 002; qvl import tied ckpt && qvl export ckpt back")
+    assert done.returncode == 0, done.stderr
+    after = load_file(tmp_path / "back/model.safetensors")
+    assert after.keys() == weights.keys()
+    assert all(after[name].equal(weights[name]) for name in after)
+    assert (tmp_path / "back/model.safetensors").stat().st_mode & 0o777 == 0o664
+    weights["lm_head.weight"] += 1
+    save_file(weights, tmp_path / "tied/model.safetensors", metadata={"format": "pt"})
+    done = sh("qvl import tied other")
+    assert done.returncode == 2 and "lm_head.weight differs from" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.mkdir, ("hostile-was-here",)
+
+
+@pytest.mark.parametrize("name", [".metadata", "common.pt"])
+def test_a_checkpoint_that_brings_code_is_refused_and_not_run(imported, tmp_path, name):
+    shutil.copytree(imported, tmp_path / "evil")
+    place = tmp_path / "evil/megatron" / name
+    if name == ".metadata":
+        place.write_bytes(pickle.dumps(Hostile()))
+    else:
+        torch.save({"state": Hostile()}, place)
+    done = shell(tmp_path)("qvl export evil out")
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1 and name in done.stderr
+    assert not (tmp_path / "hostile-was-here").exists() and not (tmp_path / "out").exists()

@@ -1,11 +1,14 @@
 """The sampled frames of a video, compared with qwen-vl-utils, and their patches."""
 
 import base64
+import io
 import json
+import random
 import subprocess
 import sys
 
 import av
+import fuzzed
 import numpy as np
 import pytest
 import torch
@@ -14,6 +17,7 @@ from PIL import Image
 
 from qvl.errors import UserError
 from qvl.media import patches, video, video_patches
+from qvl.media.errors import MediaError
 from qvl.media.patches import ImageRules
 
 # qwen-vl-utils imports torchvision, whose build for a CPU no registry has; what chooses frames does
@@ -178,3 +182,56 @@ def test_the_resizing_is_that_of_whole_tensors(twin):
     alone = [rules.patches(video.Clip(frames[i : i + 2], [0, 1], 2.0))[0] for i in (0, 2)]
     assert (pairs, rows, columns) == (2, 4, 6)
     assert torch.equal(torch.from_numpy(together), torch.from_numpy(np.concatenate(alone)))
+
+
+@pytest.mark.parametrize(("width", "height", "count"), [(96, 64, 30), (131, 77, 9), (20, 300, 6)])
+def test_frames_that_are_fitted_as_they_come_give_the_same_patches(
+    tmp_path, twin, width, height, count
+):
+    rules = video_patches.load_rules(twin)
+    videos.write(tmp_path / "a.mkv", count, width=width // 2 * 2, height=height // 2 * 2)
+    kept = video.read("a.mkv", tmp_path)
+    fitted = video.read("a.mkv", tmp_path, fit=rules.fit)
+    assert (fitted.size, fitted.indices) == (kept.size, kept.indices)
+    (one, grid), (other, same) = rules.patches(kept), rules.patches(fitted)
+    assert grid == same and (one == other).all()
+    assert video.read("a.mkv", tmp_path, fit=video.unseen).frames.size == 0
+
+
+def test_only_files_of_video_are_opened_as_such(tmp_path):
+    sdp = (
+        b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+        b"m=video 5004 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
+    )
+    videos.write(tmp_path / "a.mp4", 6)
+    playlist = b"ffconcat version 1.0\nfile 'a.mp4'\n"
+    stream = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:a.mp4\n#EXT-X-ENDLIST\n"
+    for content in (sdp, playlist, stream):
+        with av.open(io.BytesIO(sdp)) as file:
+            assert file.format.name == "sdp"  # which would bind a socket and wait for packets
+        with pytest.raises(MediaError, match="video x: "):
+            video.decode(content, "x")
+
+
+def test_a_large_clip_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    content = videos.write(tmp_path / "a.mp4", 6).read_bytes()
+    monkeypatch.setattr(video, "MAX_BYTES", 4 * 96 * 64 * 3 - 1)
+    with pytest.raises(MediaError, match="4 frames of 96x64: more than 0 MiB"):
+        video.decode(content, "x")
+    assert len(video.decode(content, "x", video.unseen).frames) == 4
+    monkeypatch.setattr(video, "MAX_FRAME_PIXELS", 96 * 64 - 1)
+    with pytest.raises(MediaError, match="96x64: more than 6,143 pixels per frame"):
+        video.decode(content, "x", video.unseen)
+    names = [f"{i}.png" for i in range(769)]  # none of which exists
+    with pytest.raises(MediaError, match=r"0\.png.*769 images, at most 768 are a video"):
+        video.read(names, tmp_path)
+
+
+def test_a_fuzzed_video_is_frames_or_one_line():
+    choose = random.Random(23)
+    for _ in range(150):
+        content = fuzzed.mutated(choose.choice(fuzzed.video_files()), choose)
+        try:
+            video.decode(content, "x", video.unseen)
+        except MediaError as error:
+            assert "\n" not in str(error)

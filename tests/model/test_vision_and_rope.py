@@ -102,13 +102,19 @@ def test_sizes_equal_transformers():
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize as theirs
 
     draw = np.random.default_rng(1)
-    for height, width in draw.integers(17, 3000, (500, 2)).tolist():
-        expected = theirs(height, width, 32, 4096, 1 << 20)
-        assert smart_resize(height, width, 32, 4096, 1 << 20) == tuple(expected)
+    sizes = draw.integers(1, 3000, (500, 2)).tolist()
+    sizes += [(short, long) for short in range(1, 50) for long in range(short, 200 * short, 37)]
+    for height, width in sizes:
+        if max(height, width) > 200 * min(height, width):
+            continue
+        for least in (4096, 65536):
+            for one, other in ((height, width), (width, height)):
+                expected = theirs(one, other, 32, least, 1 << 20)
+                assert smart_resize(one, other, 32, least, 1 << 20) == tuple(expected)
 
 
 def test_a_side_is_never_0_and_a_thin_image_is_refused():
-    assert smart_resize(10, 1000, 32, 4096, 1 << 20)[0] >= 32
+    assert smart_resize(10, 1000, 32, 0, 1 << 20)[0] == 32
     with pytest.raises(ValueError, match="thinner"):
         smart_resize(5, 2000, 32, 4096, 1 << 20)
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import fuzzed
 import pytest
 from PIL import Image
 
@@ -128,3 +129,15 @@ def test_a_missing_image_stops(plain):
     record["messages"][0]["content"] = [{"type": "image", "image": "gone.png"}]
     with pytest.raises(UserError, match=r"gone\.png"):
         plain(record)
+
+
+def test_an_image_that_a_training_run_could_not_decode_drops_its_record(plain, tmp_path):
+    whole = fuzzed.saved(fuzzed.picture("RGB", 64, 64), "JPEG")
+    (tmp_path / "cut.jpg").write_bytes(whole[:-300])
+    (tmp_path / "text.jpg").write_bytes(b"no image")
+    Image.new("RGB", (2010, 10)).save(tmp_path / "thin.jpg")
+    for name, words in (("cut.jpg", "truncated"), ("text.jpg", "format"), ("thin.jpg", "thinner")):
+        record = chat("", "x")
+        record["messages"][0]["content"] = [{"type": "image", "image": name}]
+        drop = plain(record)
+        assert drop.reason == "media" and name in drop.detail and words in drop.detail

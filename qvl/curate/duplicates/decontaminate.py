@@ -16,6 +16,7 @@ from typing import NamedTuple
 from qvl import record as records
 from qvl.curate.duplicates.dedup import digest
 from qvl.errors import UserError
+from qvl.media.errors import MediaError
 from qvl.stage import Drop
 
 TOKEN = re.compile(
@@ -115,7 +116,7 @@ class Contamination:
             return None
         try:
             return self.images(record)
-        except UserError as error:
+        except MediaError as error:
             if not self.drop_unreadable:
                 raise UserError(f"record {record.get('id')!r}: {error}") from None
             return Drop("unreadable-media", str(error))
@@ -154,9 +155,9 @@ class Images:
         return None
 
     def _read(self, reference: str, root: Path) -> bytes:
-        from qvl.media import images
+        from qvl.media import references
 
-        return images.read(reference, root, allow_remote=self.allow_remote)
+        return references.read(reference, root, allow_remote=self.allow_remote)
 
     def _look(self, content: bytes, reference: str):  # type: ignore[no-untyped-def]
         from qvl.curate.duplicates.image_hash import look

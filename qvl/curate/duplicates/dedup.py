@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import orjson
 
 from qvl.errors import UserError
+from qvl.media.errors import MediaError
 from qvl.record import media
 from qvl.stage import Drop
 
@@ -64,7 +65,7 @@ class Dedup:
         text = value if isinstance(value, str) else _canonical(value)
         try:
             anchors, look = self.media.probe(record)
-        except UserError as error:
+        except MediaError as error:
             if not self.drop_unreadable:
                 raise UserError(f"record {record.get('id')!r}: {error}") from None
             return Drop("unreadable-media", str(error))

@@ -27,11 +27,11 @@ from yarl import URL
 from qvl.engines.fleet.fleet import Fleet
 from qvl.engines.fleet.replica import Replica
 from qvl.engines.inject.qvl_engine_guard import is_local, is_public
-from qvl.engines.serving import server
+from qvl.engines.serving import http
+from qvl.engines.serving.http import INVALID_REQUEST, error_response
 from qvl.engines.weights import UPDATE_ROUTE
 from qvl.errors import UserError
 
-MAX_BODY = 1 << 28  # bytes, as the local engine's
 MAX_TRIES = 4  # of one request: one that crashes every replica must not go on for ever
 CONNECT_SECONDS = 10.0
 WAIT_SECONDS = 300.0  # for a replica, if none is up; pauses do not count
@@ -41,7 +41,6 @@ NEEDED_CAPABILITY = {UPDATE_ROUTE: "weights", "/sleep": "sleep", "/wake_up": "sl
 REQUEST_HEADERS = ("Authorization", "Content-Type", "X-Request-Id")  # that are forwarded
 RESPONSE_HEADERS = ("Retry-After", "X-Request-Id")
 JSON = "application/json"
-INVALID_REQUEST = "invalid_request_error"
 
 
 class _TryAnother(Exception):
@@ -60,7 +59,7 @@ class Router:
         self.control = control = fleet.control
         self._is_stopping = False
         self._commands: set[asyncio.Task[None]] = set()  # in progress
-        self._own: dict[tuple[str, str], Callable[[bytes], Awaitable[Any]]] = {
+        self._own: dict[tuple[str, str], Callable[[bytearray], Awaitable[Any]]] = {
             ("GET", "/replicas"): self._facts,
             ("GET", "/weight_info"): self._weight_info,
             ("POST", "/pause"): lambda _: control.pause(),
@@ -72,7 +71,7 @@ class Router:
         self._routes = {path for _, path in self._own}
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=MAX_BODY)
+        app = web.Application(middlewares=[http.answered(self.key)])
         app.router.add_route("*", "/{path:.*}", self._handle)
         app.on_startup.append(self._start)
         app.on_shutdown.append(self._shutdown)
@@ -97,21 +96,23 @@ class Router:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/health":
             up = self.fleet.pick(()) is not None
-            return web.Response(text="ok\n") if up else _error(503, "no replica is up")
-        if not server.holds_key(request.headers.get("Authorization", ""), self.key):
-            return _error(401, "the key is missing or wrong", "authentication_error")
+            return web.Response(text="ok\n") if up else error_response(503, "no replica is up")
         url = URL("http://replica").with_path(request.path).with_query(request.query)
         if url.path in self._routes and url.path in self._own_routes():
             if not is_local((request.remote,)):
-                return _error(403, f"{url.path} answers this machine alone", INVALID_REQUEST)
-            return await self._run_command(request.method, url.path, await request.read())
+                return error_response(
+                    403, f"{url.path} answers this machine alone", INVALID_REQUEST
+                )
+            return await self._run_command(request.method, url.path, await http.read_body(request))
         if not is_public(url.path) or url.path in OF_ONE_REPLICA:
-            return _error(403, f"{url.path}: send it to each replica itself", INVALID_REQUEST)
+            return error_response(
+                403, f"{url.path}: send it to each replica itself", INVALID_REQUEST
+            )
         return await self._route(request, url)
 
     async def _route(self, request: web.Request, url: URL) -> web.StreamResponse:
         """Forward a request to one replica after the other until one responds."""
-        body = await request.read()
+        body = await http.read_body(request)
         tried: list[int] = []
         patience = WAIT_SECONDS
         while len(tried) < MAX_TRIES and patience > 0 and not self._is_stopping:
@@ -130,7 +131,9 @@ class Router:
                     continue
             await asyncio.sleep(WAIT_STEP_SECONDS)
             patience -= 0 if is_held else WAIT_STEP_SECONDS
-        return _error(503, "the server is stopping" if self._is_stopping else "no replica responds")
+        return error_response(
+            503, "the server is stopping" if self._is_stopping else "no replica responds"
+        )
 
     def _own_routes(self) -> set[str]:
         """The routes that act on all replicas, if the engines have the capability."""
@@ -141,30 +144,30 @@ class Router:
             if path not in NEEDED_CAPABILITY or NEEDED_CAPABILITY[path] in capabilities
         }
 
-    async def _run_command(self, method: str, path: str, body: bytes) -> web.Response:
+    async def _run_command(self, method: str, path: str, body: bytearray) -> web.Response:
         """Run a command to its end, also if its client disconnects."""
         if (method, path) not in self._own:
-            return _error(405, f"{path}: method {method} not allowed", INVALID_REQUEST)
+            return error_response(405, f"{path}: method {method} not allowed", INVALID_REQUEST)
         command = asyncio.ensure_future(self._own[method, path](body))
         self._commands.add(command)
         command.add_done_callback(self._commands.discard)
         try:
             result = await asyncio.shield(command)
         except UserError as error:
-            return _error(400, str(error), INVALID_REQUEST)
+            return error_response(400, str(error), INVALID_REQUEST)
         return web.Response(body=orjson.dumps(result or {"success": True}), content_type=JSON)
 
-    async def _facts(self, _: bytes) -> dict:
+    async def _facts(self, _: bytearray) -> dict:
         return self.fleet.facts()
 
-    async def _weight_info(self, _: bytes) -> dict:
+    async def _weight_info(self, _: bytearray) -> dict:
         control = self.control
         return {
             "weight_version": control.weight_version,
             "model_path": str(control.folder.resolve()),
         }
 
-    async def _load_weights(self, body: bytes) -> None:
+    async def _load_weights(self, body: bytearray) -> None:
         try:
             fields = orjson.loads(body)
             folder, version = Path(fields["model_path"]), str(fields["weight_version"])
@@ -174,7 +177,7 @@ class Router:
         self.fleet.facts_changed()
 
     async def _forward(
-        self, replica: Replica, request: web.Request, url: URL, body: bytes
+        self, replica: Replica, request: web.Request, url: URL, body: bytearray
     ) -> web.StreamResponse:
         replica.in_flight += 1
         replica.num_requests += 1
@@ -220,7 +223,7 @@ async def _stream(request: web.Request, answer: ClientResponse) -> web.StreamRes
     except ClientError:  # our own client has disconnected
         return response
     except _TryAnother:  # too late for another replica
-        failure = server.error_body("the replica ended in the middle of a response", "server_error")
+        failure = http.error_body("the replica ended in the middle of a response", "server_error")
         with contextlib.suppress(ClientError):
             await response.write(b"data: " + orjson.dumps(failure) + b"\n\n")
         if request.transport:  # without the last chunk, so that the client sees a broken stream
@@ -254,8 +257,3 @@ def _openapi(content: bytes, own: set[str]) -> bytes:
     }
     described["paths"] = forwarded | {path: paths.get(path, {}) for path in sorted(own)}
     return orjson.dumps(described)
-
-
-def _error(status: int, message: str, kind: str = "server_error") -> web.Response:
-    body = orjson.dumps(server.error_body(message, kind))
-    return web.Response(body=body, status=status, content_type=JSON)

@@ -5,22 +5,19 @@ multiples of 28 before its processor resizes them to multiples of 32, and does n
 video. A prompt that is given as ids it tokenises again, which may change sampled tokens. Here Qwen3-VL's
 videos take another path to its processor, which is transformers'.
 
-The frames are chosen by qvl.media.video, the only module of qvl that an engine imports: it needs only
-NumPy, Pillow and, for files, PyAV.
+The frames are chosen by qvl.media.video, which needs only NumPy, Pillow and, for files, PyAV.
 """
 
 # pyright: reportMissingImports=false
 
 import asyncio
 import copy
-import importlib
 import importlib.util
 import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-QVL = Path(__file__).resolve().parent.parent.parent
 PROCESSOR = "sglang.srt.multimodal.processors.qwen_vl"
 ROUTE = "/video_frames"  # by which qvl.engines.probe detects it
 MODELS = ("qwen3_vl", "qwen3_vl_moe")
@@ -72,16 +69,10 @@ async def frame_rules() -> dict[str, Any]:
 
 
 def qvl_video() -> Any:
-    """qvl.media.video of the qvl that started this engine, without the rest of its environment."""
-    if "qvl" not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            "qvl", QVL / "__init__.py", submodule_search_locations=[str(QVL)]
-        )
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["qvl"] = module
-        spec.loader.exec_module(module)
-    return importlib.import_module("qvl.media.video")
+    """qvl.media.video of the qvl that started this engine."""
+    from qvl_engine_media import qvl_module
+
+    return qvl_module("qvl.media.video")
 
 
 async def load_clips(
@@ -132,8 +123,8 @@ def load(given: Any) -> Any:
         else:
             from sglang.srt.utils.common import get_video_bytes
 
-            clip = video.decode(get_video_bytes(reference), video.images.brief(str(reference)))
-    except video.UserError as error:
+            clip = video.decode(get_video_bytes(reference), video.references.brief(str(reference)))
+    except video.MediaError as error:
         raise ValueError(str(error)) from None
     metadata = {
         "fps": clip.fps,

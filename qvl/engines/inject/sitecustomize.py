@@ -1,7 +1,7 @@
 """Imported first by every interpreter of an engine: this folder is on the engine's PYTHONPATH.
 
 So no installed file is edited. The engine runs in another environment than qvl: nothing here imports
-qvl, except that qvl_sglang_videos.py loads one module of it.
+qvl, except that qvl_engine_media.py loads qvl.media.
 """
 
 import importlib.util

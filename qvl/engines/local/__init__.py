@@ -15,6 +15,7 @@ decode.py       one more token for every row, without transformers' own forward
 sampling.py     logits -> tokens, each row by its own parameters and seed
 grammar.py      structured output: JSON schemas and regular expressions
 detokenizer.py  tokens -> text, and where a stop string ends it
-checkpoint.py   a folder -> model, tokenizer, image processor; messages -> prompt
+checkpoint.py   a folder -> model, tokenizer, rules of media; messages -> prompt
+media.py        the images and videos of a request -> patches
 client.py       the client of this engine for training jobs: qvl.engines.client
 """

@@ -4,19 +4,13 @@ aiohttp, because the client needs it anyway; it cancels a handler whose client d
 thousands of waiting requests need no threads.
 """
 
-from typing import Any
-
-import orjson
 from aiohttp import web
 
-from qvl.engines.local import api
 from qvl.engines.local.chat import ChatRoutes
 from qvl.engines.local.control import ControlRoutes, check_local
 from qvl.engines.local.engine import EngineFailed
 from qvl.engines.local.service import Service
-from qvl.engines.serving import server
-
-MAX_BODY = 1 << 28  # bytes: a conversation with many images inside
+from qvl.engines.serving import http
 
 
 def make_app(service: Service) -> web.Application:
@@ -24,20 +18,12 @@ def make_app(service: Service) -> web.Application:
     options = service.options
 
     @web.middleware
-    async def guard(request: web.Request, handler: Any) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "")
-        if request.path != "/health" and not server.holds_key(given, options.key):
-            return _error(401, "the key is missing or wrong", "authentication_error")
+    async def guard(request: web.Request, handler: http.Handler) -> web.StreamResponse:
         try:
             check_local(request)
             return await handler(request)
-        except api.BadRequest as error:
-            return _error(400, str(error), "invalid_request_error")
         except EngineFailed as error:  # 503: a client should try again, here or elsewhere
-            return _error(503, str(error), "server_error")
-        except web.HTTPException as error:
-            kind = "invalid_request_error" if error.status < 500 else "server_error"
-            return _error(error.status, error.text or error.reason, kind)
+            return http.error_response(503, str(error))
 
     async def health(request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -50,7 +36,7 @@ def make_app(service: Service) -> web.Application:
             "owned_by": "qvl",
             "max_model_len": service.max_model_len,
         }
-        return _json(200, {"object": "list", "data": [model]})
+        return http.json_response({"object": "list", "data": [model]})
 
     async def start(app: web.Application) -> None:
         service.start()
@@ -58,7 +44,7 @@ def make_app(service: Service) -> web.Application:
     async def stop(app: web.Application) -> None:
         await service.stop()
 
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[guard])
+    app = web.Application(middlewares=[http.answered(options.key), guard])
     app.router.add_get("/health", health)
     app.router.add_get("/v1/models", models)
     ChatRoutes(service).add_to(app)
@@ -66,11 +52,3 @@ def make_app(service: Service) -> web.Application:
     app.on_startup.append(start)
     app.on_shutdown.append(stop)
     return app
-
-
-def _json(status: int, body: dict) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
-
-
-def _error(status: int, message: str, kind: str) -> web.Response:
-    return _json(status, server.error_body(message, kind))

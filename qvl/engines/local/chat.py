@@ -8,6 +8,7 @@ from dataclasses import replace
 import orjson
 from aiohttp import web
 
+from qvl.engines import tool_calls
 from qvl.engines.local import api
 from qvl.engines.local.batch import Row
 from qvl.engines.local.checkpoint import PreparedPrompt
@@ -15,8 +16,19 @@ from qvl.engines.local.detokenizer import Detokenizer
 from qvl.engines.local.engine import EngineFailed
 from qvl.engines.local.sampling import derive_seed
 from qvl.engines.local.service import Service
-from qvl.engines.serving import server
+from qvl.engines.serving import http
+from qvl.engines.serving.http import BadRequest
 from qvl.errors import UserError
+
+# What templates raise for messages of another shape than they expect.
+REJECTED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class ChatRoutes:
@@ -30,12 +42,13 @@ class ChatRoutes:
         app.router.add_post("/v1/chat/completions", self.complete)
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
-        body = api.decode_json(await request.read())
+        body = await http.read_json(request)
         name = body.get("model") if isinstance(body, dict) else None
         if name not in (None, self.name):
-            message = f"model {name!r} not found; this server has {self.name!r}"
-            return web.json_response(server.error_body(message, "not_found_error"), status=404)
+            message = f"model {str(name)[:80]!r} not found; this server has {self.name!r}"
+            return http.error_response(404, message, "not_found_error")
         chat = api.parse(body)
+        del body  # its media, which may be large
         prompt = await self.service.read(self._prepare, chat)
         limit = self._limit(chat, prompt)
         identity = f"chatcmpl-{uuid.uuid4().hex}"
@@ -43,8 +56,7 @@ class ChatRoutes:
             return await self._stream(request, chat, prompt, limit, identity)
         rows = [self._row(chat, prompt, limit, i, None) for i in range(chat.choices)]
         await self.service.decode(rows)
-        answer = api.completion(self.checkpoint, self.name, chat, rows, identity)
-        return web.Response(body=orjson.dumps(answer), content_type="application/json")
+        return http.json_response(api.completion(self.checkpoint, self.name, chat, rows, identity))
 
     def _prepare(self, chat: api.ChatRequest) -> PreparedPrompt:
         """Called in a reader's thread."""
@@ -52,15 +64,15 @@ class ChatRoutes:
 
         service = self.service
         try:
+            service.check_text(api.text_length(chat))
             if chat.grammar is not None:
                 service.grammars.compile(chat.grammar)
-            return self.checkpoint.prepare_chat(
-                chat.messages, chat.tools, service.image, service.video
-            )
+            return self.checkpoint.prepare_chat(chat.messages, chat.tools, service.media())
         except UserError as error:
-            raise api.BadRequest(str(error)) from None
-        except (jinja2.TemplateError, TypeError, KeyError) as error:
-            raise api.BadRequest(f"the chat template rejects these messages: {error}") from None
+            raise BadRequest(str(error)) from None
+        except (jinja2.TemplateError, *REJECTED) as error:
+            reason = str(error)[:300] or type(error).__name__
+            raise BadRequest(f"the chat template rejects these messages: {reason}") from None
 
     def _limit(self, chat: api.ChatRequest, prompt: PreparedPrompt) -> int:
         """The maximum number of tokens of a completion."""
@@ -69,7 +81,7 @@ class ChatRoutes:
         wanted = chat.max_tokens
         if room < 1 or (wanted or 0) > room:
             requested = f" and max_tokens is {wanted}" if wanted else ""
-            raise api.BadRequest(
+            raise BadRequest(
                 f"the context length is {max_model_len} tokens; "
                 f"the prompt has {len(prompt.ids)}{requested}"
             )
@@ -105,23 +117,33 @@ class ChatRoutes:
         identity: str,
     ) -> web.StreamResponse:
         events: asyncio.Queue[bytes | None] = asyncio.Queue()
-        name, loop = self.name, self.service.loop
+        head, loop = api.chunk_head(self.name, identity), self.service.loop
+        if chat.stream_usage:  # OpenAI has it in every event
+            head["usage"] = None
+        sent = [0] * chat.choices  # characters of each text
 
         def send(event: dict) -> None:
             events.put_nowait(b"data: " + orjson.dumps(event) + b"\n\n")
 
         def on_progress(row: Row) -> None:  # called in the engine's thread
-            text, index = row.text.new_text() if row.text else "", rows.index(row)
-            if text or row.finish_reason:
-                delta = {"content": text} if text else {}
-                event = api.chunk(name, identity, index, delta, row.finish_reason)
-                loop.call_soon_threadsafe(send, event)
+            assert row.text is not None
+            index, new = rows.index(row), row.text.new_text()
+            if chat.calls_tools:  # what may be a call is sent when it is known, at the end
+                new = tool_calls.settled(row.text.text)[sent[index] :]
+            deltas: list[tuple[dict, str | None]]
+            if row.finish_reason:
+                deltas = api.last_deltas(chat, row, sent[index])
+            else:
+                deltas = [({"content": new}, None)] if new else []
+                sent[index] += len(new)
+            for delta, reason in deltas:
+                loop.call_soon_threadsafe(send, api.chunk(head, index, delta, reason))
 
         rows = [self._row(chat, prompt, limit, i, on_progress) for i in range(chat.choices)]
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         for index in range(chat.choices):
-            send(api.chunk(name, identity, index, {"role": "assistant", "content": ""}, None))
+            send(api.chunk(head, index, {"role": "assistant", "content": ""}))
         decoding = asyncio.ensure_future(self.service.decode(rows))
         decoding.add_done_callback(lambda _: events.put_nowait(None))
         try:
@@ -129,13 +151,13 @@ class ChatRoutes:
                 await response.write(event)
             await decoding
         except EngineFailed as error:
-            failure = orjson.dumps(server.error_body(str(error), "server_error"))
+            failure = orjson.dumps(http.error_body(str(error), "server_error"))
             await response.write(b"data: " + failure + b"\n\n")
             return response
         finally:
             decoding.cancel()
-        last = {"id": identity, "object": "chat.completion.chunk", "model": name, "choices": []}
-        await response.write(
-            b"data: " + orjson.dumps({**last, "usage": api.usage(rows)}) + b"\n\ndata: [DONE]\n\n"
-        )
+        if chat.stream_usage:
+            last = {**head, "choices": [], "usage": api.usage(rows)}
+            await response.write(b"data: " + orjson.dumps(last) + b"\n\n")
+        await response.write(b"data: [DONE]\n\n")
         return response

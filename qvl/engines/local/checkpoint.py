@@ -1,13 +1,12 @@
-"""A Qwen3-VL checkpoint folder as a model, a tokenizer and an image processor; messages to prompts.
+"""A Qwen3-VL checkpoint folder as a model, a tokenizer and rules of media; messages to prompts.
 
-Prompts are rendered by the tokenizer's chat template, images preprocessed by the checkpoint's image
-processor (its PIL form, which does not need torchvision), positions computed by the model's own
+Prompts are rendered by the tokenizer's chat template, positions computed by the model's own
 get_rope_index.
 """
 
+import functools
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,12 @@ from typing import Any
 import torch
 import transformers
 
+from qvl.engines.local.media import RequestMedia
 from qvl.engines.serving import launch
 from qvl.engines.weights import FIRST_VERSION
 from qvl.errors import UserError
-from qvl.media import pads, video, video_patches
+from qvl.media import pads, patches, processor, video_patches
+from qvl.media.patches import Grid
 
 MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
 STEP_ROWS = 16  # of a step that is measured to choose the number of threads: our choice
@@ -56,11 +57,9 @@ class Checkpoint:
         self.tokenizer: Any = _load(folder, "tokenizer", transformers.AutoTokenizer)
         if not self.tokenizer.chat_template:
             raise UserError(f"{folder}: no chat template; add the model's chat_template.jinja")
-        self.image_processor: Any = None
-        if (folder / "preprocessor_config.json").exists():
-            self.image_processor = _load(
-                folder, "image processor", transformers.AutoImageProcessor, backend="pil"
-            )
+        has_images, has_videos = processor.exists(folder, "image"), video_patches.has_rules(folder)
+        self.image_rules = patches.load_rules(folder) if has_images else None
+        self.video_rules = video_patches.load_rules(folder) if has_videos else None
         config: Any = self.model.config
         self.image_token: int = config.image_token_id
         self.video_token: int = config.video_token_id
@@ -69,6 +68,7 @@ class Checkpoint:
         self.merge: int = config.vision_config.spatial_merge_size
         self.end_tokens = self._find_end_tokens()
         self.banned = self._find_banned_tokens(config.text_config.vocab_size)
+        self.longest_token = max(map(len, self.tokenizer.get_vocab()))
 
     @torch.inference_mode()
     def step(self) -> None:
@@ -80,34 +80,46 @@ class Checkpoint:
         """The text of tokens, without special tokens."""
         return self.tokenizer.backend_tokenizer.decode(ids, skip_special_tokens=True)
 
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes of a token, which may be a part of a character; b"" for an unknown id."""
+        if token in self._added_tokens:
+            return self._added_tokens[token].encode()
+        text = self.tokenizer.convert_ids_to_tokens(token) or ""
+        alphabet = byte_alphabet()
+        return bytes(alphabet[each] for each in text if each in alphabet)
+
+    @functools.cached_property
+    def _added_tokens(self) -> dict[int, str]:
+        return {id: str(token) for id, token in self.tokenizer.added_tokens_decoder.items()}
+
     def prepare_chat(
-        self,
-        messages: list[dict],
-        tools: list[dict] | None,
-        load_image: Callable[[str], Any],
-        load_video: Callable[[Any], video.Clip],
+        self, messages: list[dict], tools: list[dict] | None, media: RequestMedia
     ) -> PreparedPrompt:
-        """Render, tokenise and prepare `messages`; the loaders return the image or clip of a reference."""
+        """Render, tokenise and prepare `messages`. UserError if they are too long or a medium is bad."""
         parts = [
             part
             for message in messages
             if isinstance(message.get("content"), list)
             for part in message["content"]
         ]
-        pictures = [load_image(part["image"]) for part in parts if part["type"] == "image"]
-        clips = [load_video(part["video"]) for part in parts if part["type"] == "video"]
+        pictures = [part["image"] for part in parts if part["type"] == "image"]
+        clips = [part["video"] for part in parts if part["type"] == "video"]
         rendered = self.tokenizer.apply_chat_template(
             messages, tools=tools, tokenize=False, add_generation_prompt=True
         )
-        return self.prepare(self._tokens(rendered), pictures, clips)
+        encoded = self._encoded(rendered)
+        media.check_length(len(encoded))  # before millions of numbers are made of it
+        return self.prepare(encoded.ids, pictures, clips, media)
 
     def prepare(
-        self, ids: list[int], pictures: list[Any], clips: list[video.Clip]
+        self, ids: list[int], pictures: list[str], clips: list[Any], media: RequestMedia
     ) -> PreparedPrompt:
         """Expand token ids that hold one <|image_pad|> per picture and one <|video_pad|> per clip."""
-        pixels, grids = self._patches(pictures)
-        video_pixels, video_grids, marks = self._video_patches(clips)
+        found, videos = media.images(pictures), media.videos(clips)
+        pixels, grids = _joined([each[:2] for each in found])
+        video_pixels, video_grids = _joined([each[:2] for each in videos])
         sizes = [] if grids is None else (grids.prod(-1) // self.merge**2).tolist()
+        marks = [each[2] for each in videos]
         try:
             (ids,) = pads.expand(
                 [ids],
@@ -118,6 +130,7 @@ class Checkpoint:
             raise UserError(
                 f"{error}: a message's text must not hold <|image_pad|> or <|video_pad|>"
             ) from None
+        media.check_length(len(ids))
         tokens = torch.tensor([ids])
         if grids is None and video_grids is None:  # of text all three rows count up
             positions = torch.arange(len(ids)).expand(3, -1)
@@ -142,26 +155,14 @@ class Checkpoint:
             digest.digest(),
         )
 
-    def _video_patches(
-        self, clips: list[video.Clip]
-    ) -> tuple[torch.Tensor | None, torch.Tensor | None, list[str]]:
-        """The patches and grids of clips, and the text that the pad of each becomes."""
-        if not clips:
-            return None, None, []
-        rules = video_patches.load_rules(self.folder)
-        try:
-            found = [rules.patches(clip) for clip in clips]
-        except ValueError as error:
-            raise UserError(f"video: {error}") from None
-        pixels = torch.cat([torch.from_numpy(patches) for patches, _ in found])
-        marks = [rules.marks(clip, grid) for clip, (_, grid) in zip(clips, found, strict=True)]
-        return pixels, torch.tensor([grid for _, grid in found]), marks
-
     def _image_pads(self, count: int) -> list[int]:
         return [self.image_token] * count
 
     def _tokens(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self._encoded(text).ids
+
+    def _encoded(self, text: str) -> Any:
+        return self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
 
     def read_weights(self, folder: Path) -> Any:
         """The model of another folder with the same shapes, for set_weights."""
@@ -200,14 +201,6 @@ class Checkpoint:
             ]
         return found
 
-    def _patches(self, pictures: list[Any]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        if not pictures:
-            return None, None
-        if self.image_processor is None:
-            raise UserError("this checkpoint takes no images: no preprocessor_config.json")
-        found = self.image_processor(pictures, return_tensors="pt")
-        return found["pixel_values"], found["image_grid_thw"]
-
     def _find_end_tokens(self) -> set[int]:
         """The end tokens of the generation config and of the tokenizer."""
         ends = self.model.generation_config.eos_token_id
@@ -219,6 +212,24 @@ class Checkpoint:
         vision = launch.never_sampled(self.model.config.to_dict())
         beyond = range(max(self.tokenizer.get_vocab().values()) + 1, vocabulary)
         return torch.tensor([*vision, *beyond], dtype=torch.long, device=self.device)
+
+
+def _joined(
+    media: list[tuple[torch.Tensor, Grid]],
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """The patches of several images or videos as one tensor, and their grids; None for none."""
+    if not media:
+        return None, None
+    return torch.cat([each for each, _ in media]), torch.tensor([grid for _, grid in media])
+
+
+@functools.cache
+def byte_alphabet() -> dict[str, int]:
+    """The bytes by the characters that stand for them in a byte-level vocabulary (GPT-2's)."""
+    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]  # as themselves
+    hidden = (each for each in range(256) if each not in shown)  # from U+0100 on
+    found = {chr(each): each for each in shown}
+    return found | {chr(0x100 + index): each for index, each in enumerate(hidden)}
 
 
 def _check_model_type(folder: Path) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 import qvl
@@ -20,6 +19,8 @@ from qvl.engines.local.batch import Row
 from qvl.engines.local.checkpoint import PreparedPrompt
 from qvl.engines.local.sampling import RowSampling
 from qvl.engines.local.service import Service
+from qvl.engines.serving import http
+from qvl.engines.serving.http import BadRequest
 from qvl.engines.weights import UPDATE_ROUTE
 from qvl.errors import UserError
 
@@ -66,40 +67,40 @@ class ControlRoutes:
     async def openapi(self, request: web.Request) -> web.Response:
         """The routes, for qvl.engines.probe."""
         paths = sorted(routes(request.app))
-        return _json({"openapi": "3.1.0", "paths": {path: {} for path in paths}})
+        return http.json_response({"openapi": "3.1.0", "paths": {path: {} for path in paths}})
 
     async def version(self, request: web.Request) -> web.Response:
-        return _json({"version": qvl.__version__})
+        return http.json_response({"version": qvl.__version__})
 
     async def weight_info(self, request: web.Request) -> web.Response:
         checkpoint = self.checkpoint
         folder = str(checkpoint.folder.resolve())
-        return _json({"weight_version": checkpoint.version, "model_path": folder})
+        return http.json_response({"weight_version": checkpoint.version, "model_path": folder})
 
     async def pause(self, request: web.Request) -> web.Response:
         """Hold new requests back; return once none is in progress."""
         mode = request.query.get("mode", "wait")
         if mode not in ("wait", "abort"):
-            raise api.BadRequest(f"mode {mode!r}: expected wait or abort")
+            raise BadRequest(f"mode {mode!r}: expected wait or abort")
         if mode == "abort":
             await self._call(self.engine.abort)
         await self._set_paused(True)
-        return _json({"status": "paused"})
+        return http.json_response({"status": "paused"})
 
     async def resume(self, request: web.Request) -> web.Response:
         await self._set_paused(False)
-        return _json({"status": "resumed"})
+        return http.json_response({"status": "resumed"})
 
     async def sleep(self, request: web.Request) -> web.Response:
         """Pause, and free the accelerator's memory; on a CPU there is none."""
         await self._set_paused(True)
         await self._move("cpu")
-        return _json({"status": "asleep"})
+        return http.json_response({"status": "asleep"})
 
     async def wake(self, request: web.Request) -> web.Response:
         await self._move(self.checkpoint.device)
         await self._set_paused(False)
-        return _json({"status": "awake"})
+        return http.json_response({"status": "awake"})
 
     async def load_weights(self, request: web.Request) -> web.Response:
         """Load the weights of another folder beside the present ones, which serve requests meanwhile
@@ -107,33 +108,33 @@ class ControlRoutes:
         body = await _body(request)
         folder, version = body.get("model_path"), body.get("weight_version")
         if not isinstance(folder, str) or not isinstance(version, str):
-            raise api.BadRequest("expected model_path and weight_version, both strings")
+            raise BadRequest("expected model_path and weight_version, both strings")
         checkpoint, path = self.checkpoint, Path(folder)
         async with self._update_lock:
             try:
                 model = await asyncio.to_thread(checkpoint.read_weights, path)
             except UserError as error:
-                raise api.BadRequest(str(error)) from None
+                raise BadRequest(str(error)) from None
             ours, theirs = _shapes(checkpoint.model), _shapes(model)
             if ours != theirs:
                 name = next(iter(dict(ours.items() ^ theirs.items())))
-                raise api.BadRequest(f"{folder}: other shapes than those served, such as {name}")
+                raise BadRequest(f"{folder}: other shapes than those served, such as {name}")
             await self._call(lambda: checkpoint.set_weights(model, path, version), drained=True)
-        return _json({"success": True, "weight_version": version})
+        return http.json_response({"success": True, "weight_version": version})
 
     async def generate(self, request: web.Request) -> web.Response:
         """vLLM's route: token ids with one pad per image and video, and the images and videos."""
         body = await _body(request)
         parameters = body.get("sampling_params") or {}
         if not isinstance(parameters, dict) or not parameters.keys() <= PARAMETERS:
-            raise api.BadRequest(
+            raise BadRequest(
                 f"sampling_params: expected an object with some of {', '.join(sorted(PARAMETERS))}"
             )
         prompt = await self.service.read(self._prepare, body)
         top = api.integer(parameters, "prompt_logprobs", 0, MAX_LOGPROBS, None)
         limit = api.integer(parameters, "max_tokens", 0, None, 16) or 0
         if len(prompt.ids) + limit > self.service.max_model_len:
-            raise api.BadRequest(
+            raise BadRequest(
                 f"the context length is {self.service.max_model_len} tokens; the prompt has "
                 f"{len(prompt.ids)} and max_tokens is {limit}"
             )
@@ -148,7 +149,7 @@ class ControlRoutes:
             await self.service.decode([row])
             answer["weight_version"] = row.version
             answer["choices"] = [_choice(row)]
-        return _json(answer)
+        return http.json_response(answer)
 
     def _prepare(self, body: dict) -> PreparedPrompt:
         """Called in a reader's thread."""
@@ -156,27 +157,24 @@ class ControlRoutes:
         size = self.checkpoint.model.config.text_config.vocab_size
         are_ids = isinstance(ids, list) and all(type(i) is int and 0 <= i < size for i in ids)
         if not isinstance(ids, list) or not ids or not are_ids:
-            raise api.BadRequest(
-                f"token_ids: expected a non-empty list of whole numbers below {size}"
+            raise BadRequest(f"token_ids: expected a non-empty list of whole numbers below {size}")
+        if len(ids) > self.service.max_model_len:
+            raise BadRequest(
+                f"the context length is {self.service.max_model_len} tokens; the prompt has {len(ids)}"
             )
         if not isinstance(parts, list):
-            raise api.BadRequest("content_parts: expected a list")
+            raise BadRequest("content_parts: expected a list")
         urls: dict[str, list[str]] = {"image_url": [], "video_url": []}
         for part in parts:
             kind = part.get("type") if isinstance(part, dict) else None
             if kind not in urls or not isinstance(part.get("url"), str):
-                raise api.BadRequest(
-                    "content_parts: expected type image_url or video_url, and a url"
-                )
+                raise BadRequest("content_parts: expected type image_url or video_url, and a url")
             urls[kind].append(part["url"])
+        media = self.service.media()
         try:
-            return self.checkpoint.prepare(
-                ids,
-                [self.service.image(each) for each in urls["image_url"]],
-                [self.service.video(each) for each in urls["video_url"]],
-            )
+            return self.checkpoint.prepare(ids, urls["image_url"], urls["video_url"], media)
         except UserError as error:
-            raise api.BadRequest(str(error)) from None
+            raise BadRequest(str(error)) from None
 
     def _row(self, prompt: PreparedPrompt, parameters: dict, limit: int) -> Row:
         fields = {name: value for name, value in parameters.items() if value is not None}
@@ -234,11 +232,7 @@ def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
 
 
 async def _body(request: web.Request) -> dict:
-    body = api.decode_json(await request.read())
+    body = await http.read_json(request)
     if not isinstance(body, dict):
-        raise api.BadRequest("the body must be a JSON object")
+        raise BadRequest("the body must be a JSON object")
     return body
-
-
-def _json(body: dict) -> web.Response:
-    return web.Response(body=orjson.dumps(body), content_type="application/json")

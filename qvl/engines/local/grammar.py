@@ -5,6 +5,7 @@ of them only once the grammar is complete. JSON has no white space between its t
 """
 
 import functools
+import json
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ import torch
 
 from qvl.errors import UserError, need
 
+FIRST_UNASSIGNED = 0xF0000  # of the private use area: in no text
 CACHE_SIZE = 64  # compiled grammars: the requests of a stream mostly share one
 FIELDS = ("response_format", "structured_outputs", "regex")  # OpenAI's, vLLM's and SGLang's
 
@@ -36,8 +38,15 @@ class Grammars:
 
     @functools.cached_property
     def _tokens(self) -> Any:
-        wrap = need("llguidance.hf", extra="serve").from_tokenizer
-        return wrap(self._tokenizer, n_vocab=self._vocabulary, eos_token=self._ends)
+        described = json.loads(self._tokenizer.backend_tokenizer.to_str())
+        # A text of the grammar that spells an added token would be tokenised as that token, and
+        # refused, because its bytes are not those of the text. Under another name none is spelt.
+        for token in described["added_tokens"]:
+            token |= {"content": chr(FIRST_UNASSIGNED + token["id"]), "special": True}
+        for unused in ("padding", "truncation"):
+            described[unused] = None
+        wrap = need("llguidance", extra="serve").LLTokenizer
+        return wrap(json.dumps(described), n_vocab=self._vocabulary, eos_token=self._ends)
 
 
 class Grammar:

@@ -1,7 +1,7 @@
 """The local engine as a service: what its chat routes (chat.py) and token routes (control.py) share."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,12 @@ from qvl.engines.local.batch import Row
 from qvl.engines.local.checkpoint import Checkpoint
 from qvl.engines.local.engine import Engine, EngineFailed
 from qvl.engines.local.grammar import Grammars
+from qvl.engines.local.media import RequestMedia
 from qvl.engines.serving.launch import DEFAULT_MODEL_LEN
 from qvl.errors import UserError
-from qvl.media import images, video
 
 READERS = 2  # threads that render prompts and preprocess images
+MOST_COMPOSED = 3  # characters that Unicode composition, before tokenisation, makes one of
 
 Result = TypeVar("Result")
 
@@ -67,25 +68,23 @@ class Service:
         """function(*args) in a reader's thread."""
         return await self.loop.run_in_executor(self._readers, function, *args)
 
-    def image(self, reference: str) -> Any:
-        """The image of a request. UserError if it must not or cannot be read."""
-        return images.load(reference, self._root("image", [reference]))
+    def media(self) -> RequestMedia:
+        """The reader of a request's media."""
+        checkpoint = self.checkpoint
+        return RequestMedia(
+            checkpoint.image_rules,
+            checkpoint.video_rules,
+            self.options.media_root,
+            self.max_model_len,
+        )
 
-    def video(self, reference: str | list[str]) -> video.Clip:
-        """The clip of a request: of a file, or of frames. UserError as for images."""
-        references = [reference] if isinstance(reference, str) else reference
-        return video.read(reference, self._root("video", references))
-
-    def _root(self, kind: str, references: Iterable[str]) -> Path:
-        if self.options.media_root is not None:
-            return self.options.media_root
-        for each in references:
-            if not each.startswith("data:"):
-                raise UserError(
-                    f"{kind} {images.brief(each)}: expected a data: URI; "
-                    "files need qvl serve --media-root"
-                )
-        return Path()
+    def check_text(self, length: int) -> None:
+        """UserError for a text of so many characters that it need not be tokenised to be too long."""
+        if length > MOST_COMPOSED * self.max_model_len * self.checkpoint.longest_token:
+            raise UserError(
+                f"the context length is {self.max_model_len} tokens; the prompt has "
+                f"{length:,} characters"
+            )
 
     async def decode(self, rows: list[Row]) -> None:
         """Wait until all rows are finished; stop them if the client disconnects."""

@@ -125,5 +125,6 @@ def variables(environment: Environment, options: LaunchOptions, **own: str) -> d
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUNBUFFERED": "1",
         "QVL_ENGINE_KEY": options.key or "",
+        "QVL_MEDIA_ROOT": str(options.media_root.resolve()) if options.media_root else "",
         "QVL_ENGINE_PARENT": str(os.getpid()),
     }

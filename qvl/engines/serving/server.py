@@ -1,7 +1,6 @@
 """Serve an application until a signal, or as long as a command runs: addresses, keys, ready files."""
 
 import asyncio
-import hmac
 import os
 import shutil
 import signal
@@ -19,16 +18,6 @@ INTERRUPT_SECONDS = 2.0  # for a command to end by a terminal's Ctrl-C, which it
 SHUTDOWN_SECONDS = 5.0  # for connections to close once the engine has stopped
 PLACEHOLDER = "{endpoint}"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-
-def holds_key(authorization: str, key: str | None) -> bool:
-    """Whether a request's Authorization holds the server's key, if it has one."""
-    return key is None or hmac.compare_digest(authorization.encode(), f"Bearer {key}".encode())
-
-
-def error_body(message: str, kind: str) -> dict:
-    """An error in OpenAI's shape."""
-    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
 
 
 def check_access(host: str, command: Sequence[str]) -> str | None:
@@ -93,12 +82,12 @@ async def run_app(
     """
     from aiohttp import web
 
+    from qvl.engines.serving import http
+
     stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, settle, stopped, number)
-    runner = web.AppRunner(
-        app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
-    )
+    runner = http.runner(app, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
         if prepare:

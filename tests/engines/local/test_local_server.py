@@ -327,12 +327,14 @@ def test_a_stream_has_the_content_of_a_whole_response(served):
     sampling = {"temperature": 1.0, "seed": 11, "max_tokens": 40, "stop": "zz"}
     whole = ask(served, "s", **sampling)
     messages = [{"role": "user", "content": "s"}]
-    body = json.dumps({"messages": messages, "stream": True, **sampling}).encode()
+    usage = {"stream_options": {"include_usage": True}}
+    body = json.dumps({"messages": messages, "stream": True, **sampling, **usage}).encode()
     with urllib.request.urlopen(served.url + "/v1/chat/completions", body) as answer:
         events = [line[6:] for line in answer.read().decode().splitlines() if line]
     assert events[-1] == "[DONE]"
     chunks = [json.loads(event) for event in events[:-1]]
     assert chunks[-1]["usage"] == whole["usage"]
+    assert [chunk.keys() for chunk in chunks] == [chunks[0].keys()] * len(chunks)
     choices = [chunk["choices"][0] for chunk in chunks[:-1]]
     assert "".join(choice["delta"].get("content", "") for choice in choices) == text(whole)
     assert choices[-1]["finish_reason"] == whole["choices"][0]["finish_reason"]
@@ -393,9 +395,7 @@ def test_a_client_that_disconnects_frees_the_engine(served):
         _, writer = await asyncio.open_connection(host, int(port))
         messages = [{"role": "user", "content": "x"}]
         body = json.dumps({"messages": messages, "n": 64, "max_tokens": 1900}).encode()
-        head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
         await writer.drain()
         await asyncio.sleep(0.3)
