@@ -31,3 +31,8 @@ def none_for_short(record, response):
     if len(response["content"]) % 3 == 0:
         raise Unverifiable("I judge no such length")
     return even(record, response)
+
+
+def sleep_if_asked(record, response):
+    time.sleep(3 if record["id"] == "slow" else 0)
+    return 1.0
