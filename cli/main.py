@@ -64,6 +64,7 @@ SECTIONS = {  # title in --help -> name of a command -> module in this folder
     "The twin, and these pages": {
         "tiny model": "tiny.model",
         "tiny data": "tiny.data",
+        "tiny sheet": "tiny.sheet",
         "man": "man",
     },
 }

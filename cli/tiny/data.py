@@ -28,7 +28,11 @@ def command(
     ] = DataPlan.test,
     only: Annotated[
         str,
-        typer.Option("--tasks", metavar="NAME,...", help=f"Some of {', '.join(tasks.TASKS)}"),
+        typer.Option(
+            "--tasks",
+            metavar="NAME[=SHARE],...",
+            help=f"Some of {', '.join(tasks.TASKS)}; SHARE of the training records, for all or none",
+        ),
     ] = ",".join(tasks.DEFAULT),
     defect_share: Annotated[
         float,
@@ -50,22 +54,37 @@ def command(
     answer. Handwriting and photographs are real; the rest is drawn or computed. The same seed gives the
     same files, and no test set shares a sample with any training set, whatever their seeds.
 
-    The card tasks show coloured cards on a 3 x 3 grid, the cells of which are numbered from 1: card-list
-    ("red5, blue2"), card-find ("red5"), card-where ("5") and card-ground (a box). A tiny model learns to
-    look up a card by its name in that order.
+    The others are made only by name. The card tasks show coloured cards on a 3 x 3 grid, the cells of which
+    are numbered from 1: card-list ("red5, blue2"), card-find ("red5"), card-where ("5") and card-ground (a
+    box). In that order a tiny model learns to look up a card by its name.
 
-    Some tasks are made only by name: the card tasks; mixed, sums of which some are answered at once;
-    habits, right sums of which some mix languages, repeat themselves or break the format, for the
-    penalties of general RL; odd-count and hard-clock, the corrective tasks of general RL (report 4.4.2): things with another number
-    of parts than usual, and rotated dials with three hands.
+    For reinforcement learning: mixed, sums of which a share has its steps, and the others are answered at
+    once, mostly wrong where a model does it. habits: right sums, of which some mix languages, repeat
+    themselves or break the format, for the penalties of general RL. card-think: card-where after a thought ("red5"). card-mixed:
+    a share has the thought; the others are as of a hurried annotator who names the cell of any card, so
+    the model that learns this has a choice to learn. Their wrong answers are meant, so do not curate
+    them. odd-count and hard-clock, the corrective tasks of general RL (report 4.4.2): things with another
+    number of parts than usual, and rotated dials with three hands.
+
+    For an agent that zooms: cards with a digit that is too small to read, for a model of tiny model
+    --max-image-tokens 9. zoom-read: a crop alone. zoom-none, -one, -two: questions that need so many calls
+    of image_zoom_in_tool, with the calls and what they return; zoom-first: -two up to its first call.
+    zoom-direct: as -one, without the tool, to compare. zoom-habit: mostly one call, whatever the question
+    needs; a start for reinforcement learning. calls_needed says how many.
+
+    What a model can do is replayed by giving it a share: sum=8,card-find=1,card-where=1.
 
     Examples:
         $ qvl tiny data twin-text --tasks add,sum,logic --train 2000 --test 300
         $ qvl tiny data corrective --tasks odd-count,hard-clock --train 60 --test 10 --defect-share 0
+        $ qvl tiny data sums --tasks sum=8,card-find=1,card-where=1 --train 500 --test 30 --defect-share 0
+        $ qvl tiny data agent --tasks zoom-none,zoom-one,zoom-two --train 90 --test 9 --defect-share 0
         $ qvl tiny data twin --train 1000 --test 50 && qvl check twin/raw.jsonl.zst
     """
+    shares = tasks.shares(only)
     plan = DataPlan(
-        names=tasks.names(only),
+        names=list(shares),
+        shares=shares,
         seed=seed,
         train=train,
         test=test,

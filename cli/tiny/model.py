@@ -27,6 +27,15 @@ def command(
             help="Layers of the language model, at least 3; by default 3 or 4, depending on --size",
         ),
     ] = None,
+    image_tokens: Annotated[
+        int,
+        typer.Option(
+            "--max-image-tokens",
+            metavar="N",
+            min=1,
+            help="Most tokens of an image, each of 32 x 32 pixels; larger ones are scaled down",
+        ),
+    ] = config.MAX_IMAGE_TOKENS,
     moe: Annotated[
         bool, typer.Option("--moe", help="Use 8 experts per layer, 2 of them per token")
     ] = False,
@@ -49,6 +58,14 @@ def command(
     if size not in config.SIZES:
         raise UserError(f"--size {size}: expected one of {', '.join(config.SIZES)}")
     with new_folder(out, force=force, mark="config.json") as folder:
-        number = model.write(folder, size, moe=moe, thinking=thinking, seed=seed, layers=layers)
+        number = model.write(
+            folder,
+            size,
+            moe=moe,
+            thinking=thinking,
+            seed=seed,
+            layers=layers,
+            image_tokens=image_tokens,
+        )
     kind = "MoE" if moe else "dense"
     print(f"qvl tiny model: {out}: {kind}, {number / 1e6:.2f} million parameters", file=sys.stderr)

@@ -16,6 +16,7 @@ PADDED_VOCABULARY = 512
 NUM_EXPERTS, EXPERTS_PER_TOKEN = 8, 2
 ROPE_THETA = 5_000_000  # Qwen3-VL's
 PATCH, MERGE, FRAMES = 16, 2, 2  # Qwen3-VL's
+MAX_IMAGE_TOKENS = 256
 POSITIONS = 64  # 8 x 8 learned positions, interpolated to the image's grid
 
 
@@ -149,11 +150,11 @@ def generation(kind: str) -> dict[str, Any]:
     }
 
 
-def image_processor() -> dict[str, Any]:
-    """preprocessor_config.json: from 1 token (32 x 32 pixels) to 256."""
+def image_processor(most: int = MAX_IMAGE_TOKENS) -> dict[str, Any]:
+    """preprocessor_config.json: from 1 token (32 x 32 pixels) to `most`."""
     return {
         **_processor(),
-        "size": {"shortest_edge": 32 * 32, "longest_edge": 512 * 512},
+        "size": {"shortest_edge": 32 * 32, "longest_edge": most * 32 * 32},
         "image_processor_type": "Qwen2VLImageProcessorFast",
     }
 

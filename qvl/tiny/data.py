@@ -1,14 +1,18 @@
 """Write a raw set to curate and train on, and a clean one to evaluate with, to one folder."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qvl.errors import UserError
 from qvl.io import jsonl
 from qvl.tiny import defects, tasks
-from qvl.tiny.generators.example import Example, digest, stream
+from qvl.tiny.generators.example import digest, stream
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 RAW, TEST, DEFECTS = "raw.jsonl.zst", "test.jsonl.zst", "defects.jsonl.zst"
 DEFAULT_TRAIN = sum(tasks.TASKS[name].train for name in tasks.DEFAULT)
@@ -19,10 +23,12 @@ class DataPlan:
     """The size and composition of the sets; the defaults are our choice."""
 
     names: list[str] = field(default_factory=lambda: list(tasks.DEFAULT))
+    shares: dict[str, float] = field(default_factory=dict)
+    """Shares of the tasks in the training records; by default their default numbers."""
     seed: int = 0
 
     train: int | None = None
-    """Training records without duplicates, in the default proportions; None: the default numbers."""
+    """Training records without duplicates; None: the sum of the tasks' default numbers."""
 
     test: int = 1000
     """Held-out records, the same number for each task."""
@@ -35,18 +41,20 @@ class DataPlan:
 
     def amounts(self, split: str) -> dict[str, int]:
         """The number of examples of each task."""
-        weights = {name: tasks.TASKS[name].train if split == "train" else 1 for name in self.names}
+        numbers = {name: tasks.TASKS[name].train for name in self.names}
+        weights = {**numbers, **self.shares} if split == "train" else dict.fromkeys(numbers, 1.0)
         default = sum(weights.values())
-        wanted = self.test if split == "test" else default if self.train is None else self.train
+        total = sum(numbers.values()) if self.train is None else self.train
+        wanted = self.test if split == "test" else total
         if wanted < len(weights):
             raise UserError(
                 f"--{split} {wanted}: must be at least the number of tasks, {len(weights)}"
             )
         # Rounding the running total makes the numbers add up to the requested one.
-        ends, total = [0], 0
+        ends, sofar = [0], 0.0
         for weight in weights.values():
-            total += weight
-            ends.append(round(total * wanted / default))
+            sofar += weight
+            ends.append(round(sofar * wanted / default))
         return {name: ends[i + 1] - ends[i] for i, name in enumerate(weights)}
 
 
@@ -97,21 +105,28 @@ def _records(folder: Path, plan: DataPlan, split: str) -> Iterator[dict]:
     """Yield records without defects or ids: conversations to train on, or single questions to test."""
     for name, number in plan.amounts(split).items():
         for example in tasks.examples(name, plan.seed, split, number):
-            image = _image(folder, name, example)
-            turns = example.turns if split == "train" else example.turns[:1]
-            messages = tasks.messages(turns, image, thinking=plan.thinking)
+            stem = f"images/{name}-{digest(example.key)[:8].hex()}"
+            image = example.draw and _written(folder, f"{stem}.png", example.draw)
+            if split == "test":
+                turn = example.turns[0]
+                messages = [tasks.question(turn, image)]
+            else:
+                turn = example.turns[-1]
+                crops = [
+                    _written(folder, f"{stem}-crop-{place}.png", look.draw)
+                    for place, look in enumerate(tasks.returned(example.turns))
+                ]
+                messages = tasks.messages(example.turns, image, crops, thinking=plan.thinking)
             yield {
-                "messages": messages if split == "train" else messages[:-1],
-                "answer": turns[-1].answer,
+                "messages": messages,
+                "answer": turn.answer,
                 "task": tasks.TASKS[name].task,
                 "source": f"tiny/{name}",
+                **example.fields,
             }
 
 
-def _image(folder: Path, name: str, example: Example) -> str | None:
-    """Write the example's image, named by its content; return its path in records."""
-    if example.draw is None:
-        return None
-    path = f"images/{name}-{digest(example.key)[:8].hex()}.png"
-    example.draw().save(folder / path, compress_level=1)
+def _written(folder: Path, path: str, draw: "Callable[[], Image]") -> str:
+    """Write an image of an example, named by its content; return its path in records."""
+    draw().save(folder / path, compress_level=1)
     return path

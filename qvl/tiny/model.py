@@ -20,11 +20,18 @@ HEAD_STD = 0.02
 
 
 def write(
-    folder: Path, size: str, *, moe: bool, thinking: bool, seed: int, layers: int | None = None
+    folder: Path,
+    size: str,
+    *,
+    moe: bool,
+    thinking: bool,
+    seed: int,
+    layers: int | None = None,
+    image_tokens: int = config.MAX_IMAGE_TOKENS,
 ) -> int:
     """Write a Hugging Face folder; return the number of parameters.
 
-    layers: of the language model; None for those of the size. UserError if DeepStack needs more.
+    image_tokens: the most that an image is resized to. layers: of the language model; None for those of the size. UserError if DeepStack needs more.
     """
     kind = "thinking" if thinking else "instruct"
     wanted = config.SIZES[size]
@@ -40,7 +47,7 @@ def write(
         _release_layout(folder / "model.safetensors")
     tokenizer.write(folder)
     _write_json(folder / "generation_config.json", config.generation(kind))
-    _write_json(folder / "preprocessor_config.json", config.image_processor())
+    _write_json(folder / "preprocessor_config.json", config.image_processor(image_tokens))
     _write_json(folder / "video_preprocessor_config.json", config.video_processor())
     (folder / "chat_template.jinja").write_text(template(kind))
     # safetensors makes the file readable for its owner only.

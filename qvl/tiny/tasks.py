@@ -1,14 +1,16 @@
 """The table of the twin's tasks, and their examples."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from qvl.errors import UserError
-from qvl.tiny.generators import cards, corrective, handwriting, photographs, scenes, text
-from qvl.tiny.generators.example import Example, Turn, stream
+from qvl.tiny.generators import cards, corrective, handwriting, photographs, scenes, text, zoom
+from qvl.tiny.generators.example import Example, Look, Turn, stream
 
+TOOL = "image_zoom_in_tool"
 TRIES = 2000  # draws without a new example, after which a task is exhausted
 
 
@@ -24,36 +26,58 @@ class Task:
 TASKS = {  # name -> task. The numbers are our choice: a model learns digit, add and sum from these
     # within minutes, but not the others, of which more would only take time from digit
     "digit": Task(handwriting.digit, "ocr", 12000),
-    "card-list": Task(cards.card_list, "caption", 5000),
-    "card-find": Task(cards.card_find, "vqa", 3000),
-    "card-where": Task(cards.card_where, "vqa", 6000),
-    "card-ground": Task(cards.card_ground, "grounding", 3000),
     "add": Task(text.add, "math", 8000),
     "sum": Task(text.sum_up, "math", 8000),
-    "logic": Task(text.logic, "logic", 400),
-    "count": Task(scenes.count, "counting", 400),
-    "photo": Task(photographs.photo, "vqa", 400),
+    "logic": Task(text.logic, "logic", 500),
     "colour": Task(scenes.colour, "vqa", 400),
+    "count": Task(scenes.count, "counting", 400),
     "ground": Task(scenes.ground, "grounding", 400),
     "clock": Task(scenes.clock, "clock", 400),
     "caption": Task(scenes.caption, "caption", 400),
+    "photo": Task(photographs.photo, "vqa", 400),
+}
+DEFAULT = list(TASKS)
+TASKS |= {  # made only by name: cards to look up,
+    "card-list": Task(cards.card_list, "caption", 5000),
+    "card-find": Task(cards.card_find, "vqa", 3000),
+    "card-where": Task(cards.card_where, "vqa", 6000),
+    "card-ground": Task(cards.card_ground, "grounding", 2400),
+    # starts and queries of reinforcement learning,
     "mixed": Task(text.mixed, "math", 8000),
     "habits": Task(text.habits, "math", 8000),
+    "card-think": Task(cards.card_think, "vqa", 4000),
+    "card-mixed": Task(cards.card_mixed, "vqa", 2000),
     "odd-count": Task(corrective.odd_count, "counting", 400),
     "hard-clock": Task(corrective.hard_clock, "clock", 400),
+    # and agents that zoom
+    "zoom-read": Task(zoom.zoom_read, "ocr", 4000),
+    "zoom-direct": Task(zoom.zoom_direct, "ocr", 600),
+    "zoom-none": Task(zoom.zoom_none, "vqa", 2000),
+    "zoom-one": Task(zoom.zoom_one, "ocr", 2000),
+    "zoom-two": Task(zoom.zoom_two, "ocr", 2000),
+    "zoom-first": Task(zoom.zoom_first, "ocr", 2000),
+    "zoom-habit": Task(zoom.zoom_habit, "vqa", 3600),
 }
-CARDS = ("card-list", "card-find", "card-where", "card-ground")
-BY_NAME = (*CARDS, "mixed", "habits", "odd-count", "hard-clock")
-DEFAULT = [name for name in TASKS if name not in BY_NAME]
 
 
-def names(wanted: str) -> list[str]:
-    """Parse a comma-separated list of tasks. UserError for an unknown one."""
-    found = [name.strip() for name in wanted.split(",")]
-    for name in found:
-        if name not in TASKS:
-            raise UserError(f"unknown task {name!r}; the tasks are {', '.join(TASKS)}")
-    return list(dict.fromkeys(found))
+def shares(wanted: str) -> dict[str, float]:
+    """Parse a comma-separated list of tasks, each with its share, "sum=8,card-find=1", or none, where
+    their default numbers are the shares. UserError for another task, or another share."""
+    words = [word.partition("=") for word in wanted.split(",")]
+    found: dict[str, float] = {}
+    for name, _, share in words:
+        task = TASKS.get(name.strip())
+        if task is None:
+            raise UserError(f"unknown task {name.strip()!r}; the tasks are {', '.join(TASKS)}")
+        try:
+            found[name.strip()] = float(share) if any(one[1] for one in words) else task.train
+        except ValueError:
+            raise UserError(
+                f"--tasks {wanted}: expected NAME=SHARE for each, or for none"
+            ) from None
+    if not all(0 < share < math.inf for share in found.values()):
+        raise UserError(f"--tasks {wanted}: expected shares above 0")
+    return found
 
 
 def examples(name: str, seed: int, split: str, number: int) -> Iterator[Example]:
@@ -74,18 +98,25 @@ def examples(name: str, seed: int, split: str, number: int) -> Iterator[Example]
         draw += 1
 
 
-def messages(turns: list[Turn], image: str | None, *, thinking: bool = False) -> list[dict]:
-    """The conversation, with the image before the first question.
+def messages(
+    turns: list[Turn], image: str | None, crops: Iterable[str] = (), *, thinking: bool = False
+) -> list[dict]:
+    """The conversation, with the image before the first question. crops: of the looks of `returned`.
 
     The last line of a response is the answer and the lines before it the reasoning; with `thinking`,
     the reasoning is in reasoning_content.
     """
     found: list[dict[str, Any]] = []
+    shown = iter(crops)
     for number, turn in enumerate(turns):
-        content: Any = turn.question
-        if image and number == 0:
-            content = [{"type": "image", "image": image}, {"type": "text", "text": content}]
-        found.append({"role": "user", "content": content})
+        found.append(question(turn, image if number == 0 else None))
+        for look in turn.looks:
+            found.append(_call(look))
+            crop = next(shown, None)
+            if crop is not None:
+                found.append({"role": "tool", "content": [_image(crop)]})
+        if not turn.content:
+            continue
         answer = {"role": "assistant", "content": turn.content}
         if turn.reasoning and thinking:
             answer["reasoning_content"] = turn.reasoning
@@ -93,3 +124,28 @@ def messages(turns: list[Turn], image: str | None, *, thinking: bool = False) ->
             answer["content"] = f"{turn.reasoning}\n{turn.content}"
         found.append(answer)
     return found
+
+
+def question(turn: Turn, image: str | None) -> dict[str, Any]:
+    """The user's message of a turn."""
+    content: Any = turn.question
+    if image:
+        content = [_image(image), {"type": "text", "text": content}]
+    return {"role": "user", "content": content}
+
+
+def returned(turns: list[Turn]) -> list[Look]:
+    """The looks whose crops a conversation shows: all, but the last where it ends with a call."""
+    looks = [look for turn in turns for look in turn.looks]
+    return looks[:-1] if not turns[-1].content else looks
+
+
+def _image(path: str) -> dict[str, str]:
+    return {"type": "image", "image": path}
+
+
+def _call(look: Look) -> dict[str, Any]:
+    """The turn with a call, its label first: the box is looked up by it."""
+    arguments = {"label": look.label, "bbox_2d": list(look.box), "img_idx": 0}
+    call = {"type": "function", "function": {"name": TOOL, "arguments": arguments}}
+    return {"role": "assistant", "content": "", "tool_calls": [call]}

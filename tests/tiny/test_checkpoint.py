@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
 from qvl.media.patches import load_rules
-from qvl.tiny import model, tokenizer
+from qvl.tiny import config, model, tokenizer
 from qvl.tiny.config import PADDED_VOCABULARY, SIZES
 
 FILES = {
@@ -170,6 +170,14 @@ def test_the_tokenizer_is_a_small_one_of_qwen(folder):
     assert words.decode(words("<|im_start|><think>a")["input_ids"], skip_special_tokens=True) == (
         "<think>a"
     )
+
+
+def test_an_image_has_at_most_as_many_tokens_as_asked(tmp_path):
+    written = (tmp_path / "preprocessor_config.json").write_text
+    for most, tokens in ((9, 9), (256, 144), (100, 100)):
+        written(json.dumps(config.image_processor(most)))
+        rules = load_rules(tmp_path)
+        assert rules.num_tokens(rules.grid(384, 384)) == tokens
 
 
 def test_the_tokenizer_is_the_same_everywhere(folder):

@@ -330,6 +330,25 @@ def test_thinking_data_has_its_steps_in_reasoning_content(tmp_path):
     assert 0.15 < thoughts["tiny/mixed"] / count["tiny/mixed"] < 0.55
 
 
+def test_shares_decide_the_training_set_alone(tmp_path):
+    done = shell(tmp_path)(
+        "qvl tiny data x --tasks sum=8,card-find=1,card-where=1 --train 100 --test 6 --defect-share 0"
+    )
+    assert done.returncode == 0, done.stderr
+    counts = Counter(one["source"] for one in jsonl.read(str(tmp_path / "x" / data.RAW)))
+    assert counts == {"tiny/sum": 80, "tiny/card-find": 10, "tiny/card-where": 10}
+    tested = Counter(one["source"] for one in jsonl.read(str(tmp_path / "x" / data.TEST)))
+    assert set(tested.values()) == {2}
+
+
+@pytest.mark.parametrize(
+    "tasks_", ["sum=8,add", "sum=0,add=1", "sum=many", "sum=-1,add=2", "sum=nan"]
+)
+def test_a_share_that_is_none_is_an_error(tmp_path, tasks_):
+    done = shell(tmp_path)(f"qvl tiny data x --tasks {tasks_}")
+    assert (done.returncode, f"--tasks {tasks_}: expected" in done.stderr) == (2, True), done.stderr
+
+
 def test_a_run_that_fails_leaves_nothing(tmp_path):
     done = shell(tmp_path)("qvl tiny data x --train 3")
     assert (done.returncode, "at least the number of tasks, 10" in done.stderr) == (2, True)

@@ -61,6 +61,34 @@ def card_where(rng: Random, split: str) -> Example:
     return _example(key, turns)
 
 
+def card_think(rng: Random, split: str) -> Example:
+    """card-where after a thought that finds the card first: two single steps, easy to learn."""
+    return _thought(rng, split, 1.0)
+
+
+def card_mixed(rng: Random, split: str, share: float = 0.35) -> Example:
+    """The same, but only a share of the answers has the thought; a hurried annotator gave the others.
+
+    An answer without a thought is the cell of any card, so this way of answering stays at chance, however
+    long a model trains on it, and reinforcement learning can teach it to choose the other. With true
+    answers the model would soon need no thought. The share is our choice.
+    """
+    return _thought(rng, split, share)
+
+
+def _thought(rng: Random, split: str, share: float) -> Example:
+    key = _, cards = layout(rng, split)
+    thinks = rng.random() < share  # all turns of a conversation, or none
+    turns = []
+    for card in rng.choices(cards, k=QUESTIONS):
+        question, answer = f"Where is the {card[1]} card?", number(card[0])
+        if thinks:
+            turns.append(Turn(question, answer, answer, named(card)))
+        else:
+            turns.append(Turn(question, answer, number(rng.choice(cards)[0])))
+    return _example(key, turns)
+
+
 def card_ground(rng: Random, split: str) -> Example:
     """The box of a card as Qwen3-VL's JSON, in thousandths of the image's sides, the label first."""
     key = _, cards = layout(rng, split)

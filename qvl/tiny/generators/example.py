@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -12,13 +12,24 @@ if TYPE_CHECKING:
 HELD_OUT = 10  # one key in ten belongs to the test split
 
 
+class Look(NamedTuple):
+    """A call of image_zoom_in_tool on the first image, and the crop that it returns."""
+
+    label: str
+    box: tuple[int, int, int, int]
+    """In thousandths of the image's sides."""
+    draw: "Callable[[], Image]"
+
+
 class Turn(NamedTuple):
-    """A question, the reference answer for a verifier, and the response with its reasoning."""
+    """A question, the reference answer for a verifier, and the response with its reasoning and calls."""
 
     question: str
     answer: Any
     content: str
+    """Empty where the conversation ends with the last call."""
     reasoning: str = ""
+    looks: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,8 @@ class Example:
     key: tuple
     turns: list[Turn]
     draw: "Callable[[], Image] | None" = None
+    fields: dict[str, Any] = field(default_factory=dict)
+    """Further fields of the record."""
 
 
 def held_out(key: tuple) -> bool:

@@ -117,3 +117,31 @@ def test_verifiers_accept_the_reference_and_no_other_card():
         if name == "card-ground":
             wrong = json.dumps([{"label": "red card", "bbox_2d": [0, 0, 50, 50]}])
         assert verify(one, {"content": wrong}) < 0.5, name
+
+
+def test_a_thought_finds_the_card_and_the_answer_repeats_its_cell():
+    for sample in tasks.examples("card-think", 0, "train", 60):
+        found = seen(sample)
+        for turn in sample.turns:
+            hue = asked(turn.question)
+            assert turn.reasoning == hue + found[hue]
+            assert turn.content == turn.answer == found[hue]
+
+
+def test_a_hurried_annotator_names_the_cell_of_any_card():
+    thoughtful = total = right = 0
+    for sample in tasks.examples("card-mixed", 0, "train", 300):
+        found = seen(sample)
+        kinds = {bool(turn.reasoning) for turn in sample.turns}
+        assert len(kinds) == 1
+        thoughtful += kinds == {True}
+        for turn in sample.turns:
+            truth = found[asked(turn.question)]
+            assert turn.answer == truth and turn.content in found.values()
+            if turn.reasoning:
+                assert turn.content == truth
+            else:
+                total += 1
+                right += turn.content == truth
+    assert 0.25 < thoughtful / 300 < 0.45
+    assert 0.2 < right / total < 0.4  # chance among 2 to 6 cards: 0.29
