@@ -309,7 +309,7 @@ class _Lexer:
         elif character in CURRENCY:
             self._add("currency", CURRENCY[character])
         elif character in ",;":
-            self._add("separator", ",")
+            self._add("separator", character)
         elif character == "`" or character == "\0":
             raise Unreadable(f"{character!r}")
         else:

@@ -24,7 +24,7 @@ def read(text: str, *, decimal_comma: bool = False) -> Node:
     while (
         found
         and found[-1].kind in ("symbol", "separator")
-        and found[-1].text in (".", ",", "⏎", "?")
+        and found[-1].text in (".", ",", ";", "⏎", "?")
     ):
         found.pop()
     if not found:
@@ -35,11 +35,24 @@ def read(text: str, *, decimal_comma: bool = False) -> Node:
 
 
 def _listed(found: list[Token], depth: int) -> Node:
-    """One item, or a list of several."""
-    items = [_item(each, depth) for each in split(_unwrapped(found)) if each]
+    """One item, or a list of several; p = 5, q = 2; p = 7, q = 2 are two pairs."""
+    found = _unwrapped(found)
+    groups = [_items(each, depth) for each in split(found, ";") if each]
+    items = [item for group in groups for item in group]
+    sizes = {len(group) for group in groups}
+    if len(groups) > 1 and len(sizes) == 1 and 1 not in sizes and all(map(_is_equation, items)):
+        return ("list", tuple(("tuple", "(", ")", tuple(group)) for group in groups))
     if not items:
         raise Unreadable("no expression")
     return items[0] if len(items) == 1 else ("list", tuple(items))
+
+
+def _items(found: list[Token], depth: int) -> list[Node]:
+    return [_item(each, depth) for each in split(found) if each]
+
+
+def _is_equation(node: Node) -> bool:
+    return node[0] == "relation" and node[1][1::2] == ("=",)
 
 
 def _unwrapped(found: list[Token]) -> list[Token]:

@@ -27,6 +27,7 @@ SAME = [
     ("(x,y)=(1,2)", "(1,2)"),
     ("x=1,y=2", "(1,2)"),
     ("A(1,2)", "(1,2)"),
+    ("p=5,q=2;p=7,q=2", "(7,2),(5,2)"),
     (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\left[\begin{array}{cc}1&2\\3&4\end{array}\right]"),
     (r"\frac12\begin{pmatrix}2\\4\end{pmatrix}", r"\begin{pmatrix}1\\2\end{pmatrix}"),
     (
