@@ -1,8 +1,9 @@
 """Bin packing from a pool: what waits is bounded, and a pack leaves when the pool is full.
 
-A pack starts with the longest item of the pool and takes the longest that fits, again and again (best-fit
-decreasing, a pack at a time). Where that would leave a gap, two items that fill it are sought, also in place of the
-last item taken. The pool is refilled by the stream, so a pack holds items of one stretch of it, short and long.
+A pack starts with the longest item of the pool, since that is the hardest to place, and takes those that have waited
+longest while an eighth of it stays free, so that a shuffled stream gives mixed packs: with the longest that fits, again
+and again, each would hold items of one length, and so of one kind. The last eighth is filled by best fit. Where that
+would leave a gap, two items that fill it are sought, also in place of the last item taken.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -24,6 +25,7 @@ class Pool(Generic[Item]):
         self.held = 0  # tokens of all items
         self._items: dict[int, deque[Item]] = {}
         self._lengths: list[int] = []  # the keys of _items, sorted
+        self._waiting: deque[tuple[Item, int]] = deque()  # by age; some have been taken
 
     def __bool__(self) -> bool:
         return bool(self._lengths)
@@ -36,6 +38,7 @@ class Pool(Generic[Item]):
                 raise ValueError(f"an item of {length} tokens does not fit {self.capacity}")
             queue = self._of_length(length)
         queue.append(item)
+        self._waiting.append((item, length))
         self.held += length
 
     def pack(self) -> list[Item]:
@@ -43,6 +46,10 @@ class Pool(Generic[Item]):
         items, lengths, take = self._items, self._lengths, self._take
         last = lengths[-1]
         taken, room = [take(last)], self.capacity - last
+        reserve = self.capacity // 8
+        while (length := self._oldest()) and room - length >= reserve:
+            taken.append(take(length))
+            room, last = room - length, length
         while room and lengths and lengths[0] <= room:
             if room in items:
                 taken.append(take(room))
@@ -91,6 +98,17 @@ class Pool(Generic[Item]):
             found = self._items[length] = deque()
             insort(self._lengths, length)
         return found
+
+    def _oldest(self) -> int:
+        """The length of the item that has waited longest; 0 if there is none."""
+        waiting = self._waiting
+        while waiting:
+            item, length = waiting[0]
+            queue = self._items.get(length)
+            if queue and queue[0] is item:
+                return length
+            waiting.popleft()
+        return 0
 
     def _take(self, length: int) -> Item:
         """Remove and return the oldest item of this length."""

@@ -38,6 +38,15 @@ def test_lengths_that_leave_gaps_are_combined():
     assert packed([50, 30, 26, 24, 40, 30], 100) == [[0, 2, 3], [4, 1, 5]]  # not 50 and 40
 
 
+def test_a_shuffled_stream_gives_mixed_packs():
+    """Short items of two lengths, as two tasks have them: each pack has many of both."""
+    draw = random.Random(6)
+    lengths = [draw.choice([19, 41]) for _ in range(20_000)]
+    packs = packed(lengths, 1024)
+    shares = [sum(lengths[item] == 41 for item in pack) / len(pack) for pack in packs]
+    assert min(shares) > 0.1 and max(shares) < 0.9
+
+
 def test_packs_depend_on_the_stream_alone():
     lengths = [random.Random(4).randint(1, 100) for _ in range(3000)]
     assert packed(lengths, 100, 700) == packed(lengths, 100, 700)
