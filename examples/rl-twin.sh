@@ -6,7 +6,7 @@
 # The start is made with a choice to learn. Of sums of six numbers 65 % are answered at once, and mostly
 # wrong; the rest step by step. Of sums of four, 60 % mix languages, repeat themselves or break the format.
 # Reasoning RL learns to go step by step, general RL to leave bad habits. Both are compared on held-out sums.
-# About 5 minutes on two quiet cores; the numbers are our choice.
+# About 5 minutes on two quiet cores; the numbers are our choice. ONLY_START=1 ends before RL.
 set -euo pipefail
 
 here=$(dirname "$(realpath "$0")")
@@ -29,6 +29,7 @@ say "A start: sums step by step, then answers at once and bad habits"
 [ -e held-out.jsonl.zst ] || qvl cat mixed/test.jsonl.zst habits/test.jsonl.zst -o held-out.jsonl.zst
 [ -e summed/config.json ] || sft base summed 220 2e-3 sums/raw.jsonl.zst
 [ -e start/config.json ] || sft summed start 300 1e-3 start.jsonl.zst
+[ -z "${ONLY_START:-}" ] || exit 0
 
 export N=8 BATCH=32 STEPS=20 GENERAL_STEPS=20 MAX_TOKENS=128 LR=1e-4 STALENESS=0 EVAL_EVERY=10
 export SERVE_ARGS='--max-batch 256' ARGS='--eval-samples 4'
