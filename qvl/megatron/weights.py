@@ -18,6 +18,8 @@ from qvl.model.folder import Folder
 from qvl.model.folder_writer import FolderWriter, staging_folder
 from qvl.model.shape import Shape
 
+UNSEEN = "not every machine sees this folder; choose one that they share"
+
 
 def load(model: LocalModel, folder: Folder) -> None:
     """Fill this rank's parameters. UserError where the folder lacks one or has another shape."""
@@ -45,6 +47,7 @@ def write(model: LocalModel, folder: Folder, target: Path) -> None:
     staging = parallel.gather(staging_folder(target) if first else None)[0]
     writer = FolderWriter(folder, target, staging)
     _agree(writer, _attempt(writer.begin) if first else None)
+    _agree(writer, None if staging.is_dir() else UNSEEN)
     error = None
     for name, parameter in _own_share(model):
         error = error or _attempt(_store, writer, name, parameter, model.shape)

@@ -125,6 +125,27 @@ def test_a_rank_that_cannot_write_is_an_error_on_every_rank_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def unseen(folder: Path, target: Path) -> str:
+    """The error of a rank where the folder lies in the memory of another machine."""
+    from qvl.errors import UserError
+    from qvl.megatron import weights
+    from qvl.model.folder import Folder
+    from qvl.model.folder_writer import FolderWriter
+
+    model = build(folder, "tp=2")
+    FolderWriter.begin = lambda self: None
+    try:
+        weights.write(model, Folder(folder), target)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def test_a_folder_that_not_every_machine_sees_is_an_error_that_says_so(ranks, dense, tmp_path):
+    for error in ranks(2, unseen, dense, tmp_path / "target"):
+        assert "not every machine sees this folder; choose one that they share" in error
+
+
 def test_a_folder_with_a_tensor_that_the_model_lacks_is_refused_before_training(
     ranks, dense, tmp_path
 ):
