@@ -6,7 +6,7 @@ nothing is read by halves. Numbers:
     1,234  1{,}234  1\,234  1 234    groups of three digits are thousands (a comma only outside brackets)
     1{,}5  3,07  0,25  1.234,56  1,5;2,5   a decimal comma
     1,5                              two numbers; with decimal_comma=True, which the caller sets: 1.5
-    1.6e-19  1.6E-19  1e5            scientific notation; but 2e-1 is twice Euler's number, less one
+    1.6e-19  1.6E-19  1e5            scientific notation; but 2e-1 (to 2e-3) is twice Euler's number, less one
     3 1/2  3\frac{1}{2}  0.\overline{3}   mixed and repeating numbers (the latter two in the parser)
 """
 
@@ -135,14 +135,16 @@ class _Lexer:
             value = int(mixed[1]) + Fraction(int(mixed[2]), int(mixed[3]))
             self._add("number", mixed[0], value=value)
             return
-        found = _EUROPEAN.match(text, at)
-        if found and (self.depth <= 0 or "{" in found[0]) and not re.match(_WHOLE, text[at:]):
+        grouped = _GROUPED.match(text, at) if self.depth <= 0 and not self.decimal_comma else None
+        found = None if grouped else _EUROPEAN.match(text, at)
+        if grouped:
+            found = grouped
+            plain = re.sub(r",(?:\\!\s*)?", "", found[0])
+        elif found and (self.depth <= 0 or "{" in found[0]) and not re.match(_WHOLE, text[at:]):
             written = found[0].replace("{,}", ",")
             plain = written.replace(".", "").replace(",", ".")
         elif self.decimal_comma and (found := _DECIMAL_COMMA.match(text, at)):
             plain = found[0].replace(",", ".")
-        elif self.depth <= 0 and (found := _GROUPED.match(text, at)):
-            plain = re.sub(r",(?:\\!\s*)?", "", found[0])
         else:
             found = _NUMBER.match(text, at)
             assert found
@@ -318,7 +320,7 @@ class _Lexer:
 
 def _is_scientific(mantissa: str, letter: str, exponent: str) -> bool:
     """Whether 2e3 is two thousand; 2e-1 is Euler's number times two, less one."""
-    is_euler = letter == "e" and exponent[0] == "-" and len(exponent) == 2
+    is_euler = letter == "e" and exponent in ("-1", "-2", "-3")
     return not is_euler or "." in mantissa or mantissa == "1"
 
 

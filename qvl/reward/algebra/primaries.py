@@ -217,6 +217,8 @@ class Primaries(ABC):
             else:
                 self.at += 1
                 power = self._exponent()
+        if name == "log" and base is None and self._has_base():  # log10(x)
+            base = self.primary()
         if power == ("neg", ONE) and name in _TRIGONOMETRIC:
             name, power = f"arc{name}", None
         arguments = self._arguments(name)
@@ -233,6 +235,18 @@ class Primaries(ABC):
         else:
             node = ("call", name, arguments)
         return node if power is None else ("pow", node, power)
+
+    def _has_base(self) -> bool:
+        """Whether a number and a bracket follow at once."""
+        number, bracket = [*self.found[self.at : self.at + 2], None, None][:2]
+        return (
+            number is not None
+            and number.kind == "number"
+            and not number.spaced
+            and bracket is not None
+            and bracket.text == "("
+            and not bracket.spaced
+        )
 
     def _arguments(self, name: str) -> tuple[Node, ...]:
         if self._is("(") or self._is("[") or self._is("⦃"):

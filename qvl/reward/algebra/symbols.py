@@ -44,7 +44,7 @@ TEXTUAL = {"text", "textrm", "textbf", "textit", "textnormal", "textsf", "texttt
             "textup", "emph", "mathop", "mathtt", "fbox", "underline", "textsc"}
 CURRENCY = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "￥": "yen", "₹": "rupee", "₽": "ruble", "₩": "won"}
 CURRENCY_COMMANDS = {"pounds": "pound", "euro": "euro", "yen": "yen", "textdollar": "dollar", "dollar": "dollar",
-                      "EUR": "euro", "textsterling": "pound", "texteuro": "euro"}
+                      "EUR": "euro", "textsterling": "pound", "texteuro": "euro", "mathdollar": "dollar"}
 # fmt: on
 SEPARATORS = {"and", "or", "或", "和", "及", "与"}
 VARIABLES = set("abckmnprtuvwxyzRVABCN")  # that may stand beside the name of a function: cosx, 2pir

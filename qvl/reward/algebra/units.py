@@ -14,11 +14,12 @@ _KNOWN = {  # a plain unit -> its other spellings
     "rad": ("radian",), "degree": ("deg",), "percent": ("pct", "percentage", "%"), "dollar": ("usd", "USD", "buck"),
     "cent": (), "euro": ("eur", "EUR"), "pound": ("GBP", "gbp"), "yuan": ("RMB", "元", "CNY"), "mph": (), "unit": (),
     "square unit": ("sq unit", "units squared"), "cubic unit": ("cu unit",), "厘米": (), "米": (), "千米": (), "度": (),
-    "℃": ("°C", "degree Celsius"), "°F": ("degree Fahrenheit",), "yen": (), "rupee": (), "ruble": (), "won": (), "dB": (),
+    "℃": ("°C", "degree Celsius"), "°F": ("degree Fahrenheit",), "yen": (), "rupee": ("Rs",), "ruble": (), "won": (), "dB": (),
 }
 # fmt: on
 _CANONICAL = {other: unit for unit, others in _KNOWN.items() for other in (unit, *others)}
 _RUNS = {unit for unit in _CANONICAL if len(unit) > 1}  # of letters that need no \text around them
+_MONEY = {"dollar", "euro", "yuan", "rupee"}  # in words, before a value
 _COUNTRIES = {"US", "A", "C", "HK", "NT", "S"}  # US$
 
 
@@ -57,6 +58,8 @@ def split(item: list[Token]) -> tuple[list[Token], str]:
     """
     if len(item) > 2 and item[0].text in _COUNTRIES and item[1].kind == "currency":
         return item[2:], f"{item[0].text} {item[1].text}"
+    if len(item) > 1 and item[0].kind in ("text", "run") and canonical(item[0].text) in _MONEY:
+        return item[1:], item[0].text
     if len(item) > 1 and item[0].kind == "currency":
         return item[1:], item[0].text
     if len(item) > 2 and item[1].kind == "currency" and item[0].text in "+-":

@@ -59,6 +59,7 @@ _TEXT = re.compile(
     r"\\(?:text|textbf|textit|textrm|mbox|mathrm|operatorname|textnormal|mathbf|emph)\b\s*"
 )
 _SPACES = re.compile(r"\\[,:;! ]|\\q?quad|~|\s+")
+_ARTICLE = re.compile(r"^(?:an?|the) (?=[^\W\d_]{2})")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _RUN = re.compile(r"[^\W\d_]+")
 _IS = re.compile(r".*(?:\b(?:is|are|was|were|be)\b|[:：=]|是|为)\s*", re.DOTALL | re.IGNORECASE)
@@ -68,15 +69,14 @@ def words(text: str) -> str:
     """An answer in words, normalized: without markup, case and punctuation."""
     plain = _SPACES.sub(" ", _TEXT.sub(" ", text)).translate(str.maketrans("", "", "{}$*_`\\\"'“”"))
     plain = " ".join(plain.casefold().split()).strip(" .,;:!?。！")
+    plain = _ARTICLE.sub("", plain)
     return _SAME.get(plain, plain)
 
 
 def in_words(text: str) -> set[str]:
     """The words that an answer may state: all of it, what is emphasized, or what follows "is"."""
-    found = {words(text), words(_IS.sub("", text))}
-    marked = emphasized(text)
-    if marked is not None:
-        found.add(words(marked))
+    marked = emphasized(text)  # one of the two, so that nobody answers twice
+    found = {words(text), words(_IS.sub("", text) if marked is None else marked)}
     if re.fullmatch(r"\W*(?:\\(?:varnothing|emptyset)|∅|\\?\{\s*\\?\})\W*", text):
         found.add("no solution")
     return found

@@ -24,6 +24,7 @@ from qvl.reward.algebra.nodes import Node
 from qvl.reward.algebra.parser import read
 from qvl.reward.algebra.prose import last_expression
 from qvl.reward.algebra.words import as_mathematics, in_words, is_words, words
+from qvl.reward.reading.emphasis import emphasized
 from qvl.reward.reading.extract import final, last_boxed, without_lead
 from qvl.text.thinking import answer_text
 
@@ -33,7 +34,9 @@ _GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}(?:(?:,|\{,\}|\\,)\d{3})+(?:\.\d+)?")
 _FORMATTING = re.compile(
     r"\\(?:left|right|displaystyle|,|;|!|:|quad)(?![A-Za-z])|[\s$]+|(?<=\d)\\%$"
 )
-_COMMA = re.compile(r"\d,\d")
+_COMMA = re.compile(r"\d,(?!\d{3}(?!\d))\d")
+_EXPRESSION = re.compile(r"[\d=+*/^\\]|^\W*\w\W*$")
+_COMMA_AND_UNIT = re.compile(r"[-+]?\d+,\d+\s*(?:\\?%|[^\W\d].*|\\(?:text|mathrm|mbox|,|;| ).*)")
 _EULER = re.compile(r"(?<![A-Za-z\d.])(\d+)e(-\d)(?!\d)")
 
 
@@ -77,7 +80,9 @@ def _readings(wanted: Node, found: str, boxed: bool) -> list[Node]:
     """The ways to read an answer, each tried: as a whole, its last expression, with a decimal comma."""
     texts = [without_lead(found) if boxed else found]
     if not boxed:
-        texts += filter(None, [last_expression(found)])
+        marked = emphasized(found)  # one of the two, so that nobody answers twice
+        is_expression = marked is not None and _EXPRESSION.search(marked)
+        texts += filter(None, [marked if is_expression else last_expression(found)])
     trees = []
     for text in dict.fromkeys(texts):
         trees.append(_tree(text, decimal_comma=False))
@@ -106,8 +111,9 @@ def _gold(text: str) -> Node | str:
     meant = as_mathematics(text)
     boxed = last_boxed(text)
     text = text if boxed is None else boxed
+    with_unit = _COMMA_AND_UNIT.fullmatch(text.strip()) is not None  # so no list
     try:
-        return meant or read(text.strip().rstrip("."))
+        return meant or read(text.strip().rstrip("."), decimal_comma=with_unit)
     except Unreadable as error:
         raise Unverifiable(f"answer: {text!r} is not read as mathematics: {error}"[:200]) from None
 

@@ -58,6 +58,9 @@ CURRENCY = [
     ("1234.50", r"\boxed{\$1{,}234.50}", 1),
     ("42", r"\boxed{-\$42}", 0),
     (r"\$42", r"\boxed{\text{€}42}", 0),
+    (r"\$1,000", r"\boxed{1000}", 1),
+    ("42", r"\boxed{\text{Rs. }42}", 1),
+    ("42", r"The total is **\$42**.", 1),
 ]
 DISPLAYS = [
     ("x+1", "So\n$$\nx+1\n$$", 1),
@@ -90,6 +93,7 @@ PLAIN = [
     ("ln(x)/x", r"\boxed{\frac{\ln x}{x}}", 1),
     ("cos(x)^2", r"\boxed{1-\sin^2 x}", 1),
     ("3*x*y**2", "3xy^2", 1),
+    (r"\log_{10} 2", "log10(2)", 1),
     ("log(x,2)", r"\boxed{\log_2 x}", 1),
     ("2*pi*r", "2πr", 1),
     ("pi/4", r"\boxed{\arctan 1}", 1),
@@ -107,6 +111,7 @@ WORDS = [
     ("no", "The answer is **no**.", 1),
     ("no", "yes", 0),
     ("no", "on", 0),
+    (r"\text{parabola}", "The curve is a parabola.", 1),
     ("DNE", r"\boxed{\text{does not exist}}", 1),
     ("DNE", "END", 0),
     ("no solution", r"\boxed{\varnothing}", 1),
@@ -123,6 +128,8 @@ COMMAS = [
     ("1234.5", r"\boxed{1.234,5}", 1),
     ("1,5", r"\boxed{5, 1}", 1),
     ("1,5", r"\boxed{1.5}", 0),
+    (r"2,5\text{ cm}", "2.5", 1),
+    (r"12,5\%", "0.125", 1),
     ("(1,5;2,5)", r"\boxed{(1.5, 2.5)}", 1),
     ("1234567", r"\boxed{1\,234\,567}", 1),
     ("1234567", "1\u2009234\u2009567", 1),
@@ -252,6 +259,27 @@ def test_an_answer_that_is_not_evaluable_is_worth_nothing_at_once(bomb):
 @pytest.mark.parametrize("gold", ["9^{9^{9^{9}}}", "100000000!", "(x+1)^{99999}", r"2^{200000}"])
 def test_a_reference_of_any_size_is_equal_to_itself(gold):
     assert mathematics.score({"answer": gold}, {"content": rf"\boxed{{{gold}}}"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "content"),
+    [
+        ("41", "42", "**41** 42"),
+        ("41", "42", "It is **41**, or 42."),
+        ("41", "42", "41 $42$"),
+        ("41", "42", "$41$ $42$"),
+        ("41", "42", r"\boxed{41} 42"),
+        ("41", "42", "<answer>41</answer> \\boxed{42}"),
+        ("even", "odd", "**even** is odd"),
+        ("even", "odd", "It is even, it is odd"),
+        ("1.5", "15", "1,5"),
+        ("1234", "1.234", "1,234"),
+        (r"\frac{1}{2}", "50", r"\boxed{\frac{1}{2}=50}"),
+    ],
+)
+def test_nobody_answers_twice(first, second, content):
+    paid = [mathematics.score({"answer": gold}, {"content": content}) for gold in (first, second)]
+    assert sum(paid) <= 1
 
 
 def test_threads_may_compare_at_once():
