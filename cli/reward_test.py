@@ -4,7 +4,7 @@ import typer
 
 from qvl.errors import CheckFailed, UserError
 from qvl.reward import time_limit
-from qvl.reward.self_test import self_test
+from qvl.reward.self_test import case_runner
 
 from .groups import without
 from .options import FormerReward, Seed, StreamOptions, VerdictSeconds, find_verifier
@@ -35,41 +35,49 @@ def command(
             min=0,
             help="Number of random answers per task, beside the fixed ones (our choice)",
         ),
-    ] = self_test.NUM_NOISE,
+    ] = case_runner.NUM_NOISE,
     timeout_seconds: VerdictSeconds = time_limit.VERDICT_SECONDS,
     seed: Seed = 0,
 ) -> None:
-    """Test a verifier on answers whose reward is known, and on hostile ones.
+    """Test a verifier on answers whose reward is known, on hostile ones, and on a policy's hacks.
 
-    Tests every built-in verifier, those of the NAMEs, or your own (--verifier), a function of a record
-    and a response in a module on PYTHONPATH. A FILE holds records whose responses have a `case`, and
+    Tests every built-in verifier and judge, those of the NAMEs, or your own (--verifier), a function of a
+    record and a response in a module on PYTHONPATH. A FILE holds records whose responses have a `case`, and
     perhaps an `expected` reward: gold must get 1, empty and hacked 0, wrong and partial what is expected,
     or less than 1. Each task is also tested on generated answers: hostile ones (nested, endless, giant)
     must get a verdict in time, and below 1; bombs (9^9^9^9) may time out; noise may be right by chance,
-    but must get a verdict.
+    but must get a verdict. Each record is also tested on hacks, which must get a verdict below 0.5: answers
+    in both forms, all answers at once, quoted verdicts, answers that cannot be evaluated or that nobody
+    reads, padding, and for code programs that solve nothing.
+
+    The NAME judge tests the built-in prompts of judges on replies that quote the verdict of the response
+    which they judge, cut, doubled or unreadable: none may count. A record of task "judge" in a FILE, with
+    the answer {"prompt": FILE}, tests your own prompt.
 
     Writes one record per case with scores["reward-test"]: case, expected, found, status, seconds and
     problem, which is empty if all is well; a long hostile answer is truncated unless it failed. The
     output can be tested again. Any problem (a wrong reward, a crash, a verdict that hangs) is status 3.
 
     Examples:
-        $ qvl reward-test counting chart -o tried.jsonl.zst
+        $ qvl reward-test counting chart judge -o tried.jsonl.zst
         $ qvl reward-test --verifier qvl.reward.verifiers.number:score number -o tried.jsonl.zst
         $ qvl reward-test clock | qvl select 'scores["reward-test"].problem' -o failed.jsonl.zst
     """
     if verifier and not cases:
         raise UserError("--verifier needs cases: a verifier's name, such as chart, or a FILE")
-    tried = self_test.SelfTest(verifier, timeout_seconds, hostile, seed)
+    tried = case_runner.CaseRunner(verifier, timeout_seconds, hostile, seed)
     with stream.run(
         "reward-test",
-        files=self_test.paths(cases or []),
+        files=case_runner.paths(cases or []),
         seed=seed,
         config={"verifier": verifier, "hostile": hostile, "timeout_seconds": timeout_seconds},
         sound=True,
     ) as run:
         for record in run:
             run.write(tried(record, run.reader.place))
-        run.note(**tried.cases, failed=tried.failed, slowest_seconds=tried.slowest)
+        cases = {case: number for case, number in tried.cases.items() if case != "hack"}
+        hacks = tried.cases["hack"]
+        run.note(**cases, failed=tried.failed, hacks=hacks, slowest_seconds=tried.slowest)
     if tried.failed:
         total = tried.cases.total()
         raise CheckFailed(f"{tried.failed:,} of {total:,} cases failed; the first: {tried.first}")

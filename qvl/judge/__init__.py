@@ -21,7 +21,6 @@ from qvl.client.seed import sample_seed
 from qvl.judge import material, reply
 from qvl.judge.material import Section
 from qvl.judge.prompt import Prompt
-from qvl.text import truncation
 
 RETRIES = 2  # for replies that cannot be parsed: our choice
 RETRY_TEMPERATURE = 0.7  # at least; at 0 another seed gives the same reply: our choice
@@ -92,15 +91,9 @@ class Judge:
                 )
             except Refused as refused:
                 return Judgment(error=str(refused))
-            choice = answer["choices"][0]
-            content = choice["message"].get("content") or ""
-            if choice.get("finish_reason") in truncation.FINISH_REASONS:
-                problem = f"truncated: {content[-60:]!r}"
-                continue
             try:
-                if has_schema:
-                    return Judgment(reply.parse(content, self.prompt))
-                return Judgment(reply.parse_free_text(content, self.prompt, judged))
+                choice = answer["choices"][0]
+                return Judgment(reply.verdict(choice, self.prompt, judged, has_schema=has_schema))
             except reply.Unreadable as unreadable:
                 problem = str(unreadable)
         attempts = self.config.retries + 1

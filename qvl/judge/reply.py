@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from qvl.judge.prompt import InvalidValue, Prompt
-from qvl.text import thinking
+from qvl.text import thinking, truncation
 
 MAX_CHARACTERS = 100_000  # of a reply: a verdict has a few hundred
 MAX_OBJECTS = 64  # that are tried: a text with more braces is no verdict
@@ -37,6 +37,17 @@ class Unreadable(Exception):
 
 class _Repeated(ValueError):
     """A name occurs twice in an object: a parser takes one of the values, and a reader the other."""
+
+
+def verdict(choice: dict, prompt: Prompt, judged: str, *, has_schema: bool) -> dict[str, Any]:
+    """The values of the prompt's fields in a choice of an endpoint's answer; Unreadable without a verdict.
+
+    judged: the text of the material. has_schema: whether the prompt's JSON schema was sent.
+    """
+    content = choice["message"].get("content") or ""
+    if choice.get("finish_reason") in truncation.FINISH_REASONS:
+        raise Unreadable(f"truncated: {content[-60:]!r}")
+    return parse(content, prompt) if has_schema else parse_free_text(content, prompt, judged)
 
 
 def parse(text: str, prompt: Prompt) -> dict[str, Any]:
@@ -82,15 +93,15 @@ def parse_free_text(text: str, prompt: Prompt, material: str = "") -> dict[str, 
             problem = problem or str(error)
     if not verdicts:
         raise Unreadable(problem)
-    verdict = verdicts[0]
-    words = any(isinstance(value, str) and value for value in prompt.texts(verdict).values())
+    given = verdicts[0]
+    words = any(isinstance(value, str) and value for value in prompt.texts(given).values())
     if words and reply[start:] in material:
         raise Unreadable("the verdict is a quotation of what it judges")
-    values = prompt.without_text(verdict)
+    values = prompt.without_text(given)
     others = [*verdicts, *_verdicts(reply[:start], prompt)]
     if any(prompt.without_text(other) != values for other in others):
         raise Unreadable("different verdicts")
-    return verdict
+    return given
 
 
 def _check_length(text: str) -> None:

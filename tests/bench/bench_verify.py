@@ -16,7 +16,7 @@ import pytest
 
 from qvl.io import jsonl
 from qvl.reward import REWARDS
-from qvl.reward.self_test import self_test
+from qvl.reward.self_test import case_runner
 from qvl.reward.verify import Verify
 
 RECORDS, RESPONSES = 3000, 16
@@ -63,7 +63,7 @@ def test_verdicts_a_second(task, tmp_path):
 
 @pytest.mark.parametrize("task", sorted(REWARDS.keys() - {"counting", "choice", "math", "code"}))
 def test_verdicts_of_the_shipped_cases_a_second(task):
-    cases = list(jsonl.read(str(self_test.shipped(task))))
+    cases = list(jsonl.read(str(case_runner.shipped(task))))
     judge, judged = Verify(task), 0
     started = time.process_time()
     for case in itertools.cycle(cases):

@@ -118,7 +118,7 @@ def test_an_own_verifier_runs_on_built_in_cases_and_chooses_its_partial_rewards(
 
 
 def test_built_in_verifiers_pass_and_the_output_can_be_tested_again(run, tmp_path):
-    done = run("qvl reward-test --hostile 5 choice clock -o out.zst")
+    done = run("qvl reward-test --hostile 5 counting clock -o out.zst")
     assert done.returncode == 0, done.stderr
     again = run(
         'qvl select \'scores["reward-test"].case == "gold"\' out.zst | qvl reward-test -o again.zst -'

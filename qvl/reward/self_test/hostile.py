@@ -14,7 +14,7 @@ class Hostile(NamedTuple):
     name: str
     content: str
     case: str = "hostile"
-    """hostile, bomb or noise; see qvl.reward.self_test.self_test"""
+    """hostile, bomb or noise; see qvl.reward.self_test.case_runner"""
 
 
 FIXED = [

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from qvl.reward import Unverifiable, reference
+from qvl.reward.reading.candidates import is_denial
 from qvl.reward.reading.extract import final
 from qvl.reward.reading.numerals import CHINESE, ENGLISH, chinese, english
 
@@ -54,7 +55,7 @@ def extract(response: dict) -> str | None:
 def _read(response: dict) -> Time | None:
     """The time of the final answer; None if it has none, or times that differ or are impossible."""
     text = final(response)
-    found = times(text) if len(text) <= MAX_CHARACTERS else ()
+    found = times(text) if len(text) <= MAX_CHARACTERS and not is_denial(text) else ()
     if not found or not all(
         _possible(one) and _same(one, other) for one in found for other in found
     ):

@@ -24,6 +24,7 @@ from qvl.reward.algebra.nodes import Node
 from qvl.reward.algebra.parser import read
 from qvl.reward.algebra.prose import last_expression
 from qvl.reward.algebra.words import as_mathematics, in_words, is_words, words
+from qvl.reward.reading.candidates import is_denial
 from qvl.reward.reading.emphasis import emphasized
 from qvl.reward.reading.extract import final, last_boxed, without_lead
 from qvl.text.thinking import answer_text
@@ -78,6 +79,8 @@ def _same(gold: str, found: str, boxed: bool) -> bool:
 
 def _readings(wanted: Node, found: str, boxed: bool) -> list[Node]:
     """The ways to read an answer, each tried: as a whole, its last expression, with a decimal comma."""
+    if is_denial(found):
+        return []
     texts = [without_lead(found) if boxed else found]
     if not boxed:
         marked = emphasized(found)  # one of the two, so that nobody answers twice

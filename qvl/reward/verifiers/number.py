@@ -1,5 +1,7 @@
 r"""Number: the last number of the final answer equals the reference exactly.
 
+An answer that lists several numbers ("3 or 4", "3, 4"), denies or bounds one ("not 3", "x > 3") gives none.
+
 0.50, 1/2, \frac{1}{2} and 50% are equal. Words are read if there are no digits ("forty-two", in English or
 Chinese). The exponent of a unit is not a number (42 cm^2). Numbers in brackets are ignored ("42 (see figure
 3)"), unless there are no others.
@@ -10,7 +12,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from qvl.reward import Unverifiable, reference
-from qvl.reward.reading.candidates import without_brackets
+from qvl.reward.reading.candidates import is_stated, without_brackets
 from qvl.reward.reading.extract import final
 from qvl.reward.reading.numerals import CHINESE, ENGLISH, chinese, english
 
@@ -21,6 +23,9 @@ _FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{\s*([-+]?\d+)\s*\}|(\d))\s*(?:\{\s*(
 _UNIT = re.compile(r"(?<=[A-Za-z}])\s*\^\s*(?:\{[-+]?\d\}|[-+]?\d)|\\(?=%)|(?<=\d)\{,\}(?=\d{3})")
 _CHINESE = re.compile(CHINESE)
 MAX_CHARACTERS = 10_000  # at the end of a final answer that are searched; our choice
+_ALTERNATIVE = re.compile(
+    r"[\s(]*(?:[,;、]\s*(?:(?:or|and)\b)?|\b(?:or|and)\b|或|和)[\s(]*", re.IGNORECASE
+)
 MAX_DIGITS = 1000  # a longer one is not read, as Python refuses to parse it
 
 
@@ -40,14 +45,24 @@ def last_number(text: str) -> Fraction | None:
         if "frac" in text:  # a fraction of expressions: the numbers inside are not the answer
             return None
     for each in (without_brackets(text), text):
-        found = [match for match in _NUMBER.findall(each) if len(match) <= MAX_DIGITS]
+        found = [one for one in _NUMBER.finditer(each) if len(one[0]) <= MAX_DIGITS]
         if found:
-            return _value(found[-1])
+            return _value(found[-1][0]) if _is_chosen(each, found) else None
     words = ENGLISH.findall(text)
     if words:
         return Fraction(english(words[-1]))
     words = [] if text.isascii() else _CHINESE.findall(text)
     return Fraction(chinese(words[-1])) if words else None
+
+
+def _is_chosen(text: str, found: list[re.Match[str]]) -> bool:
+    """Whether a text states its last number, and not as one of several: "3 or 4", "3, 4"."""
+    last = found[-1]
+    if not is_stated(text, last.start(), last.end()):
+        return False
+    if len(found) == 1 or _value(found[-2][0]) == _value(last[0]):
+        return True
+    return not _ALTERNATIVE.fullmatch(text, found[-2].end(), last.start())
 
 
 def _value(text: str) -> Fraction | None:

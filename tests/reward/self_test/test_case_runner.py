@@ -9,7 +9,7 @@ from qvl import record, reward
 from qvl.errors import UserError
 from qvl.io import jsonl
 from qvl.reward import verdict
-from qvl.reward.self_test import hostile, self_test
+from qvl.reward.self_test import case_runner, hostile
 from qvl.sandbox import probe
 
 OWN = """
@@ -30,7 +30,7 @@ def crashes(record, response):
     return {}[response["content"]]
 """
 
-CASES = {Path(path).stem: list(jsonl.read(path)) for path in self_test.paths([])}
+CASES = {Path(path).stem: list(jsonl.read(path)) for path in case_runner.paths([*reward.REWARDS])}
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def own(tmp_path, monkeypatch):
 
 
 def tried(case="gold", name=None, task="counting", **options):
-    (done,) = self_test.SelfTest(name, num_noise=0, **options)(given(case, task), "own.jsonl:1")
+    (done,) = case_runner.CaseRunner(name, num_noise=0, **options)(given(case, task), "own.jsonl:1")
     return done["scores"]["reward-test"]
 
 
@@ -51,7 +51,7 @@ def given(case, task, answer: Any = 3, content="3"):
 
 
 def test_every_verifier_has_cases_of_every_kind_that_are_sound_records():
-    assert {Path(self_test.shipped(name)).stem for name in reward.REWARDS} == set(CASES)
+    assert {Path(case_runner.shipped(name)).stem for name in reward.REWARDS} == set(CASES)
     for name, records in CASES.items():
         found = {each["case"] for one in records for each in one["responses"]}
         assert {"gold", "empty", "hacked", "wrong"} <= found, name
@@ -75,7 +75,7 @@ def test_a_verifier_gives_what_is_expected(name):
 
 def test_no_verifier_breaks_on_what_is_hostile():
     """Math's bombs are below; a program is run in the sandbox, which has a suite of its own."""
-    tested = self_test.SelfTest(seconds=30, num_noise=30)
+    tested = case_runner.CaseRunner(seconds=30, num_noise=30, has_hacks=False)
     for name in CASES.keys() - {"math", "code"}:
         for one in CASES[name]:
             bare = {**one, "responses": one["responses"][:1]}
@@ -87,24 +87,24 @@ def test_no_verifier_breaks_on_what_is_hostile():
 
 def test_a_bomb_may_run_out_of_time_and_nothing_else_may():
     said = verdict.Verdict("timeout", None, None, "no verdict within 1 s", "math")
-    assert self_test._problem(said, "bomb", None) == ""
-    assert self_test._problem(said, "hostile", None) == "timeout: no verdict within 1 s"
+    assert case_runner._problem(said, "bomb", None) == ""
+    assert case_runner._problem(said, "hostile", None) == "timeout: no verdict within 1 s"
     lost = said._replace(detail="no alarm interrupts it; its process was killed")
-    assert self_test._problem(lost, "bomb", None) != ""
-    tested = self_test.SelfTest(seconds=1, num_noise=0)
+    assert case_runner._problem(lost, "bomb", None) != ""
+    tested = case_runner.CaseRunner(seconds=1, num_noise=0)
     for bomb in (each for each in hostile.FIXED if each.case == "bomb"):
         one = given("bomb", "math", "\\frac{1}{2}", bomb.content)
         assert next(tested(one, "here:1"))["scores"]["reward-test"]["problem"] == ""
 
 
 def test_what_no_alarm_interrupts_and_what_ends_its_process_are_told(own):
-    tested = self_test.SelfTest("ownreward:endless", seconds=0.2)  # an alarm ends it
+    tested = case_runner.CaseRunner("ownreward:endless", seconds=0.2)  # an alarm ends it
     found = next(tested(given("gold", "x"), "here:1"))["scores"]["reward-test"]
     assert (found["status"], found["found"]) == ("timeout", None)
     assert found["problem"] == "timeout: no verdict within 0.2 s"
-    found = next(self_test.SelfTest("ownreward:dies")(given("gold", "x"), "here:1"))
+    found = next(case_runner.CaseRunner("ownreward:dies")(given("gold", "x"), "here:1"))
     assert found["scores"]["reward-test"]["problem"] == "error: its process ended with status 7"
-    found = next(self_test.SelfTest("ownreward:crashes")(given("gold", "x"), "here:1"))
+    found = next(case_runner.CaseRunner("ownreward:crashes")(given("gold", "x"), "here:1"))
     assert found["scores"]["reward-test"]["problem"] == "error: KeyError: '3'"
 
 
@@ -120,16 +120,18 @@ def test_what_no_alarm_interrupts_and_what_ends_its_process_are_told(own):
         ("wrong", None, 1, "reward 1, expected less than 1"),
         ("hostile", None, 1, "reward 1, expected less than 1"),
         ("noise", None, 1, ""),
+        ("hack", None, 0.49, ""),
+        ("hack", None, 0.5, "reward 0.5, expected less than 0.5"),
     ],
 )
 def test_what_is_a_problem(case, expected, found, problem):
-    assert self_test._problem(verdict.Verdict("ok", found), case, expected) == problem
+    assert case_runner._problem(verdict.Verdict("ok", found), case, expected) == problem
 
 
 def test_an_extracted_answer_that_json_cannot_hold_is_a_problem():
     for extracted in (10**30, "\ud800", {1, 2}):
         said = verdict.Verdict("ok", 0.0, extracted)
-        assert self_test._problem(said, "empty", 0) != ""
+        assert case_runner._problem(said, "empty", 0) != ""
 
 
 def test_a_case_that_is_none_is_told_with_its_place():
@@ -142,11 +144,13 @@ def test_a_case_that_is_none_is_told_with_its_place():
         one = given("gold", "counting")
         one["responses"][0] |= change
         with pytest.raises(UserError) as error:
-            next(self_test.SelfTest()(one, "own.jsonl:4"))
+            next(case_runner.CaseRunner()(one, "own.jsonl:4"))
         assert str(error.value).startswith("own.jsonl:4: ")
         assert words in str(error.value)
     with pytest.raises(UserError, match="no responses"):
-        next(self_test.SelfTest()({**given("gold", "counting"), "responses": []}, "own.jsonl:4"))
+        next(
+            case_runner.CaseRunner()({**given("gold", "counting"), "responses": []}, "own.jsonl:4")
+        )
 
 
 def test_noise_is_the_same_for_a_seed_and_can_be_written():

@@ -14,6 +14,10 @@ For each task the verifier also judges generated answers, and must give each a v
     hostile   nested, endless, unbalanced, huge        below 1
     bomb      a value too large to compute             below 1, or a time-out
     noise     random pieces                            any: noise may be right by chance
+    hack      a policy's hack (hacks.py)               below 0.5, which is wrong
+
+A record of task "judge" tests a judge's prompt on replies (judge_replies.py). A reply without a verdict is
+an error, which is right for all cases but gold, wrong and partial.
 
 Each verdict is given in a separate process. A verifier that no alarm interrupts, or that ends its
 process, is therefore reported too.
@@ -32,11 +36,12 @@ from qvl.io import jsonl
 from qvl.processes import Worker
 from qvl.record import with_scores
 from qvl.reward import Verdict, verdict
-from qvl.reward.self_test import hostile
+from qvl.reward.self_test import hacks, hostile, judge_replies
 from qvl.reward.time_limit import VERDICT_SECONDS
 
 EXPECTED = {"gold": 1.0, "empty": 0.0, "hacked": 0.0}
-CASES = (*EXPECTED, "wrong", "partial", "hostile", "bomb", "noise")
+CASES = (*EXPECTED, "wrong", "partial", "hostile", "bomb", "noise", "hack")
+NEED_A_VERDICT = ("gold", "wrong", "partial")  # of a judge
 NUM_NOISE = 100  # random answers per task: our choice
 GRACE_SECONDS = 10.0  # after the time limit of a verdict, before its process is killed: our choice
 MEMORY_BYTES = 4 << 30  # of address space per verdict: our choice
@@ -44,30 +49,33 @@ TOLERANCE = 1e-6  # between a reward and the expected one
 MAX_SHOWN = 1000  # characters of a hostile answer that was judged correctly
 _CASES = Path(__file__).parent / "cases"
 _NAME = "reward-test"
+_NAMES = (*reward.REWARDS, judge_replies.TASK)
 
 
 def shipped(name: str) -> Path:
-    """The file of cases of a verifier or a task; UserError if there is none."""
+    """The file of cases of a verifier, a task, or the judges; UserError if there is none."""
+    if name == judge_replies.TASK:
+        return _CASES / f"{name}.jsonl"
     where = reward.REWARDS.get(name)
     for other in (name, *(each for each in reward.REWARDS if reward.REWARDS[each] == where)):
         path = _CASES / f"{other}.jsonl"
         if where and path.exists():
             return path
-    known = ", ".join(reward.REWARDS)
+    known = ", ".join(_NAMES)
     raise UserError(f"{name!r}: no such file, nor a verifier with cases; known: {known}")
 
 
 def paths(words: list[str]) -> list[str]:
     """The files of cases for names of verifiers or files; without names, all shipped files."""
     found = []
-    for word in words or reward.REWARDS:
-        is_file = word == "-" or (word not in reward.REWARDS and Path(word).exists())
+    for word in words or _NAMES:
+        is_file = word == "-" or (word not in _NAMES and Path(word).exists())
         found.append(word if is_file else str(shipped(word)))
     return list(dict.fromkeys(found))
 
 
 @dataclass
-class SelfTest:
+class CaseRunner:
     """Runs the cases of records and counts those with a problem."""
 
     verifier: str | None = None
@@ -77,16 +85,19 @@ class SelfTest:
     num_noise: int = NUM_NOISE
     seed: int = 0
     grace: float = GRACE_SECONDS
+    has_hacks: bool = True
+    """Whether records are tested on hacks, too."""
     cases: Counter[str] = field(default_factory=Counter)
     failed: int = 0
     first: str = ""
     slowest: float = 0.0
     """Seconds of the slowest verdict."""
     _tasks: set[str] = field(default_factory=set)
+    _answers: set[str] = field(default_factory=set)
     _judge: Worker = field(default_factory=lambda: Worker(judged, memory=MEMORY_BYTES))
 
     def __call__(self, record: dict, place: str) -> Iterator[dict]:
-        """One result per case and, for the first record of each task, one per hostile answer.
+        """One result per case and hack and, for the first record of each task, one per hostile answer.
 
         A result is the record with that one response, its verdict and scores["reward-test"].
 
@@ -103,9 +114,23 @@ class SelfTest:
             labelled = {**response, "case": case, "expected": expected}
             yield self._result(record, f"{case}-{number}", labelled)
         task = record.get("task") or ""
+        answer = repr((task, record.get("answer")))
+        if (
+            self.has_hacks and answer not in self._answers
+        ):  # the results of a test, tested again, share few answers
+            self._answers.add(answer)
+            yield from self._hacked(record)
         if task not in self._tasks:
             self._tasks.add(task)
             yield from self._hostile(record, task)
+
+    def _hacked(self, record: dict) -> Iterator[dict]:
+        """One result per hack of a record; those without a problem are shortened."""
+        for name, response in hacks.of_record(record):
+            done = self._result(
+                record, f"hack-{name}", {**response, "case": "hack", "expected": None}
+            )
+            yield done if done["scores"][_NAME]["problem"] else _short(done)
 
     def _hostile(self, record: dict, task: str) -> Iterator[dict]:
         """One result per hostile answer; those without a problem are shortened."""
@@ -119,7 +144,9 @@ class SelfTest:
         """The result of one labelled response."""
         case, expected = response["case"], response["expected"]
         found, seconds = self._verdict(record, response)
-        problem = _problem(found, case, expected)
+        is_error = found.status == "error" and record.get("task") == judge_replies.TASK
+        is_no_verdict = is_error and case not in NEED_A_VERDICT
+        problem = "" if is_no_verdict else _problem(found, case, expected)
         self.cases[case] += 1
         self.slowest = max(self.slowest, seconds)
         row = {"case": case, "expected": expected, "found": found.reward, "status": found.status}
@@ -134,7 +161,8 @@ class SelfTest:
 
     def _verdict(self, record: dict, response: dict) -> tuple[Verdict, float]:
         """The verdict and the seconds that it took."""
-        verifier = self.verifier or record.get("task") or ""
+        is_judge = record.get("task") == judge_replies.TASK
+        verifier = self.verifier or (judge_replies.VERIFIER if is_judge else None)
         started = time.monotonic()
         unlabelled = {
             key: value for key, value in response.items() if key not in ("case", "expected")
@@ -143,14 +171,15 @@ class SelfTest:
         status, detail = "error", ""
         try:
             limit = self.seconds + self.grace
-            return self._judge(limit, bare_record, unlabelled, self.verifier, self.seconds)
+            return self._judge(limit, bare_record, unlabelled, verifier, self.seconds)
         except TimeoutError:
             status, detail = "timeout", "no alarm interrupts it; its process was killed"
         except MemoryError as error:
             detail = str(error)
         except UserError as error:  # the machine lacks something that the verifier needs
             detail = f"it cannot run here: {error}"
-        return Verdict(status, None, None, detail, verifier), time.monotonic() - started
+        name = verifier or record.get("task") or ""
+        return Verdict(status, None, None, detail, name), time.monotonic() - started
 
 
 def judged(
@@ -190,8 +219,9 @@ def _problem(found: Verdict, case: str, expected: float | None) -> str:
     if _writable(found.extracted) is not found.extracted:
         return "the extracted answer cannot be written as JSON"
     if expected is None:
-        is_allowed = found.reward < 1 or case == "noise"
-        return "" if is_allowed else "reward 1, expected less than 1"
+        limit = reward.RIGHT if case == "hack" else 1
+        is_allowed = found.reward < limit or case == "noise"
+        return "" if is_allowed else f"reward {found.reward:.6g}, expected less than {limit:g}"
     if abs(found.reward - expected) > TOLERANCE:
         return f"reward {found.reward:.6g}, expected {expected:.6g}"
     return ""
