@@ -19,14 +19,16 @@ _IN_ALL = re.compile(r"\b(?:in total|in all|altogether)\b", re.IGNORECASE)
 _BRACKETS = re.compile(r"\((?!\s*or\b)[^()]*\)|（(?!\s*或)[^（）]*）")
 _OPEN_BEFORE = re.compile(  # not 3, x > 3; an arrow or a tag before a number leaves nothing open
     r"(?:\b(?:not|isn['’]?t|aren['’]?t)|[≠≥≤]|不是|并非|\\n(?:e|eq)|\\[gl](?:e|eq|eqslant|t)|(?<![<\w/\\])[A-Za-z]\s*[<>]=?)"
-    r"(?:\s+equals?\s+to)?[\s$({*]*$"
+    r"(?:\s+equals?\s+to)?$"
 )
+_OPEN_ENDS = frozenset("tToOeq≠≥≤<>=是非/")  # the last characters of those
 _OPEN_AFTER = re.compile(r"\s*(?:±|\+/-|\\pm(?![A-Za-z]))")
 _OVER_ZERO = re.compile(r"/\s*0+(?:\.0*)?$")
 _DENIAL = re.compile(
     r"\W*(?:(?:it|this|that|which)\s+)?(?:is\s+)?(?:not|isn['’]?t|不是|并非|\\n(?:e|eq)|≠)(?![A-Za-z])(?!.*(?:\bbut\b|而是))",
     re.IGNORECASE,
 )
+_DIGITS = frozenset("0123456789")
 _BEFORE = 30  # characters before a value that can deny it
 
 
@@ -35,22 +37,23 @@ def without_brackets(text: str) -> str:
 
     An alternative in brackets, "3 (or 4)", is kept.
     """
+    if "(" not in text and "（" not in text:
+        return text
     return _BRACKETS.sub(lambda found: " " * len(found[0]), text)
 
 
 def is_denial(final_answer: str) -> bool:
     """Whether a final answer says only what the answer is not."""
-    return bool(_DENIAL.match(final_answer))
+    return final_answer[:1] not in _DIGITS and bool(_DENIAL.match(final_answer))
 
 
 def is_stated(text: str, start: int, end: int) -> bool:
     """Whether a text states the number at text[start:end]: it does not deny, bound or divide by it."""
-    before = text[max(0, start - _BEFORE) : start]
-    return not (
-        _OPEN_BEFORE.search(before)
-        or _OPEN_AFTER.match(text, end)
-        or _OVER_ZERO.search(before + text[start:end])
-    )
+    before = text[max(0, start - _BEFORE) : start].rstrip(" \t\n$({*")
+    may_be_open = before and before[-1] in _OPEN_ENDS  # for speed: few texts are
+    if may_be_open and (_OPEN_BEFORE.search(before) or _OVER_ZERO.search(before + text[start:end])):
+        return False
+    return end == len(text) or not _OPEN_AFTER.match(text, end)
 
 
 def chosen(text: str, found: Sequence[tuple[int, int, Value]]) -> Value | None:

@@ -49,6 +49,10 @@ _PREFIX = re.compile(  # what may stand before the letters and says nothing else
 _LEADS = re.compile(
     rf"^\W*(?:({_SET})|\(?([a-z])(?=[).:]\s))\s*(?:选?项)?\s*(?:[.):．：）、,，;；(（。]|[-–—](?=\s))"
 )
+_ANOTHER = re.compile(  # letters, then others
+    r"(?<![A-Za-z])([A-J]{1,8})\)?\s*(?:[,;/]\s*|(?i:\band\b)\s*|([,;]?\s*\(?\s*(?:(?i:\bor\b)|或)\s*))"
+    r"(?:(?i:options?|choices?)\s+)?\(?([A-J]{1,8})(?![A-Za-z'’])"
+)
 _LEADS_ONE = re.compile(rf"^\W*({_ONE})\s*[.):．：）、]")
 _MARKS = re.compile(r"(?<![A-Za-z])([A-Z])[.):．：）、]\s*\S")
 # The beginnings of a conclusion, in lower case; the letters follow at once, or end the line.
@@ -181,9 +185,18 @@ def _letters(text: str, known: tuple[tuple[str, str], ...]) -> str | None:
     else:
         otherwise = None
     found = _stated(stated, dict(known))
-    if found and otherwise and otherwise != found:
+    if found and ((otherwise and otherwise != found) or _offers_another(stated, found)):
         return UNDECIDED
     return found
+
+
+def _offers_another(text: str, found: str) -> bool:
+    """Whether a line names other letters beside those found: "B (or A)", "AC and BD"."""
+    for one in _ANOTHER.finditer(text):
+        first, second = ("".join(sorted(one[group])) for group in (1, 3))
+        if first == found and second != found and (len(found) > 1 or one[2]):
+            return True
+    return False
 
 
 def _stated(text: str, known: Mapping[str, str]) -> str | None:
@@ -252,7 +265,7 @@ def _concluded(text: str, known: Mapping[str, str]) -> str | None:
     for line in reversed(lines):
         concluded = _conclusion(_REASON.split(_DENIED.sub(" ", " ".join(line.split())))[0])
         if concluded:
-            return concluded
+            return UNDECIDED if _offers_another(line, concluded) else concluded
     leading = {
         lead[1]
         for line in lines

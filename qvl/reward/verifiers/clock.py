@@ -55,10 +55,12 @@ def extract(response: dict) -> str | None:
 def _read(response: dict) -> Time | None:
     """The time of the final answer; None if it has none, or times that differ or are impossible."""
     text = final(response)
-    found = times(text) if len(text) <= MAX_CHARACTERS and not is_denial(text) else ()
+    found = times(text) if len(text) <= MAX_CHARACTERS else ()
     if not found or not all(
         _possible(one) and _same(one, other) for one in found for other in found
     ):
+        return None
+    if is_denial(text):
         return None
     return max(found, key=lambda one: (one.second is not None, one.half))  # the most exact one
 

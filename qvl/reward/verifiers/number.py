@@ -26,16 +26,19 @@ MAX_CHARACTERS = 10_000  # at the end of a final answer that are searched; our c
 _ALTERNATIVE = re.compile(
     r"[\s(]*(?:[,;、]\s*(?:(?:or|and)\b)?|\b(?:or|and)\b|或|和)[\s(]*", re.IGNORECASE
 )
+MAX_REMEMBERED = 200  # characters of an answer whose number is kept for the next that is the same
 MAX_DIGITS = 1000  # a longer one is not read, as Python refuses to parse it
 
 
 def score(record: dict, response: dict) -> float:
     """1 if the numbers are equal, else 0."""
     answer = reference(record)
-    gold = _reference(str(answer)) if isinstance(answer, str | int | float) else None
+    gold = _remembered(str(answer)) if isinstance(answer, str | int | float) else None
     if gold is None:
         raise Unverifiable(f"answer: expected a number, got {answer!r}"[:200])
-    return float(last_number(final(response)[-MAX_CHARACTERS:]) == gold)
+    text = final(response)[-MAX_CHARACTERS:]
+    found = _remembered(text) if len(text) <= MAX_REMEMBERED else last_number(text)
+    return float(found == gold)
 
 
 def last_number(text: str) -> Fraction | None:
@@ -45,9 +48,9 @@ def last_number(text: str) -> Fraction | None:
         if "frac" in text:  # a fraction of expressions: the numbers inside are not the answer
             return None
     for each in (without_brackets(text), text):
-        found = [one for one in _NUMBER.finditer(each) if len(one[0]) <= MAX_DIGITS]
+        found = [match for match in _NUMBER.findall(each) if len(match) <= MAX_DIGITS]
         if found:
-            return _value(found[-1][0]) if _is_chosen(each, found) else None
+            return _value(found[-1]) if _is_chosen(each, found) else None
     words = ENGLISH.findall(text)
     if words:
         return Fraction(english(words[-1]))
@@ -55,14 +58,18 @@ def last_number(text: str) -> Fraction | None:
     return Fraction(chinese(words[-1])) if words else None
 
 
-def _is_chosen(text: str, found: list[re.Match[str]]) -> bool:
-    """Whether a text states its last number, and not as one of several: "3 or 4", "3, 4"."""
+def _is_chosen(text: str, found: list[str]) -> bool:
+    """Whether a text states the last of its numbers, and not as one of several: "3 or 4", "3, 4"."""
     last = found[-1]
-    if not is_stated(text, last.start(), last.end()):
-        return False
-    if len(found) == 1 or _value(found[-2][0]) == _value(last[0]):
+    if len(last) == len(text):
         return True
-    return not _ALTERNATIVE.fullmatch(text, found[-2].end(), last.start())
+    start = text.rindex(last)
+    if not is_stated(text, start, start + len(last)):
+        return False
+    if len(found) == 1:
+        return True
+    before = text.rindex(found[-2], 0, start) + len(found[-2])
+    return not _ALTERNATIVE.fullmatch(text, before, start) or _value(found[-2]) == _value(last)
 
 
 def _value(text: str) -> Fraction | None:
@@ -76,4 +83,4 @@ def _value(text: str) -> Fraction | None:
     return value / 100 if percent else value
 
 
-_reference = lru_cache(1 << 12)(last_number)
+_remembered = lru_cache(1 << 13)(last_number)

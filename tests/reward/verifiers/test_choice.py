@@ -307,3 +307,13 @@ def test_a_megabyte_of_letters_takes_no_time():
         started = time.process_time()
         letters(flood)
         assert time.process_time() - started < 1, flood[:10]
+
+
+def test_letters_with_others_beside_them_choose_nothing():
+    record = {"id": "r", "task": "choice", "answer": "AC", "messages": []}
+    for text in ("The answer is AC or BD.", "AC, BD", "Answer: AC and BD", "AC (or BD)"):
+        assert judge(record, {"content": text}).reward == 0
+    for text in ("AC", "The answer is A and C.", "Answer: AC, not BD."):
+        assert judge(record, {"content": text}).reward == 1
+    for text in ("B (or A)", "The answer is B (or A)"):
+        assert judge({**record, "answer": "B"}, {"content": text}).reward == 0
