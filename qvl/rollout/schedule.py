@@ -12,10 +12,10 @@ the next step is sampled while this one is trained.
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from qvl.io import jsonl
-from qvl.rollout.sampler import SamplerProcess, Span, evaluation, rollouts, version
+from qvl.rollout.sampler import Span, evaluation, rollouts, version
 
 LogProbs = dict[tuple[int, int], list[float]]
 """of responses, by the numbers of record and response in a step"""
@@ -23,12 +23,18 @@ Together = Callable[[Callable[[], Any]], Any]
 """what a function returns on rank 0, on every rank, and the error that it raises, too"""
 
 
+class Commands(Protocol):
+    """A queue of commands; see qvl.rollout.sampler."""
+
+    def put(self, command: str, *arguments: Any) -> "Future[Any]": ...
+
+
 class Schedule:
     """Steps that an engine samples while the trainer runs."""
 
     def __init__(
         self,
-        process: SamplerProcess | None,
+        process: Commands | None,
         together: Together,
         output: Path,
         *,
