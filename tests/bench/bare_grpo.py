@@ -1,0 +1,82 @@
+"""TRL's GRPOTrainer with SAPO on the queries of `qvl rl sapo`, in an environment of its own.
+
+    python bare_grpo.py MODEL QUERIES.jsonl STEPS
+
+Prints a line per step: mean reward, seconds. 32 queries and 8 samples per step, two optimizer steps.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForImageTextToText, AutoTokenizer, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+QUERIES, SAMPLES, MINIBATCHES = 32, 8, 2
+
+
+def reward(completions, answer, **rest):
+    """As qvl's verifier of these sums: the last line is the answer."""
+    texts = [each[0]["content"] for each in completions]
+    pairs = zip(texts, answer, strict=True)
+    return [float(text.strip().rsplit("\n", 1)[-1].strip() == right) for text, right in pairs]
+
+
+class Steps(TrainerCallback):
+    """A line per step of `MINIBATCHES` optimizer steps."""
+
+    def __init__(self):
+        self.began = time.monotonic()
+
+    def on_log(self, args, state, control, logs=None, **rest):
+        if logs and "reward" in logs and state.global_step % MINIBATCHES == 0:
+            row = {"step": state.global_step // MINIBATCHES, "reward": logs["reward"]}
+            print(json.dumps({**row, "seconds": time.monotonic() - self.began}), flush=True)
+
+
+def main(model: str, queries: str, steps: int) -> None:
+    torch.set_num_threads(1)
+    rows = map(json.loads, Path(queries).read_text().splitlines())
+    data = [{"prompt": row["messages"][:1], "answer": row["answer"]} for row in rows]
+    config = GRPOConfig(
+        output_dir=f"{model}-trl",
+        loss_type="sapo",
+        beta=0.0,
+        learning_rate=1e-4,
+        lr_scheduler_type="constant",
+        warmup_steps=0,
+        weight_decay=0.0,
+        adam_beta2=0.95,
+        max_grad_norm=1.0,
+        num_generations=SAMPLES,
+        per_device_train_batch_size=QUERIES * SAMPLES // MINIBATCHES,
+        steps_per_generation=MINIBATCHES,
+        gradient_accumulation_steps=1,
+        max_completion_length=64,
+        temperature=1.0,
+        max_steps=steps * MINIBATCHES,
+        logging_steps=1,
+        bf16=False,
+        fp16=False,
+        use_cpu=True,
+        gradient_checkpointing=False,
+        report_to="none",
+        save_strategy="no",
+        shuffle_dataset=False,
+    )
+    trainer = GRPOTrainer(
+        model=AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32),
+        processing_class=AutoTokenizer.from_pretrained(model, padding_side="left"),
+        reward_funcs=reward,
+        args=config,
+        train_dataset=Dataset.from_list(data),
+        callbacks=[Steps()],
+    )
+    trainer.train()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
