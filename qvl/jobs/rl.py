@@ -168,6 +168,7 @@ def _train(
             for step, found in evaluations:
                 log.evaluation(step, found)
     if loop.finished:
+        schedule.settle()
         trainer.wait_for_parameters()
         weights.write(model, source, output)
     if log:

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,6 +99,10 @@ class Sampler:
         self.single_turn = SingleTurn(self.sampling, self.engine)
         self.errors = ErrorRate(self.rewards.max_error_rate)
         return Opened(len(self.queries), self.queries.digest, self.queries.num_steps(epochs))
+
+    def warm_up(self) -> None:
+        """Import what loading weights needs, while the trainer is built: PyTorch takes seconds."""
+        import_module("qvl.model.folder")
 
     def load(self, folder: Path, version: str) -> Span:
         """Give the engine new weights; the first ones only if it serves others.

@@ -52,7 +52,10 @@ class Schedule:
 
     def open(self, epochs: float) -> Any:
         """Start the process; see Sampler.open."""
-        return self.together(lambda: self._put("open", epochs).result())
+        opened = self.together(lambda: self._put("open", epochs).result())
+        if self.process:
+            self._put("warm_up")
+        return opened
 
     def begin(self, done: int, steps: int, weights: Callable[[int], Path]) -> None:
         """Continue after step `done` of a run of `steps`. weights: writes those after a step, and
@@ -108,9 +111,14 @@ class Schedule:
         return found | {"idle_seconds": max(0.0, ended - began - covered)}
 
     def settle(self) -> None:
-        """Wait until every step that was started is sampled: a checkpoint may follow, and a run that
-        is resumed from it must find them."""
-        self.together(lambda: [each.result() for each in self._samples.values()] and None)
+        """Wait until every step that was started is sampled, and the engine has its weights: a checkpoint
+        may follow, and a run that is resumed from it must find them."""
+
+        def wait_for_all() -> None:
+            for each in [*self._samples.values(), *self._weights]:
+                each.result()
+
+        self.together(wait_for_all)
 
     def _wait(self, number: int) -> None:
         samples = self._samples[number]
