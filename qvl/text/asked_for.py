@@ -35,12 +35,12 @@ class AskedFor:
     @cached_property
     def may_mix(self) -> bool:
         """Whether the query requests another language, or is about one."""
-        return bool(words.patterns("languages", self.lists).find(self.query.lower()))
+        return bool(words.patterns("languages", self.lists).find(words.lowered(self.query)))
 
     @cached_property
     def may_shift(self) -> bool:
         """Whether the query requests another style."""
-        return bool(words.patterns("casual", self.lists).find(self.query.lower()))
+        return bool(words.patterns("casual", self.lists).find(words.lowered(self.query)))
 
     def _question_has(self, name: str) -> bool:
-        return bool(words.patterns(name, self.lists).find(question(self.record).lower()))
+        return bool(words.patterns(name, self.lists).find(words.lowered(question(self.record))))

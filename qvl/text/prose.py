@@ -31,6 +31,7 @@ ASCII_MARKS = (
     " '",
     "*",
 )  # each match above has one of these
+MARKS = (*ASCII_MARKS, "“", "\u2018", "「", "『", "《", "«", "„", "（")
 
 _PRINTABLE = r"[\x20-\x7e]"
 NAMED = re.compile(rf"\b[\w.]*(?:Error|Exception|Warning|Traceback)\b(?:\s*[:：]{_PRINTABLE}*)?")
@@ -49,7 +50,8 @@ LATIN_PHRASE = re.compile(r"[A-Za-z]{2,} [A-Za-z]")
 @functools.lru_cache(maxsize=4)  # several rules read the same answer
 def prose(text: str) -> str:
     """The text without code, formulas, addresses, tags, quotations, glosses, emphasis and error messages."""
-    if not text.isascii() or any(mark in text for mark in ASCII_MARKS):
+    marks = ASCII_MARKS if text.isascii() else MARKS
+    if any(mark in text for mark in marks):
         text = NOT_PROSE.sub(" ", text)
     if any(name in text for name in NAMES):
         text = NAMED.sub(" ", text)
@@ -60,7 +62,7 @@ def _without_messages(text: str) -> str:
     """A text of another script than Latin without the messages of programs; others unchanged."""
     if not (LATIN_PHRASE.search(text) and OTHER_LETTER.search(text)):
         return text
-    lowered = text.lower()
+    lowered = words.lowered(text)
     if words.patterns("messages").find(lowered):
         text = MESSAGE_RUN.sub(_unless_message, text)
     if words.patterns("errors").find(lowered):

@@ -97,7 +97,8 @@ def repeated_share(text: str) -> tuple[float, str]:
     if len(text) < SHORTEST_REPEATED or text.lstrip()[:1] in MARKUP:
         return 0.0, ""
     prose = CODE.sub("\n", text) if "```" in text else text
-    if not _repeated(_segments(prose)):
+    stripped = list(map(str.strip, SEGMENT.split(prose)))
+    if len(set(stripped)) == len(stripped) or not _repeated(_segments(prose)):
         return 0.0, ""
     counts = _repeated(
         [one for part in steps.parts(prose) if not part.step for one in _segments(part.text)]
@@ -121,12 +122,13 @@ def _repeated(segments: list[str]) -> dict[str, int]:
     return {one: n for one, n in Counter(segments).items() if n > 1}
 
 
-def repeated_grams(text: str) -> float:
+def repeated_grams(text: str, above: float = 0.0) -> float:
     """The share of words, without code and tables, in repeated runs of WORDS_OF_A_GRAM words.
 
     After Gopher's "duplicate n-gram character fraction" (arXiv 2112.11446, table A1), for all lengths at
     once. It finds text that recurs with another number or name in it, whose sentences are not equal. In scripts
-    without spaces the runs are of CHARACTERS_OF_A_GRAM characters.
+    without spaces the runs are of CHARACTERS_OF_A_GRAM characters. A share that can only be `above` or less is not
+    counted and given as 0.
     """
     if len(text) < SHORTEST_GRAMS:
         return 0.0
@@ -135,7 +137,10 @@ def repeated_grams(text: str) -> float:
         prose = MARKED_LINE.sub("", prose)
     unspaced = steps.is_unspaced(prose)
     size = CHARACTERS_OF_A_GRAM if unspaced else WORDS_OF_A_GRAM
-    grams = _grams(steps.words(prose, unspaced=unspaced), size)
+    tokens = steps.words(prose, unspaced=unspaced)
+    if len(tokens) - len(set(tokens)) <= above * len(tokens):  # a repeated run has no new word
+        return 0.0
+    grams = _grams(tokens, size)
     if len(set(grams)) == len(grams):
         return 0.0
     parts = steps.parts(prose)
@@ -192,7 +197,7 @@ def excess(
     share, segment = repeated_share(text)
     if share > max_repeated:
         return share, f"{share:.2f} of the text is repeated, such as {segment[:40]!r}"
-    grams = repeated_grams(text)
+    grams = repeated_grams(text, max_grams)
     if grams > max_grams:
         return grams, f"{grams:.2f} of the words are in repeated runs"
     if len(text) >= SHORTEST_DENSE and text.lstrip()[:1] not in MARKUP:

@@ -83,6 +83,8 @@ def mixture(query: str, text: str, *, may_quote: bool = False) -> tuple[float, s
         return 0.0, ""
     total, foreign = 0.0, 0.0
     runs, phrases = [], {True: 0, False: 0}
+    if not (may_quote or _others(allowed).search(text) or ("Kana" in allowed and _chinese(text))):
+        return 0.0, ""  # most texts: nothing needs to be counted
     if "Kana" in allowed and not may_quote:
         runs = _chinese(prose(text))
         han = sum(len(run) for sentence in runs for run in RUNS["Han"].findall(sentence))
@@ -100,8 +102,17 @@ def mixture(query: str, text: str, *, may_quote: bool = False) -> tuple[float, s
     return min(1.0, foreign / total), " ".join(runs)[:40]  # 1 + 2e-16 by rounding
 
 
+@functools.cache
+def _others(allowed: frozenset[str]) -> re.Pattern[str]:
+    """A letter of a script that is not among `allowed`."""
+    ranges = [ranges for name, ranges in SCRIPTS.items() if name not in allowed]
+    return re.compile("[" + "".join([*ranges, *([] if "Latin" in allowed else [_LATIN])]) + "]")
+
+
 def _chinese(body: str) -> list[str]:
     """The Chinese sentences of a Japanese text: with Chinese particles and no kana."""
+    if not PARTICLE.search(body):
+        return []
     return [
         sentence
         for sentence in CJK_SENTENCE.split(body)
@@ -116,7 +127,9 @@ PARTICLE = re.compile(r"[的是了们这在把和]")
 @functools.lru_cache(maxsize=4096)
 def _scripts(query: str) -> frozenset[str]:
     """The scripts of a query and their COMPANIONS; Latin beside another script only if there is a phrase in it."""
-    found = {name for name, pattern in RUNS.items() if pattern.search(query)}
+    found: set[str] = set()
+    if OTHER.search(query):
+        found |= {name for name, pattern in RUNS.items() if pattern.search(query)}
     found |= {other for name in found for other in COMPANIONS.get(name, ())}
     if LATIN.search(query) and (not found or _phrases(prose(query))):
         found.add("Latin")

@@ -19,6 +19,7 @@ EMOJI = 5
 MIN_BEFORE = 150  # characters before the first chat word or emoji
 VARIANT_CHARACTERS = 4  # of each kind, and a fifth of those of both
 SENTENCES = 3  # of each register
+LONGEST_ENDING = 8  # characters that the patterns of a register look at
 
 CAPITALS = re.compile(rf"(?:\b[A-Z\u0410-\u042f\u00c0-\u00de]{{2,}}\b[ ,'!\u2019-]*){{{SHOUTED},}}")
 CAPITAL_WORD = re.compile(r"[A-Z\u0410-\u042f\u00c0-\u00de]{2}")
@@ -30,6 +31,9 @@ SENTENCE = re.compile(r"[^。！？!?.\n]+(?=[。！？!?.])")  # no line of a l
 KANA = re.compile(r"[\u3041-\u30fa]")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 HANGUL = re.compile(r"[\uac00-\ud7a3]")
+EAST_OR_SMILE = re.compile(
+    "[\u3041-\u30fa\u4e00-\u9fff\uac00-\ud7a3\U0001f300-\U0001faff\u2600-\u26ff❤]"
+)
 
 
 def shift(text: str) -> str:
@@ -37,8 +41,15 @@ def shift(text: str) -> str:
     body = prose(text)
     if len(body) < 40:
         return ""
+    if not EAST_OR_SMILE.search(body):  # these rules alone find something in it
+        return _shouting(body) or _chat(body, east=False)
+    east = bool(HAN.search(body) or HANGUL.search(body))
     return (
-        _shouting(body) or _chat(body) or _emoji(body) or _chinese_variants(body) or _register(body)
+        _shouting(body)
+        or _chat(body, east=east)
+        or _emoji(body)
+        or _chinese_variants(body)
+        or _register(body)
     )
 
 
@@ -49,20 +60,23 @@ def _shouting(body: str) -> str:
     return ""
 
 
-def _chat(body: str) -> str:
-    """Chat words that begin after a stretch without any."""
+def _chat(body: str, *, east: bool) -> str:
+    """Chat words that begin after a stretch without any; `east`: of a text with Han or Hangul."""
     slang, unspaced = _slang()
-    east = bool(not body.isascii() and (HAN.search(body) or HANGUL.search(body)))
     if not east and len(slang & words.vocabulary(body)) < CHAT_WORDS:
         return ""
-    lowered = body.lower()
+    lowered = words.lowered(body)
     first, seen = len(body), set()
-    for match in TOKEN.finditer(lowered):
-        if match.group() in slang:
-            first = min(first, match.start())
-            seen.add(match.group())
+    if not slang.isdisjoint(words.vocabulary(body)):
+        for match in TOKEN.finditer(lowered):
+            if match.group() in slang:
+                first = min(first, match.start())
+                seen.add(match.group())
     if east:
+        letters = frozenset(lowered)
         for word in unspaced:
+            if word[0] not in letters:
+                continue
             place = lowered.find(word)
             if place >= 0 and not any(word in other for other in seen):
                 first = min(first, place)
@@ -86,6 +100,9 @@ def _chinese_variants(body: str) -> str:
     if body.isascii() or KANA.search(body) or HANGUL.search(body):
         return ""
     simplified, traditional = _hanzi()
+    letters = frozenset(body)
+    if letters.isdisjoint(simplified) or letters.isdisjoint(traditional):
+        return ""
     one = [letter for letter in body if letter in simplified]
     other = [letter for letter in body if letter in traditional]
     fewer = min(len(one), len(other))
@@ -112,7 +129,7 @@ def _register_of(language: str):  # type: ignore[no-untyped-def]
     registers = _registers(language)
 
     def of(sentence: str) -> str:
-        stripped = sentence.strip().rstrip('」』”")')
+        stripped = sentence.strip().rstrip('」』”")')[-LONGEST_ENDING:]
         return next((name for name, ends in registers if ends.search(stripped)), "")
 
     return of

@@ -68,7 +68,7 @@ class Patterns:
 
     def _may_hold(self, lowered: str) -> bool:
         keys = self.ascii_keys if lowered.isascii() else self.keys
-        return not self.keys or any(key in lowered for key in keys)
+        return not self.keys or any(map(lowered.__contains__, keys))
 
     def find(self, lowered: str) -> str:
         """The first match in a lower-case text, or ""."""
@@ -113,13 +113,23 @@ def entries(name: str) -> frozenset[str]:
     return frozenset(clean(line) for line in lines(name))
 
 
+@functools.lru_cache(maxsize=8)  # several rules read the same answer and query
+def lowered(text: str) -> str:
+    """The text in lower case."""
+    return text.lower()
+
+
 @functools.lru_cache(maxsize=4)  # several rules read the same answer
 def vocabulary(text: str) -> frozenset[str]:
     """The distinct words of a text between spaces and punctuation, in lower case."""
-    return frozenset(text.lower().translate(PUNCTUATION).split())
+    if text.isascii():
+        return frozenset(lowered(text).translate(PUNCTUATION).split())
+    return frozenset(SEPARATOR.split(lowered(text))) - {""}  # `translate` is slow beyond ASCII
 
 
-PUNCTUATION = str.maketrans(dict.fromkeys('.,;:!?()[]{}"*|/<>`。、，،؟¿¡…', " "))
+_MARKS = '.,;:!?()[]{}"*|/<>`。、，،؟¿¡…'
+PUNCTUATION = str.maketrans(dict.fromkeys(_MARKS, " "))
+SEPARATOR = re.compile(rf"[\s{re.escape(_MARKS)}]+")
 
 
 def clean(text: str) -> str:

@@ -206,7 +206,7 @@ def guess(answer: Answer, context: AskedFor, rules: ResponseRules) -> str:
         return f"{len(body) - 1} characters of reasoning"
     guesses = words.patterns("guess", rules.words)
     found = guesses.find(body[-GUESS_TAIL:].lower().replace("\u2019", "'"))
-    return f"says {found!r}" if found and not guesses.find(context.query.lower()) else ""
+    return f"says {found!r}" if found and not guesses.find(words.lowered(context.query)) else ""
 
 
 GUESS_TAIL = 600  # characters; an earlier guess is part of the reasoning

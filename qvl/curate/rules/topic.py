@@ -25,17 +25,17 @@ def blind(answer: str, *, has_media: bool, lists: str | None = None) -> str:
     """The words by which an answer says that it cannot see, although there is an image; else ""."""
     if not has_media:
         return ""
-    found = words.patterns("blind", lists).find(answer[:LONGEST_REFUSAL].lower())
+    found = words.patterns("blind", lists).find(words.lowered(answer)[:LONGEST_REFUSAL])
     return f"cannot see: {found[:60]!r}" if found else ""
 
 
 def refused(answer: str, query: str, lists: str | None = None) -> str:
     """The words of an answer that only refuses, where the query asks for nothing harmful; else ""."""
-    stripped = answer.strip().lower().replace("\u2019", "'")
-    if len(stripped) > LONGEST_REFUSAL:
+    if len(answer.strip()) > LONGEST_REFUSAL:
         return ""
+    stripped = words.lowered(answer.strip()).replace("\u2019", "'")
     found = words.patterns("refusal", lists).at_start(stripped)
-    if not found or words.patterns("harmful", lists).find(query.lower()):
+    if not found or words.patterns("harmful", lists).find(words.lowered(query)):
         return ""
     return f"refuses: {found[:60]!r}"
 
@@ -43,14 +43,14 @@ def refused(answer: str, query: str, lists: str | None = None) -> str:
 def spilled(answer: str, query: str, lists: str | None = None) -> str:
     """The part of an answer that belongs to a further turn or a web page; "" if none, or if the query has one too."""
     spill = words.patterns("spill", lists)
-    found = spill.at_a_line(answer.lower())
-    if not found or spill.find(query.lower()) or _asks_for_turns(query):
+    found = spill.at_a_line(words.lowered(answer))
+    if not found or spill.find(words.lowered(query)) or _asks_for_turns(query):
         return ""
     return f"spilled: {found.strip()[:60]!r}"
 
 
 def _asks_for_turns(query: str) -> bool:
-    lowered = query.lower()
+    lowered = words.lowered(query)
     return any(
         word in lowered
         for word in ("dialog", "conversation", "quiz", "question", "faq", "chat", "interview")
@@ -66,7 +66,7 @@ def unrelated(answer: str, query: str, min_words: int) -> str:
     dense = DENSE.search(answer) is not None
     if not min_words or len(answer) < LONG_ANSWER / (3 if dense else 1):
         return ""
-    lowered, text = query.lower(), answer.lower()
+    lowered, text = words.lowered(query), words.lowered(answer)
     if ASKED_FOR.search(lowered):
         return ""
     sought = set()
@@ -104,11 +104,11 @@ def _none_of(sought: set[str]) -> str:
 def harmful(answer: str, query: str, lists: str | None = None) -> str:
     """The harmful words of an answer, or of a query that it complies with; else ""."""
     harm = words.patterns("harmful", lists)
-    lowered = answer.lower().replace("\u2019", "'")
+    lowered = words.lowered(answer).replace("\u2019", "'")
     found = harm.find(lowered)
-    sought = "" if found else harm.find(query.lower())
+    sought = "" if found else harm.find(words.lowered(query))
     if not (found or sought) or words.patterns("harmless", lists).find(lowered):
         return ""
-    if sought and words.patterns("harmless", lists).find(query.lower()):
+    if sought and words.patterns("harmless", lists).find(words.lowered(query)):
         return ""
     return f"{'contains' if found else 'complies with'} {(found or sought)[:60]!r}"
