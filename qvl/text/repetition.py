@@ -6,6 +6,7 @@ Digits are not folded, as the entries of a list of boxes differ in nothing else.
 each say something new (qvl.text.steps) do not count as repeated.
 """
 
+import itertools
 import re
 import threading
 from collections import Counter
@@ -138,7 +139,7 @@ def repeated_grams(text: str, above: float = 0.0) -> float:
     unspaced = steps.is_unspaced(prose)
     size = CHARACTERS_OF_A_GRAM if unspaced else WORDS_OF_A_GRAM
     tokens = steps.words(prose, unspaced=unspaced)
-    if len(tokens) - len(set(tokens)) <= above * len(tokens):  # a repeated run has no new word
+    if _can_only_repeat(tokens, size, unspaced=unspaced) <= above * len(tokens):
         return 0.0
     grams = _grams(tokens, size)
     if len(set(grams)) == len(grams):
@@ -155,6 +156,14 @@ def repeated_grams(text: str, above: float = 0.0) -> float:
         is_covered and not step for is_covered, step in zip(covered, in_steps, strict=True)
     )
     return repeated / len(tokens)
+
+
+def _can_only_repeat(tokens: list[str], size: int, *, unspaced: bool) -> float:
+    """The most tokens that repeated runs can hold: in them no word, and no pair of characters, is new."""
+    if not unspaced:
+        return len(tokens) - len(set(tokens))
+    pairs = set(itertools.pairwise(tokens))
+    return (len(tokens) - 1 - len(pairs)) * size / (size - 1)
 
 
 def _grams(tokens: list[str], size: int) -> list[tuple[str, ...]]:

@@ -62,13 +62,17 @@ class Patterns:
         entries = lines(name, folder)
         keys = [word for line in entries if line[:2] == "? " for word in line[2:].split()]
         self.keys = tuple(key.replace("_", " ") for key in keys)
-        self.ascii_keys = tuple(filter(str.isascii, self.keys))
+        self._keys_of: dict[frozenset[str], tuple[str, ...]] = {}
         body = "|".join(f"(?:{line})" for line in entries if line[:2] != "? ")
         self.compiled = re.compile(body, re.MULTILINE)
 
     def _may_hold(self, lowered: str) -> bool:
-        keys = self.ascii_keys if lowered.isascii() else self.keys
-        return not self.keys or any(map(lowered.__contains__, keys))
+        if not self.keys:
+            return True
+        present = alphabets(lowered)
+        if present not in self._keys_of:
+            self._keys_of[present] = tuple(key for key in self.keys if alphabets(key) <= present)
+        return any(map(lowered.__contains__, self._keys_of[present]))
 
     def find(self, lowered: str) -> str:
         """The first match in a lower-case text, or ""."""
@@ -111,6 +115,24 @@ def patterns(name: str, folder: str | None = None) -> Patterns:
 def entries(name: str) -> frozenset[str]:
     """The entries of a list after `clean`, for comparison with a whole text."""
     return frozenset(clean(line) for line in lines(name))
+
+
+ALPHABETS = {  # groups of scripts whose keys can be in a text
+    "Latin": re.compile("[a-z]"),
+    "East Asian": re.compile("[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]"),
+    "other": re.compile("[^\u0000-\u007f\u3000-\u30ff\u3400-\u9fff\uac00-\ud7a3\uff00-\uffef]"),
+}
+
+
+@functools.lru_cache(maxsize=16)
+def alphabets(lowered: str) -> frozenset[str]:
+    """The groups of ALPHABETS in a lower-case text."""
+    if lowered.isascii():
+        return LATIN_ALONE if ALPHABETS["Latin"].search(lowered) else NO_LETTER
+    return frozenset(name for name, letters in ALPHABETS.items() if letters.search(lowered))
+
+
+LATIN_ALONE, NO_LETTER = frozenset(["Latin"]), frozenset[str]()
 
 
 @functools.lru_cache(maxsize=8)  # several rules read the same answer and query
