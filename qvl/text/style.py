@@ -72,11 +72,8 @@ def _chat(body: str, *, east: bool) -> str:
             if match.group() in slang:
                 first = min(first, match.start())
                 seen.add(match.group())
-    if east:
-        letters = frozenset(lowered)
+    if east and _any_unspaced().search(lowered):
         for word in unspaced:
-            if word[0] not in letters:
-                continue
             place = lowered.find(word)
             if place >= 0 and not any(word in other for other in seen):
                 first = min(first, place)
@@ -154,6 +151,11 @@ def _slang() -> tuple[frozenset[str], tuple[str, ...]]:
     unspaced = [one for one in entries if HAN.search(one) or KANA.search(one) or one >= "\u3131"]
     unspaced.sort(key=len, reverse=True)
     return frozenset(entries) - frozenset(unspaced), tuple(unspaced)
+
+
+@functools.cache
+def _any_unspaced() -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, _slang()[1])))
 
 
 @functools.cache

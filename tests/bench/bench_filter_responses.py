@@ -5,12 +5,13 @@
 datatrove (repetition and quality filters, JSON lines in and out, zstd) is installed into a temporary
 environment; DATATROVE_PYTHON names one that has it already. What is compared is the CPU time of whole
 processes less that of an empty run, as a busy machine changes it less than the clock. Records are answers of
-some 1.3 kB, sentences of the labelled sound texts in English.
+some 1.3 kB, sentences of the labelled sound texts: in English, and in eight languages by turns.
 """
 
 import json
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -24,6 +25,8 @@ import zstandard
 
 COUNT = int(os.environ.get("BENCH_RECORDS", "20000"))
 THEIRS = 2000  # records that datatrove is measured on
+LANGUAGES = {"English": ("en",), "eight": ("en", "zh", "ja", "ko", "ru", "es", "ar", "de")}
+SENTENCE = re.compile(r"(?<=[.!?]) +|(?<=\u3002)")
 DATATROVE = "datatrove[io,processing]==0.10.1"
 TEXTS = Path(__file__).parent.parent / "curate" / "labelled"
 
@@ -50,32 +53,41 @@ LocalPipelineExecutor(
 """
 
 
-def answers(count: int):
+def answers(count: int, languages: tuple[str, ...]):
     draw = random.Random(0)
-    sentences = [
-        sentence.strip() + "."
-        for path in sorted(TEXTS.glob("texts_*.jsonl"))
-        for text in map(json.loads, path.read_text().splitlines())
-        if text["language"] == "en"
-        for sentence in text["content"].rstrip(".").split(". ")
-    ]
+    texts: dict[str, list[dict]] = {language: [] for language in languages}
+    for path in sorted(TEXTS.glob("texts_*.jsonl")):
+        for text in map(json.loads, path.read_text().splitlines()):
+            if text["language"] in texts:
+                texts[text["language"]].append(text)
+    sentences = {
+        language: [
+            sentence
+            for text in found
+            for sentence in SENTENCE.split(text["content"])
+            if sentence.strip()
+        ]
+        for language, found in texts.items()
+    }
     for number in range(count):
+        language = languages[number % len(languages)]
+        own = sentences[language]
         yield {
             "id": f"r{number}",
             "messages": [
+                {"role": "user", "content": draw.choice(texts[language])["asked"]},
                 {
-                    "role": "user",
-                    "content": f"What do you know of number {number}, its water and heat?",
+                    "role": "assistant",
+                    "content": " ".join(draw.sample(own, min(14, len(own)))),
                 },
-                {"role": "assistant", "content": " ".join(draw.sample(sentences, 14))},
             ],
         }
 
 
-def write(path: Path, count: int) -> Path:
+def write(path: Path, count: int, languages: tuple[str, ...]) -> Path:
     path.parent.mkdir(exist_ok=True)
     with path.open("wb") as file, zstandard.ZstdCompressor().stream_writer(file) as out:
-        for record in answers(count):
+        for record in answers(count, languages):
             out.write(orjson.dumps(record) + b"\n")
     return path
 
@@ -107,12 +119,12 @@ def ours(source: Path, out: Path, jobs: int = 1) -> tuple[float, float]:
     return cost([qvl, "filter-responses", str(source), "-o", str(out), "--jobs", str(jobs)])
 
 
-def test_records_a_second_of_one_core(tmp_path, datatrove):
-    large, small = (
-        write(tmp_path / "large/in.jsonl.zst", COUNT),
-        write(tmp_path / "small/in.jsonl.zst", THEIRS),
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_records_a_second_of_one_core(tmp_path, datatrove, name):
+    large, small, none = (
+        write(tmp_path / f"{folder}/in.jsonl.zst", count, LANGUAGES[name])
+        for folder, count in (("large", COUNT), ("small", THEIRS), ("none", 1))
     )
-    none = write(tmp_path / "none/in.jsonl.zst", 1)
     empty, whole = ours(none, tmp_path / "out.zst")[0], ours(large, tmp_path / "out.zst")[0]
     mine = COUNT / (whole - empty)
     (tmp_path / "gopher.py").write_text(GOPHER)
@@ -124,19 +136,24 @@ def test_records_a_second_of_one_core(tmp_path, datatrove):
         )[0]
 
     theirs = THEIRS / (gopher(small) - gopher(none))
-    print(f"\nqvl filter-responses: {mine:,.0f} records a CPU second")
+    print(f"\n{name}: qvl filter-responses: {mine:,.0f} records a CPU second")
     print(
         f"datatrove Gopher repetition and quality: {theirs:,.0f}; qvl is {mine / theirs:.1f} times as fast"
     )
 
 
 def test_two_cores(tmp_path):
-    source = write(tmp_path / "in/in.jsonl.zst", COUNT)
+    source = write(tmp_path / "in/in.jsonl.zst", COUNT, LANGUAGES["eight"])
     print()
+    seconds = {}
     lines = set()
     for jobs in (1, 2):
         out = tmp_path / f"out{jobs}.zst"
-        cpu, clock = ours(source, out, jobs)
+        cpu, clock = seconds[jobs] = ours(source, out, jobs)
         lines.add(zstandard.ZstdDecompressor().decompressobj().decompress(out.read_bytes()))
         print(f"--jobs {jobs}: {COUNT / clock:,.0f} records a second of the clock, {cpu:.1f} CPU s")
+    (one, slow), (two, fast) = seconds.values()
+    print(
+        f"{slow / fast:.2f} times as fast by the clock; at most {2 * one / two:.2f} on two free cores"
+    )
     assert len(lines) == 1
