@@ -19,9 +19,9 @@ def command(
 ) -> None:
     """Convert a Megatron checkpoint to a Hugging Face folder.
 
-    One process without Megatron reads what ranks of any layout wrote. One file of tensors at a time is
-    assembled, written and read back, so memory holds no more than that. Names, types and files of the
-    tensors are those of the original folder, and so are configuration, tokenizer, template and processor.
+    One process without Megatron reads what ranks of any layout wrote. One tensor at a time is assembled,
+    written and read back, so memory holds a few of them. Names, types and files of the tensors
+    are those of the original folder, and so are configuration, tokenizer, template and processor.
 
     Examples:
         $ qvl export tuned/checkpoints/step-0000002 early

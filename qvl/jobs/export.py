@@ -1,4 +1,4 @@
-"""Between Hugging Face folders and Megatron's distributed checkpoints, a file of tensors at a time.
+"""Between Hugging Face folders and Megatron's distributed checkpoints, a tensor at a time.
 
 A checkpoint can be read at any layout. Beside it or in it lies the skeleton of the Hugging Face folder
 that it came from: configuration, tokenizer, template, and the names and types of tensors.

@@ -162,10 +162,7 @@ class PolicyLearner:
             )
         if settings.loss == "gspo":
             log_probs = output.log_probs()
-
-            def mean(values: Tensor) -> Tensor:
-                return (output.sequence_sums(values) / batch.num_targets)[batch.sequences]
-
+            mean = output.sequence_means
             terms = losses.gspo(log_probs, old, advantages, mean=mean, **settings.limits())
         else:
             objective = self._objective()
