@@ -78,11 +78,12 @@ def hacks(record: dict) -> Iterator[tuple[str, dict]]:
 def _asked(record: dict) -> tuple[Prompt, bool]:
     """The prompt, and whether its schema is sent."""
     answer = record.get("answer")
-    name = answer.get("prompt") if isinstance(answer, dict) else None
+    asked = answer if isinstance(answer, dict) else {}
+    name = asked.get("prompt")
     if not isinstance(name, str):
         raise Unverifiable('answer: expected {"prompt": the name or file of a judge\'s prompt}')
     prompt = Prompt.file(name) if Path(name).is_file() else Prompt.named(name)
-    return prompt, not answer.get("free_text")
+    return prompt, not asked.get("free_text")
 
 
 def _best(prompt: Prompt) -> dict[str, Any]:
