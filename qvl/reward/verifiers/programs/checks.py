@@ -6,12 +6,15 @@ A call of `runner.CHECKED` is inserted into the source where a check has succeed
 - around a call of a method assertX, as in unittest, or of a name of that form which the script assigns;
 - after an if, try, match, with or loop that guards a raise, fail() or `assert False`, and before a return,
   continue or break that jumps over one.
+
+The condition of an assert whose failure the script catches, and then goes on, is passed to `runner.HELD`: a
+script that prints "failed" has failed.
 """
 
 import ast
 from collections.abc import Iterator, Sequence
 
-from qvl.reward.verifiers.programs.runner import CHECKED
+from qvl.reward.verifiers.programs.runner import CHECKED, HELD
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
@@ -35,7 +38,11 @@ class CountedSource:
             if isinstance(node, ast.JoinedStr)
             for inner in ast.walk(node)
         }
+        caught = {id(each) for node in nodes for each in _caught(node)}
         for node in nodes:
+            if id(node) in caught and isinstance(node, ast.Assert):
+                self._before(node.test, b"%s(" % HELD.encode())
+                self._after(node.test, b")", (0, 0))
             if isinstance(node, ast.Assert) and not _is_constant(node.test):
                 self._after(node, b"; %s()" % _CALL, (1, 0))
             elif isinstance(node, ast.Call) and id(node) not in quoted:
@@ -90,6 +97,30 @@ class CountedSource:
 
 
 _CALL = CHECKED.encode()
+
+
+def _caught(node: ast.AST) -> Iterator[ast.Assert]:
+    """The asserts of a try whose failure a handler catches without a check of its own."""
+    if not isinstance(node, ast.Try):
+        return
+    for handler in node.handlers:
+        names = {
+            each.id
+            for each in ast.walk(handler.type or ast.Module([], []))
+            if isinstance(each, ast.Name)
+        }
+        catches = handler.type is None or names & {"AssertionError", "Exception", "BaseException"}
+        inside = [each for statement in handler.body for each in ast.walk(statement)]
+        if catches and not any(
+            isinstance(each, ast.Assert | ast.Raise | ast.Return)
+            or (
+                isinstance(each, ast.Attribute) and each.attr.startswith(("assert", "fail", "exit"))
+            )
+            for each in inside
+        ):
+            for statement in node.body:
+                yield from (each for each in ast.walk(statement) if isinstance(each, ast.Assert))
+            return
 
 
 def _is_stored(node: ast.Name) -> bool:

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 SOLUTION = "solution.py"  # beside this program
 CHECKED = "__checked__"  # the function that counts the checks of a script
+HELD = "__held__"  # the function that notes whether the condition of a caught assert holds
 MAX_DEPTH = 100  # of nested values, well within what a decoder of JSON can follow
 MAX_ERROR = 300  # characters of a reported exception
 
@@ -202,15 +203,16 @@ class Script:
 
     def __init__(self, solution: Solution, functions: list[str]) -> None:
         self.solution, self.functions = solution, functions
-        self.checks, self.waiting = 0, 0
-        """Checks that succeeded; results of coroutines that were not awaited yet."""
+        self.checks, self.waiting, self.caught = 0, 0, 0
+        """Checks that succeeded; results of coroutines to be awaited; failures that the script caught."""
 
     def run(self, script: dict, function: str, prefix: str) -> dict:
         """Run the script; return the counts of its calls and checks. Raises what a failed check raises."""
         before = self.solution.calls
-        module = sys.modules["__main__"] = ModuleType("__main__")
-        names = module.__dict__
-        names |= {"__builtins__": builtins, "__file__": "tests.py", CHECKED: self._checked}
+        sys.modules["__main__"] = ModuleType("__main__")
+        names = sys.modules["__main__"].__dict__
+        names |= {"__builtins__": builtins, "__file__": "tests.py"}
+        names |= {CHECKED: self._checked, HELD: self._held}
         # A solution must not replace a built-in such as all() in the script that judges it.
         safe = [name for name in self.functions if not hasattr(builtins, name)]
         stubs = {name: self._stub(name) for name in [*safe, *([function] if function else [])]}
@@ -237,18 +239,24 @@ class Script:
             self._run_cases(names)
         if script["check"]:
             self._finish(names["check"](*([names["candidate"]] if script["check"] == 1 else [])))
+        if self.caught:
+            raise AssertionError("a check failed, and the script went on")
         if self.waiting:
             raise AssertionError("the result of a coroutine was not awaited")
         defined = [*self.functions, *([function] if "Solution" in self.functions else [])]
-        wanted = [*script["wanted"], *([function] if function else [])]
-        missing = [name for name in dict.fromkeys(wanted) if name not in defined]
+        missing = {*script["wanted"], *filter(None, [function])}.difference(defined)
         calls = self.solution.calls - before
-        return {"checks": self.checks, "calls": calls, "missing": missing}
+        return {"checks": self.checks, "calls": calls, "missing": sorted(missing)}
 
     def _checked(self, value: Any = None) -> Any:
         """Count a check that succeeded."""
         self.checks += 1
         return value
+
+    def _held(self, condition: Any) -> Any:
+        """Note a condition that does not hold."""
+        self.caught += not condition
+        return condition
 
     def _stub(self, function: str) -> Callable[..., Any]:
         def call(*arguments: Any, **keywords: Any) -> Any:
@@ -272,22 +280,17 @@ class Script:
 
     def _finish(self, result: Any) -> None:
         """Run what a test function returned: a coroutine or a generator has not done anything yet."""
-        if hasattr(result, "__await__"):
+        if hasattr(result, "__await__") or hasattr(result, "__anext__"):
             import asyncio
 
-            result = asyncio.run(result)
-        elif hasattr(result, "__anext__"):
-            import asyncio
-
-            asyncio.run(self._exhaust(result))
+            result = asyncio.run(self._awaited(result))
         elif hasattr(result, "__next__"):
             list(result)
         if result is False:
             raise AssertionError("the test returned False")
 
-    async def _exhaust(self, results: Any) -> None:
-        async for _ in results:
-            pass
+    async def _awaited(self, result: Any) -> Any:
+        return await result if hasattr(result, "__await__") else [each async for each in result]
 
     def _run_class(self, tests: type) -> None:
         """Run the methods of a class as pytest does."""
@@ -321,18 +324,16 @@ class Script:
                 super().addSkip(test, reason)
 
         load = unittest.TestLoader().loadTestsFromTestCase
-        cases = [
-            value
-            for value in dict.fromkeys(each for each in names.values() if isinstance(each, type))
-            if issubclass(value, unittest.TestCase) and value.__module__ == "__main__"
-        ]
+        kinds = dict.fromkeys(each for each in names.values() if isinstance(each, type))
+        own = [each for each in kinds if each.__module__ == "__main__"]
+        cases = [each for each in own if issubclass(each, unittest.TestCase)]
         result = Result()
         result.failfast = True
         unittest.TestSuite(map(load, cases)).run(result)
-        for test, text in [*result.failures, *result.errors]:
-            raise AssertionError(f"{test}: {text.strip().splitlines()[-1]}")
-        if result.unexpectedSuccesses:
-            raise AssertionError(f"{result.unexpectedSuccesses[0]}: it should have failed")
+        failed = [(test, text.strip()) for test, text in [*result.failures, *result.errors]]
+        failed += [(test, "it should have failed") for test in result.unexpectedSuccesses]
+        for test, text in failed:
+            raise AssertionError(f"{test}: {text.splitlines()[-1]}")
 
 
 def run_scripts(
@@ -355,9 +356,8 @@ def built_in_exception(name: str) -> type[Exception]:
     kind = getattr(builtins, name, None)
     if not isinstance(kind, type) or not issubclass(kind, Exception):
         return RuntimeError
-    if issubclass(kind, StopIteration | StopAsyncIteration):
-        return RuntimeError
-    for base in kind.__mro__:
+    stops = issubclass(kind, StopIteration | StopAsyncIteration)
+    for base in () if stops else kind.__mro__:
         try:
             base("")
         except TypeError:  # UnicodeDecodeError has five arguments; its base has any

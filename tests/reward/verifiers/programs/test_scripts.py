@@ -164,6 +164,19 @@ def test_a_script_that_never_calls_the_solution_is_no_verdict(script: str):
 
 
 @isolated
+def test_a_failure_that_the_script_catches_is_a_failure():
+    half = "def add(a, b):\n    return 3"
+    caught = "for a, b in [(1, 2), (2, 2)]:\n    try:\n        assert add(a, b) == a + b\n    except {}:\n        print('failed')"
+    for kind in ("AssertionError", "Exception as error", "(ValueError, AssertionError)"):
+        assert judged([caught.format(kind)], half).reward == 0.0
+        assert judged([caught.format(kind)], RIGHT).reward == 1.0
+    either = "try:\n    assert add(1, 2) == 4\nexcept AssertionError:\n    assert add(1, 2) == 3"
+    assert judged([either], RIGHT).reward == 1.0
+    raises = "try:\n    assert add(1, '2') == 3\nexcept TypeError:\n    pass\nassert add(1, 2) == 3"
+    assert judged([raises], RIGHT).reward == 1.0
+
+
+@isolated
 def test_a_script_expects_exceptions_of_the_solution():
     script = """
 for kind in (ValueError, KeyError, ZeroDivisionError, UnicodeError, AssertionError):
