@@ -5,6 +5,9 @@ loses the marks around it (`unwrapped`). A document is compared without any mark
 """
 
 import re
+from functools import lru_cache
+
+MAX_CACHED = 2000  # characters of a line
 
 _EMPHASIZED = re.compile(
     r"\"([^\"\n]+)\"|“([^”\n]+)”|「([^」\n]+)」|『([^』\n]+)』|(?<![A-Za-z0-9*])\*\*([^*\n]+)\*\*(?![A-Za-z0-9*])|`([^`\n]+)`"
@@ -21,6 +24,11 @@ def emphasized(text: str) -> str | None:
     """The only quoted, bold, italic or code text in `text`; None if there is none, or several that differ."""
     if not _MARK.search(text):
         return None
+    return _emphasized(text) if len(text) < MAX_CACHED else _emphasized.__wrapped__(text)
+
+
+@lru_cache(maxsize=64)
+def _emphasized(text: str) -> str | None:
     found = {next(filter(None, groups), "") for groups in _EMPHASIZED.findall(text)}
     return found.pop() if len(found) == 1 else None
 

@@ -85,11 +85,12 @@ def _final(response: dict) -> str:
 
 def without_lead(line: str) -> str:
     """A line without the words that announce an answer, and without the marks around all of it."""
+    if line[:1] in _MAY_MATTER:
+        simple = _SIMPLE_LEAD.match(line)
+        if simple:
+            return line[simple.end() :]
     if _is_bare(line):
         return line
-    simple = _SIMPLE_LEAD.match(line)
-    if simple:
-        return line[simple.end() :]
     for _ in range(3):
         before = line = unwrapped(line)
         if _is_bare(line):

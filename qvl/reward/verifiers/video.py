@@ -35,10 +35,15 @@ _TO = (
     rf"|[,;，；.]?\s{{0,3}}(?:\b(?:and|then)\s+)?(?:\b(?:it|the\s+\w+)\s+)?\b{_END}\b\s*(?:at|by|around|on|is|[:=：])?\s*(?:about\s+)?"
     r"|(?:的?时候)?(?:开始|起)\s*[，,]?\s*(?:并|且|一直)?(?:到|至|持续到|在|于)?)"
 )
-_SPAN = re.compile(
-    rf"(?<![A-Za-z0-9_.:])(?:第\s*)?({_TIME})\s*{_TO}\s*(?:第\s*)?({_TIME})(?![\d:])",
-    re.IGNORECASE,
+_SIGN = r"(?:-|\u2013|\u2014|~|～|,|\bto\b|\band\b|\buntil\b|\btill?\b|\bthrough\b|到|至)"
+_SHORT, _SPAN = (  # the short pattern is for texts without the words of the other, for speed
+    re.compile(
+        rf"(?<![A-Za-z0-9_.:])(?:第\s*)?({_TIME})\s*{between}\s*(?:第\s*)?({_TIME})(?![\d:])",
+        re.IGNORECASE,
+    )
+    for between in (_SIGN, _TO)
 )
+_NEEDS_MORE = ("end", "finish", "stop", "last", "开始", "起", "--", "→")
 # Around a time in JSON, and in Qwen3-VL's own format <12.5 seconds>.
 _AROUND = re.compile(
     r"[\"'](?:start|end|begin|from|to)(?:_?time)?(?:_?(?:s|sec|seconds))?[\"']\s*:|[\"'<>]"
@@ -88,7 +93,10 @@ def _read(response: dict) -> list[Span]:
 
 def spans(text: str) -> list[Span]:
     """Every span of a text."""
-    return [(_seconds(start), _seconds(end)) for start, end in _SPAN.findall(_AROUND.sub("", text))]
+    text = _AROUND.sub("", text)
+    lower = text.lower()
+    pattern = _SPAN if any(word in lower for word in _NEEDS_MORE) else _SHORT
+    return [(_seconds(start), _seconds(end)) for start, end in pattern.findall(text)]
 
 
 def references(answer: Any) -> list[Span]:
