@@ -18,4 +18,4 @@ def command(
         "cat",
         conserves=True,
     ) as run:
-        run.write(run)
+        run.write(run.as_read())

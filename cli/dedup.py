@@ -42,8 +42,8 @@ def command(
     equal, because 17 + 25 and 17 + 26 are two questions. --images finds images that were scaled or
     recompressed, and compares thumbnails to confirm that no detail differs.
 
-    Memory grows with the records kept: by 0.4 kB per record, 5 kB with --near, and 3 kB more per image
-    with --images. --near and --images need qvl[data].
+    Memory grows with the records kept: by at most 64 bytes per record, 5 kB with --near, and 3 kB more
+    per image with --images. --near and --images need qvl[data].
 
     Examples:
         $ qvl dedup records.jsonl.zst records.jsonl.zst -o unique.jsonl.zst --rejects twice.zst

@@ -67,4 +67,4 @@ def command(
         seed=seed,
         config={"ratio": ratio, "by": by, "oversample": oversample, "batch_size": batch_size},
     ) as run:
-        run.write(mix(run, key, ratio, seed, oversample, batch=batch_size))
+        run.write_lines(mix(run, key, ratio, seed, oversample, batch=batch_size))

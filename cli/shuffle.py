@@ -20,7 +20,7 @@ def command(
 
     Reads the stream to its end and writes every record once. The order depends only on --seed and the
     input: the same seed gives the same bytes on any machine and with any --buffer-mib. Records beyond
-    the buffer wait in $TMPDIR, compressed, in unnamed files that vanish with the command.
+    the buffer wait in $TMPDIR, uncompressed, in unnamed files that vanish with the command.
 
     Examples:
         $ qvl shuffle --seed 1 records.jsonl.zst -o shuffled.jsonl.zst
@@ -33,4 +33,4 @@ def command(
         conserves=True,
         seed=seed,
     ) as run:
-        run.write(shuffled(run, seed, buffer_mib))
+        run.write_lines(shuffled(run.as_read(), seed, buffer_mib))

@@ -39,7 +39,7 @@ def command(
     groups = {key: option("--by", key) for key in by or ["media()", "task", "source"]}
     stats = Stats(groups)
     with stream.run("stats", output=None, conserves=True) as run:
-        for record in run:
+        for record in run.as_read():
             stats.add(record, len(jsonl.encode(record)))
             run.put(record)
         facts = stats.facts()

@@ -150,15 +150,19 @@ def command(
         config=config,
     ) as run:
         chosen = rl_queries.prepared(run, choice)
-        run.write(_batches(run, chosen, ratio, batch_size, oversample, seed) if ratio else chosen)
+        if ratio:
+            run.write_lines(_batches(run, chosen, ratio, batch_size, oversample, seed))
+        else:
+            run.write(chosen)
         run.reader.sources += [source for reader in beside.values() for source in reader.sources]
 
 
 def _batches(
     run: stage.Run, chosen: Iterator[dict], ratio: str, size: int, repeats: int, seed: int
-) -> Iterator[dict]:
+) -> Iterator[bytes]:
+    from qvl.io.lines import as_read
     from qvl.streams.mix import mix  # random and fractions are 20 ms of start-up
     from qvl.streams.shuffle import BUFFER_MIB, shuffled
 
-    records = shuffled(chosen, seed, BUFFER_MIB)
+    records = map(as_read, shuffled(chosen, seed, BUFFER_MIB))
     return mix(run, option("--by", "task"), ratio, seed, repeats, batch=size, records=records)

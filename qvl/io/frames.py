@@ -1,10 +1,12 @@
 """zstd frames: a stream holds several, with checksums, and skippable frames with our notes.
 
-A stream is cut short if its last frame is not closed. python-zstandard's `stream_reader` reads such
-a frame as a normal end, so frames are decoded with `decompressobj`, whose `eof` is reliable.
+A frame is decoded block by block, by the sizes that its headers give (RFC 8878, section 3.1.1). So the
+end of a frame is known, which python-zstandard's `stream_reader` does not tell from a cut, and an error
+loses no block before it.
 """
 
 import struct
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 import zstandard
@@ -15,7 +17,7 @@ SKIPPABLE_TAIL = b"\x2a\x4d\x18"  # what all 16 share; the first byte is 0x50 to
 MAX_WINDOW = 1 << 27  # 128 MiB, the most that `zstd -d` accepts without --long
 MAX_NOTE = 1 << 26  # a larger skippable frame is skipped unread, so memory stays bounded
 MAX_BLOCK = 1 << 17  # zstd's own limit on a block
-PIECE = 1 << 12  # bytes decoded at a time: an error loses the output of its piece
+RAW, RLE, COMPRESSED = range(3)  # types of blocks
 
 Note = Callable[[bytes], None]
 """Called with the content of each skippable frame."""
@@ -44,7 +46,7 @@ def decode(chunks: "Iterable[bytes] | _Source", on_note: Note | None = None) -> 
     source = chunks if isinstance(chunks, _Source) else _Source(chunks)
     while head := source.take(4):
         if head == MAGIC:
-            yield from _data_frame(source, head)
+            yield from _data_frame(source)
         elif is_zstd(head):
             (size,) = struct.unpack("<I", source.exactly(4))
             content = source.exactly(size, keep=size <= MAX_NOTE)
@@ -60,8 +62,7 @@ def decode(chunks: "Iterable[bytes] | _Source", on_note: Note | None = None) -> 
 
 def salvage(chunks: Iterable[bytes], on_note: Note | None = None) -> Iterator[bytes | str]:
     """Like decode, but after damage yield its description (str) and go on at the next frame."""
-    # Pieces of four bytes: a wrong checksum (four bytes) then never loses the block before it.
-    source = _Source(chunks, piece=4, remember=MAX_BLOCK)
+    source = _Source(chunks, remember=2 * MAX_BLOCK)
     while True:
         try:
             yield from decode(source, on_note)
@@ -74,22 +75,36 @@ def salvage(chunks: Iterable[bytes], on_note: Note | None = None) -> Iterator[by
             return
 
 
-def _data_frame(source: "_Source", head: bytes) -> Iterator[bytes]:
-    frame = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
+def _data_frame(source: "_Source") -> Iterator[bytes]:
+    """Yield the content of each block of a frame whose magic has been taken."""
+    decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
     source.forget()
-    chunk = head
-    while chunk:
-        try:
-            data = frame.decompress(chunk)
-        except zstandard.ZstdError as error:
-            raise Corrupt(_reason(str(error))) from None
-        if data:
+    try:
+        header = source.exactly(1)
+        checksum, header = header[0] & 4, header + source.exactly(_header_size(header[0]))
+        decoder.decompress(MAGIC + header)
+        last = False
+        while not last:
+            mark = source.exactly(3)
+            bits = int.from_bytes(mark, "little")
+            last, kind, size = bits & 1, bits >> 1 & 3, bits >> 3
+            if kind > COMPRESSED or size > MAX_BLOCK:
+                raise Corrupt("a block has an impossible size or type")
+            if data := decoder.decompress(mark + source.exactly(1 if kind == RLE else size)):
+                yield data
+        if checksum and (data := decoder.decompress(source.exactly(4))):
             yield data
-        if frame.eof:
-            source.give_back(frame.unused_data)
-            return
-        chunk = source.some()
-    raise Cut
+    except zstandard.ZstdError as error:
+        raise Corrupt(_reason(str(error))) from None
+    if not decoder.eof:
+        raise Corrupt("a frame does not end where its last block does")
+
+
+def _header_size(descriptor: int) -> int:
+    """The bytes of a frame's header after its first, the descriptor."""
+    single_segment = descriptor >> 5 & 1
+    content_size = (single_segment, 2, 4, 8)[descriptor >> 6]
+    return (1 - single_segment) + (0, 1, 2, 4)[descriptor & 3] + content_size
 
 
 def _reason(message: str) -> str:
@@ -103,68 +118,74 @@ def _reason(message: str) -> str:
 class _Source:
     """Chunks as a source of bytes, with a bounded memory of those already taken."""
 
-    def __init__(self, chunks: Iterable[bytes], piece: int = PIECE, remember: int = 0) -> None:
+    def __init__(self, chunks: Iterable[bytes], remember: int = 0) -> None:
         self._chunks = iter(chunks)
-        self._piece, self._remember = piece, remember
+        self._remember = remember
         self._rest = memoryview(b"")
-        self._past = bytearray()
+        self._past: deque[bytes] = deque()
+        self._past_size = 0
 
-    def some(self) -> bytes:
-        """Return the next piece; b"" at the end."""
-        if not self._rest:
-            self._rest = memoryview(next(self._chunks, b""))
-        piece, self._rest = bytes(self._rest[: self._piece]), self._rest[self._piece :]
+    def take(self, size: int) -> bytes:
+        """Return `size` bytes; fewer only at the end of the stream."""
+        if size <= len(self._rest):
+            data, self._rest = bytes(self._rest[:size]), self._rest[size:]
+        else:
+            parts, left = [], size
+            while left and (part := self._some(left)):
+                parts.append(part)
+                left -= len(part)
+            data = b"".join(parts)
         if self._remember:
-            self._past += piece
-            if len(self._past) > 2 * self._remember:
-                del self._past[: -self._remember]
-        return piece
+            self._past.append(data)
+            self._past_size += len(data)
+            while self._past_size - len(self._past[0]) > self._remember:
+                self._past_size -= len(self._past.popleft())
+        return data
 
-    def give_back(self, data: bytes) -> None:
-        """Make `data`, taken last, the next bytes again."""
-        if data:
-            self._rest = memoryview(data + self._rest)
-            del self._past[len(self._past) - len(data) :]
+    def exactly(self, size: int, keep: bool = True) -> bytes:
+        """Return `size` bytes, or b"" if not `keep`. Raises Cut at the end of the stream."""
+        if keep:
+            data = self.take(size)
+            if len(data) < size:
+                raise Cut
+            return data
+        while size:
+            part = self.take(min(size, MAX_BLOCK))
+            if not part:
+                raise Cut
+            size -= len(part)
+        return b""
 
     def forget(self) -> None:
         """Drop the memory, at the start of a frame."""
         self._past.clear()
+        self._past_size = 0
 
     def rewind(self) -> None:
         """Go back to the start of the memory."""
-        self.give_back(bytes(self._past))
+        self._give_back(b"".join(self._past))
+        self.forget()
 
     def seek(self, mark: bytes) -> bool:
         """Skip to the next `mark`; False if there is none."""
         held = b""
-        while more := self.some():
+        while more := self._some(MAX_BLOCK):
             held += more
             at = held.find(mark)
             if at >= 0:
-                self.give_back(held[at:])
+                self._give_back(held[at:])
                 return True
             held = held[1 - len(mark) :]
         return False
 
-    def take(self, size: int) -> bytes:
-        """Return `size` bytes; fewer only at the end of the stream."""
-        data = b""
-        while len(data) < size and (more := self.some()):
-            data += more
-        self.give_back(data[size:])
-        return data[:size]
+    def _some(self, most: int) -> bytes:
+        """Return what is left of the current chunk or the next one, up to `most`; b"" at the end."""
+        if not self._rest:
+            self._rest = memoryview(next(self._chunks, b""))
+        part, self._rest = bytes(self._rest[:most]), self._rest[most:]
+        return part
 
-    def exactly(self, size: int, keep: bool = True) -> bytes:
-        """Return `size` bytes, or b"" if not `keep`. Raises Cut at the end of the stream."""
-        parts, left = [], size
-        while left:
-            part = self.some()
-            if not part:
-                raise Cut
-            if len(part) > left:
-                self.give_back(part[left:])
-                part = part[:left]
-            left -= len(part)
-            if keep:
-                parts.append(part)
-        return b"".join(parts)
+    def _give_back(self, data: bytes) -> None:
+        """Make `data`, taken last, the next bytes again."""
+        if data:
+            self._rest = memoryview(data + self._rest)

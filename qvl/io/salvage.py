@@ -1,45 +1,63 @@
 """Recover the intact records of a damaged stream, before and after the damage."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from qvl.io import frames, inputs
-from qvl.io.lines import BadLine, parse
+from qvl.io.lines import MAX_LINE, AsRead, BadLine, parse_as_read
 
 
-def records(path: str, on_damage: Callable[[str, str], None]) -> Iterator[dict]:
+def records(path: str, on_damage: Callable[[str, str], None]) -> Iterator[AsRead]:
     """Yield the intact records of `path`.
 
     on_damage(reason, detail) is called for each loss: "cut" or "corrupt" for the stream itself,
     "damaged-record" for a line that is only partly left.
     """
     name = inputs.display_name(path)
-    number, rest = 0, b""
-
-    def parsed(line: bytes) -> dict | None:
-        nonlocal number
+    number = 0
+    for line in _lines(path):
+        if isinstance(line, Damage):
+            on_damage(line.what.partition(":")[0], f"{line.what} after record {number}")
+            if line.rest:
+                on_damage("damaged-record", f"{line.rest} bytes of record {number + 1} are left")
+            continue
         number += 1
         try:
-            return parse(line, name, number)
+            record = parse_as_read(line, name, number)
         except BadLine as bad:
             on_damage("damaged-record", str(bad))
-            return None
-
-    for part in _content(path):
-        if isinstance(part, str):
-            on_damage(part.partition(":")[0], f"{part} after record {number}")
-            if rest:
-                on_damage("damaged-record", f"{len(rest)} bytes of record {number + 1} are left")
-            rest = b""
             continue
-        *lines, rest = (rest + part).split(b"\n")
-        for line in lines:
-            record = parsed(line)
-            if record is not None:
-                yield record
-    if rest:
-        record = parsed(rest)
         if record is not None:
             yield record
+
+
+class Damage(NamedTuple):
+    """A gap in a stream: what it is, and how many bytes are left of the line before it."""
+
+    what: str
+    rest: int
+
+
+def _lines(path: str) -> Iterator[bytes | Damage]:
+    """Yield the lines, in linear time even if one spans many blocks, and what is between them."""
+    held: list[bytes] = []
+    size = 0
+    for part in _content(path):
+        if isinstance(part, str):
+            yield Damage(part, size)
+            held, size = [], 0
+            continue
+        first, newline, rest = part.partition(b"\n")
+        if size <= MAX_LINE:  # a longer line is reported by its beginning
+            held.append(first)
+        size += len(first)
+        if newline:
+            yield b"".join(held)
+            *lines, last = rest.split(b"\n")
+            yield from lines
+            held, size = [last], len(last)
+    if size:
+        yield b"".join(held)
 
 
 def _content(path: str) -> Iterator[bytes | str]:

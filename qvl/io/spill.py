@@ -1,21 +1,30 @@
 """A queue of lines that overflows to disk.
 
-The file is in $TMPDIR and has no name, so it vanishes with the process, however that ends.
+The file is in $TMPDIR and has no name, so it vanishes with the process, however that ends. It is not
+compressed: that would take three times as long, for a file that exists for seconds.
 """
 
-import functools
+import contextlib
 import os
 import tempfile
 from array import array
 from collections.abc import Iterator
-from typing import Any, BinaryIO
-
-import zstandard
+from typing import BinaryIO
 
 from qvl.errors import UserError
 
-BLOCK = 1 << 20  # bytes of lines that are compressed together
-LEVEL = 1  # the file exists for seconds
+BLOCK = 1 << 20  # bytes of lines that are written together
+
+
+@contextlib.contextmanager
+def on_disk() -> Iterator[None]:
+    """Turn an OSError of a temporary file into a UserError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{tempfile.gettempdir()}: {error.strerror}; set TMPDIR to a folder with more room"
+        ) from None
 
 
 class Spill:
@@ -52,7 +61,12 @@ class Spill:
 
     def drain(self) -> Iterator[bytes]:
         """Pop and yield all lines, oldest first."""
-        while (line := self.pop()) is not None:
+        while True:
+            yield from self._head
+            self._head = self._oldest()
+            line = next(self._head, None)
+            if line is None:
+                return
             yield line
 
     def rewind(self) -> None:
@@ -70,19 +84,15 @@ class Spill:
         return iter(lines)
 
     def _put(self) -> None:
-        data = memoryview(_compressor().compress(b"".join(self._tail)))
+        data = memoryview(b"".join(self._tail))
         at = self._offsets[-1]
         self._offsets.append(at + len(data))
-        try:
+        with on_disk():
             if self._file is None:
                 self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed with the object
             while data:
                 done = os.pwrite(self._file.fileno(), data, at)
                 data, at = data[done:], at + done
-        except OSError as error:
-            raise UserError(
-                f"{tempfile.gettempdir()}: {error.strerror}; set TMPDIR to a folder with more room"
-            ) from None
         if self._taken:  # the reader is within these lines
             self._head, self._next = iter(self._tail[self._taken :]), self._next + 1
         self._tail, self._size, self._taken = [], 0, 0
@@ -97,11 +107,4 @@ class Spill:
             assert part, "a temporary file has shrunk"
             parts.append(part)
             start += len(part)
-        data = zstandard.ZstdDecompressor().decompress(b"".join(parts))
-        return data.splitlines(keepends=True)  # JSON escapes every other line ending
-
-
-@functools.cache
-def _compressor() -> Any:
-    """One compressor for all queues, because each takes about a megabyte."""
-    return zstandard.ZstdCompressor(level=LEVEL)
+        return b"".join(parts).splitlines(keepends=True)  # JSON escapes every other line ending

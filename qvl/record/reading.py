@@ -92,7 +92,10 @@ def media(record: Any) -> Iterator[tuple[str, str]]:
     A video that is given as frames is one reference: those of all frames, one per line.
     """
     for message in turns(record):
-        for part in _parts(message.get("content")):
+        content = message.get("content")
+        if not isinstance(content, list):
+            continue
+        for part in _parts(content):
             kind = part.get("type")
             if kind not in MEDIA:
                 continue

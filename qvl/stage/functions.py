@@ -18,14 +18,17 @@ WINDOW = 4  # records submitted per request in flight, so that one slow answer i
 
 
 def keep(run: Run, reject: Reject, *, concurrency: int = 1, jobs: int = 1) -> Iterator[dict]:
-    """The records for which `reject` returns None; the others are rejected with its reason."""
+    """The records for which `reject` returns None; the others are rejected with its reason.
+
+    `reject` must not change a record in place: it is written as it was read.
+    """
 
     def result(record: dict, reason: Any) -> Any:
         if reason is None:
             return record
         return Drop(reason) if isinstance(reason, str) else reason
 
-    reasons = pairs(run, reject, concurrency=concurrency, jobs=jobs)
+    reasons = pairs(run, reject, records=run.as_read(), concurrency=concurrency, jobs=jobs)
     return _passed(run, ((record, result(record, reason)) for record, reason in reasons))
 
 

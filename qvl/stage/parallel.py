@@ -4,7 +4,8 @@ What is read ahead is bounded, so an endless stream is fine.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -17,18 +18,25 @@ from qvl.stage.run import Run
 
 
 def pairs(
-    run: Run, work: Callable[[dict], Any], *, concurrency: int = 1, jobs: int = 1
+    run: Run,
+    work: Callable[[dict], Any],
+    *,
+    records: Iterable[dict] | None = None,
+    concurrency: int = 1,
+    jobs: int = 1,
 ) -> Iterator[tuple[dict, Any]]:
     """Each record with the result of `work`, or with what is Replayed of it.
 
+    `records`: those of the run, if they are not simply `run`.
     `concurrency`: threads, which suit waiting. `jobs`: processes, which suit computing; `work` must be
     picklable, and its results are best small.
     """
+    records = run if records is None else records
     if jobs > 1:
-        yield from _in_processes(run, work, jobs)
+        yield from _in_processes(run, records, work, jobs)
         return
     if concurrency == 1:
-        for record in run:
+        for record in records:
             # The journal's key is taken of a copy: `work` may add to the record in place.
             yield (_copy(record) if run.journal else record), replayed(run, record) or work(record)
         return
@@ -36,16 +44,23 @@ def pairs(
 
     pool = ThreadPoolExecutor(concurrency)
     try:
-        yield from in_window(run, lambda record: pool.submit(work, record), 2 * concurrency)
+        submit = partial(pool.submit, work)
+        yield from in_window(run, submit, 2 * concurrency, records=records)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def in_window(run: Run, submit: Callable[[dict], Pending], most: int) -> Iterator[tuple[dict, Any]]:
+def in_window(
+    run: Run,
+    submit: Callable[[dict], Pending],
+    most: int,
+    *,
+    records: Iterable[dict] | None = None,
+) -> Iterator[tuple[dict, Any]]:
     """Each record with the result of what was submitted; at most `most` are pending at once."""
     window: deque[tuple[dict, Pending]] = deque()
     steps = Steps()
-    for record in run:
+    for record in run if records is None else records:
         original = _copy(record) if run.journal else record
         pending = replayed(run, record) or _submitted(submit, record)
         window.append((original, pending))
@@ -82,11 +97,13 @@ def _first(window: "deque[tuple[dict, Pending]]") -> tuple[dict, Any]:
     return record, pending.result()
 
 
-def _in_processes(run: Run, work: Callable[[dict], Any], jobs: int) -> Iterator[tuple[dict, Any]]:
+def _in_processes(
+    run: Run, records: Iterable[dict], work: Callable[[dict], Any], jobs: int
+) -> Iterator[tuple[dict, Any]]:
     from qvl.processes import ordered
 
     def prepared() -> Iterator[tuple[dict, Replayed | None]]:
-        for record in run:
+        for record in records:
             yield record, replayed(run, record)
 
     yield from ordered(prepared(), work, jobs)

@@ -74,8 +74,19 @@ class Run:
             stack.pop_all()
 
     def __iter__(self) -> Iterator[dict]:
+        return self._taken(self.reader)
+
+    def as_read(self) -> Iterator[dict]:
+        """As iterating, for a stage that changes no record in place: each is written as it was read.
+
+        A record of jsonl.Reader carries its line (qvl.io.lines.AsRead), so that nothing is encoded anew.
+        """
+        records = self.reader.as_read() if isinstance(self.reader, jsonl.Reader) else self.reader
+        return self._taken(records)
+
+    def _taken(self, records: Iterable[dict]) -> Iterator[dict]:
         index, count = self.shard
-        for number, record in enumerate(self.reader):
+        for number, record in enumerate(records):
             if number % count == index:
                 self.read += 1
                 if not self.sound or self._is_sound(record):
@@ -102,6 +113,13 @@ class Run:
             self._output.write(record)
         self.kept += 1
 
+    def write_lines(self, lines: Iterable[bytes]) -> None:
+        """Write records that are lines already, in normal form (qvl.io.lines.AsRead)."""
+        for line in lines:
+            if self._output:
+                self._output.write_bytes(line)
+            self.kept += 1
+
     def reject(self, record: dict, reason: str, detail: str = "") -> None:
         """Count a dropped record under `reason`, and write it to the rejects."""
         self.reasons[reason] += 1
@@ -111,8 +129,8 @@ class Run:
         """Write to the rejects what was taken out of a record that is kept; it is not counted."""
         if self._rejects:
             note = {"stage": self.command, "reason": reason}
-            self._rejects.write(
-                {**record, "reject": {**note, "detail": detail} if detail else note}
+            self._rejects.write_with(
+                record, "reject", {**note, "detail": detail} if detail else note
             )
 
     def note(self, **facts: Any) -> None:

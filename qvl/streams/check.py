@@ -14,7 +14,7 @@ from qvl.stage import Run
 def sound(run: Run, media_root: Path | None = None) -> Iterator[dict]:
     """The sound records; the others are rejected. Memory: 16 bytes per id."""
     seen: set[bytes] = set()
-    for item in run:
+    for item in run.as_read():
         problem = _problem(item, seen, media_root)
         if problem is None:
             yield item

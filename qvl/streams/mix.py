@@ -16,6 +16,7 @@ import orjson
 
 from qvl.errors import UserError
 from qvl.io import jsonl
+from qvl.io.lines import as_read
 from qvl.io.spill import Spill
 from qvl.stage import Run
 from qvl.streams.functions import FUNCTIONS
@@ -77,11 +78,11 @@ def batches(weights: dict[str, Fraction], size: int, seed: int) -> Iterator[int]
 
 
 class Bucket(Protocol):
-    """The records of one share. `take` returns the next one, or None if there is none."""
+    """The records of one share. `take` returns the next one's line, or None if there is none."""
 
     name: str
 
-    def take(self) -> dict | None: ...
+    def take(self) -> bytes | None: ...
 
     def again(self) -> None:
         """Start again from its first record."""
@@ -90,8 +91,8 @@ class Bucket(Protocol):
 
 def mixed(
     run: Run, buckets: list[Bucket], turns: Iterable[int], repeats: int, size: int = 1
-) -> Iterator[dict]:
-    """Records of the buckets in turn, until the bucket of a turn is empty; the rest is rejected.
+) -> Iterator[bytes]:
+    """Lines of the buckets' records in turn, until the bucket of a turn is empty; the rest is rejected.
 
     An empty bucket starts again up to `repeats` times, while another has records not yet read. Only
     whole batches of `size` records are yielded.
@@ -99,37 +100,43 @@ def mixed(
     rounds = [0] * len(buckets)
     counts = [0] * len(buckets)
     repeated = 0
-    batch: list[tuple[int, int, dict]] = []  # bucket, round, record
+    batch: list[tuple[int, int, bytes]] = []  # bucket, round, line
     for turn in turns:
         bucket = buckets[turn]
-        record = bucket.take()
-        if record is None and rounds[turn] < repeats and counts[turn]:
+        line = bucket.take()
+        if line is None and rounds[turn] < repeats and counts[turn]:
             rounds[turn] += 1
             if all(rounds):  # each has been used up: nothing new would come
                 break
             bucket.again()
-            record = bucket.take()
-        if record is None:
+            line = bucket.take()
+        if line is None:
             break
         counts[turn] += 1
-        batch.append((turn, rounds[turn], record))
+        batch.append((turn, rounds[turn], line))
         if len(batch) < size:
             continue
         for _, number, each in batch:
             repeated += number > 0
-            yield {**each, "id": f"{each.get('id')}-repeat{number}"} if number else each
+            yield _repeated(each, number) if number else each
         batch.clear()
     for place, number, each in batch:
         counts[place] -= 1
         if not number:
-            run.reject(each, "over-ratio", f"{buckets[place].name}: the last batch is not full")
+            detail = f"{buckets[place].name}: the last batch is not full"
+            run.reject(as_read(each), "over-ratio", detail)
     for bucket, used_up in zip(buckets, rounds, strict=True):
-        while not used_up and (record := bucket.take()) is not None:
-            run.reject(record, "over-ratio", f"{bucket.name}: no partners are left")
+        while not used_up and (line := bucket.take()) is not None:
+            run.reject(as_read(line), "over-ratio", f"{bucket.name}: no partners are left")
     shares = zip(buckets, counts, strict=True)
     run.note(mixed=", ".join(f"{bucket.name} {count:,}" for bucket, count in shares))
     if repeated:
         run.note(repeated=repeated)
+
+
+def _repeated(line: bytes, number: int) -> bytes:
+    record = orjson.loads(line)
+    return jsonl.encode({**record, "id": f"{record.get('id')}-repeat{number}"})
 
 
 class FileBucket:
@@ -140,23 +147,23 @@ class FileBucket:
         self._run = run
         self._reader = jsonl.Reader(path, run.reader.on_bad)
         self._first = True
-        self._records = iter(self._reader)
+        self._records = self._reader.as_read()
         run.reader.sources = []
 
-    def take(self) -> dict | None:
+    def take(self) -> bytes | None:
         record = next(self._records, None)
         if self._first:
             if record is not None:
                 self._run.read += 1
             else:
                 self._run.reader.sources += self._reader.sources
-        return record
+        return None if record is None else record.line
 
     def again(self) -> None:
         if not Path(self.name).is_file():
             raise UserError(f"{self.name}: --oversample reads a file again, which a pipe cannot")
         self._first = False
-        self._records = iter(jsonl.Reader(self.name))
+        self._records = jsonl.Reader(self.name).as_read()
 
 
 class StreamBucket:
@@ -166,11 +173,11 @@ class StreamBucket:
         self.name, self.spill = name, spill
         self._stream = stream
 
-    def take(self) -> dict | None:
+    def take(self) -> bytes | None:
         while (line := self.spill.pop()) is None:
             if not self._stream.step():
                 return None
-        return orjson.loads(line)
+        return line
 
     def again(self) -> None:
         self.spill.rewind()
@@ -192,19 +199,19 @@ class Stream:
         self.buckets = [StreamBucket(self, n, s) for n, s in zip(names, spills, strict=True)]
         self._run, self._key = run, key
         self._spills = dict(zip(names, spills, strict=True))
-        self._lines = ((record, jsonl.encode(record)) for record in records)
+        self._records = iter(records)
         self._others: Counter[str] = Counter()
         self._dealt: dict[str, None] = {}
         self._ended = False
 
     def step(self) -> bool:
         """Add one record to its bucket. False at the end of the stream."""
-        for record, line in self._lines:
+        for record in self._records:
             name = label(self._key(record))
             spill = self._spills.get(name)
             if spill is not None:
                 self._dealt[name] = None
-                spill.push(line)
+                spill.push(jsonl.encode(record))
                 return True
             if name in self._others or len(self._others) < MAX_BUCKETS:
                 self._others[name] += 1
@@ -240,8 +247,8 @@ def mix(
     *,
     batch: int | None = None,
     records: Iterable[dict] | None = None,
-) -> Iterator[dict]:
-    """The mix of --ratio: of buckets by `key`, or, without names, of the files.
+) -> Iterator[bytes]:
+    """The lines of the mix of --ratio: of buckets by `key`, or, without names, of the files.
 
     batch: records per batch, each of which has the exact ratio; None: the nearest ratio at every point.
     records: the processed input of the run, for a ratio with names; None: the input itself.
@@ -252,7 +259,7 @@ def mix(
     turns = batches(weights, batch, seed) if batch else schedule([*weights.values()], seed)
     buckets: list[Bucket]
     if "=" in ratio:
-        given = run if records is None else records
+        given = run.as_read() if records is None else records
         buckets = [*Stream(run, given, key, list(weights), keep=repeats > 0).buckets]
     elif records is not None:
         raise UserError(f"--ratio {ratio}: shares need names, as in {RATIOS['sft']}")

@@ -8,8 +8,6 @@ seed and the input alone, not on the memory or the machine.
 import random
 from collections.abc import Iterable, Iterator
 
-import orjson
-
 from qvl.errors import UserError
 from qvl.io import jsonl
 from qvl.io.spill import Spill
@@ -20,14 +18,14 @@ PARTS = {b"%02o" % part: part for part in range(64)}  # two digits are the numbe
 OVERHEAD = 41  # bytes of Python per line, and of the list that holds it
 
 
-def shuffled(records: Iterable[dict], seed: int, buffer_mib: float) -> Iterator[dict]:
-    """The records in the order of `seed`. At most `buffer_mib` of them are in memory."""
+def shuffled(records: Iterable[dict], seed: int, buffer_mib: float) -> Iterator[bytes]:
+    """The lines of the records in the order of `seed`. At most `buffer_mib` of them are in memory."""
     if buffer_mib <= 0:
         raise UserError(f"--buffer-mib {buffer_mib}: expected a number over 0")
     draw = random.Random(seed).getrandbits
     keyed = (b"%020o" % draw(3 * DIGITS) + jsonl.encode(record) for record in records)
     for line in ordered(keyed, int(buffer_mib * (1 << 20))):
-        yield orjson.loads(memoryview(line)[DIGITS:])
+        yield line[DIGITS:]
 
 
 def ordered(lines: Iterable[bytes], buffer: int, digit: int = 0) -> Iterator[bytes]:
@@ -44,7 +42,7 @@ def ordered(lines: Iterable[bytes], buffer: int, digit: int = 0) -> Iterator[byt
         held.sort()
         yield from held
         return
-    # A quarter of the buffer is for what waits to be compressed.
+    # A quarter of the buffer is for what waits to be written.
     parts = [Spill(max(1 << 12, buffer // 256)) for _ in PARTS]
     held.reverse()
     while held:

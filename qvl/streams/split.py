@@ -88,7 +88,7 @@ def split(
     try:
         for name in names:
             writer(name)
-        for record in run:
+        for record in run.as_read():
             name = choose(record)
             if isinstance(name, Drop):
                 run.reject(record, name.reason, name.detail)

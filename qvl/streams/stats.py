@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from qvl.record import images, text, turns, videos
+from qvl.record import MEDIA, media, text, turns
 from qvl.streams.mix import label
 
 MAX_VALUES = 10_000  # of a field that are counted separately; later ones are counted together
@@ -14,6 +14,8 @@ MISSING = "(none)"
 SHOWN = 20  # values of a field in the table
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 ERROR = 0.01  # of a quantile, relative
+BATCH = 4096  # numbers that are counted together
+MAX_SKETCHES = 100
 
 
 class Sketch:
@@ -28,16 +30,31 @@ class Sketch:
         self.count, self.total, self.most = 0, 0.0, 0.0
         self.whole = True  # so far, whole numbers only; below 50 the quantiles are then exact
         self._bins: Counter[int | None] = Counter()
+        self._waiting: list[float] = []  # numbers not counted yet
+        self.append = self._waiting.append
+        """Add a number; `fold` counts it. Call that before many are waiting."""
 
     def add(self, value: float) -> None:
-        self.count += 1
-        self.total += value
-        self.most = max(self.most, value)
-        self.whole = self.whole and value == int(value)
-        self._bins[math.ceil(math.log(value) / self._BASE) if value > 0 else None] += 1
+        self.append(value)
+        if len(self._waiting) >= BATCH:
+            self.fold()
+
+    def fold(self) -> None:
+        """Count what is waiting: equal numbers at once, so that a number costs no logarithm."""
+        if not self._waiting:
+            return
+        counts = Counter(self._waiting)
+        self.count += len(self._waiting)
+        self.total += sum(self._waiting)
+        self.most = max(self.most, max(counts))
+        self._waiting.clear()
+        self.whole = self.whole and all(value == int(value) for value in counts)
+        for value, count in counts.items():
+            self._bins[math.ceil(math.log(value) / self._BASE) if value > 0 else None] += count
 
     def quantile(self, share: float) -> float:
         """The smallest number that at least `share` of all do not exceed."""
+        self.fold()
         left = math.ceil(share * self.count)
         for place in sorted(self._bins, key=lambda place: -math.inf if place is None else place):
             left -= self._bins[place]
@@ -51,6 +68,7 @@ class Sketch:
         return min(round(middle) if self.whole else middle, self.most)
 
     def facts(self) -> dict[str, float]:
+        self.fold()
         mean = self.total / self.count if self.count else 0.0
         quantiles = {name: round(self.quantile(share), 3) for name, share in QUANTILES.items()}
         return {"count": self.count, "mean": round(mean, 3), **quantiles, "max": self.most}
@@ -66,63 +84,106 @@ class Stats:
         self.values: dict[str, Counter[str]] = {name: Counter() for name in groups}
         self.having: Counter[str] = Counter()
         self.sketches: dict[str, Sketch] = {}
+        self._waiting: dict[str, list[str]] = {
+            name: [] for name in groups
+        }  # values, not counted yet
+        self._keys = [(key, self._waiting[name].append) for name, key in groups.items()]
+        self._pending = 0  # records and turns, since `_fold`
+        self._size = self._sketch("bytes of JSON").append
+        self._turns = self._sketch("turns a record").append
+        self._characters: dict[Any, Callable[[float], None]] = {}  # by role
 
     def add(self, record: dict, size: int) -> None:
         """`size`: bytes of the record's line."""
         self.records += 1
-        for name, key in self.groups.items():
+        for key, append in self._keys:
             value = key(record)
-            text = MISSING if value is None else label(value)
-            values = self.values[name]
-            values[text if text in values or len(values) < MAX_VALUES else OTHERS] += 1
-        self._sketch("bytes of JSON", size)
+            append(value if type(value) is str else MISSING if value is None else label(value))
+        self._size(size)
         for field in ("answer", "tools", "scores"):
-            if record.get(field) not in (None, [], {}):
+            if field in record and record[field] not in (None, [], {}):
                 self.having[field] += 1
         self._add_turns(record)
-        for kind, found in (("images", images(record)), ("videos", videos(record))):
-            if found:
-                self.having[kind] += 1
-                self._sketch(f"{kind} a record", len(found))
-        self._add_responses(record)
+        if "responses" in record:
+            self._add_responses(record)
+        if self._pending >= BATCH:
+            self._fold()
 
     def facts(self) -> dict[str, Any]:
         """All counts and sizes, as --json prints them."""
+        self._fold()
+        sketches = {name: sketch.facts() for name, sketch in sorted(self.sketches.items())}
         return {
             "records": self.records,
             "having": dict(self.having),
             "by": {name: dict(values.most_common()) for name, values in self.values.items()},
-            "sizes": {name: sketch.facts() for name, sketch in sorted(self.sketches.items())},
+            "sizes": {name: facts for name, facts in sketches.items() if facts["count"]},
         }
 
     def _add_turns(self, record: dict) -> None:
         messages = turns(record)
-        self._sketch("turns a record", len(messages))
-        reasoned = False
+        self._turns(len(messages))
+        self._pending += 1 + len(messages)
+        reasoned = shows = False
         for message in messages:
-            self._sketch(f"characters a turn, {message.get('role')}", len(text(message)))
-            reasoning = message.get("reasoning_content")
-            if isinstance(reasoning, str) and reasoning:
-                reasoned = True
-                self._sketch("characters of reasoning", len(reasoning))
+            content = message.get("content")
+            if type(content) is not str:
+                shows = shows or type(content) is list
+                content = text(message)
+            role = message.get("role")
+            try:
+                self._characters[role](len(content))
+            except (KeyError, TypeError):  # a role not seen before, or one that is no string
+                self._add_characters(role, len(content))
+            if "reasoning_content" in message:
+                reasoning = message["reasoning_content"]
+                if isinstance(reasoning, str) and reasoning:
+                    reasoned = True
+                    self._add("characters of reasoning", len(reasoning))
         self.having["reasoning"] += reasoned
+        if shows:
+            kinds = [kind for kind, _ in media(record)]
+            for kind in MEDIA:
+                if count := kinds.count(kind):
+                    self.having[f"{kind}s"] += 1
+                    self._add(f"{kind}s a record", count)
+
+    def _add_characters(self, role: Any, count: int) -> None:
+        sketch = self._sketch(f"characters a turn, {role}")
+        sketch.append(count)
+        if isinstance(role, str) and len(self._characters) < MAX_SKETCHES:
+            self._characters[role] = sketch.append
 
     def _add_responses(self, record: dict) -> None:
         responses = record.get("responses")
         if not isinstance(responses, list) or not responses:
             return
         self.having["responses"] += 1
-        self._sketch("responses a record", len(responses))
+        self._add("responses a record", len(responses))
         for response in responses:
             reward = response.get("reward") if isinstance(response, dict) else None
             if isinstance(reward, int | float) and reward >= 0:
-                self._sketch("reward of a response", reward)
+                self._add("reward of a response", reward)
 
-    def _sketch(self, name: str, value: float) -> None:
+    def _add(self, name: str, value: float) -> None:
+        self._sketch(name).add(value)
+
+    def _sketch(self, name: str) -> Sketch:
         # Roles come from the data: a stream of odd ones must not take up memory without end.
-        if name not in self.sketches and len(self.sketches) >= 100:
-            return
-        self.sketches.setdefault(name, Sketch()).add(value)
+        if name not in self.sketches and len(self.sketches) >= MAX_SKETCHES:
+            return Sketch()
+        return self.sketches.setdefault(name, Sketch())
+
+    def _fold(self) -> None:
+        self._pending = 0
+        for name, waiting in self._waiting.items():
+            values = self.values[name]
+            for value, count in Counter(waiting).items():
+                known = value in values or len(values) < MAX_VALUES
+                values[value if known else OTHERS] += count
+            waiting.clear()
+        for sketch in self.sketches.values():
+            sketch.fold()
 
 
 def table(facts: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
-"""How fast records flow, and in how much memory. `make bench` prints it; nothing fails by time.
+"""What a record costs in each command that passes it on, beside other programs; and in what memory.
 
-Each figure is the median of RUNS runs in a process of its own, start included. Records a second are
-those of the clock; "cpu" is what a record costs on all cores, which a busy machine changes less. The
-bare loop is zstandard and orjson in one thread: what the machine can do in Python.
+`make bench` prints it; nothing fails by time. Each figure is of RUNS rounds, in which every job runs once in
+a process of its own, start included. Costs are CPU seconds on all cores: those of the clock change more with
+what else the machine does. The bare loop is zstandard and orjson in one thread, without any check.
 """
 
 import json
@@ -18,7 +18,7 @@ import chat_records
 import pytest
 
 COUNT = int(os.environ.get("BENCH_RECORDS", "100000"))
-RUNS = int(os.environ.get("BENCH_RUNS", "3"))
+RUNS = int(os.environ.get("BENCH_RUNS", "5"))
 BIN = Path(sys.executable).parent
 
 BARE = """
@@ -29,6 +29,22 @@ with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb") as target:
         for line in lines:
             out.write(orjson.dumps(orjson.loads(line), option=orjson.OPT_APPEND_NEWLINE))
 """
+
+PARSE = """
+import io, sys, orjson, zstandard
+with open(sys.argv[1], "rb") as source:
+    for line in io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(source), 1 << 18):
+        orjson.loads(line)
+"""
+
+DUCKDB = {
+    "copy": "copy (from {table}) to '{out}' (format json, compression zstd)",
+    "select": "copy (from {table} where task = 'math' or len(messages) = 2) to '{out}' "
+    "(format json, compression zstd)",
+    "shuffle": "copy (from {table} order by random()) to '{out}' (format json, compression zstd)",
+    "dedup": "copy (from {table} qualify row_number() over (partition by messages) = 1) to '{out}' "
+    "(format json, compression zstd)",
+}
 
 TYPER = """
 import typer
@@ -62,6 +78,14 @@ COMMANDS = {
     "stats": "stats {in}",
 }
 
+PEERS = {  # what a command is compared with, beside the bare loop
+    "qvl cat": "zstd",
+    "qvl select": "duckdb select",
+    "qvl shuffle": "duckdb shuffle",
+    "qvl dedup": "duckdb dedup",
+    "qvl stats": "read, parse",
+}
+
 
 class Cost(NamedTuple):
     seconds: float
@@ -70,15 +94,32 @@ class Cost(NamedTuple):
 
 
 def measure(command: list[str]) -> Cost:
-    """Medians over RUNS."""
-    runs = []
+    """What one run of a command costs."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return Cost(*json.loads(done.stdout))
+
+
+def interleaved(jobs: dict[str, list[str]]) -> dict[str, list[Cost]]:
+    """RUNS costs of each job, in rounds: what else the machine does meets all of them alike."""
+    costs: dict[str, list[Cost]] = {name: [] for name in jobs}
     for _ in range(RUNS):
-        done = subprocess.run(
-            [sys.executable, "-c", MEASURE, *command], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        runs.append(json.loads(done.stdout))
-    return Cost(*map(statistics.median, zip(*runs, strict=True)))
+        for name, command in jobs.items():
+            costs[name].append(measure(command))
+    return costs
+
+
+def ratio(costs: list[Cost], others: list[Cost], field: str = "cpu_seconds") -> str:
+    """The median over the rounds of a cost to another's, and its range."""
+    pairs = zip(costs, others, strict=True)
+    found = sorted(getattr(one, field) / getattr(other, field) for one, other in pairs)
+    return f"{statistics.median(found):5.2f} ({found[0]:.2f}-{found[-1]:.2f})"
+
+
+def median(costs: list[Cost], field: str) -> float:
+    return statistics.median(getattr(cost, field) for cost in costs)
 
 
 def qvl(template: str, source: Path, folder: Path) -> list[str]:
@@ -86,25 +127,46 @@ def qvl(template: str, source: Path, folder: Path) -> list[str]:
     return [str(BIN / "qvl"), *shlex.split(template.format(**names))]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return chat_records.write(tmp_path_factory.mktemp("bench") / "in.jsonl.zst", COUNT)
+def peers(source: Path, folder: Path) -> dict[str, list[str]]:
+    """What else does such work: Python's libraries without checks, DuckDB, and zstd."""
+    python, table = [sys.executable, "-c"], f"read_json('{source}')"
+    jobs = {
+        "bare loop": [*python, BARE, str(source), str(folder / "bare.zst")],
+        "read, parse": [*python, PARSE, str(source)],
+        "zstd": ["sh", "-c", f"zstd -dcq {source} | zstd -3qf -o {folder / 'zstd.zst'}"],
+    }
+    for name, query in DUCKDB.items():
+        text = query.format(table=table, out=folder / "duckdb.jsonl.zst")
+        jobs[f"duckdb {name}"] = [*python, "import duckdb, sys; duckdb.sql(sys.argv[1])", text]
+    return jobs
 
 
-def test_records_per_second(data, tmp_path):
-    print(f"\n{COUNT:,} chat records of {chat_records.NUM_BYTES / 1000} kB, {os.cpu_count()} cores")
-    bare = measure([sys.executable, "-c", BARE, str(data), str(tmp_path / "bare.zst")])
-    costs = {f"qvl {name}": measure(qvl(line, data, tmp_path)) for name, line in COMMANDS.items()}
-    cat = costs["qvl cat"]
+@pytest.fixture(scope="module", params=[False, True], ids=["plain ids", "long numbers"])
+def data(request, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("bench")
+    return chat_records.write(folder / "in.jsonl.zst", COUNT, long_numbers=request.param)
+
+
+def test_cpu_seconds(data, tmp_path, request):
+    """A ratio is qvl's CPU seconds to the peer's in the same round; lower is better, 1 is equal."""
+    jobs = peers(data, tmp_path)
+    jobs |= {f"qvl {name}": qvl(line, data, tmp_path) for name, line in COMMANDS.items()}
+    costs = interleaved(jobs)
     print(
-        f"{'':<14}{'records/s':>10}{'to cat':>8}{'to bare':>8}{'cpu us':>8}{'to bare':>8}{'MiB':>6}"
+        f"\n{request.node.callspec.id}: {COUNT:,} chat records of {chat_records.NUM_BYTES / 1000} kB,"
     )
-    for name, cost in {"bare loop": bare, **costs}.items():
-        print(
-            f"{name:<14}{COUNT / cost.seconds:>10,.0f}{cat.seconds / cost.seconds:>8.2f}"
-            f"{bare.seconds / cost.seconds:>8.2f}{1e6 * cost.cpu_seconds / COUNT:>8.1f}"
-            f"{cost.cpu_seconds / bare.cpu_seconds:>8.2f}{cost.mib:>6.0f}"
-        )
+    print(
+        f"{os.cpu_count()} cores, {RUNS} rounds; CPU time to the peer's: the median (lowest-highest)"
+    )
+    print(f"{'':<18}{'CPU us':>8}{'records/s':>11}{'MiB':>6}  {'to bare loop':<19}to the peer")
+    for name, found in costs.items():
+        peer = PEERS.get(name)
+        line = f"{name:<18}{1e6 * median(found, 'cpu_seconds') / COUNT:>8.1f}"
+        line += f"{COUNT / median(found, 'seconds'):>11,.0f}{median(found, 'mib'):>6.0f}"
+        line += f"  {ratio(found, costs['bare loop'])}"
+        print(line + (f"  {ratio(found, costs[peer])} {peer}" if peer else ""))
+    sizes = {name: (tmp_path / name).stat().st_size / (1 << 20) for name in ("bare.zst", "out.zst")}
+    print(f"MiB written: bare loop, level 3, {sizes['bare.zst']:.1f}; qvl {sizes['out.zst']:.1f}")
 
 
 def test_near_duplicates_per_second(tmp_path):
@@ -115,25 +177,26 @@ def test_near_duplicates_per_second(tmp_path):
     print(f"\nqvl dedup --near 0.8: {rate:,.0f} records/s, {cost.mib:.0f} MiB for {count:,} kept")
 
 
-def test_memory_is_flat(data, tmp_path):
-    larger = tmp_path / "larger.jsonl.zst"
-    with larger.open("wb") as file:
-        for _ in range(10):
-            file.write(data.read_bytes())
-    print(f"\n{'MiB at the peak':<18}{COUNT:>12,}{10 * COUNT:>12,}")
-    for name in ("cat", "mix", "shuffle"):
-        peaks = [measure(qvl(COMMANDS[name], path, tmp_path)).mib for path in (data, larger)]
+def test_memory_is_flat(tmp_path):
+    """Of ten times the records, all of which `dedup` keeps and remembers."""
+    counts = (COUNT, 10 * COUNT)
+    paths = [chat_records.write(tmp_path / f"{count}.zst", count) for count in counts]
+    print(f"\n{'MiB at the peak':<18}" + "".join(f"{count:>12,}" for count in counts))
+    for name, line in COMMANDS.items():
+        peaks = [measure(qvl(line, path, tmp_path)).mib for path in paths]
         print(f"{'qvl ' + name:<18}" + "".join(f"{peak:>12.0f}" for peak in peaks))
 
 
 def test_start_up(tmp_path):
     (tmp_path / "app.py").write_text(TYPER)
     (tmp_path / "in.jsonl").write_text('{"id":"a"}\n')
-    bare = measure([sys.executable, str(tmp_path / "app.py"), "--help"]).seconds
-    print(f"\n{'start-up':<34}{'ms':>6}{'to bare':>9}")
-    print(f"{'a typer app of two commands':<34}{1000 * bare:>6.0f}{1:>9.2f}")
     source, out = str(tmp_path / "in.jsonl"), str(tmp_path / "out.zst")
+    bare = "a typer app of two commands"
+    jobs = {bare: [sys.executable, str(tmp_path / "app.py"), "--help"]}
     for words in (["--help"], ["cat", "--help"], ["cat", source, "-o", out]):
-        seconds = measure([str(BIN / "qvl"), *words]).seconds
         name = "qvl " + " ".join("..." if "/" in word else word for word in words)
-        print(f"{name:<34}{1000 * seconds:>6.0f}{seconds / bare:>9.2f}")
+        jobs[name] = [str(BIN / "qvl"), *words]
+    costs = interleaved(jobs)
+    print(f"\n{'start-up, lower is better':<34}{'CPU ms':>7}  to a bare app")
+    for name, found in costs.items():
+        print(f"{name:<34}{1000 * median(found, 'cpu_seconds'):>7.0f}  {ratio(found, costs[bare])}")

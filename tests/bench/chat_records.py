@@ -31,19 +31,27 @@ def texts(seed: int = 0) -> list[str]:
     return found
 
 
-def records(count: int, seed: int = 0) -> Iterator[dict]:
-    """`count` records, no two alike; three in five show an image."""
+def records(count: int, seed: int = 0, long_numbers: bool = False) -> Iterator[dict]:
+    """`count` records, no two alike; three in five show an image.
+
+    long_numbers: ids of 23 digits and paths that hold longer ones, as data sets of the web have.
+    """
     pool = texts(seed)
+    draw = random.Random(seed)
     for number in range(count):
+        name, image = f"bench-{number:08d}", f"images/{number}.png"
+        if long_numbers:
+            name = str(draw.randrange(10**22, 10**23))
+            image = f"images/{draw.randrange(10**20, 10**21)}/{name}.png"
         words = pool[number % len(pool)]
         content: object = f"{words[:600]} ({number})"
         if number % 5 > 1:
             content = [
-                {"type": "image", "image": f"images/{number}.png"},
+                {"type": "image", "image": image},
                 {"type": "text", "text": content},
             ]
         yield {
-            "id": f"bench-{number:08d}",
+            "id": name,
             "messages": [
                 {"role": "user", "content": content},
                 {"role": "assistant", "content": words[600:]},
@@ -53,10 +61,10 @@ def records(count: int, seed: int = 0) -> Iterator[dict]:
         }
 
 
-def write(path: Path, count: int) -> Path:
+def write(path: Path, count: int, long_numbers: bool = False) -> Path:
     """A file of `count` records, compressed as qvl does; made once."""
     if not path.exists():
         with path.open("wb") as file, zstandard.ZstdCompressor(level=3).stream_writer(file) as out:
-            for record in records(count):
+            for record in records(count, long_numbers=long_numbers):
                 out.write(orjson.dumps(record) + b"\n")
     return path

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 import orjson
 
+from qvl.curate.duplicates.hash_table import HashTable
 from qvl.errors import UserError
+from qvl.io.disk_list import DiskList
 from qvl.media.errors import MediaError
 from qvl.record import media
 from qvl.stage import Drop
@@ -58,7 +60,7 @@ class Dedup:
     ) -> None:
         self.key, self.index, self.media = key, index, media
         self.drop_unreadable = drop_unreadable
-        self.ids: list[str] = []
+        self.ids = DiskList()
 
     def __call__(self, record: dict) -> Drop | None:
         value = self.key(record)
@@ -95,7 +97,8 @@ class Exact:
     reason = "duplicate"
 
     def __init__(self) -> None:
-        self._first: dict[bytes, int | list[int]] = {}
+        self._numbers = HashTable()
+        self._key = (b"", b"", b"")  # what was hashed last, and its hash: `add` follows `find`
 
     def probe(self, text: str) -> bytes:
         if not text.isascii():
@@ -103,19 +106,17 @@ class Exact:
         return " ".join(text.split()).encode("utf-8", "surrogatepass")
 
     def find(self, probe: bytes, anchor: bytes) -> Iterator[int]:
-        found = self._first.get(digest(probe, anchor))
-        if isinstance(found, int):
-            yield found
-        elif found:
-            yield from found
+        return self._numbers.find(self._hash(probe, anchor))
 
     def add(self, probe: bytes, anchor: bytes, number: int) -> None:
-        key = digest(probe, anchor)
-        found = self._first.setdefault(key, number)
-        if isinstance(found, list):
-            found.append(number)
-        elif found != number:
-            self._first[key] = [found, number]
+        self._numbers.add(self._hash(probe, anchor), number)
+
+    def _hash(self, probe: bytes, anchor: bytes) -> bytes:
+        last_probe, last_anchor, key = self._key
+        if last_probe is not probe or last_anchor is not anchor:
+            key = digest(probe, anchor)
+            self._key = probe, anchor, key
+        return key
 
 
 class References:
@@ -134,11 +135,8 @@ class References:
 
 def digest(*parts: bytes) -> bytes:
     """A hash of 16 bytes; among 10^9 texts a collision has a chance of 10^-20."""
-    state = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        state.update(len(part).to_bytes(8))
-        state.update(part)
-    return state.digest()
+    lengths = b"".join([len(part).to_bytes(8) for part in parts])
+    return hashlib.blake2b(lengths + b"".join(parts), digest_size=16).digest()
 
 
 def _canonical(value: Any) -> str:
