@@ -70,6 +70,7 @@ def command(
     with stream.run(
         "dedup",
         conserves=True,
+        expressions=[text],
         config={"key": key, "near": near, "images": images},
     ) as run:
         same = Dedup(text, index, shown, drop_unreadable=stream.on_error == "reject")

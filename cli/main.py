@@ -1,5 +1,6 @@
 """`qvl`: the table of commands, and the only place that turns an error into an exit status."""
 
+import errno
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ import typer
 import qvl
 from qvl.errors import Terminated, UserError
 from qvl.imports import gc_frozen
+from qvl.io import atomic
 
 from . import help
 
@@ -23,6 +25,7 @@ SECTIONS = {  # title in --help -> name of a command -> module in this folder
         "check": "check",
         "stats": "stats",
         "select": "select",
+        "set": "set",
         "mix": "mix",
         "shuffle": "shuffle",
         "split": "split",
@@ -70,6 +73,7 @@ SECTIONS = {  # title in --help -> name of a command -> module in this folder
 }
 COMMANDS = {name: module for section in SECTIONS.values() for name, module in section.items()}
 
+OUTPUT_ERRORS = (errno.EBADF, errno.EPIPE, errno.ENOSPC)
 DOCSTRING = re.compile(r'"""(.+?)\.?(?:"""|$)', re.MULTILINE)
 
 # typer does not export click, but the base of the error that it exports is that of all usage errors.
@@ -153,12 +157,12 @@ class RootGroup(LazyGroup):
             _say_usage(error)
             raise typer.Exit(2) from None
         except BrokenPipeError:  # the reader has had enough, as `head` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_output()
             raise typer.Exit(0) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-        except Terminated:
-            raise typer.Exit(143) from None
+        except Terminated as error:
+            raise typer.Exit(error.status) from None
 
 
 def subgroup(name: str, prefix: str) -> Any:
@@ -195,8 +199,30 @@ def _say(message: str) -> None:
     print(f"qvl: error: {' '.join(message.split())}", file=sys.stderr)
 
 
+def _discard_output() -> None:
+    """What is still to be written to standard output goes nowhere, and the end raises no error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
+    raise Terminated(number)
+
+
+def _open_closed_streams() -> None:
+    """Take the places of standard streams that are closed, as by `>&-`.
+
+    Else the next file would be number 0, 1 or 2, and messages would go among its records. Using standard
+    input or output is then an error of that stream, EBADF; messages go nowhere.
+    """
+    for name, mode in (("stdin", "w"), ("stdout", "r"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = ("stdin", "stdout", "stderr").index(name)
+            opened = os.open(os.devnull, os.O_WRONLY if mode == "w" else os.O_RDONLY)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            wanted = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(number, wanted, closefd=False))  # noqa: SIM115 - for good
 
 
 def _version(wanted: bool) -> None:
@@ -232,12 +258,29 @@ def root(
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, _terminate)
+    _open_closed_streams()
+    signals = [signal.SIGTERM, signal.SIGHUP]
+    for number in signals:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _terminate)
     try:
-        app(prog_name="qvl")
-    except Terminated:  # after the end of the command
-        sys.exit(143)
+        try:
+            app(prog_name="qvl")
+        finally:
+            sys.stdout.flush()  # an error of the text that is left is told here, not by the interpreter
+    except Terminated as error:  # after the end of the command
+        sys.exit(error.status)
+    except OSError as error:  # of what is no file of records: a text printed on a full disk
+        if error.filename is not None or error.errno not in OUTPUT_ERRORS:
+            raise
+        _discard_output()
+        if error.errno == errno.EPIPE:  # the reader has had enough
+            sys.exit(0)
+        _say(f"<stdout>: {error.strerror}")
+        sys.exit(2)
     finally:
         # From here on a signal must not raise: the interpreter would print a traceback at its end.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGINT, *signals):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        atomic.discard_all()

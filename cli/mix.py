@@ -65,6 +65,7 @@ def command(
         "mix",
         conserves=not oversample,
         seed=seed,
+        expressions=[key],
         config={"ratio": ratio, "by": by, "oversample": oversample, "batch_size": batch_size},
     ) as run:
         run.write_lines(mix(run, key, ratio, seed, oversample, batch=batch_size))

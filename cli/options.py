@@ -23,6 +23,14 @@ def find_verifier(name: str | None) -> str | None:
     return name
 
 
+def refuse_file(name: str, value: str, example: str) -> None:
+    """UserError if an expression, the first argument, was forgotten and a FILE stands in its place."""
+    if Path(value).is_file():
+        raise UserError(
+            f"{name}: {value} is a file; write the expression before it, as in {example}"
+        )
+
+
 def _refuse_reward(value: str | None) -> None:
     if value is not None:
         raise UserError(f"--reward is called --verifier now; say --verifier {value}")
@@ -32,7 +40,7 @@ Files = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[FILE]...",
-        help="JSONL files, plain or zstd, read as one stream; - or none is standard input",
+        help="JSONL files, plain or zstd, gzip, bzip2, read as one stream; - or none is standard input",
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Random seed")]
@@ -124,7 +132,13 @@ class StreamOptions:
         typer.Option("--shard", metavar="I/N", help="Process every Nth record from the Ith on"),
     ] = None
     plain: Annotated[
-        bool, typer.Option("--plain", help="Write plain JSON lines instead of zstd")
+        bool,
+        typer.Option(
+            "--plain",
+            envvar="QVL_PLAIN",
+            show_envvar=False,
+            help="Write plain JSON lines instead of zstd, as files named .jsonl or .json are",
+        ),
     ] = False
     report: Annotated[
         str | None,

@@ -12,7 +12,7 @@ EXIT_STATUS = {
     2: "Bad usage or bad input; one line on standard error says where, what, and what to do.",
     3: "The data failed the check that the command makes.",
     4: "An endpoint or engine failed after all retries; finished work is kept.",
-    130: "Interrupted; 143: terminated.",
+    130: "Interrupted; 143: terminated; 129: the terminal was closed.",
 }
 RESUMES = " Continue with --resume."
 ASKS = {"--endpoint", "--judge", "--reward-model", "--text-endpoint"}  # options that name a server

@@ -18,7 +18,7 @@ def command(
     Examples:
         $ cat records.jsonl.zst records.jsonl.zst | head -c 1300 | qvl recover | zstdcat
     """
-    with stream.run("recover", files=None) as run:
+    with stream.run("recover", files=None, terminal="-" in (stream.files or "-")) as run:
         for path in stream.files or ["-"]:
             for record in salvage.records(path, lambda *damage: run.reject({}, *damage)):
                 run.read += 1

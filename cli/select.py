@@ -6,7 +6,7 @@ from qvl import stage
 from qvl.streams.expression import option
 from qvl.streams.select import Select
 
-from .options import StreamOptions
+from .options import StreamOptions, refuse_file
 
 
 def command(
@@ -41,10 +41,12 @@ def command(
         $ qvl select 'not matches(text("user"), "(?i)sky|primes")' records.jsonl.zst | zstdcat
         $ qvl select 'mean(responses[*].reward) < 0.9 or not has(responses)' records.jsonl.zst | zstdcat
     """
+    refuse_file("EXPRESSION", expression, "qvl select 'task == \"math\"' FILE")
     condition = option("EXPRESSION", expression)
     with stream.run(
         "select",
         conserves=True,
+        expressions=[condition],
         config={"expression": expression},
     ) as run:
         run.write(stage.keep(run, Select(condition, run)))

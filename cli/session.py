@@ -3,15 +3,15 @@
 import contextlib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from qvl.errors import Terminated, UserError
-from qvl.io import atomic
-from qvl.stage import Run
+from qvl.io import atomic, lineage
+from qvl.stage import Run, refuse_twice
 
 CREDENTIALS = re.compile(r"(?<=//)[^/@\s]*@")
 
@@ -23,15 +23,28 @@ def session(
     output: str | None = "-",
     *,
     report: str | None = None,
+    expressions: Iterable[Any] = (),
+    terminal: bool = True,
     **options: Any,
 ) -> Iterator[Run]:
-    """Open a Run of `command`, and report on standard error how it went. Options are those of Run."""
+    """Open a Run of `command`, and report on standard error how it went. Options are those of Run.
+
+    expressions: those of the user, with `fields` (qvl.streams.fields); one that no record has is told.
+    terminal: say that it waits where standard input, which it reads, is a terminal.
+    """
     argv = [CREDENTIALS.sub("", word) for word in sys.argv[1:] if word != "--resume"]
     run = None
     try:
+        names = {"-o": output, "--rejects": options.get("rejects"), "--report": report}
+        refuse_twice(names)
         run = Run(command, files, output, argv=argv, **options)
+        if terminal and "-" in run.reader.paths and sys.stdin.isatty():
+            say_waiting(command)
         with run, progress(run):
             yield run
+            absent = [str(each.fields) for each in expressions if each.fields.absent]
+            if run.read and absent:
+                run.note(no_record_has=", ".join(absent))
     except (KeyboardInterrupt, Terminated):
         hint = "; continue with --resume" if run and run.journal else ""
         print(
@@ -45,6 +58,13 @@ def session(
     account = run.account()
     print(summary(run, account["seconds"]), file=sys.stderr)
     write_report(account, report)
+
+
+def say_waiting(command: str) -> None:
+    print(
+        f"qvl {command}: reading records from the terminal; Ctrl-D ends them, Ctrl-C stops",
+        file=sys.stderr,
+    )
 
 
 def summary(run: Run, seconds: float) -> str:
@@ -63,7 +83,7 @@ def write_report(account: dict, path: str | None) -> None:
     if path is None:
         return
     try:
-        atomic.write(Path(path), orjson.dumps(account, option=orjson.OPT_INDENT_2) + b"\n")
+        atomic.write(Path(path), lineage.encode(account, orjson.OPT_INDENT_2) + b"\n")
     except OSError as error:
         raise UserError(f"--report {path}: {error.strerror}") from None
 

@@ -59,21 +59,23 @@ def command(
     if [ratio, records].count(None) == 0 or (records and by) or not (ratio or records or by):
         raise UserError("give --ratio (with or without --by), --records alone, or --by alone")
     names: list[str] = []
+    key = option("--by", by or "id")
     if ratio is not None:
         weights = shares.parse(ratio)
         if "=" not in ratio:
             raise UserError(f"--ratio {ratio}: expected names, as in train=0.9,test=0.1")
         names = list(weights)
-        choose = by_hash(option("--by", by or "id"), weights, seed)
+        choose = by_hash(key, weights, seed)
     elif records is not None:
         choose = by_count(records)
     else:
-        choose = by_value(option("--by", by or ""))
+        choose = by_value(key)
     with stream.run(
         "split",
         output=None,
         conserves=True,
         seed=seed,
+        expressions=[key] if records is None else (),
         config={"ratio": ratio, "records": records, "by": by},
     ) as run:
         split(run, choose, pattern, names, plain=stream.plain, in_order=records is not None)

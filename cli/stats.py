@@ -38,7 +38,9 @@ def command(
 
     groups = {key: option("--by", key) for key in by or ["media()", "task", "source"]}
     stats = Stats(groups)
-    with stream.run("stats", output=None, conserves=True) as run:
+    with stream.run(
+        "stats", output=None, conserves=True, expressions=groups.values() if by else ()
+    ) as run:
         for record in run.as_read():
             stats.add(record, len(jsonl.encode(record)))
             run.put(record)

@@ -23,7 +23,14 @@ class EndpointError(UserError):
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived: unwinds like KeyboardInterrupt, so that the state is left resumable; 143."""
+    """SIGTERM or SIGHUP arrived: unwinds like KeyboardInterrupt, so that the state is left resumable.
+
+    The exit status is 128 and the number of the signal: 143, or 129 for SIGHUP.
+    """
+
+    def __init__(self, number: int = 15) -> None:
+        super().__init__(number)
+        self.status = 128 + number
 
 
 def need(module: str, extra: str) -> ModuleType:

@@ -185,3 +185,20 @@ def test_keep_counts_reasons_and_writes_them(tmp_path):
         "reason": "odd",
         "detail": "so odd",
     }
+
+
+@pytest.mark.parametrize("end", ["error", "kill"])
+def test_a_run_without_results_leaves_no_journal_that_blocks_the_corrected_one(tmp_path, end):
+    (tmp_path / "in.jsonl").write_text('{"id":"a"}\n')
+    paths = str(tmp_path / "in.jsonl"), str(tmp_path / "out")
+    first = stage.Run("test", [paths[0]], paths[1], journal=True, config={"model": "wrong"})
+    if end == "error":
+        with pytest.raises(ZeroDivisionError), first:
+            first.write(stage.annotate(first, lambda record: 1 / 0))  # type: ignore[arg-type]
+        assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+    else:  # as `kill -9` leaves it
+        assert (tmp_path / "out.journal").exists()
+        first._output.abort()
+    with stage.Run("test", [paths[0]], paths[1], journal=True, config={"model": "right"}) as second:
+        second.write(stage.annotate(second, lambda record: {**record, "n": 1}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out"]

@@ -31,8 +31,12 @@ class Endpoint:
 
 def parse(url: str) -> Endpoint:
     """The endpoint of a URL; /v1 is added if it is missing."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:  # as of http://[::1 or of port 99999
+        parts, known = urlsplit(""), False
+    if not known or not parts.hostname:
         raise UserError(f"--endpoint {url}: expected an address such as http://127.0.0.1:8000")
     if parts.username or parts.password:
         raise UserError("--endpoint: no credentials in an address; set QVL_API_KEY instead")

@@ -88,8 +88,19 @@ class Writer:
         self._first = False
 
     def commit(self, entry: dict | None = None) -> None:
+        self.finish()
+        self.seal(entry)
+        self.publish()
+
+    def finish(self) -> None:
         self._lines.write_bytes(b"[]\n" if self._first else b"\n]\n")
-        self._lines.commit()
+        self._lines.finish()
+
+    def seal(self, entry: dict | None = None) -> None:
+        self._lines.seal()
+
+    def publish(self) -> None:
+        self._lines.publish()
 
     def abort(self) -> None:
         self._lines.abort()

@@ -15,8 +15,10 @@ BLOCK = 1 << 17  # bytes read at a time
 
 
 def display_name(path: str) -> str:
-    """The name of an input in messages."""
-    return "<stdin>" if path == "-" else path
+    """The name of an input in messages; a byte of it that is not UTF-8 as \\xff."""
+    if path == "-":
+        return "<stdin>"
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def open_input(path: str) -> contextlib.AbstractContextManager[BinaryIO]:

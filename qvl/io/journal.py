@@ -7,6 +7,7 @@ input, in constant memory, and a mismatch is an error rather than a wrong result
 """
 
 import hashlib
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -37,6 +38,9 @@ class Journal:
         self.replayed = 0
         head = {"config": key(config)}
         end, rows = _complete(self.path) if self.path.exists() else (0, iter(()))
+        self._empty = not end or len([*itertools.islice(_rows(self.path, end), 2)]) < 2
+        if self._empty:  # of a run that failed before its first result: nothing to continue or lose
+            end, rows = 0, iter(())
         if end and not resume:
             raise UserError(
                 f"{self.path}: left by an interrupted run; continue with --resume, or remove it"
@@ -69,6 +73,7 @@ class Journal:
 
     def add(self, record: dict, row: dict) -> None:
         """Store the result of `record`."""
+        self._empty = False
         self._append({"key": key(record), **row})
         if self._bytes > FLUSH_BYTES or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
@@ -83,10 +88,10 @@ class Journal:
         self._flushed = time.monotonic()
 
     def close(self, done: bool) -> None:
-        """Keep the journal for --resume, or remove it if the output is complete."""
+        """Keep the journal for --resume; remove it if the output is complete or it has no results."""
         self.flush()
         self._file.close()
-        if done:
+        if done or self._empty:
             self.path.unlink()
 
     def _append(self, row: dict) -> None:

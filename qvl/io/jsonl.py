@@ -1,10 +1,10 @@
-"""Streams of records: JSONL, plain or zstd. The first bytes of an input decide, never its name."""
+"""Streams of records: JSONL, plain or compressed. The first bytes of an input decide, never its name."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from qvl.errors import UserError
-from qvl.io import frames, inputs, lineage, lines
+from qvl.io import compressed, frames, inputs, lineage, lines
 from qvl.io.lines import AsRead, BadLine
 from qvl.io.writer import Writer as Writer
 from qvl.io.writer import encode as encode
@@ -42,22 +42,17 @@ class Reader:
         return [entry for source in self.sources for entry in source["lineage"]]
 
     def __iter__(self) -> Iterator[dict]:
-        for record, _ in self._parsed():
-            yield record
+        return self._parsed(with_lines=False)
 
     def as_read(self) -> Iterator[AsRead]:
         """The records with their lines, for a stage that leaves them as they are."""
-        for record, line in self._parsed():
-            with_line = AsRead(record)
-            with_line.line = line
-            yield with_line
+        return self._parsed(with_lines=True)
 
     def split(self, content: Iterator[bytes], name: str) -> Iterator[bytes]:
         """Yield the JSON text of each record. A subclass reads another container than lines."""
         return lines.split(content)
 
-    def _parsed(self) -> Iterator[tuple[dict, bytes]]:
-        """The records and their lines in normal form."""
+    def _parsed(self, with_lines: bool) -> Iterator[Any]:
         for path in self.paths:
             source: dict[str, Any] = {"name": path, "records": 0, "lineage": []}
             self.sources.append(source)
@@ -72,9 +67,13 @@ class Reader:
                         raise
                     self.on_bad(bad)
                     continue
-                if record is not None:
-                    source["records"] += 1
-                    yield record, normal
+                if record is None:
+                    continue
+                source["records"] += 1
+                if with_lines:
+                    record = AsRead(record)
+                    record.line = normal
+                yield record
 
     def _content(self, path: str, name: str, entries: list[dict]) -> Iterator[bytes]:
         """Yield the uncompressed bytes of one file. Errors name the last intact record."""
@@ -88,11 +87,12 @@ class Reader:
             head, content = inputs.peek(self._counted(inputs.blocks(file, name)))
             if not head and path == "-":  # even a stream without records is a frame
                 raise UserError(f"{name}: empty; did the stage before it fail?")
-            if not frames.is_zstd(head):
+            decode = compressed.decoder(head, name)
+            if decode is None:
                 yield from content
                 return
             try:
-                yield from frames.decode(content, keep_lineage)
+                yield from decode(content, keep_lineage)
             except frames.Cut:
                 raise UserError(
                     f"{name}: cut short after record {self.number}; did the stage before it fail? "

@@ -7,17 +7,37 @@ entries of the streams that the command read, so the newest entry is the root of
 import os
 import time
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import orjson
 
-from qvl.io import frames
+from qvl.errors import UserError
+from qvl.io import frames, inputs
 
 PREFIX = b"qvl-lineage 1\n"
 
 
 def frame(entry: dict) -> bytes:
     """Return the skippable frame that ends a stream."""
-    return frames.note(PREFIX + orjson.dumps(entry))
+    return frames.note(PREFIX + encode(entry))
+
+
+def encode(entry: dict, option: int = 0) -> bytes:
+    """An entry as JSON. A byte of a file's name that is not UTF-8 is written as \\xff."""
+    try:
+        return orjson.dumps(entry, option=option)
+    except TypeError:
+        return orjson.dumps(_printable(entry), option=option)
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value == "-" else inputs.display_name(value)
+    if isinstance(value, dict):
+        return {_printable(key): _printable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_printable(one) for one in value]
+    return str(value) if isinstance(value, int) and value.bit_length() > 63 else value
 
 
 def parse(note: bytes) -> dict | None:
@@ -37,4 +57,9 @@ def flatten(entries: Iterable[dict], depth: int = 0) -> Iterator[tuple[int, dict
 
 def now() -> float:
     """Return the seconds since 1970, or SOURCE_DATE_EPOCH if set, for reproducible entries."""
-    return float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+    fixed = os.environ.get("SOURCE_DATE_EPOCH")
+    if not fixed:
+        return time.time()
+    if not (fixed.isascii() and fixed.isdigit() and len(fixed) < 16):
+        raise UserError(f"SOURCE_DATE_EPOCH={fixed}: expected whole seconds since 1970")
+    return float(fixed)

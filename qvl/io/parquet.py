@@ -1,13 +1,15 @@
 """Readers and writers of parquet files, one row group at a time. pyarrow is an extra."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from qvl.errors import UserError, need
-from qvl.io import atomic, jsonl
+from qvl.io import atomic, jsonl, lineage
 
 READ_ROWS = 64  # rows held at once: an image of a megabyte in each is 64 MB
 BATCH_ROWS = 4096
@@ -67,19 +69,18 @@ class Writer:
         schema_of: Callable[[list[dict], Any], Any],
         fit: Callable[[dict, Any, Any], dict],
     ) -> None:
-        partial = None if path == "-" else atomic.partial_path(path)
-        if partial is None:
+        if path == "-" or atomic.target_of(path) is None:
             raise UserError("parquet cannot be written to a pipe; use -o FILE")
         self._arrow = need("pyarrow", EXTRA)
         self._parquet = need("pyarrow.parquet", EXTRA)
         self._schema_of, self._fit = schema_of, fit
-        self._path, self._partial = path, partial
+        self._path = path
         self._rows: list[dict] = []
         self._bytes = 0
         self._schema: Any = None
         self._file: Any = None
-        with self._named():
-            partial.touch()  # report an unwritable place before the work
+        with self._named():  # report an unwritable place before the work
+            self._partial = atomic.Partial(Path(os.path.realpath(path)))
 
     def write(self, row: dict) -> None:
         self._rows.append(row)
@@ -88,24 +89,34 @@ class Writer:
             self._flush()
 
     def commit(self, entry: dict | None = None) -> None:
+        self.finish()
+        self.seal(entry)
+        self.publish()
+
+    def finish(self) -> None:
         self._flush()
+
+    def seal(self, entry: dict | None = None) -> None:
         with self._named():
             if entry is not None:
-                self._file.add_key_value_metadata({"qvl.lineage": orjson.dumps(entry).decode()})
+                self._file.add_key_value_metadata({"qvl.lineage": lineage.encode(entry).decode()})
             self._file.close()
-            atomic.rename(self._partial, self._path)
+
+    def publish(self) -> None:
+        with self._named():
+            self._partial.commit()
 
     def abort(self) -> None:
         if self._file is not None:
             self._file.close()
-        self._partial.unlink(missing_ok=True)
+        self._partial.discard()
 
     def _flush(self) -> None:
         with self._named():
             if self._file is None:
                 self._schema = self._schema_of(self._rows, self._arrow)
                 self._file = self._parquet.ParquetWriter(
-                    self._partial, self._schema, compression="zstd"
+                    self._partial.path, self._schema, compression="zstd"
                 )
             if self._rows:
                 rows = [self._fit(row, self._schema, self._arrow) for row in self._rows]

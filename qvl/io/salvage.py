@@ -1,9 +1,10 @@
 """Recover the intact records of a damaged stream, before and after the damage."""
 
+import io
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from qvl.io import frames, inputs
+from qvl.io import compressed, frames, inputs
 from qvl.io.lines import MAX_LINE, AsRead, BadLine, parse_as_read
 
 
@@ -47,20 +48,28 @@ def _lines(path: str) -> Iterator[bytes | Damage]:
             yield Damage(part, size)
             held, size = [], 0
             continue
-        first, newline, rest = part.partition(b"\n")
+        lines = io.BytesIO(part).readlines()
         if size <= MAX_LINE:  # a longer line is reported by its beginning
-            held.append(first)
-        size += len(first)
-        if newline:
+            held.append(lines[0])
+        size += len(lines[0])
+        if lines[0].endswith(b"\n"):
             yield b"".join(held)
-            *lines, last = rest.split(b"\n")
-            yield from lines
+            last = lines.pop() if len(lines) > 1 and not lines[-1].endswith(b"\n") else b""
+            yield from lines[1:]
             held, size = [last], len(last)
     if size:
         yield b"".join(held)
 
 
 def _content(path: str) -> Iterator[bytes | str]:
+    name = inputs.display_name(path)
     with inputs.open_input(path) as file:
-        head, content = inputs.peek(inputs.blocks(file, inputs.display_name(path)))
-        yield from frames.salvage(content) if frames.is_zstd(head) else content
+        head, content = inputs.peek(inputs.blocks(file, name))
+        if frames.is_zstd(head):
+            yield from frames.salvage(content)
+            return
+        decode = compressed.decoder(head, name)
+        try:
+            yield from decode(content, None) if decode else content
+        except (frames.Cut, frames.Corrupt) as error:
+            yield f"corrupt: {error}" if isinstance(error, frames.Corrupt) else "cut"

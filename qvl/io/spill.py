@@ -5,6 +5,7 @@ compressed: that would take three times as long, for a file that exists for seco
 """
 
 import contextlib
+import io
 import os
 import tempfile
 from array import array
@@ -107,4 +108,4 @@ class Spill:
             assert part, "a temporary file has shrunk"
             parts.append(part)
             start += len(part)
-        return b"".join(parts).splitlines(keepends=True)  # JSON escapes every other line ending
+        return io.BytesIO(b"".join(parts)).readlines()

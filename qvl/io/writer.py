@@ -29,6 +29,7 @@ PIPE_LEVEL = 1  # a pipe's bytes live for milliseconds: the fastest level that s
 # takes a quarter longer. Found by search on chat records, prose and code.
 FILE = {"strategy": zstandard.STRATEGY_FAST, "hash_log": 17, "chain_log": 16, "min_match": 7}
 FILE |= {"window_log": 21, "search_log": 1, "target_length": 0}
+PLAIN_NAMES = (".jsonl", ".json")
 CORES = len(os.sched_getaffinity(0))
 
 
@@ -49,7 +50,7 @@ def encode(record: dict) -> bytes:
 class Writer:
     """Writes one stream. As a context it commits on a normal exit and aborts on an exception.
 
-    The stream is zstd, but plain JSON to a terminal or if `plain`. A file appears complete or not at
+    The stream is zstd, but plain JSON to a terminal, to a file of PLAIN_NAMES, or if `plain`. A file appears complete or not at
     all. A frame ends only on commit, so a reader sees the stream of a failed stage as cut short.
     """
 
@@ -64,7 +65,8 @@ class Writer:
         self._done = False
         self._file, self._partial, live = _create(path)
         try:
-            self._live, self._plain = live, plain or self._file.isatty()
+            self._live = live
+            self._plain = plain or self._file.isatty() or path.endswith(PLAIN_NAMES)
             self._block = 1 if self._file.isatty() else BLOCK
             self._zstd = None if self._plain else _compressor(live)
             if live:
@@ -76,7 +78,7 @@ class Writer:
             raise
 
     def write(self, record: dict) -> None:
-        self.write_bytes(encode(record))
+        self.write_bytes(record.line if type(record) is AsRead else encode(record))
         self.count += 1
 
     def write_with(self, record: dict, name: str, value: Any) -> None:
@@ -100,7 +102,8 @@ class Writer:
     def commit(self, entry: dict | None = None) -> None:
         """Close the frame, add the lineage `entry`, and rename the file to its path."""
         self.finish()
-        self.place(entry)
+        self.seal(entry)
+        self.publish()
 
     def finish(self) -> None:
         """Close the frame: no further records, and a complete stream for readers."""
@@ -112,17 +115,21 @@ class Writer:
             raise self._failure
         self._compress(self._lines, zstandard.COMPRESSOBJ_FLUSH_FINISH)
         self._lines.clear()
-        self._zstd = None  # holds megabytes, and hundreds of files may wait for `place`
+        self._zstd = None  # holds megabytes, and hundreds of files may wait for `seal`
 
-    def place(self, entry: dict | None = None) -> None:
-        """After `finish`: add the lineage `entry`, and rename the file to its path."""
+    def seal(self, entry: dict | None = None) -> None:
+        """After `finish`: add the lineage `entry`. Everything is then on disk, under a temporary name."""
         if entry is not None and not self._plain:
             self._put(lineage.frame(entry))
         if self._partial:
             with _named(self.name):
                 os.fsync(self._file.fileno())
-                self._file.close()
-                atomic.rename(self._partial, self.path)
+
+    def publish(self) -> None:
+        """After `seal`: rename the file to its path."""
+        if self._partial:
+            with _named(self.name):
+                self._partial.commit()
 
     def abort(self) -> None:
         """Discard the file. A pipe is left with an open frame, which readers report as cut short."""
@@ -131,8 +138,7 @@ class Writer:
             if self._thread:
                 self._blocks.put(None)
                 self._thread.join()
-            self._file.close()
-            self._partial.unlink(missing_ok=True)
+            self._partial.discard()
 
     def __enter__(self) -> "Writer":
         return self
@@ -228,15 +234,17 @@ def _compressor(live: bool) -> Any:
     return zstandard.ZstdCompressor(compression_params=parameters).compressobj()
 
 
-def _create(path: str) -> tuple[BinaryIO, Path | None, bool]:
-    """Return the open file, its temporary name if any, and whether it is read while written."""
+def _create(path: str) -> tuple[BinaryIO, atomic.Partial | None, bool]:
+    """Return the open file, which may be a temporary one, and whether it is read while written."""
     try:
         if path == "-":
             file = sys.stdout.buffer
             file.flush()
             return file, None, not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-        partial = atomic.partial_path(path)
-        return (partial or Path(path)).open("wb", buffering=0), partial, partial is None
+        partial = atomic.partial(path)
+        if partial is not None:
+            return partial.file, partial, False
+        return Path(path).open("wb", buffering=0), None, True
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
 

@@ -18,3 +18,4 @@ from qvl.stage.functions import submit_each as submit_each
 from qvl.stage.parallel import pairs as pairs
 from qvl.stage.run import Run as Run
 from qvl.stage.run import parse_shard as parse_shard
+from qvl.stage.run import refuse_twice as refuse_twice

@@ -1,13 +1,15 @@
 """The run of a command: records in, records out, what was dropped and why, and the account of it."""
 
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import qvl
 from qvl.errors import UserError
-from qvl.io import jsonl, lineage
+from qvl.io import atomic, jsonl, lineage
 from qvl.record import check
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class Run:
         on_bad = self._on_bad if on_error == "reject" else None
         self.reader = (reader or jsonl.Reader)(files or "-", on_bad)
         self.journal: Journal | None = None
+        self._others: list[tuple[jsonl.Writer, dict]] = []
         with contextlib.ExitStack() as stack:  # if one cannot be opened, remove the others
             self._rejects = _writer(rejects, plain, stack)
             self._output = _writer(output, plain, stack, writer)
@@ -86,11 +89,12 @@ class Run:
 
     def _taken(self, records: Iterable[dict]) -> Iterator[dict]:
         index, count = self.shard
-        for number, record in enumerate(records):
-            if number % count == index:
-                self.read += 1
-                if not self.sound or self._is_sound(record):
-                    yield record
+        if count > 1:
+            records = itertools.islice(records, index, None, count)
+        for record in records:
+            self.read += 1
+            if not self.sound or self._is_sound(record):
+                yield record
 
     def _is_sound(self, record: dict) -> bool:
         problem = check(record)
@@ -104,8 +108,14 @@ class Run:
 
     def write(self, records: Iterable[dict]) -> None:
         """Write all records to the output."""
+        if self._output is None:
+            for _ in records:
+                self.kept += 1
+            return
+        write = self._output.write
         for record in records:
-            self.put(record)
+            write(record)
+            self.kept += 1
 
     def put(self, record: dict) -> None:
         """Write one record; without an output it is only counted."""
@@ -161,26 +171,47 @@ class Run:
     def __enter__(self) -> "Run":
         return self
 
+    def add_output(self, writer: jsonl.Writer, facts: dict[str, Any]) -> None:
+        """Complete one more output with this run; its lineage has `facts` in place of the run's."""
+        self._others.append((writer, facts))
+
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # A broken pipe is a reader that had enough: the run ended well, and its rejects are kept.
         good = kind is None or issubclass(kind, BrokenPipeError)
+        writers = [writer for writer in (self._rejects, self._output) if writer]
+        writers += [writer for writer, _ in self._others]
         try:
             if kind is None:
                 self._check_conservation()
             if good:
-                entry = self.account()
-                for writer in (self._rejects, None if kind else self._output):
-                    if writer:
-                        writer.commit(entry)
-        except BaseException:
-            good = False
+                self._commit(to_output=kind is None)
+        except BaseException as error:
+            good = isinstance(error, BrokenPipeError)
             raise
         finally:
-            for writer, whole in ((self._rejects, good), (self._output, good and kind is None)):
-                if writer and not whole:
-                    writer.abort()
+            for writer in writers:
+                writer.abort()  # what is not published
             if self.journal:
                 self.journal.close(done=good)
+
+    def _commit(self, to_output: bool) -> None:
+        """Make all outputs appear: none before each is complete on disk."""
+        entry = self.account()
+        outputs = [(self._rejects, entry)] if self._rejects else []
+        if to_output:
+            outputs += [(self._output, entry)] if self._output else []
+            outputs += [(writer, {**entry, **facts}) for writer, facts in self._others]
+        broken: BrokenPipeError | None = None
+        for writer, each in outputs:
+            try:
+                writer.finish()
+                writer.seal(each)
+            except BrokenPipeError as error:
+                broken = error
+        for writer, _ in outputs:
+            writer.publish()
+        if broken:
+            raise broken
 
     def _check_conservation(self) -> None:
         total = self.kept + sum(self.reasons.values()) - self.bad
@@ -191,6 +222,15 @@ class Run:
         self.bad += 1
         text = bad.line.decode("utf-8", "backslashreplace")
         self.reject({"line": text}, bad.reason, f"line {bad.number}: {bad.detail}")
+
+
+def refuse_twice(outputs: dict[str, str | None]) -> None:
+    """UserError if two flags name the same file, of which one output would replace the other."""
+    flags: dict[Path, str] = {}
+    for flag, path in outputs.items():
+        target = None if path in (None, "-") else atomic.target_of(path)
+        if target is not None and flags.setdefault(target, flag) != flag:
+            raise UserError(f"{flags[target]} and {flag} name the same file, {path}; give two")
 
 
 def _writer(

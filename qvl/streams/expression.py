@@ -26,13 +26,16 @@ parser's errors are not in terms of the language. Both would leave functions.py 
 """
 
 import difflib
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from qvl.errors import UserError
+from qvl.streams.fields import Fields
 from qvl.streams.functions import ARITHMETIC, FUNCTIONS, ORDERS, Unlike, equal, matcher
+from qvl.streams.tokens import Token, tokens, unquote
 
 MAX_DEPTH = 50  # a level costs a dozen frames of Python's stack of 1,000
 MAX_DIGITS = 300  # as many as the largest float has
@@ -40,15 +43,6 @@ MAX_DIGITS = 300  # as many as the largest float has
 Value = Callable[[dict], Any]
 EACH = object()  # the step [*]
 
-_NAME = r"[^\W\d]\w*(?:-[^\W\d]\w*)*"
-_TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?)"
-    rf"|(?P<name>{_NAME})"
-    r"""|(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
-    r"|(?P<sign>==|!=|<=|>=|&&|\|\||[-<>=!+*/%.,()\[\]]))",
-    re.DOTALL,
-)
-_ESCAPE = re.compile(r"""\\(u[0-9a-fA-F]{4}|["'\\nt])""")
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _WORDS = {"and", "or", "not", "in", *_CONSTANTS}
 _HINTS = {"=": "==", "&&": "and", "||": "or", "!": "not"}
@@ -59,12 +53,15 @@ class Expression:
 
     def __init__(self, source: str) -> None:
         """UserError with the column of the first error in `source`."""
-        parser = _Parser(source)
+        parser = Parser(source)
         self.source = source
         self._value = parser.whole()
         self._unlike = parser.unlike
+        self.fields = Fields(parser.paths)
 
     def __call__(self, record: dict) -> Any:
+        if self.fields.absent:
+            self.fields.look(record)
         return self._value(record)
 
     @property
@@ -81,37 +78,15 @@ def option(flag: str, source: str) -> Expression:
         raise UserError(f"{flag}: {error}") from None
 
 
-class Token(NamedTuple):
-    kind: str
-    text: str
-    column: int
+class Parser:
+    """Parses one expression; a subclass parses more around it."""
 
-
-def tokens(source: str) -> Iterator[Token]:
-    """The words of an expression, and an end."""
-    at, end = 0, len(source.rstrip())
-    while at < end:
-        found = _TOKEN.match(source, at)
-        if not found:
-            at += len(source[at:]) - len(source[at:].lstrip())
-            what = (
-                "a string that does not end"
-                if source[at] in "\"'"
-                else f"unexpected {source[at]!r}"
-            )
-            raise UserError(f"column {at + 1}: {what}")
-        kind = found.lastgroup or ""
-        yield Token(kind, found[kind], found.start(kind) + 1)
-        at = found.end()
-    yield Token("end", "the end", end + 1)
-
-
-class _Parser:
     def __init__(self, source: str) -> None:
         self.tokens = list(tokens(source))
         self.at = 0
         self.depth = 0
         self.unlike = Unlike()
+        self.paths: list[tuple[str, ...]] = []  # the fields that the expression reads
 
     def whole(self) -> Value:
         if self.next.kind == "end":
@@ -190,22 +165,31 @@ class _Parser:
             with self.deeper():
                 value = self.signed()
             return lambda r: ARITHMETIC["-"](0, value(r))
+        token, call = self.next, self.tokens[min(self.at + 1, len(self.tokens) - 1)].text == "("
         value = self.value()
         steps = self.steps()
+        if token.kind == "name" and token.text not in _WORDS and not call:
+            names = itertools.takewhile(lambda step: isinstance(step, str), steps)
+            self.paths.append((token.text, *names))
         return (lambda r: walk(value(r), steps)) if steps else value
 
     def steps(self) -> list[Any]:
-        steps: list[Any] = []
-        while True:
-            if self.accept("."):
-                if self.next.kind != "name":
-                    self.fail(f"a field's name follows the dot, not {self.next.text!r}")
-                steps.append(self.take().text)
-            elif self.accept("["):
-                steps.append(self.subscript())
-                self.expect("]")
-            else:
-                return steps
+        steps = []
+        while (step := self.step()) is not None:
+            steps.append(step)
+        return steps
+
+    def step(self) -> Any:
+        """A name, an index or EACH; None if no step follows."""
+        if self.accept("."):
+            if self.next.kind != "name":
+                self.fail(f"a field's name follows the dot, not {self.next.text!r}")
+            return self.take().text
+        if self.accept("["):
+            step = self.subscript()
+            self.expect("]")
+            return step
+        return None
 
     def subscript(self) -> Any:
         if self.accept("*"):
@@ -371,18 +355,6 @@ def walk(value: Any, steps: list[Any]) -> Any:
         else:
             return None
     return value
-
-
-def unquote(quoted: str) -> str:
-    r"""The string between the quotes. Escapes are \" \' \\ \n \t \uXXXX; other backslashes stay."""
-
-    def one(found: re.Match) -> str:
-        code: str = found[1]
-        if code[0] == "u":
-            return chr(int(code[1:], 16))
-        return {"n": "\n", "t": "\t"}.get(code, code)
-
-    return _ESCAPE.sub(one, quoted[1:-1])
 
 
 def _both(function: Callable[[Any, Any], Any], left: Value, right: Value) -> Value:

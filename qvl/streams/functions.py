@@ -4,12 +4,16 @@ Values are JSON's. A missing field is null. Equality of unlike types is false. A
 >=) exists between two numbers or two strings; any other is false, counted where none is null.
 """
 
+import json
+import math
 import operator
 import re
 import signal
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, NamedTuple
+
+import orjson
 
 from qvl import record as records
 from qvl.errors import UserError
@@ -22,6 +26,14 @@ KINDS |= {list: "list", dict: "object", type(None): "null"}
 
 class Slow(UserError):
     """A pattern ran out of time on a text."""
+
+
+def to_json(value: Any, *, sort_keys: bool = False) -> str:
+    """A value as JSON, also where a number that was computed is beyond 64 bits."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None).decode()
+    except TypeError:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=sort_keys)
 
 
 def equal(left: Any, right: Any) -> bool:
@@ -66,9 +78,10 @@ def arithmetic(compute: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         if KINDS[type(left)] != "number" or KINDS[type(right)] != "number":
             return None
         try:
-            return compute(left, right)
+            value = compute(left, right)
         except (ZeroDivisionError, OverflowError):
             return None
+        return value if type(value) is int or math.isfinite(value) else None
 
     return computed
 
@@ -133,6 +146,15 @@ def _of_numbers(function: Callable[[list], Any]) -> Callable[[dict, Any], Any]:
     return of
 
 
+def _mean(numbers: list) -> float | None:
+    """Null if the mean is beyond a float, as for arithmetic."""
+    try:
+        mean = sum(numbers) / len(numbers)
+    except OverflowError:
+        return None
+    return mean if math.isfinite(mean) else None
+
+
 def _role_text(record: dict, role: Any = None) -> str:
     return records.conversation_text(record, role)
 
@@ -153,7 +175,7 @@ FUNCTIONS = {  # has() and matches() are parsed: qvl.streams.expression
     "endswith": Function(_both_strings(str.endswith), 2, 2),
     "min": Function(_of_numbers(min), 1, 1),
     "max": Function(_of_numbers(max), 1, 1),
-    "mean": Function(_of_numbers(lambda numbers: sum(numbers) / len(numbers)), 1, 1),
+    "mean": Function(_of_numbers(_mean), 1, 1),
     "field": Function(lambda record, name: record.get(name), 1, 1),
     "text": Function(_role_text, 0, 1),
     "question": Function(records.question, 0, 0),

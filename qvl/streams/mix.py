@@ -15,11 +15,11 @@ from typing import Protocol
 import orjson
 
 from qvl.errors import UserError
-from qvl.io import jsonl
+from qvl.io import inputs, jsonl
 from qvl.io.lines import as_read
 from qvl.io.spill import Spill
 from qvl.stage import Run
-from qvl.streams.functions import FUNCTIONS
+from qvl.streams.functions import FUNCTIONS, to_json
 from qvl.streams.ratio import MAX_BUCKETS, RATIOS, parse
 
 MEMORY = 1 << 25  # bytes of lines for all buckets together: two blocks of each at most
@@ -143,7 +143,7 @@ class FileBucket:
     """A file as a bucket, read as its turns come."""
 
     def __init__(self, run: Run, path: str) -> None:
-        self.name = path
+        self.name, self._path = inputs.display_name(path), path
         self._run = run
         self._reader = jsonl.Reader(path, run.reader.on_bad)
         self._first = True
@@ -160,10 +160,10 @@ class FileBucket:
         return None if record is None else record.line
 
     def again(self) -> None:
-        if not Path(self.name).is_file():
+        if not Path(self._path).is_file():
             raise UserError(f"{self.name}: --oversample reads a file again, which a pipe cannot")
         self._first = False
-        self._records = jsonl.Reader(self.name).as_read()
+        self._records = jsonl.Reader(self._path).as_read()
 
 
 class StreamBucket:
@@ -235,7 +235,7 @@ class Stream:
 
 def label(value: object) -> str:
     """The name of a bucket: a string as it is, anything else as JSON."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else to_json(value)
 
 
 def mix(

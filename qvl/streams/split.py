@@ -101,7 +101,7 @@ def split(
         counts = [f"{name} {one.count:,}" for name, one in writers.items()]
         run.note(parts=", ".join(counts) if len(counts) <= NAMED else len(counts))
         for one in writers.values():
-            one.place({**run.account(), "kept": one.count})
+            run.add_output(one, {"kept": one.count})
     except BaseException:
         for one in writers.values():
             one.abort()

@@ -193,3 +193,27 @@ def test_functions_of_the_record_survive_records_that_are_not_sound(messages):
     record = {"messages": messages}
     for name in ("text", "question", "final", "prompt", "images", "videos", "modality", "media"):
         Expression(f"{name}()")(record)
+
+
+HUGE = "9" * 300
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"mean([{HUGE} * {HUGE}])",
+        f"mean([{HUGE} * {HUGE}, 1.5])",
+        "1e308 * 10",
+        "mean([1e308, 1e308])",
+    ],
+)
+def test_a_number_beyond_floats_is_null(source):
+    assert Expression(source)({}) is None
+
+
+@pytest.mark.parametrize(
+    "line", ["stats --by '{}'", "dedup --key '[{}]' -o x", "split --by '{}' -o 'p{{}}'"]
+)
+def test_a_number_beyond_64_bits_is_a_value(sh, line):
+    done = sh(f"qvl {line.format('9' * 30 + ' + len(id)')} records.jsonl.zst")
+    assert done.returncode == 0, done.stderr

@@ -9,14 +9,13 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-import orjson
-
 from qvl.curate.duplicates.hash_table import HashTable
 from qvl.errors import UserError
 from qvl.io.disk_list import DiskList
 from qvl.media.errors import MediaError
 from qvl.record import media
 from qvl.stage import Drop
+from qvl.streams.functions import to_json
 
 
 class Index(Protocol):
@@ -140,4 +139,4 @@ def digest(*parts: bytes) -> bytes:
 
 
 def _canonical(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return to_json(value, sort_keys=True)

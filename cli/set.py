@@ -1,0 +1,45 @@
+from typing import Annotated
+
+import typer
+
+from qvl import stage
+from qvl.errors import UserError
+from qvl.streams.assignments import Assignments
+
+from .options import StreamOptions, refuse_file
+
+
+def command(
+    stream: StreamOptions,
+    assignments: Annotated[
+        str,
+        typer.Argument(
+            metavar="ASSIGNMENTS", help="Fields to set, as in 'answer = final(), task = \"vqa\"'"
+        ),
+    ],
+) -> None:
+    """Set fields of every record by expressions.
+
+    ASSIGNMENTS are FIELD = EXPRESSION, joined with commas; expressions are those of qvl select. A field
+    may be inside an object, which is made where it is missing: scores.mine.length = len(final()). Each
+    assignment sees what those before it have set. An expression that is null, as one of a missing
+    field is, removes the field.
+
+    A record whose field cannot be set, because it would be inside a value that is not an object, or
+    because a number is beyond 64 bits, is an error, or cannot-set in --rejects with --on-error reject.
+
+    Examples:
+        $ qvl set 'task = "vqa", answer = final()' records.jsonl.zst | zstdcat
+        $ qvl set 'scores.length.value = len(final())' records.jsonl.zst -o measured.jsonl
+        $ qvl set 'task = lower(task), scores = null' records.jsonl.zst | zstdcat
+    """
+    refuse_file("ASSIGNMENTS", assignments, "qvl set 'task = \"vqa\"' FILE")
+    try:
+        work = Assignments(assignments)
+    except UserError as error:
+        raise UserError(f"ASSIGNMENTS: {error}") from None
+    with stream.run(
+        "set", conserves=True, expressions=[work], config={"assignments": assignments}
+    ) as run:
+        work.run = run
+        run.write(stage.each(run, work))
