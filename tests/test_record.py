@@ -1,3 +1,5 @@
+import random
+
 import pytest
 
 from qvl import record
@@ -123,3 +125,23 @@ def test_scores_replace_those_of_an_earlier_run_and_leave_those_of_others():
     assert record.with_scores(before, "one") == before
     assert record.scores_of(done, "one") == {"y": 5} and record.scores_of({}, "one") == {}
     assert before["scores"]["one"] == {"x": 1, "y": 2}
+
+
+def test_sizes_are_those_of_text_and_media():
+    draw = random.Random(0)
+    values = ["words", "", "a.png", ["a", "b"], [], None, 5, {"x": 1}]
+    kinds = ["text", "image", "video", "audio", None, 3, ["text"]]
+    for _ in range(3000):
+        parts = [
+            {
+                "type": draw.choice(kinds),
+                draw.choice(["text", "image", "video"]): draw.choice(values),
+            }
+            if draw.random() < 0.9
+            else draw.choice(values)
+            for _ in range(draw.randrange(4))
+        ]
+        message = {"role": "user", "content": draw.choice([parts, parts, "words", None, 5])}
+        found = {"messages": [message]}
+        expected = len(record.text(message)), len(record.images(found)), len(record.videos(found))
+        assert record.sizes(message) == expected

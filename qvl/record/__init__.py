@@ -14,6 +14,7 @@ from qvl.record.reading import modality as modality
 from qvl.record.reading import prompt as prompt
 from qvl.record.reading import prompt_text as prompt_text
 from qvl.record.reading import question as question
+from qvl.record.reading import sizes as sizes
 from qvl.record.reading import text as text
 from qvl.record.reading import turns as turns
 from qvl.record.reading import videos as videos

@@ -106,6 +106,24 @@ def media(record: Any) -> Iterator[tuple[str, str]]:
                 yield kind, reference
 
 
+def sizes(message: Any) -> tuple[int, int, int]:
+    """Characters of `text`, images and videos of a message: what `text` and `media` find, in one walk."""
+    content = message.get("content")
+    if type(content) is str:
+        return len(content), 0, 0
+    characters = images = videos = 0
+    for part in _parts(content):
+        kind = part.get("type")
+        found = part.get(kind) if type(kind) is str else None
+        if kind == "text":
+            characters += len(found) if isinstance(found, str) else 0
+        elif kind == "image":
+            images += isinstance(found, str)
+        elif kind == "video":
+            videos += isinstance(found, str | list)
+    return characters, images, videos
+
+
 def images(record: Any) -> list[str]:
     """The references of the images, in their order."""
     return [reference for kind, reference in media(record) if kind == "image"]

@@ -7,11 +7,12 @@ from fractions import Fraction
 from itertools import accumulate
 
 from qvl.errors import UserError
-from qvl.io.jsonl import Writer
+from qvl.io.writer import BLOCK, SMALL_BLOCK, Writer
 from qvl.stage import Drop, Run
 from qvl.streams.mix import label
 
 MAX_PARTS = 500  # each is an open file until all are whole
+FEW = 8  # parts whose blocks may be large
 NAMED = 20  # parts that the summary names
 _RANGE = 1 << 64
 
@@ -82,7 +83,8 @@ def split(
                 raise UserError(f"-o {pattern}: over {MAX_PARTS} parts; make fewer")
             if in_order and writers:
                 writers[next(reversed(writers))].finish()
-            writers[name] = Writer(pattern.replace("{}", name), plain=plain)
+            block = BLOCK if len(writers) < FEW else SMALL_BLOCK
+            writers[name] = Writer(pattern.replace("{}", name), plain=plain, block=block)
         return writers[name]
 
     try:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from qvl.record import MEDIA, media, text, turns
+from qvl.record import sizes, turns
 from qvl.streams.mix import label
 
 MAX_VALUES = 10_000  # of a field that are counted separately; later ones are counted together
@@ -87,7 +87,11 @@ class Stats:
         self._waiting: dict[str, list[str]] = {
             name: [] for name in groups
         }  # values, not counted yet
-        self._keys = [(key, self._waiting[name].append) for name, key in groups.items()]
+        # Of media(), which is known from counting the media, the key is None.
+        self._keys = [
+            (None if name == "media()" else key, self._waiting[name].append)
+            for name, key in groups.items()
+        ]
         self._pending = 0  # records and turns, since `_fold`
         self._size = self._sketch("bytes of JSON").append
         self._turns = self._sketch("turns a record").append
@@ -96,14 +100,14 @@ class Stats:
     def add(self, record: dict, size: int) -> None:
         """`size`: bytes of the record's line."""
         self.records += 1
-        for key, append in self._keys:
-            value = key(record)
-            append(value if type(value) is str else MISSING if value is None else label(value))
         self._size(size)
         for field in ("answer", "tools", "scores"):
             if field in record and record[field] not in (None, [], {}):
                 self.having[field] += 1
-        self._add_turns(record)
+        shown = self._add_turns(record)
+        for key, append in self._keys:
+            value = shown if key is None else key(record)
+            append(value if type(value) is str else MISSING if value is None else label(value))
         if "responses" in record:
             self._add_responses(record)
         if self._pending >= BATCH:
@@ -120,33 +124,39 @@ class Stats:
             "sizes": {name: facts for name, facts in sketches.items() if facts["count"]},
         }
 
-    def _add_turns(self, record: dict) -> None:
+    def _add_turns(self, record: dict) -> str:
+        """Count the turns and the media; return the record's media_kind."""
         messages = turns(record)
         self._turns(len(messages))
         self._pending += 1 + len(messages)
-        reasoned = shows = False
+        reasoned, images, videos = False, 0, 0
         for message in messages:
             content = message.get("content")
-            if type(content) is not str:
-                shows = shows or type(content) is list
-                content = text(message)
+            if type(content) is str:
+                characters = len(content)
+            else:
+                characters, more_images, more_videos = sizes(message)
+                images += more_images
+                videos += more_videos
             role = message.get("role")
             try:
-                self._characters[role](len(content))
+                self._characters[role](characters)
             except (KeyError, TypeError):  # a role not seen before, or one that is no string
-                self._add_characters(role, len(content))
+                self._add_characters(role, characters)
             if "reasoning_content" in message:
                 reasoning = message["reasoning_content"]
                 if isinstance(reasoning, str) and reasoning:
                     reasoned = True
                     self._add("characters of reasoning", len(reasoning))
         self.having["reasoning"] += reasoned
-        if shows:
-            kinds = [kind for kind, _ in media(record)]
-            for kind in MEDIA:
-                if count := kinds.count(kind):
-                    self.having[f"{kind}s"] += 1
-                    self._add(f"{kind}s a record", count)
+        if images:
+            self.having["images"] += 1
+            self._add("images a record", images)
+        if videos:
+            self.having["videos"] += 1
+            self._add("videos a record", videos)
+            return "image+video" if images else "video"
+        return "image" if images else "text"
 
     def _add_characters(self, role: Any, count: int) -> None:
         sketch = self._sketch(f"characters a turn, {role}")
@@ -202,8 +212,8 @@ def table(facts: dict[str, Any]) -> str:
             lines.append(_share(f"  {len(values) - SHOWN:,} more", rest, total))
     columns = ["count", "mean", *QUANTILES, "max"]
     lines += ["", f"{'':<34}" + "".join(f"{column:>12}" for column in columns)]
-    for name, sizes in facts["sizes"].items():
-        lines.append(_fit(name) + "".join(f"{_short(sizes[column]):>12}" for column in columns))
+    for name, sketch in facts["sizes"].items():
+        lines.append(_fit(name) + "".join(f"{_short(sketch[column]):>12}" for column in columns))
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 

@@ -87,6 +87,9 @@ class Dedup:
         return None
 
 
+_TO_SPACES = bytes(ord(" ") if chr(byte).isspace() else byte for byte in range(128)) + bytes(128)
+
+
 class Exact:
     """Texts that are equal except for white space and Unicode composition.
 
@@ -100,7 +103,11 @@ class Exact:
         self._key = (b"", b"", b"")  # what was hashed last, and its hash: `add` follows `find`
 
     def probe(self, text: str) -> bytes:
-        if not text.isascii():
+        if text.isascii():
+            data = text.encode().translate(_TO_SPACES)
+            if b"  " not in data:  # a quarter of the time of taking words apart and joining them
+                return data.strip(b" ")
+        else:
             text = unicodedata.normalize("NFC", text)
         return " ".join(text.split()).encode("utf-8", "surrogatepass")
 
