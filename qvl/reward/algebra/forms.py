@@ -138,7 +138,7 @@ def as_interval(node: Node) -> Node:
                 ("tuple", "(", ")", (at, INFINITY)),
             )
         return node
-    parts = node[1]
+    parts: tuple[Any, ...] = node[1]
     if len({sign in "<≤" for sign in parts[1::2]}) > 1:
         return node
     if parts[1] in ">≥":

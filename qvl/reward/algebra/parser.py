@@ -196,9 +196,6 @@ class _Parser(Primaries):
             exponent = self._raised(exponent)
         return ("pow", node, exponent)
 
-    def _exponent(self) -> Node:
-        return self._inside(lambda: self.signed(self.primary))
-
 
 def _is_mixed(node: Node, other: Node, before: Token, token: Token) -> bool:
     r"""Whether 3\frac{1}{2} is a mixed number: a whole one, then a fraction below 1 of plain digits."""

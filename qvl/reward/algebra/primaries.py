@@ -236,6 +236,9 @@ class Primaries(ABC):
             node = ("call", name, arguments)
         return node if power is None else ("pow", node, power)
 
+    def _exponent(self) -> Node:
+        return self._inside(lambda: self.signed(self.primary))
+
     def _has_base(self) -> bool:
         """Whether a number and a bracket follow at once."""
         number, bracket = [*self.found[self.at : self.at + 2], None, None][:2]
