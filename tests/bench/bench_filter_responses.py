@@ -27,7 +27,7 @@ COUNT = int(os.environ.get("BENCH_RECORDS", "20000"))
 THEIRS = 2000  # records that datatrove is measured on
 LANGUAGES = {"English": ("en",), "eight": ("en", "zh", "ja", "ko", "ru", "es", "ar", "de")}
 SENTENCE = re.compile(r"(?<=[.!?]) +|(?<=\u3002)")
-DATATROVE = "datatrove[io,processing]==0.10.1"
+DATATROVE = ("datatrove[io,processing]==0.10.1", "spacy")
 TEXTS = Path(__file__).parent.parent / "curate" / "labelled"
 
 GOPHER = """
@@ -110,7 +110,7 @@ def datatrove(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("datatrove")
     venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", DATATROVE], check=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *DATATROVE], check=True)
     return python
 
 
