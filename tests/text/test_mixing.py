@@ -6,6 +6,7 @@ import unicodedata
 
 import pytest
 
+from qvl.curate.rules.responses import ResponseRules
 from qvl.reward.penalties.language import penalty
 from qvl.text import mixing
 from qvl.text.prose import prose
@@ -56,6 +57,23 @@ def test_the_danda_is_the_full_stop_of_many_scripts(name):
     asked, content = DANDA[name]
     assert excess(asked, content) == (0.0, "")
     assert cost(asked, content) == 0.0
+
+
+@pytest.mark.parametrize("language", ["Bengali", "Tamil", "Ukrainian", "Georgian", "Swahili"])
+def test_an_answer_in_a_language_that_was_asked_for_is_no_mixture(language):
+    content = "রাজধানী ঢাকা। এটি বড় শহর। ভালো শহর।"
+    for asked in ("Answer in {}: what is the capital?", "Translate it into {}, please."):
+        record = {
+            "messages": [
+                {"role": "user", "content": asked.format(language)},
+                {"role": "assistant", "content": content},
+            ]
+        }
+        assert ResponseRules()(record).turn is None
+    record["messages"][0]["content"] = "What is the capital of Bangladesh?"
+    verdict = ResponseRules()(record).turn
+    assert verdict
+    assert verdict.reason == "language-mixing"
 
 
 @pytest.mark.parametrize(
