@@ -11,7 +11,7 @@ def command(
     media: MediaOptions,
     stream: StreamOptions,
     source: Annotated[
-        str, typer.Option("--from", metavar="FORMAT", help="Format of the FILEs")
+        str, typer.Option("--from", metavar="FORMAT", help="Format of the FILEs, or auto")
     ] = "qvl",
     target: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Format to write")] = "qvl",
     lossy: Annotated[
@@ -25,6 +25,21 @@ def command(
             help="Keep reasoning as <think> in texts where the format has no field for it",
         ),
     ] = False,
+    task: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Set the task of records without one")
+    ] = None,
+    source_name: Annotated[
+        str | None,
+        typer.Option("--source", metavar="NAME", help="Set the source of records without one"),
+    ] = None,
+    answer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD",
+            help="Set the answer of records without one: the value of this field of the row, or "
+            "final for the text of the last assistant turn",
+        ),
+    ] = None,
     media_dir: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Write embedded media here; by default beside -o FILE"),
@@ -46,6 +61,10 @@ def command(
     JSON is read as lines or as one array, plain or zstd. llama-factory and llava are written as one plain
     array, verl and hf-parquet as a parquet file, the others as a stream.
 
+    --from auto detects the format by the first row; a row that looks like another format than the one
+    given is an error that names it. Boxes of ms-swift's objects are filled in, in thousandths of
+    their image.
+
     Fields that a format does not know pass through. A value that it cannot hold stops the command with
     an error that names the value; with --lossy it is dropped and counted, with --on-error reject the
     record is rejected. A placeholder without its medium, or a medium without its placeholder, is an
@@ -57,6 +76,7 @@ def command(
         $ qvl convert --to openai records.jsonl.zst | zstdcat | head -1
         $ qvl select 'task == "ocr"' records.jsonl.zst | qvl convert --to llava -o llava.json
         $ qvl convert --from llava llava-sample.json -o back.jsonl.zst
+        $ qvl convert --from auto --task vqa --answer final llava-sample.json -o tasks.jsonl.zst
         $ qvl convert --to ms-swift --think-tags records.jsonl.zst -o swift.jsonl.zst
     """
     from qvl.formats.convert import Conversion, media_place
@@ -73,6 +93,12 @@ def command(
         allow_remote=media.allow_remote,
         lossy=lossy,
         think_tags=think_tags,
+        answer=answer,
+        fields={
+            name: value
+            for name, value in (("task", task), ("source", source_name))
+            if value is not None
+        },
     )
     with stream.run(
         "convert",

@@ -8,18 +8,34 @@ from typing import Any
 from qvl.errors import UserError
 from qvl.formats import get
 from qvl.formats.context import CannotConvert, Context
+from qvl.formats.likely import PREFERRED, likely
 from qvl.io import arrays, jsonl, parquet
-from qvl.record import check
+from qvl.record import check, final_text
 from qvl.stage import Run
+
+AUTO = "auto"
+FINAL = "final"  # the text of the last assistant turn
 
 
 class Conversion:
     """Converts from one format to another. The options are those of Context."""
 
     def __init__(
-        self, source: str, target: str, *, media_dir: Path | None, media_name: str, **options: Any
+        self,
+        source: str,
+        target: str,
+        *,
+        media_dir: Path | None,
+        media_name: str,
+        fields: dict[str, str] | None = None,
+        answer: str | None = None,
+        **options: Any,
     ) -> None:
-        self._source, self._target = get(source), get(target)
+        """fields: to set in records that lack them. answer: the field of a row that is the answer of
+        its record, or FINAL."""
+        self._name, self._target = source, get(target)
+        self._source: Any = None if source == AUTO else get(source)
+        self._detected = False
         self.lost: Counter[str] = Counter()  # of the rows written
         self._reader: Any = None
         self._inward = Context(
@@ -28,13 +44,19 @@ class Conversion:
             media_name=media_name,
             lossy=options["lossy"],
             think_tags=options["think_tags"],
+            media_root=options["media_root"],
+            allow_remote=options["allow_remote"],
             place=self._place,
         )
+        self._fields, self._answer = fields or {}, answer
         self._outward = Context(target, place=self._place, **options)
 
     def reader(self, paths: Any, on_bad: Any) -> Any:
         """The reader of the source's files."""
-        if self._source.CONTAINER == "parquet":
+        is_parquet = self._source.CONTAINER == "parquet" if self._source else _is_parquet(paths)
+        if is_parquet and not self._source:
+            self._name, self._source = "hf-parquet", get("hf-parquet")
+        if is_parquet:
             self._reader = parquet.Reader(paths, on_bad)
         else:
             self._reader = arrays.Reader(paths, on_bad)
@@ -64,13 +86,39 @@ class Conversion:
                 run.reject(_without_bytes(row), "cannot-convert", str(error))
             else:
                 yield converted
+        if self._detected:
+            run.note(format=self._name)
         if self.lost:
             lost = self.lost.most_common()
             run.note(lost=", ".join(f"{what} {number:,}" for what, number in lost))
 
+    def _check_format(self, row: dict) -> None:
+        """Detect the format by the first row. CannotConvert for a row of another format."""
+        found = likely(row)
+        if self._source is None:
+            if not found:
+                raise UserError(
+                    f"{self._reader.place}: --from auto does not know the format of a row with "
+                    f"{', '.join(row)[:200]}; give --from FORMAT"
+                )
+            self._name, self._source, self._detected = found[0], get(found[0]), True
+        if found and self._name in PREFERRED and self._name not in found:
+            raise self._inward.error(f"it looks like {' or '.join(found)}; try --from {found[0]}")
+
+    def _set_answer(self, record: dict, row: dict) -> None:
+        """Set the answer of a record without one, if it has what is to be its answer."""
+        if self._answer is None or "answer" in record:
+            return
+        found = final_text(record) if self._answer == FINAL else row.get(self._answer)
+        if found is None or found == "":
+            raise self._inward.error(f"no {self._answer} for --answer")
+        record["answer"] = found
+
     def _convert(self, row: dict) -> dict:
         self._inward.start(row)
-        record = self._source.to_record(row, self._inward)
+        self._check_format(row)
+        record = {**self._fields, **self._source.to_record(row, self._inward)}
+        self._set_answer(record, row)
         problem = check(record)
         if problem is not None:
             raise self._inward.error(problem)
@@ -78,6 +126,18 @@ class Conversion:
         converted = self._target.to_row(record, self._outward)
         self.lost += self._inward.losses + self._outward.losses
         return converted
+
+
+def _is_parquet(paths: Any) -> bool:
+    """Whether the first of some files is parquet."""
+    first = next(iter(paths), "-")
+    if first == "-":
+        return False
+    try:
+        with Path(first).open("rb") as file:
+            return file.read(4) == b"PAR1"
+    except OSError:
+        return False  # which the reader reports
 
 
 def media_place(output: str, media_dir: str | None) -> tuple[Path | None, str]:

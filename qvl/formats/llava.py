@@ -1,7 +1,8 @@
 """LLaVA, also read by Qwen's fine-tuning scripts: conversations from human and gpt.
 
 image and video are a path or a list of paths; Qwen's loader looks for <image> in human turns only.
-There are no system turns and no tools.
+There are no system turns and no tools. <image> stands on a line of its own, whose break is no part
+of the text: Qwen's loader strips it, and so does this.
 """
 
 from typing import Any
@@ -18,10 +19,51 @@ USED = ("conversations", "image", "images", "video", "videos")
 def to_record(row: dict, context: Context) -> dict:
     media = placeholders.RowMedia(row, context)
     turns = validate.turns(row, "conversations", "from", context)
-    messages = [sharegpt.message(turn, ROLES, media, context) for turn in turns]
+    messages = [_trimmed(sharegpt.message(turn, ROLES, media, context)) for turn in turns]
     media.check()
     rest = {k: v for k, v in row.items() if k not in USED}
     return with_id({**rest, "messages": messages}, context)
+
+
+def _trimmed(message: dict) -> dict:
+    """A message without the line breaks between its images or videos and its text."""
+    parts = message["content"]
+    if not isinstance(parts, list):
+        return message
+    trimmed = []
+    for index, part in enumerate(parts):
+        if part["type"] == "text":
+            text = part["text"]
+            text = text.lstrip("\n") if index > 0 else text
+            text = text.rstrip("\n") if index < len(parts) - 1 else text
+            if not text:
+                continue
+            part = {**part, "text": text}
+        trimmed.append(part)
+    return {**message, "content": trimmed}
+
+
+def _check_breaks(message: dict, context: Context) -> None:
+    """Count texts whose line breaks beside an image would be lost."""
+    if isinstance(message.get("content"), list) and _trimmed(message) != message:
+        context.unsupported("a line break beside an image or video")
+
+
+def _with_breaks(message: dict) -> dict:
+    """A message with the line breaks that LLaVA has after its images and videos."""
+    parts = message.get("content")
+    if not isinstance(parts, list):
+        return message
+    kinds = ["text", *(part["type"] for part in parts)]  # that of the part before each
+    return {
+        **message,
+        "content": [
+            {**part, "text": "\n" + part["text"]}
+            if part["type"] == "text" and before != "text"
+            else part
+            for part, before in zip(parts, kinds, strict=False)
+        ],
+    }
 
 
 def to_row(record: dict, context: Context) -> dict:
@@ -35,6 +77,8 @@ def to_row(record: dict, context: Context) -> dict:
             context.unsupported("tool_calls")
         if message["role"] == "assistant":
             message = _without_media(message, context)
+        _check_breaks(message, context)
+        message = _with_breaks(message)
         turns.append(sharegpt.turn(message, NAMES[message["role"]], media, context))
     if "tools" in record:
         context.unsupported("tools")

@@ -1,14 +1,15 @@
 """ms-swift: messages with <image> and <video> in their text, and lists of images and videos.
 
 Each tool call is a turn of role tool_call whose content is {"name", "arguments"} as JSON; its id is a
-field of the turn, which the loader ignores. Columns such as objects, rejected_response and channel
-are copied, and so are loss and loss_scale of a turn.
+field of the turn, which the loader ignores. <ref-object> and <bbox> are filled in from objects. Columns
+such as objects, rejected_response and channel are copied, and so are loss and loss_scale of a turn.
 """
 
 from typing import Any
 
 from qvl.formats.context import Context, with_id
 from qvl.formats.parts import placeholders, sharegpt, thinking, tools, validate
+from qvl.formats.parts.objects import RowObjects
 
 CONTAINER = "jsonl"
 ROLES = {"tool_response": "tool"}
@@ -18,18 +19,21 @@ WEIGHTS = ("loss", "loss_scale")  # of a turn; they apply to its text and its ca
 
 def to_record(row: dict, context: Context) -> dict:
     media = placeholders.RowMedia(row, context)
+    objects = RowObjects(row, placeholders.listed(row, "image", context), context)
     messages: list[dict] = []
     for turn in validate.turns(row, "messages", "role", context):
         role = ROLES.get(turn["role"], turn["role"])
         if role == "tool_call":
             _add_call(messages, turn, context)
             continue
-        content: Any = placeholders.to_parts(turn.get("content"), media, context)
+        filled = objects.fill(turn.get("content"))
+        content: Any = placeholders.to_parts(filled, media, context)
         if turn.get("content") is None and turn.get("tool_calls"):
             content = None
         message = {"role": role, "content": content, **_rest(turn)}
         messages.append(thinking.extract(message, context))
     media.check()
+    objects.check()
     record = {k: v for k, v in row.items() if k not in (*USED, "messages")}
     return with_id({**tools.with_schemas(record, context), "messages": messages}, context)
 

@@ -32,10 +32,16 @@ class Template:
         errors = need("jinja2", extra="train")
         try:
             return self._template.render(
-                messages=messages, tools=tools or None, add_generation_prompt=prompt
+                messages=sound(messages), tools=tools or None, add_generation_prompt=prompt
             )
         except (errors.TemplateError, TypeError) as error:
             raise ValueError(str(error)) from None
+
+
+def sound(messages: list[dict]) -> list[dict]:
+    """The messages with "" for a content that is null, as it may be beside tool calls: Qwen3-VL's
+    template looks for parts in it."""
+    return [{**each, "content": ""} if each.get("content") is None else each for each in messages]
 
 
 def load_template(model: Path) -> Template:

@@ -13,6 +13,7 @@ from typing import Any
 from qvl.errors import need
 from qvl.imports import gc_frozen
 from qvl.media import images, video, video_patches
+from qvl.pack.template import sound
 
 PAD = "<|image_pad|>"
 
@@ -104,7 +105,7 @@ class HuggingFace:
 
     def _rendered(self, messages: list[dict], tools: list | None) -> str:
         return self.tokenizer.apply_chat_template(
-            messages,
+            sound(messages),
             tools=tools or None,
             tokenize=False,
             add_generation_prompt=messages[-1]["role"] != "assistant",

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from shells import shell
 
 
 def rows(sh, line: str) -> list[dict]:
@@ -203,3 +204,28 @@ def test_a_broken_array_is_an_error(sh, tmp_path, text, why):
     done = sh("qvl convert --from llava x.json --on-error reject --rejects r.zst")
     assert done.returncode == 2
     assert why in done.stderr
+
+
+def test_the_format_is_detected_and_a_wrong_one_is_named(tmp_path):
+    sh = shell(tmp_path)
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A cat."}]
+    (tmp_path / "llava.json").write_text(json.dumps([{"image": "a.png", "conversations": turns}]))
+    swift = {
+        "messages": [
+            {"role": "user", "content": "<image>What?"},
+            {"role": "assistant", "content": "A cat."},
+        ],
+        "images": ["a.png"],
+    }
+    (tmp_path / "swift.jsonl").write_text(json.dumps(swift) + "\n")
+    for name in ("llava.json", "swift.jsonl"):
+        done = sh(f"qvl convert --from auto --task vqa --source s --answer final --plain {name}")
+        assert done.returncode == 0, done.stderr
+        record = json.loads(done.stdout)
+        assert [record[field] for field in ("task", "source", "answer")] == ["vqa", "s", "A cat."]
+        assert record["messages"][0]["content"][0] == {"type": "image", "image": "a.png"}
+    done = sh("qvl convert --from openai swift.jsonl --plain")
+    assert done.returncode == 2 and "it looks like ms-swift" in done.stderr
+    assert "try --from ms-swift" in done.stderr and done.stdout == ""
+    done = sh("qvl convert --from qvl --to openai swift.jsonl --plain")
+    assert done.returncode == 2 and "try --from ms-swift" in done.stderr

@@ -10,10 +10,12 @@ import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from qvl import formats
 from qvl.errors import UserError
 from qvl.formats.context import CannotConvert, Context
+from qvl.formats.likely import likely
 from qvl.record import check, images, question
 
 SAMPLES = {
@@ -373,3 +375,52 @@ def test_no_row_is_a_crash(name, tmp_path, row):
             write(name, record, media_root=tmp_path)
     except UserError as error:
         assert str(error)
+
+
+def test_boxes_of_ms_swift_are_filled_in_as_thousandths_of_their_image(tmp_path):
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
+    context = Context(media_root=tmp_path)
+    row = {
+        "messages": [
+            {"role": "user", "content": "<image>Find every <ref-object>."},
+            {"role": "assistant", "content": '[{"bbox_2d": <bbox>, "label": "<ref-object>"}]'},
+        ],
+        "images": ["a.png"],
+        "objects": {"ref": ["goat", "goat"], "bbox": [[8, 6, 32, 24]]},
+    }
+    swift = formats.get("ms-swift")
+    user, answer = swift.to_record(row, context)["messages"]
+    assert user["content"][1]["text"] == "Find every goat."
+    assert answer["content"] == '[{"bbox_2d": [125, 125, 500, 500], "label": "goat"}]'
+    row["objects"] = {"ref": ["x", "y"], "bbox": [[0.5, 0.25]], "bbox_type": "norm1"}
+    assert "[500, 250]" in swift.to_record(row, context)["messages"][1]["content"]
+    for objects, words in (
+        ({"ref": ["goat"], "bbox": [[8, 6, 32, 24]]}, "more <ref-object>"),
+        ({"ref": ["x", "y"], "bbox": []}, "more <bbox>"),
+        ({"ref": ["x", "y"], "bbox": [[1, 2, 3, 4]] * 2}, "1 <bbox> in the text, but 2 boxes"),
+        ({"ref": ["x", "y"], "bbox": [["1", 2, 3, 4]]}, "2 or 4 numbers"),
+        ({"ref": ["x", "y"], "bbox": [[1, 2, 3, 4]], "image_id": [3]}, "no image 3"),
+    ):
+        with pytest.raises(CannotConvert, match=words):
+            swift.to_record({**row, "objects": objects}, context)
+
+
+def test_a_line_break_beside_an_image_of_llava_is_no_text():
+    turns = [{"from": "human", "value": "Look:\n<image>\nWhat?\n"}, {"from": "gpt", "value": "x\n"}]
+    record = read("llava", {"id": "a", "image": "a.png", "conversations": turns})
+    user, answer = record["messages"]
+    assert [part.get("text") for part in user["content"]] == ["Look:", None, "What?\n"]
+    assert answer["content"] == "x\n"
+
+
+@pytest.mark.parametrize(("name", "row"), SAMPLES.items())
+def test_every_sample_looks_like_its_own_format(name, row):
+    found = likely(row)
+    assert name in found or name == "hf-parquet" or not found
+
+
+def test_a_row_of_another_format_is_named():
+    assert likely(SAMPLES["llava"] | {"image": "a.png"}) == ["llava"]
+    swift = {"messages": [{"role": "user", "content": "<image>x"}], "images": ["a"]}
+    assert "openai" not in likely(swift) and "qvl" not in likely(swift)
+    assert likely({"text": "x"}) == likely(["x"]) == []
