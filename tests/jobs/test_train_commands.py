@@ -41,6 +41,13 @@ def run(folder):
 
 
 @pytest.fixture(scope="module")
+def long(folder, run):
+    """The same records in longer packs."""
+    run("qvl pack --model twin --context 1k raw.jsonl.zst -o long.jsonl.zst")
+    return folder / "long.jsonl.zst"
+
+
+@pytest.fixture(scope="module")
 def train(ranks, folder):
     """`qvl sft` in the folder, which must succeed: its ranks are forked from the warm server, which
     spares the seconds that each would need to import Megatron. What starts, ends and tells ranks is
@@ -246,19 +253,18 @@ def test_records_are_packed_on_the_way_and_only_once(run, folder):
     assert packed.exists()
 
 
-def test_packs_of_another_file_come_between(run, train, folder):
-    run("qvl pack --model twin --context 1k raw.jsonl.zst -o long.jsonl.zst")
+def test_packs_of_another_file_come_between(train, folder, long):
     train(
         "qvl sft --model twin --epochs 1 --batch 2 --recompute --schedule wsd --tensorboard -o two "
         "--interleave packed.jsonl.zst --interleave-share 0.5 long.jsonl.zst"
     )
     first, *_ = jsonl.read(str(folder / "two/log.jsonl"))
-    long = sum(1 for _ in jsonl.read(str(folder / "long.jsonl.zst")))
-    assert first["settings"]["steps"] == long  # as many short packs as long ones, two a step
+    count = sum(1 for _ in jsonl.read(str(long)))
+    assert first["settings"]["steps"] == count  # as many short packs as long ones, two a step
     assert list((folder / "two/tensorboard").iterdir())
 
 
-def test_the_first_file_of_a_curriculum_is_trained_on_alone_until_it_ends(train, folder):
+def test_the_first_file_of_a_curriculum_is_trained_on_alone_until_it_ends(train, folder, long):
     count = sum(1 for _ in jsonl.read(str(folder / "packed.jsonl.zst")))
     line = f"qvl sft --model twin --batch 1 --schedule constant --steps {count}"
     train(f"{line} -o alone packed.jsonl.zst")
