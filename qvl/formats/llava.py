@@ -27,7 +27,7 @@ def to_record(row: dict, context: Context) -> dict:
 
 def _trimmed(message: dict) -> dict:
     """A message without the line breaks between its images or videos and its text."""
-    parts = message["content"]
+    parts = message.get("content")
     if not isinstance(parts, list):
         return message
     trimmed = []
@@ -43,10 +43,18 @@ def _trimmed(message: dict) -> dict:
     return {**message, "content": trimmed}
 
 
-def _check_breaks(message: dict, context: Context) -> None:
-    """Count texts whose line breaks beside an image would be lost."""
-    if isinstance(message.get("content"), list) and _trimmed(message) != message:
-        context.unsupported("a line break beside an image or video")
+def _joined(message: dict) -> dict:
+    """A message with text parts in a row as one, and none that is empty."""
+    parts = message.get("content")
+    if not isinstance(parts, list):
+        return message
+    joined: list[dict] = []
+    for part in parts:
+        if part["type"] == "text" and joined and joined[-1]["type"] == "text":
+            joined[-1] = {**joined[-1], "text": joined[-1]["text"] + part["text"]}
+        elif part["type"] != "text" or part["text"]:
+            joined.append(part)
+    return {**message, "content": joined}
 
 
 def _with_breaks(message: dict) -> dict:
@@ -77,7 +85,9 @@ def to_row(record: dict, context: Context) -> dict:
             context.unsupported("tool_calls")
         if message["role"] == "assistant":
             message = _without_media(message, context)
-        _check_breaks(message, context)
+        message = _joined(message)
+        if _trimmed(message) != message:
+            context.unsupported("a line break beside an image or video")
         message = _with_breaks(message)
         turns.append(sharegpt.turn(message, NAMES[message["role"]], media, context))
     if "tools" in record:

@@ -139,7 +139,11 @@ HOLDS = {  # the smallest claim of each format, so that it cannot pass by refusi
     "verl": {"odd": False},
     "hf-parquet": {"kinds": ("image",), "odd": False},
 }
-CANNOT = ("words <image>", "</think> in reasoning_content")  # what a text with marks cannot say
+CANNOT = (
+    "words <image>",
+    "</think> in reasoning_content",
+    "line break beside an image",
+)  # what a text with marks cannot say
 
 
 @pytest.mark.parametrize("name", HOLDS)
