@@ -23,13 +23,24 @@ def keep(run: Run, reject: Reject, *, concurrency: int = 1, jobs: int = 1) -> It
     `reject` must not change a record in place: it is written as it was read.
     """
 
+    if concurrency == jobs == 1 and not run.journal:  # what `pairs` does, without its cost
+        for record in run.as_read():
+            reason = reject(record)
+            if reason is None:
+                yield record
+            elif isinstance(reason, str):
+                run.reject(record, reason)
+            else:
+                run.reject(reason.record or record, reason.reason, reason.detail)
+        return
+
     def result(record: dict, reason: Any) -> Any:
         if reason is None:
             return record
         return Drop(reason) if isinstance(reason, str) else reason
 
     reasons = pairs(run, reject, records=run.as_read(), concurrency=concurrency, jobs=jobs)
-    return _passed(run, ((record, result(record, reason)) for record, reason in reasons))
+    yield from _passed(run, ((record, result(record, reason)) for record, reason in reasons))
 
 
 def annotate(
