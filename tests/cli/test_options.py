@@ -23,7 +23,18 @@ GROUPS = {
     ],
 }
 WITHOUT_A_STREAM = {  # commands that read or write no stream of records
-    *("lineage", "sft", "import", "export", "serve", "doctor", "tiny model", "tiny data", "man"),
+    *(
+        "lineage",
+        "sft",
+        "rl sapo",
+        "import",
+        "export",
+        "serve",
+        "doctor",
+        "tiny model",
+        "tiny data",
+        "man",
+    ),
 }
 LAST_FIELD = "    report: Annotated["
 NEW_FIELD = """    trace: Annotated[str | None, typer.Option("--trace", metavar="FILE", help="A trace")] = None
