@@ -164,7 +164,7 @@ def split(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield lines, each with its newline. Takes linear time even if one line spans many blocks."""
     held: list[bytes] = []
     size = 0
-    for block in blocks:
+    for block in filter(None, blocks):
         lines = io.BytesIO(block).readlines()  # at a third of the cost of bytes.split
         if held:
             lines[0] = b"".join([*held, lines[0]]) if lines[0].endswith(b"\n") else lines[0]

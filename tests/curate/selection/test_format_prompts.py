@@ -12,8 +12,9 @@ from qvl.curate.selection.format_prompts import FIELD, FOLDER, FormatPrompts, is
 from qvl.errors import UserError
 from qvl.record import check, question, text
 from qvl.reward import REWARDS, Unverifiable
-from qvl.reward.verifiers import code
+from qvl.reward.verifiers.programs import blocks
 from qvl.text import words
+from qvl.text.thinking import answer_text
 
 
 def fenced(*places: dict) -> str:
@@ -81,7 +82,8 @@ def test_an_answer_as_the_prompt_says_is_right(task, content):
         responses.append(THOUGHT + said)
     for response in responses:
         if task == "code":  # what is run of it is the sandbox's affair
-            assert code.extract({"content": response}) == "print(int(input()) * 2)\n"
+            program = blocks.program(answer_text({"content": response}), reads=True)
+            assert program == "print(int(input()) * 2)\n"
         else:
             assert verify(record, {"content": response}) == 1, response
             assert verify(record, {"content": "I do not know."}) < 1
