@@ -22,6 +22,16 @@ ALLOWED = {
         ("torch.distributed.checkpoint.filesystem", name)
         for name in ("_StorageInfo", "_StoragePrefix")
     ),
+    *(  # the plan of a save, which Megatron keeps for the next one
+        ("torch.distributed.checkpoint.planner", name)
+        for name in (
+            "SavePlan",
+            "WriteItem",
+            "WriteItemType",
+            "TensorWriteData",
+            "BytesIOWriteData",
+        )
+    ),
     ("torch.serialization", "_get_layout"),
     ("torch", "Size"),
     ("collections", "OrderedDict"),
