@@ -84,7 +84,7 @@ def parse_both(line: bytes, name: str, number: int) -> tuple[dict | None, bytes]
             return parse_both(line[len(BOM) :], name, number)
         if not line.strip():
             return None, line
-        raise _not_json(line, name, number, error) from None
+        raise _not_json(line, name, number, _located(line, error)) from None
     if not isinstance(record, dict):
         kind = {list: "a list", str: "a string", type(None): "null", bool: "a boolean"}
         what = kind.get(type(record), "a number")
@@ -99,6 +99,15 @@ def parse_both(line: bytes, name: str, number: int) -> tuple[dict | None, bytes]
     if normal != line:
         _refuse_large_integers(line, name, number)
     return record, normal
+
+
+def _located(line: bytes, error: orjson.JSONDecodeError) -> orjson.JSONDecodeError:
+    """The error where the line ends too early: there, and not in the line that its newline begins."""
+    try:
+        orjson.loads(line.rstrip())
+    except orjson.JSONDecodeError as found:
+        return found
+    return error
 
 
 def _not_json(line: bytes, name: str, number: int, error: orjson.JSONDecodeError) -> BadLine:

@@ -291,7 +291,7 @@ def test_the_files_of_a_curriculum_are_packed_one_by_one(run, folder):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--model nothing -o x packed.jsonl.zst", "nothing/config.json"),
+        ("--model nothing -o x packed.jsonl.zst", "nothing: no such folder"),
         ("--model twin -o x gone.zst", "gone.zst: no such file"),
         ("--model twin -o tuned packed.jsonl.zst", "holds a run; continue it with --resume"),
         ("--model twin -o x --freeze eyes packed.jsonl.zst", "expected vision, merger or language"),
