@@ -9,10 +9,11 @@ from PIL import Image
 
 from qvl.client import chat
 from qvl.engines.local.checkpoint import Checkpoint
+from qvl.engines.local.media import RequestMedia
 from qvl.engines.prompt_rules import PromptRules
 from qvl.engines.tokens import TokensPrompt
 from qvl.errors import UserError
-from qvl.media import images, pads, video, video_patches
+from qvl.media import pads, video_patches
 from qvl.pack.render import Renderer
 from qvl.stage import Drop
 
@@ -83,8 +84,7 @@ def test_a_pack_the_local_engine_and_its_client_expand_a_conversation_alike(fold
     served = checkpoint.prepare_chat(
         turns,
         None,
-        lambda reference: images.load(reference, folder),
-        lambda reference: video.read(reference, folder),
+        RequestMedia(checkpoint.image_rules, checkpoint.video_rules, folder, 1 << 20),
     )
 
     text = renderer.template(turns, None, prompt=True)
@@ -112,11 +112,11 @@ def test_a_template_that_writes_a_pad_too_many_is_an_error_everywhere(folder, tm
         {"id": "a", "messages": turns}
     )
     kind = pad.removeprefix("<|").partition("_")[0]
+    checkpoint = Checkpoint(tmp_path / "twin")
     assert found == Drop("template", f"it renders 2 {kind} tokens for 1 {kind}s")
     with pytest.raises(UserError, match=f"2 {kind} tokens for 1 {kind}s"):
-        Checkpoint(tmp_path / "twin").prepare_chat(
+        checkpoint.prepare_chat(
             turns,
             None,
-            lambda reference: images.load(reference, folder),
-            lambda reference: video.read(reference, folder),
+            RequestMedia(checkpoint.image_rules, checkpoint.video_rules, folder, 1 << 20),
         )

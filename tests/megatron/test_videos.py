@@ -10,8 +10,9 @@ from PIL import Image
 from shells import shell
 
 from qvl.engines.local.checkpoint import Checkpoint
+from qvl.engines.local.media import RequestMedia
 from qvl.io import jsonl
-from qvl.media import images, loader, video
+from qvl.media import loader
 from qvl.model.batch import make_batch
 from qvl.model.shape import load_shape
 from qvl.pack import packed
@@ -61,8 +62,7 @@ def test_tokens_places_and_log_probs_are_those_of_transformers(folder, case):
     prompt = checkpoint.prepare_chat(
         given["messages"],
         None,
-        lambda reference: images.load(reference, folder),
-        lambda reference: video.read(reference, folder),
+        RequestMedia(checkpoint.image_rules, checkpoint.video_rules, folder, 1 << 20),
     )
     # The engine's prompt asks for one more turn behind the last.
     ids = prompt.ids[: len(sample.ids)]
@@ -114,4 +114,7 @@ def test_a_run_on_videos_learns_and_says_which_are_missing(folder, tmp_path):
     assert losses[-1] < losses[0] - 1
     (tmp_path / "a.mp4").write_bytes(b"not a video")
     done = run(f"qvl pack --model {model} in.zst -o again.zst")
+    assert done.returncode == 0 and "0 kept, 4 rejected (media 4)" in done.stderr
+    (tmp_path / "a.mp4").unlink()
+    done = run(f"qvl pack --model {model} in.zst -o gone.zst")
     assert done.returncode == 2 and "a.mp4" in done.stderr and done.stderr.count("\n") == 1
