@@ -154,7 +154,7 @@ def corrupt_one_tensor(other):
     ("corrupt", "expected"),
     [
         (corrupt_template, "token "),
-        (corrupt_means(IMAGES), "after-image"),
+        (corrupt_means(IMAGES), r"at token \d+, (after-image|special)"),
         (corrupt_sizes(IMAGES, 16), "token "),
         (corrupt_means(VIDEOS), "'file': .*at token"),
         (corrupt_sizes(VIDEOS, 64), "'file': token "),
