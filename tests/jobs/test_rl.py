@@ -139,9 +139,9 @@ def test_stored_steps_train_without_an_engine_to_the_same_weights(folder, whole)
     run(
         folder,
         None,
-        "qvl rl sapo --model twin -o again --lr 1e-3 --media-root . --rollouts whole/rollouts/step-000001.jsonl.zst",
+        "qvl rl sapo --model twin -o stored --lr 1e-3 --media-root . --rollouts whole/rollouts/step-000001.jsonl.zst",
     )
-    one = rows(folder, "again")[0]
+    one = rows(folder, "stored")[0]
     assert one["loss"] == pytest.approx(rows(folder, "whole")[0]["loss"], abs=1e-6)
     assert one["drift"] == pytest.approx(rows(folder, "whole")[0]["gap"], abs=1e-6)
 

@@ -163,7 +163,7 @@ def test_a_killed_run_goes_on_and_its_log_is_that_of_a_whole_one(train, folder):
 
 def test_a_run_goes_on_at_another_layout(train, folder):
     line = "qvl sft --model twin --steps 12 --batch 2 --lr 1e-3 --log-every 1 --save-every 5"
-    train(f"{line} -o alone packed.jsonl.zst")
+    train(f"{line} -o first-alone packed.jsonl.zst")
     process = subprocess.Popen(
         ["bash", "-c", f"exec {line} --nproc 2 --layout tp=2 -o moved packed.jsonl.zst"],
         cwd=folder,
@@ -267,11 +267,12 @@ def test_packs_of_another_file_come_between(train, folder, long):
 def test_the_first_file_of_a_curriculum_is_trained_on_alone_until_it_ends(train, folder, long):
     count = sum(1 for _ in jsonl.read(str(folder / "packed.jsonl.zst")))
     line = f"qvl sft --model twin --batch 1 --schedule constant --steps {count}"
-    train(f"{line} -o alone packed.jsonl.zst")
-    train(f"{line} -o stages --curriculum packed.jsonl.zst long.jsonl.zst")
-    train(f"{line} -o mixed packed.jsonl.zst long.jsonl.zst")
+    train(f"{line} -o first-alone packed.jsonl.zst")
+    train(f"{line} -o in-stages --curriculum packed.jsonl.zst long.jsonl.zst")
+    train(f"{line} -o all-mixed packed.jsonl.zst long.jsonl.zst")
     alone, stages, mixed = (
-        load_file(folder / name / "model.safetensors") for name in ("alone", "stages", "mixed")
+        load_file(folder / name / "model.safetensors")
+        for name in ("first-alone", "in-stages", "all-mixed")
     )
     assert all(stages[name].equal(weight) for name, weight in alone.items())
     assert not all(mixed[name].equal(weight) for name, weight in alone.items())
