@@ -75,9 +75,9 @@ def command(
     ) as run:
         for record in run:
             run.write(tried(record, run.reader.place))
-        cases = {case: number for case, number in tried.cases.items() if case != "hack"}
+        counts = {case: number for case, number in tried.cases.items() if case != "hack"}
         hacks = tried.cases["hack"]
-        run.note(**cases, failed=tried.failed, hacks=hacks, slowest_seconds=tried.slowest)
+        run.note(**counts, failed=tried.failed, hacks=hacks, slowest_seconds=tried.slowest)
     if tried.failed:
         total = tried.cases.total()
         raise CheckFailed(f"{tried.failed:,} of {total:,} cases failed; the first: {tried.first}")

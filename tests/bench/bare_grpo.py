@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from datasets import Dataset
 from transformers import AutoModelForImageTextToText, AutoTokenizer, TrainerCallback
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer  # type: ignore[attr-defined]
 
 QUERIES, SAMPLES, MINIBATCHES = 32, 8, 2
 
@@ -70,7 +70,7 @@ def main(model: str, queries: str, steps: int) -> None:
     trainer = GRPOTrainer(
         model=AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32),
         processing_class=AutoTokenizer.from_pretrained(model, padding_side="left"),
-        reward_funcs=reward,
+        reward_funcs=reward,  # type: ignore[arg-type]
         args=config,
         train_dataset=Dataset.from_list(data),
         callbacks=[Steps()],

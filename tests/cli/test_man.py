@@ -4,11 +4,13 @@ import os
 import pty
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from qvl.cli import pages
 from shells import ROOT
+
+pages = import_module("qvl.cli.pages")
 
 QVL = Path(sys.executable).parent / "qvl"
 

@@ -19,6 +19,7 @@ def test_a_command_that_reads_from_a_terminal_says_so(tmp_path):
         text=True,
     )
     os.close(follower)
+    assert process.stderr
     assert "qvl cat: reading records from the terminal; Ctrl-D" in process.stderr.readline()
     os.write(leader, b'{"id":"a"}\n\x04')
     assert process.wait(60) == 0

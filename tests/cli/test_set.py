@@ -1,10 +1,12 @@
+from typing import Any
+
 import orjson
 import pytest
 
 from qvl.errors import UserError
 from qvl.streams.assignments import Assignments
 
-RECORD = {
+RECORD: dict[str, Any] = {
     "id": "a",
     "scores": {"difficulty": {"value": 1}},
     "messages": [{"role": "user", "content": "How many?"}, {"role": "assistant", "content": "42"}],
@@ -23,6 +25,7 @@ def test_objects_are_made_on_the_way_and_the_record_stays_as_it_was():
     made = Assignments('scores.mine.value = 2, scores["odd name"].x = [1, id], new.a.b = true')(
         RECORD
     )
+    assert isinstance(made, dict)
     assert made["scores"] == {
         "difficulty": {"value": 1},
         "mine": {"value": 2},

@@ -38,6 +38,7 @@ def test_a_cut_or_corrupt_one_is_an_error_and_recover_keeps_what_is_whole(
 def test_a_small_file_that_holds_much_is_decoded_in_pieces(kind):
     data = PACK[kind](bytes(20_000_000) + b"x")
     decode = compressed.decoder(data[:4], "in")
+    assert decode
     pieces = [
         len(piece)
         for piece in decode([data[at : at + 1000] for at in range(0, len(data), 1000)], None)

@@ -67,9 +67,15 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one(tmp_path):
     assert not left.exists()  # nobody's
     assert other.exists()  # the second run's
     for process in (second, third):
-        process.stdin.close()
+        close(process)
         assert process.wait() == 0
     assert [path.name for path in tmp_path.iterdir()] == ["out.zst"]
+
+
+def close(process: subprocess.Popen) -> None:
+    """End its input."""
+    assert process.stdin
+    process.stdin.close()
 
 
 def start(folder: Path, *before: str) -> subprocess.Popen:
@@ -77,6 +83,7 @@ def start(folder: Path, *before: str) -> subprocess.Popen:
     known = set(folder.glob("*.partial"))
     command = [*before, QVL, "cat", "-o", "out.zst"]
     process = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin
     process.stdin.write(b'{"id":"1"}\n')
     process.stdin.flush()
     deadline = time.monotonic() + 60
@@ -92,13 +99,13 @@ def test_a_terminal_that_is_closed_ends_a_run_as_a_signal_does(tmp_path):
     process.send_signal(signal.SIGHUP)
     assert process.wait(20) == 129
     assert list(tmp_path.iterdir()) == []
-    assert b"stopped after" in process.stderr.read()
+    assert process.stderr and b"stopped after" in process.stderr.read()
 
 
 def test_under_nohup_a_run_survives_its_terminal(tmp_path):
     process = start(tmp_path, "nohup")
     process.send_signal(signal.SIGHUP)
-    process.stdin.close()
+    close(process)
     assert process.wait(20) == 0
     assert (tmp_path / "out.zst").exists()
 

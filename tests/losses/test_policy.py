@@ -92,8 +92,8 @@ def test_in_the_first_mini_batch_the_gradient_is_that_of_reinforce(name):
 def test_no_log_prob_gives_nan(name, dtype):
     size, limits = len(SEQUENCES), (-INF, -1e30, -700.0, -1.0, 0.0)
     for inputs in itertools.product(limits, limits, (-4.0, 0.0, 4.0)):
-        tensors = [torch.full((size,), x, dtype=dtype) for x in inputs]
-        value, gradient = loss_and_gradient(LOSSES[name], *tensors, torch.ones(size))
+        new, old, advantages = (torch.full((size,), x, dtype=dtype) for x in inputs)
+        value, gradient = loss_and_gradient(LOSSES[name], new, old, advantages, torch.ones(size))
         assert math.isfinite(value) and gradient.isfinite().all(), inputs
 
 
@@ -102,9 +102,9 @@ def test_no_log_prob_gives_nan(name, dtype):
 @pytest.mark.parametrize("old", [-INF, -1.0])
 def test_a_token_of_no_probability_has_no_gradient_on_either_side(name, new, old):
     size = len(SEQUENCES)
-    rows = [torch.full((size,), x, dtype=torch.float64) for x in (new, old)]
+    one, other = (torch.full((size,), x, dtype=torch.float64) for x in (new, old))
     _, _, advantages, weights = tokens()
-    _, gradient = loss_and_gradient(LOSSES[name], *rows, advantages, weights)
+    _, gradient = loss_and_gradient(LOSSES[name], one, other, advantages, weights)
     assert bool(gradient.any()) == (new == old == -1.0)
 
 

@@ -68,5 +68,5 @@ class Triggers:
         for name in self.behaviours:
             details = (_TABLE[rule](answer, known, self.rules) for rule in BEHAVIOURS[name])
             detail = next(filter(None, details), "")
-            if detail:
+            if isinstance(detail, str) and detail:  # a verdict that is missing is no behaviour
                 yield name, detail

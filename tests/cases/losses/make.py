@@ -25,8 +25,8 @@ def advantages(rewards):
     known = [Decimal(x) for x in rewards if x is not None]
     if len(set(known)) < 2:
         return [None if x is None else Decimal(0) for x in rewards]
-    mean = sum(known) / len(known)
-    std = (sum((x - mean) ** 2 for x in known) / (len(known) - 1)).sqrt()
+    mean = sum(known, Decimal(0)) / len(known)
+    std = (sum(((x - mean) ** 2 for x in known), Decimal(0)) / (len(known) - 1)).sqrt()
     return [None if x is None else (Decimal(x) - mean) / std for x in rewards]
 
 
@@ -57,7 +57,7 @@ def response(case, given, advantage):
     for t in learnt:
         ratio = limited[t].exp()
         if case["loss"] == "gspo":
-            sequence = (sum(limited.values()) / len(learnt)).exp()
+            sequence = (sum(limited.values(), Decimal(0)) / len(learnt)).exp()
             term, slope = hard(sequence, advantage, **parameters)
         else:
             term, slope = (soft if case["loss"] == "sapo" else hard)(ratio, advantage, **parameters)
