@@ -110,7 +110,7 @@ def records_of_parity(folder: Path) -> list[str]:
     image = {"type": "image", "image": data_uri(CASES["one image"][1][0])}
     lines = []
     for number, parts in enumerate(([], [image])):
-        words = {"type": "text", "text": f"What is it? Think of {number} and of " + "more, " * 20}
+        words = {"type": "text", "text": f"What is it? Think of {number} and of " + "more, " * 40}
         turns: list[dict] = [{"role": "user", "content": [*parts, words]}]
         turns.append({"role": "assistant", "content": "It is a seven."})
         lines.append(json.dumps({"id": str(number), "messages": turns}) + "\n")

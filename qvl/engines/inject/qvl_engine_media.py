@@ -26,6 +26,7 @@ NOT_MEDIA = {  # fields in which anything may have such a name
     *("tools", "tool_calls", "functions", "function_call", "arguments"),
     *("response_format", "structured_outputs", "metadata"),
 }
+MOVING = ("data:video/", "data:audio/")
 WORDS = (b"image", b"video", b"audio", b"url", b"\\u")  # without one of them there are no media
 
 
@@ -79,7 +80,9 @@ def _content(reference: str, field: str, root: Path | None) -> str:
     """A reference as a data: URI. ValueError if it must not or cannot be read."""
     references = qvl_module("qvl.media.references")
     kind = "video" if field.startswith("video") else "image"
-    if references.is_data(reference) and field.startswith(("video", "audio")):
+    # A route for tokens has "url" alone, of either kind.
+    is_moving = field.startswith(("video", "audio")) or reference.startswith(MOVING)
+    if references.is_data(reference) and is_moving:
         return reference
     try:
         content = None if references.is_data(reference) else _bare_base64(reference, field)

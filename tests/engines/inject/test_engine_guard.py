@@ -162,3 +162,12 @@ def test_a_web_page_of_another_site_needs_the_key(guard, monkeypatch, headers):
 def test_this_machine_needs_no_key(guard, host):
     origin = (b"origin", b"http://" + host)
     assert ask(guard, b"{}", headers=[(b"host", host), origin])[0] == 200
+
+
+def test_the_frames_of_a_video_reach_the_engine_as_they_are(guard):
+    """On a route for tokens a part has "url" alone; the frames are joined by commas."""
+    frames = "data:video/jpeg;base64,iVBORw0KGgo=,iVBORw0KGgo="
+    part = {"type": "video_url", "url": frames}
+    body = json.dumps({"token_ids": [1], "content_parts": [part]}).encode()
+    status, got = ask(guard, body)
+    assert status == 200 and frames.encode() in got
