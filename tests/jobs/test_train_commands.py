@@ -163,7 +163,7 @@ def test_a_killed_run_goes_on_and_its_log_is_that_of_a_whole_one(train, folder):
 
 def test_a_run_goes_on_at_another_layout(train, folder):
     line = "qvl sft --model twin --steps 12 --batch 2 --lr 1e-3 --log-every 1 --save-every 5"
-    train(f"{line} -o first-alone packed.jsonl.zst")
+    train(f"{line} -o alone packed.jsonl.zst")
     process = subprocess.Popen(
         ["bash", "-c", f"exec {line} --nproc 2 --layout tp=2 -o moved packed.jsonl.zst"],
         cwd=folder,
