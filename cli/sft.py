@@ -1,5 +1,4 @@
 import os
-import signal
 import sys
 from dataclasses import replace
 from datetime import timedelta
@@ -10,11 +9,10 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from qvl.errors import Terminated, UserError
+from qvl.errors import UserError
 from qvl.jobs import sft
 from qvl.settings import (
     ON_SPIKE,
-    PRECISIONS,
     SCHEDULES,
     Checkpointing,
     DataSettings,
@@ -23,9 +21,21 @@ from qvl.settings import (
     Optimization,
 )
 from qvl.train import launch
-from qvl.train.stopping import stop_at_signal
 
 from .options import Layout, MediaOptions, ResumableStreamOptions, Seed
+from .training import (
+    Clip,
+    Freeze,
+    Nproc,
+    Precision,
+    Recompute,
+    Resume,
+    SaveEvery,
+    StartModel,
+    Tensorboard,
+    TrainedModel,
+    train,
+)
 
 
 def command(
@@ -34,13 +44,9 @@ def command(
         list[str],
         typer.Argument(metavar="FILE...", help="Output of qvl pack, or records with --context"),
     ],
-    model: Annotated[str, typer.Option(metavar="DIR", help="Hugging Face folder to start from")],
-    output: Annotated[
-        str, typer.Option("-o", "--output", metavar="DIR", help="Hugging Face folder to write")
-    ],
-    nproc: Annotated[
-        int, typer.Option(metavar="N", help="Start N ranks on this machine, as torchrun can, too")
-    ] = 1,
+    model: StartModel,
+    output: TrainedModel,
+    nproc: Nproc = 1,
     layout: Layout = ModelSettings.layout,
     context: Annotated[
         str | None,
@@ -87,20 +93,9 @@ def command(
         float, typer.Option(help="Weight decay of matrices")
     ] = Optimization.weight_decay,
     beta2: Annotated[float, typer.Option(help="AdamW's decay of the square")] = Optimization.beta2,
-    clip: Annotated[float, typer.Option(help="Largest norm of the gradient")] = Optimization.clip,
-    freeze: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PART", help="Do not train this part: vision, merger or language; repeatable"
-        ),
-    ] = None,
-    precision: Annotated[
-        str,
-        typer.Option(
-            metavar="|".join(PRECISIONS),
-            help="Type of weights and activations; auto: the checkpoint's",
-        ),
-    ] = ModelSettings.precision,
+    clip: Clip = Optimization.clip,
+    freeze: Freeze = None,
+    precision: Precision = ModelSettings.precision,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -110,12 +105,7 @@ def command(
             "(OMP_NUM_THREADS at most)",
         ),
     ] = None,
-    recompute: Annotated[
-        bool,
-        typer.Option(
-            "--recompute", help="Recompute activations in the backward pass instead of keeping them"
-        ),
-    ] = False,
+    recompute: Recompute = False,
     overlap: Annotated[
         bool | None,
         typer.Option(
@@ -154,25 +144,16 @@ def command(
         ),
     ] = Checkpointing.on_spike,
     seed: Seed = DataSettings.seed,
-    save_every: Annotated[
-        int, typer.Option(metavar="STEPS", help="Steps between checkpoints; 0: only when stopped")
-    ] = Checkpointing.save_every,
+    save_every: SaveEvery = Checkpointing.save_every,
     log_every: Annotated[
         int, typer.Option(metavar="STEPS", help="Steps between rows of the log")
     ] = Logging.log_every,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write the figures for TensorBoard too")
-    ] = False,
+    tensorboard: Tensorboard = False,
     peak_teraflops: Annotated[
         float | None,
         typer.Option(metavar="X", help="Peak of one device, for the MFU; known for the usual GPUs"),
     ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume", help="Continue from the last checkpoint in --output, if there is one"
-        ),
-    ] = False,
+    resume: Resume = False,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -258,23 +239,8 @@ def command(
             log_every=log_every, tensorboard=tensorboard, peak_teraflops=peak_teraflops
         ),
     )
-    if launch.checks_settings():
-        settings.check(int(os.environ.get("WORLD_SIZE", nproc)))
-    if settings.checkpointing.finished:
-        if launch.is_first():
-            print(f"qvl sft: {output} is finished", file=sys.stderr)
-        return
-    ended = launch.as_ranks(nproc)
-    if ended is not None:
-        raise typer.Exit(ended)
-    with stop_at_signal() as stop, launch.one_rank_reports():
-        done = sft.run(settings, _show, stop.requested, _tell)
-    if done["stopped"]:
-        if launch.is_first():
-            hint = f"stopped after step {done['step']} of {done['steps']}; continue with --resume"
-            print(f"qvl sft: {hint}", file=sys.stderr)
-        raise KeyboardInterrupt if stop.signal == signal.SIGINT else Terminated
-    if launch.is_first():
+    done = train("sft", settings, nproc, lambda stopping: sft.run(settings, _show, stopping, _tell))
+    if done and launch.is_first():
         _say_end(output, done["steps"], batch, done["packs"])
 
 

@@ -5,7 +5,7 @@ Qwen's own fine-tuning script (qwen-vl-finetune) where it has them, and else our
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,11 @@ class Logging:
     """Write the log's figures for TensorBoard too."""
     peak_teraflops: float | None = None
     """Of one device, for the utilisation (MFU); None: known for the usual GPUs."""
+
+
+def flat(settings: Any) -> dict[str, Any]:
+    """Every setting of a run by its name; settings: a dataclass of dataclasses."""
+    return {name: value for part in asdict(settings).values() for name, value in part.items()}
 
 
 def check_model(settings: ModelSettings, ranks: int) -> None:

@@ -10,7 +10,7 @@ from qvl import settings
 from qvl.errors import UserError
 from qvl.jobs.sft import SftSettings
 from qvl.model.layout import parse_layout
-from qvl.settings import check_batch
+from qvl.settings import check_batch, flat
 
 PARTS = [
     settings.ModelSettings,
@@ -45,9 +45,9 @@ def test_no_setting_stands_in_two_parts_and_the_log_has_them_all():
     for field, part in zip(fields(SftSettings), PARTS, strict=True):
         known = {each.name for each in fields(part)}
         parts[field.name] = part(**{k: v for k, v in given.items() if k in known})
-    flat = SftSettings(**parts).flat()
-    assert len(flat) == sum(len(fields(part)) for part in PARTS)
-    assert flat.items() >= given.items()
+    named = flat(SftSettings(**parts))
+    assert len(named) == sum(len(fields(part)) for part in PARTS)
+    assert named.items() >= given.items()
 
 
 def test_a_flag_has_the_default_of_its_setting(command_module):

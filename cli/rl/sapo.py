@@ -1,23 +1,32 @@
-import os
-import signal
 import sys
 from typing import Annotated, Any
 
 import typer
 
 from qvl.error_rate import MAX_ERROR_RATE
-from qvl.errors import Terminated, UserError
+from qvl.errors import UserError
 from qvl.jobs import rl
 from qvl.reward import hybrid
 from qvl.reward.time_limit import VERDICT_SECONDS
 from qvl.rollout import settings as defaults
 from qvl.rollout.settings import LOSSES, PolicySettings, RewardSettings, SamplingSettings
-from qvl.settings import PRECISIONS, Checkpointing, Logging, ModelSettings, Optimization
-from qvl.train import launch
-from qvl.train.stopping import stop_at_signal
+from qvl.settings import Checkpointing, Logging, ModelSettings, Optimization
 
 from ..endpoint_options import JudgeOptions, RewardModelOptions
 from ..options import Layout, MaxErrorRate, MediaOptions, Seed, VerdictSeconds, Verifier
+from ..training import (
+    Clip,
+    Freeze,
+    Nproc,
+    Precision,
+    Recompute,
+    Resume,
+    SaveEvery,
+    StartModel,
+    Tensorboard,
+    TrainedModel,
+    train,
+)
 
 LR = 1e-6  # as in the examples of verl and TRL; the report publishes none
 
@@ -26,10 +35,8 @@ def command(
     media: MediaOptions,
     judges: JudgeOptions,
     reward_models: RewardModelOptions,
-    model: Annotated[str, typer.Option(metavar="DIR", help="Hugging Face folder to start from")],
-    output: Annotated[
-        str, typer.Option("-o", "--output", metavar="DIR", help="Hugging Face folder to write")
-    ],
+    model: StartModel,
+    output: TrainedModel,
     queries: Annotated[
         list[str] | None, typer.Argument(metavar="[FILE]...", help="Output of qvl rl prepare")
     ] = None,
@@ -154,9 +161,7 @@ def command(
     concurrency: Annotated[
         int, typer.Option(metavar="N", min=1, help="Requests to the engine in flight (our choice)")
     ] = SamplingSettings.concurrency,
-    nproc: Annotated[
-        int, typer.Option(metavar="N", help="Start N ranks on this machine, as torchrun can, too")
-    ] = 1,
+    nproc: Nproc = 1,
     layout: Layout = ModelSettings.layout,
     share_devices: Annotated[
         bool,
@@ -179,39 +184,14 @@ def command(
         int, typer.Option(metavar="N", min=0, help="Optimizer steps of linear warm-up")
     ] = 0,
     weight_decay: Annotated[float, typer.Option(help="Weight decay of matrices")] = 0.0,
-    clip: Annotated[float, typer.Option(help="Largest norm of the gradient")] = Optimization.clip,
-    freeze: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PART", help="Do not train this part: vision, merger or language; repeatable"
-        ),
-    ] = None,
-    precision: Annotated[
-        str,
-        typer.Option(
-            metavar="|".join(PRECISIONS),
-            help="Type of weights and activations; auto: the checkpoint's",
-        ),
-    ] = ModelSettings.precision,
-    recompute: Annotated[
-        bool,
-        typer.Option(
-            "--recompute", help="Recompute activations in the backward pass instead of keeping them"
-        ),
-    ] = False,
+    clip: Clip = Optimization.clip,
+    freeze: Freeze = None,
+    precision: Precision = ModelSettings.precision,
+    recompute: Recompute = False,
     seed: Seed = 0,
-    save_every: Annotated[
-        int, typer.Option(metavar="STEPS", help="Steps between checkpoints; 0: only when stopped")
-    ] = 10,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write the figures for TensorBoard too")
-    ] = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume", help="Continue from the last checkpoint in --output, if there is one"
-        ),
-    ] = False,
+    save_every: SaveEvery = 10,
+    tensorboard: Tensorboard = False,
+    resume: Resume = False,
 ) -> None:
     """Train with reinforcement learning: SAPO on responses that an engine samples now.
 
@@ -323,22 +303,7 @@ def command(
         settings.check(1)
         rl.sample_only(settings, lambda step, found: _show({"step": step, **found}))
         return
-    if launch.checks_settings():
-        settings.check(int(os.environ.get("WORLD_SIZE", nproc)))
-    if settings.checkpointing.finished:
-        if launch.is_first():
-            print(f"qvl rl sapo: {output} is finished", file=sys.stderr)
-        return
-    ended = launch.as_ranks(nproc)
-    if ended is not None:
-        raise typer.Exit(ended)
-    with stop_at_signal() as stop, launch.one_rank_reports():
-        done = rl.run(settings, _show, stop.requested)
-    if done["stopped"]:
-        if launch.is_first():
-            hint = f"stopped after step {done['step']} of {done['steps']}; continue with --resume"
-            print(f"qvl rl sapo: {hint}", file=sys.stderr)
-        raise KeyboardInterrupt if stop.signal == signal.SIGINT else Terminated
+    train("rl sapo", settings, nproc, lambda stopping: rl.run(settings, _show, stopping))
 
 
 def _show(row: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ has another process that samples and rewards (qvl.rollout.sampler).
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from qvl.settings import (
     check_model,
     check_optimization,
     check_output,
+    flat,
 )
 from qvl.train.log import Show, TrainingLog
 
@@ -44,10 +45,6 @@ class RlSettings:
     optimization: Optimization
     checkpointing: Checkpointing
     logging: Logging
-
-    def flat(self) -> dict[str, Any]:
-        """Every setting by its name."""
-        return {name: value for part in asdict(self).values() for name, value in part.items()}
 
     def check(self, ranks: int) -> None:
         """UserError for what a user must correct before `ranks` processes are started."""
@@ -122,7 +119,7 @@ def _train(
         source.write_skeleton(output / "checkpoints" / SKELETON)
         peak = flops.peak_of_all(settings.logging.peak_teraflops, parallel.world())
         log = TrainingLog(output, settings.logging, show, steps=steps, peak=peak)
-        log.begin({**settings.flat(), "steps": steps, "ranks": parallel.world()}, loop.first, "rl")
+        log.begin({**flat(settings), "steps": steps, "ranks": parallel.world()}, loop.first, "rl")
 
     def engine_weights(number: int) -> Path:
         """The folder of the weights after a step, which are the trainer's now."""

@@ -4,7 +4,7 @@ Every rank runs this. Files go in, a Hugging Face folder comes out, with log.jso
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from qvl.settings import (
     check_model,
     check_optimization,
     check_output,
+    flat,
 )
 from qvl.train.log import Show, TrainingLog
 from qvl.train.sampler import Sampler
@@ -41,10 +42,6 @@ class SftSettings:
     optimization: Optimization
     checkpointing: Checkpointing
     logging: Logging
-
-    def flat(self) -> dict[str, Any]:
-        """Every setting by its name."""
-        return {name: value for part in asdict(self).values() for name, value in part.items()}
 
     def check(self, ranks: int) -> None:
         """UserError for what a user must correct before `ranks` processes are started."""
@@ -106,7 +103,7 @@ def _train(
         log = TrainingLog(output, settings.logging, show, steps=steps, peak=peak)
         tell(f"{threads.described(number)} per rank")
         facts = {"steps": steps, "ranks": parallel.world(), "packs": len(packs), "threads": number}
-        log.begin({**settings.flat(), **facts}, loop.first, "sft")
+        log.begin({**flat(settings), **facts}, loop.first, "sft")
 
     def cost(index: int) -> float:
         return flops.training(model.shape, packs.size(index), settings.optimization.freeze)
