@@ -6,6 +6,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from qvl.reward.algebra.nodes import TRIGONOMETRIC
+
 MAX_BITS = 1 << 15  # of an exact numerator or denominator
 MAX_ARGUMENT = 1 << 12  # bits before the point of an argument of a periodic function
 _INVERSE = {
@@ -25,20 +27,6 @@ _INVERSE |= {
 }
 _INVERSE |= {"arctanh": "atanh", "arccoth": "acoth", "arcsech": "asech", "arccsch": "acsch"}
 _WITH_POLES = {"tan", "sec", "csc", "cot", "csch", "coth"}
-_PERIODIC = {
-    "sin",
-    "cos",
-    "tan",
-    "sec",
-    "csc",
-    "cot",
-    "sinh",
-    "cosh",
-    "tanh",
-    "sech",
-    "csch",
-    "coth",
-}
 
 
 class NotEvaluable(ArithmeticError):
@@ -75,7 +63,7 @@ class Functions:
         known = self._known.get(name)
         if known is not None:
             return known(*values)
-        if (name in _PERIODIC or name in _INVERSE) and len(values) == 1:
+        if (name in TRIGONOMETRIC or name in _INVERSE) and len(values) == 1:
             x = self.float(values[0])
             if x and self.mp.mag(x) > MAX_ARGUMENT:
                 raise NotEvaluable("an argument that is too large")

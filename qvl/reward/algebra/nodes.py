@@ -15,3 +15,7 @@ Node = tuple[Any, ...]
 
 ZERO, ONE, TWO, TEN = (("num", Fraction(each), None) for each in (0, 1, 2, 10))
 INFINITY = ("name", "infty")
+TRIGONOMETRIC = {  # and hyperbolic: periodic along one axis
+    *("sin", "cos", "tan", "sec", "csc", "cot"),
+    *("sinh", "cosh", "tanh", "sech", "csch", "coth"),
+}

@@ -7,7 +7,7 @@ from typing import Any
 
 from qvl.reward.algebra.environments import environment
 from qvl.reward.algebra.lexer import Token, Unreadable, single_letters
-from qvl.reward.algebra.nodes import ONE, TEN, TWO, Node
+from qvl.reward.algebra.nodes import ONE, TEN, TRIGONOMETRIC, TWO, Node
 
 MAX_DEPTH = 60
 CLOSING = {"(": ")]", "[": ")]", "⦃": "⦄", "{": "}", "⟨": "⟩", "⌊": "⌋", "⌈": "⌉"}
@@ -28,20 +28,6 @@ _BIG = {
     "bigcup",
     "bigcap",
     "coprod",
-}
-_TRIGONOMETRIC = {
-    "sin",
-    "cos",
-    "tan",
-    "sec",
-    "csc",
-    "cot",
-    "sinh",
-    "cosh",
-    "tanh",
-    "coth",
-    "sech",
-    "csch",
 }
 _OPAQUE = set("fghFGPQ")  # in front of a bracket they are functions, unless the bracket has a sum
 
@@ -219,7 +205,7 @@ class Primaries(ABC):
                 power = self._exponent()
         if name == "log" and base is None and self._has_base():  # log10(x)
             base = self.primary()
-        if power == ("neg", ONE) and name in _TRIGONOMETRIC:
+        if power == ("neg", ONE) and name in TRIGONOMETRIC:
             name, power = f"arc{name}", None
         arguments = self._arguments(name)
         if base is not None:
