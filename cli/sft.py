@@ -107,12 +107,13 @@ def command(
     ] = None,
     recompute: Recompute = False,
     overlap: Annotated[
-        bool | None,
+        bool,
         typer.Option(
             "--overlap/--no-overlap",
-            help="Overlap the communication of gradients and parameters with computation; by default on GPUs",
+            help="Overlap the communication of gradients and parameters with computation; not yet run "
+            "on GPUs",
         ),
-    ] = None,
+    ] = ModelSettings.overlap,
     moe_aux_loss: Annotated[
         float | None,
         typer.Option(

@@ -108,8 +108,8 @@ class ModelSettings:
     recompute: bool = False
     """Keep only the inputs of the decoder's layers, and the tokens of images, and compute the rest
     again in the backward pass."""
-    overlap: bool | None = None
-    """Send gradients and parameters while a step is computed; None: on GPUs."""
+    overlap: bool = False
+    """Send gradients and parameters while a step is computed. Off until it has run on GPUs."""
     moe_aux_loss: float | None = None
     """Coefficient of the experts' load-balancing loss; None: the checkpoint's router_aux_loss_coef."""
     threads: int | None = None

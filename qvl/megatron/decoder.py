@@ -155,11 +155,10 @@ def build(
         vp_stage=chunk,
     )
     if last:
-        # The head gets only the tokens to learn, already gathered: it must not gather them again,
-        # and it, not the gathering, adds up their gradients.
+        # Losses multiply by the weight themselves. They get it from a call of the module, because
+        # before a call Megatron waits for parameters that other ranks send.
         head: Any = model.output_layer
-        head.sequence_parallel = False
-        head.allreduce_dgrad = config.tensor_model_parallel_size > 1
+        head.forward = lambda: head.weight
     return model
 
 

@@ -3,6 +3,7 @@
 Shapes: T tokens of a pack, D hidden, M image tokens, R target tokens, V vocabulary.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ class Qwen3VL(MegatronModule):
         self.post_process = parallel_state.is_pipeline_last_stage(**where)
         self.vp_stage = chunk  # Megatron reads it
         self.reports_every_gradient = False
-        """Whether parameters that a batch does not use get a gradient of 0, instead of none."""
+        """Whether parameters of the tower get a gradient of 0 from a batch without images, not none."""
         self.language_model = decoder.build(
             config, shape, chunk, first=self.pre_process, last=self.post_process
         )
@@ -121,21 +122,34 @@ class Qwen3VL(MegatronModule):
         the rows to which they are added (M,)."""
         hidden = self.language_model.embedding(input_ids=batch.ids[None], position_ids=None)
         deep = rows = None
+        if self.vision is not None and batch.patches is None and self.reports_every_gradient:
+            batch = self._with_blank_image(batch)
         if batch.patches is not None:
             assert self.vision is not None and batch.image_rows is not None
             if self.config.recompute_granularity == "full":
                 tokens, deep = recompute(self.vision, batch.patches, batch.grids)
             else:
                 tokens, deep = self.vision(batch.patches, batch.grids)
-            hidden = hidden.index_copy(0, batch.image_rows, tokens.to(hidden.dtype)[:, None])
+            seen = len(batch.image_rows)
+            tokens, deep = tokens[:seen].to(hidden.dtype), deep[:, :seen]
+            hidden = hidden.index_copy(0, batch.image_rows, tokens[:, None])
             deep, rows = self._own_features(deep, batch, own)
-        elif self.vision is not None and self.reports_every_gradient:
-            hidden = _Unused.apply(hidden, *self.vision.parameters())
         if len(own) < len(batch.ids):
             hidden = hidden.index_select(0, own)
         if self.config.sequence_parallel:
             hidden = tensor_parallel.scatter_to_sequence_parallel_region(hidden)
         return hidden, deep, rows
+
+    def _with_blank_image(self, batch: Batch) -> Batch:
+        """The batch with an image that no token shows. Its gradients are 0, and come in the order of
+        a batch with images: the ranks send buckets in the order in which these are complete."""
+        shape, ids = self.shape.vision, batch.ids
+        return replace(
+            batch,
+            patches=torch.zeros(shape.merge**2, shape.patch_values, device=ids.device),
+            grids=[(1, shape.merge, shape.merge)],
+            image_rows=ids.new_empty(0),
+        )
 
     def _own_features(self, deep: Tensor, batch: Batch, own: Tensor) -> tuple[Tensor, Tensor]:
         """DeepStack's features of the image tokens that this rank has, and their rows."""
@@ -151,25 +165,8 @@ class Qwen3VL(MegatronModule):
 
     def _head(self) -> Tensor:
         """(V / tensor-parallel size, D)"""
-        if self.shape.tied:
+        if self.shape.tied and self.pre_process:
             return self.shared_embedding_or_output_weight()
         head: Any = self.language_model.output_layer
-        return head.weight
+        return head()
 
-
-class _Unused(torch.autograd.Function):
-    """hidden unchanged, with gradients of 0 for parameters that it does not depend on: a rank whose
-    last batch has no image must still send those of the tower, for which the others wait."""
-
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, *parameters: Tensor) -> Tensor:
-        ctx.parameters = parameters
-        return hidden.view_as(hidden)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        zeros = [
-            each.new_zeros(()).expand_as(each) if each.requires_grad else None
-            for each in ctx.parameters
-        ]
-        return grads[0], *zeros

@@ -108,11 +108,17 @@ def build_model(
 
 
 def prepare(
-    model: LocalModel, settings: Optimization, steps: int, *, overlap: bool = False
+    model: LocalModel,
+    settings: Optimization,
+    steps: int,
+    *,
+    overlap: bool = False,
+    bucket: int | None = None,
 ) -> Trainer:
     """Put a loaded model under data parallelism and give it an optimizer for a run of `steps`.
 
-    overlap: send gradients and parameters to the other ranks while a step is computed.
+    overlap: send gradients and parameters to the other ranks while a step is computed. bucket: the
+    number of parameters that are sent together then; None: Megatron's choice, 40 million or more.
     """
     config = model.config
     model.to(parallel.device())
@@ -122,6 +128,7 @@ def prepare(
         overlap_grad_reduce=overlap,
         overlap_param_gather=overlap,
         align_param_gather=overlap,  # `step` starts them all, in the same order on every rank
+        bucket_size=bucket,
     )
     chunks = []
     for chunk in model.chunks:
@@ -246,10 +253,16 @@ def _records(measured: Sequence[_Measured]) -> dict[str, list[RecordSum]]:
 
 
 def _wait_for_unused(chunks: Sequence[Any]) -> None:
-    """Wait for parameters that no module has waited for: those of the tower, without images."""
+    """Wait for parameters that no module has waited for: those of the tower, without images.
+
+    Only for these: the end of the backward pass has marked all parameters as not sent, and a group
+    that is waited for then would send its own once more.
+    """
     for chunk in chunks:
         for group in [*chunk.bucket_groups, *chunk.expert_parallel_bucket_groups]:
-            group.finish_param_sync(skip_next_bucket_dispatch=True)
+            if group.param_gather_handle is not None:
+                group.param_gather_dispatched = True
+                group.finish_param_sync(skip_next_bucket_dispatch=True)
 
 
 def _finite(model: DistributedDataParallel) -> bool:

@@ -31,8 +31,7 @@ def make_trainer(
     model: LocalModel, settings: ModelSettings, optimization: Optimization, steps: int
 ) -> training.Trainer:
     """The trainer of a run of `steps`."""
-    overlap = torch.cuda.is_available() if settings.overlap is None else settings.overlap
-    return training.prepare(model, optimization, steps, overlap=overlap)
+    return training.prepare(model, optimization, steps, overlap=settings.overlap)
 
 
 def _dtype(precision: str, source: Folder) -> torch.dtype:

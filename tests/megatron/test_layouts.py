@@ -64,13 +64,6 @@ def test_a_step_in_interleaved_stages_equals_transformers(ranks, folders, kind):
 
 
 @pytest.mark.parametrize(
-    ("count", "kind", "layout"), [(2, "tied", ""), (2, "moe", "ep=2"), (4, "untied", "pp=2")]
-)
-def test_messages_that_overlap_change_nothing(ranks, folders, count, kind, layout):
-    check_step(ranks, folders, kind, count, layout, overlap=True)
-
-
-@pytest.mark.parametrize(
     ("kind", "layout", "overlap"),
     [("tied", "", True), ("moe", "cp=2", False), ("tied", "pp=2", False)],
 )
