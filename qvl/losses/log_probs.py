@@ -10,35 +10,18 @@ Under a `group` each rank has its rows of the vocabulary, rank after rank; hidde
 results are the same on every rank, and so is the gradient of the hidden states.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor
 
-# Of fp32 logits at once: our choice, by measurement. A GPU needs more rows, or it would spend its
-# time on adding to the gradient of the weight: 1,767 at V = 151,936, where a CPU takes 110.
-CHUNK_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}
-
-
-class Vocabulary(NamedTuple):
-    """How logits become distributions."""
-
-    temperature: float = 1.0
-    """Logits are divided by it."""
-    group: dist.ProcessGroup | None = None
-    """The ranks that share the vocabulary; None where this one has all of it."""
-    chunk_bytes: int | None = None
-    """Of logits at once; None: by device."""
-
-
-WHOLE = Vocabulary()
+from qvl.losses.head import WHOLE, Gradient, Vocabulary, chunks, common_scale
 
 Terms = Callable[[Tensor, slice], Tensor]
-"""(log-probs (rows,) of some targets, which ones) -> terms of a loss (rows,), each a differentiable
-function of its own log-prob."""
+"""(log-probs of some targets, (rows,) or (rows, K) as the ids are, which ones) -> terms of a loss
+(rows,), each a differentiable function of its own target's log-probs."""
 
 
 class Stated(NamedTuple):
@@ -62,8 +45,8 @@ def log_probs(
     """log softmax(hidden @ weight.T / temperature)[ids], shaped like ids, in fp32.
 
     hidden: (R, D). weight: (V, D). ids: (R,) or (R, K), in the whole vocabulary. weights (R,) and
-    terms, only with ids (R,), state the loss: the sum of weights * terms(log_probs), up to a
-    common factor. The gradient is right for any other use, too, but fast only for this one. A weight or
+    terms state the loss: the sum of weights * terms(log_probs), up to a common factor; ids (R, K) need
+    terms for it. The gradient is right for any other use, too, but fast only for this one. A weight or
     hidden states that need no gradient cost none.
     """
     stated = None if weights is None and terms is None else Stated(weights, terms)
@@ -96,7 +79,7 @@ def top_k(
     values = hidden.new_empty((len(hidden), local), dtype=torch.float32)
     ids = torch.empty((len(hidden), local), dtype=torch.long, device=hidden.device)
     sums = hidden.new_empty(len(hidden), dtype=torch.float32)
-    for part, logits in _chunks(hidden, weight, vocabulary):
+    for part, logits in chunks(hidden, weight, vocabulary):
         values[part], ids[part] = logits.topk(local)
         _, sums[part], _, _ = _normalized(logits, logits[:, :0], vocabulary.group, False)
         del logits
@@ -107,32 +90,6 @@ def top_k(
         values, places = values.topk(k)
         ids = ids.gather(1, places)
     return values - sums[:, None], ids
-
-
-class _Gradient:
-    """The gradients of hidden states and weight, each None where it is not needed."""
-
-    def __init__(self, hidden: Tensor, weight: Tensor, needed: tuple[bool, ...]) -> None:
-        self._of = hidden, weight
-        self.hidden = torch.empty_like(hidden) if needed[0] else None
-        # In fp32, because bf16 would round each chunk's share to that of all before it.
-        self.weight = torch.zeros_like(weight, dtype=torch.float32) if needed[1] else None
-
-    def add(self, part: slice, slope: Tensor) -> None:
-        """slope: (rows, V) the gradient of the logits of some rows."""
-        hidden, weight = self._of
-        slope = slope.to(weight.dtype)
-        if self.hidden is not None:
-            torch.mm(slope, weight, out=self.hidden[part])
-        if self.weight is not None and slope.dtype == self.weight.dtype:
-            self.weight.addmm_(slope.T, hidden[part])
-        elif self.weight is not None:
-            self.weight.add_(slope.T @ hidden[part])
-
-    def scale(self, factor: Tensor) -> None:
-        for gradient in (self.hidden, self.weight):
-            if gradient is not None:
-                gradient.mul_(factor.to(gradient.dtype))
 
 
 class _LogProbs(torch.autograd.Function):
@@ -146,7 +103,7 @@ class _LogProbs(torch.autograd.Function):
         vocabulary: Vocabulary,
         with_entropy: bool,
     ) -> tuple[Tensor, Tensor | None]:
-        assert stated is None or ids.ndim == 1
+        assert stated is None or ids.ndim == 1 or stated.terms is not None
         ctx.set_materialize_grads(False)  # entropy is mostly logged alone
         columns = ids[:, None] if ids.ndim == 1 else ids  # (R, K)
         own, held = _own_ids(columns, len(weight), vocabulary.group)
@@ -154,9 +111,9 @@ class _LogProbs(torch.autograd.Function):
         sums, entropies = hidden.new_empty((2, len(ids)), dtype=torch.float32)
         ctx.ready = slopes = None
         if stated is not None and any(ctx.needs_input_grad[:2]):
-            ctx.ready = _Gradient(hidden, weight, ctx.needs_input_grad)
-            slopes = torch.empty_like(sums)
-        for part, logits in _chunks(hidden, weight, vocabulary):
+            ctx.ready = Gradient(hidden, weight, ctx.needs_input_grad)
+            slopes = torch.empty_like(found)
+        for part, logits in chunks(hidden, weight, vocabulary):
             chosen = logits.gather(1, own[part]).mul_(held[part])
             found[part], sums[part], totals, entropy = _normalized(
                 logits, chosen, vocabulary.group, with_entropy
@@ -164,9 +121,9 @@ class _LogProbs(torch.autograd.Function):
             if entropy is not None:
                 entropies[part] = entropy
             if ctx.ready is not None and stated is not None and slopes is not None:
-                slopes[part] = _stated_slope(stated, found[part, 0], part)
-                scaled = slopes[part, None] / vocabulary.temperature
-                slope = logits.mul_(-scaled / totals[:, None])
+                slopes[part] = _stated_slope(stated, found[part], part, ids.ndim)
+                scaled = slopes[part] / vocabulary.temperature
+                slope = logits.mul_(-scaled.sum(1, keepdim=True) / totals[:, None])
                 slope.scatter_add_(1, own[part], scaled * held[part])
                 ctx.ready.add(part, slope)
                 del slope
@@ -186,15 +143,15 @@ class _LogProbs(torch.autograd.Function):
         ready, ctx.ready = ctx.ready, None
         scale = None
         if ready is not None and to_entropy is None:
-            scale = _common_scale(grad, slopes)
+            scale = common_scale(grad.reshape(-1), slopes.view(-1))
         if ready is not None and scale is not None:
             gradient = ready
             gradient.scale(scale)
         else:
             del ready
-            gradient = _Gradient(hidden, weight, ctx.needs_input_grad)
+            gradient = Gradient(hidden, weight, ctx.needs_input_grad)
             grad = grad.view(own.shape) / vocabulary.temperature
-            for part, logits in _chunks(hidden, weight, vocabulary):
+            for part, logits in chunks(hidden, weight, vocabulary):
                 more = None
                 if entropy is not None and to_entropy is not None:
                     more = entropy[part], to_entropy[part] / vocabulary.temperature
@@ -207,20 +164,6 @@ class _LogProbs(torch.autograd.Function):
         if of_weight is not None:
             of_weight = of_weight.to(weight.dtype)
         return gradient.hidden, of_weight, None, None, None, None
-
-
-def _chunks(
-    hidden: Tensor, weight: Tensor, vocabulary: Vocabulary
-) -> Iterator[tuple[slice, Tensor]]:
-    """Some rows, and their logits at the temperature, in fp32, in memory of their own."""
-    size = vocabulary.chunk_bytes or CHUNK_BYTES[hidden.device.type]
-    rows = max(1, size // (4 * len(weight)))
-    for start in range(0, len(hidden), rows):
-        part = slice(start, start + rows)
-        logits = [F.linear(hidden[part], weight).float()]
-        if vocabulary.temperature != 1:
-            logits[0].div_(vocabulary.temperature)
-        yield part, logits.pop()  # this frame must not hold them while the next exist
 
 
 def _own_ids(ids: Tensor, size: int, group: dist.ProcessGroup | None) -> tuple[Tensor, Tensor]:
@@ -259,14 +202,18 @@ def _normalized(
     return chosen - largest[:, None] - logs[:, None], largest + logs, totals, entropy
 
 
-def _stated_slope(stated: Stated, log_probs: Tensor, part: slice) -> Tensor:
-    """The gradient of the stated loss by the log-probs of some rows (rows,), up to its factor."""
+def _stated_slope(stated: Stated, log_probs: Tensor, part: slice, ndim: int) -> Tensor:
+    """The gradient of the stated loss by the log-probs of some rows (rows, K), up to its factor.
+
+    ndim: of the ids, which the terms' log-probs are shaped like.
+    """
     slope = torch.ones_like(log_probs)
     if stated.terms is not None:
         with torch.enable_grad():
             own = log_probs.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(stated.terms(own, part).sum(), own)
-    return slope if stated.weights is None else slope * stated.weights[part]
+            terms = stated.terms(own if ndim == 2 else own[:, 0], part)
+            (slope,) = torch.autograd.grad(terms.sum(), own)
+    return slope if stated.weights is None else slope * stated.weights[part, None]
 
 
 def _gathered(values: Tensor, group: dist.ProcessGroup) -> Tensor:
@@ -296,15 +243,3 @@ def _slope(
         of_probs = of_probs - upstream[:, None] * (logits + values[:, None])
     slope = logits.exp_().mul_(of_probs)
     return slope.scatter_add_(1, own, grads * held)
-
-
-def _common_scale(grad: Tensor, slopes: Tensor) -> Tensor | None:
-    """The scale with which grad = scale * slopes, to fp32's rounding; None where it is no multiple
-    of them."""
-    largest = slopes.abs().max() if len(slopes) else 0.0
-    if not largest:
-        return None if grad.any() else grad.new_zeros(())
-    units = slopes / largest  # squares must not leave fp32
-    scale = (grad @ units) / (units @ units) / largest
-    close = grad.abs() * 1e-5 + grad.abs().max() * 1e-6
-    return scale if bool(((grad - scale * slopes).abs() <= close).all()) else None

@@ -13,7 +13,9 @@ from typing import Any
 from torch import Tensor
 
 from qvl.losses import log_probs
-from qvl.losses.log_probs import Terms, Vocabulary
+from qvl.losses.divergence import divergence
+from qvl.losses.head import Vocabulary
+from qvl.losses.log_probs import Terms
 from qvl.megatron import context_parallel
 from qvl.model.batch import Batch
 
@@ -50,7 +52,7 @@ class Output:
         weights: (R,), for a loss that is the sum of weights * log_probs up to a factor: its
         gradient is then computed on the spot, without computing the logits twice. terms: the same for
         the sum of weights * terms(log_probs), where `terms(log_probs[rows], rows)` are functions of
-        each log-prob, such as SAPO's; `rows` is a slice of the target tokens.
+        each target's log-probs, such as SAPO's; `rows` is a slice of the target tokens.
         """
         ids = self.batch.labels if ids is None else ids
         return log_probs.log_probs(
@@ -75,6 +77,26 @@ class Output:
             self._vocabulary(temperature),
             weights=weights,
             terms=terms,
+        )
+
+    def divergence(
+        self,
+        teacher_hidden: Tensor,
+        teacher_head: Tensor,
+        beta: float,
+        *,
+        weights: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """(R,) the divergence from a teacher's distribution over the whole vocabulary; see
+        qvl.losses.divergence.
+
+        teacher_hidden: (R, D') behind its final norm; teacher_head: (V / tensor-parallel size, D').
+        weights: as of `log_probs`.
+        """
+        vocabulary = self._vocabulary(temperature)
+        return divergence(
+            self.hidden, self.head, teacher_hidden, teacher_head, beta, weights, vocabulary
         )
 
     def top_k(self, k: int, *, temperature: float = 1.0) -> tuple[Tensor, Tensor]:

@@ -44,13 +44,13 @@ def stated(name, hidden, weight, labels):
 def products(monkeypatch):
     """Counts how often logits are computed."""
     count = [0]
-    plain = module._chunks
+    plain = module.chunks
 
     def counted(*args):
         count[0] += 1
         return plain(*args)
 
-    monkeypatch.setattr(module, "_chunks", counted)
+    monkeypatch.setattr(module, "chunks", counted)
     return count
 
 
@@ -152,8 +152,8 @@ def test_what_is_frozen_costs_no_gradient(on_the_spot, frozen, monkeypatch):
     )
     learnt = {"hidden": weight, "weight": hidden}[frozen].requires_grad_()
     made = []
-    plain = module._Gradient
-    monkeypatch.setattr(module, "_Gradient", lambda *args: made.append(plain(*args)) or made[-1])
+    plain = module.Gradient
+    monkeypatch.setattr(module, "Gradient", lambda *args: made.append(plain(*args)) or made[-1])
     found = log_probs(hidden, weight, labels, weights if on_the_spot else None, CHUNKED)
     (found * weights).sum().backward()
     assert [getattr(each, frozen) for each in made] == [None]
