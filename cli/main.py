@@ -58,6 +58,9 @@ SECTIONS = {  # title in --help -> name of a command -> module in this folder
         "rl triggers": "rl.triggers",
         "rl sapo": "rl.sapo",
     },
+    "Thinking with images": {
+        "tool-test": "tool_test",
+    },
     "Serving and evaluation": {
         "serve": "serve",
         "eval": "eval",

@@ -70,7 +70,7 @@ def command(
     number of parts than usual, and rotated dials with three hands.
 
     For an agent that zooms: cards with a digit that is too small to read, for a model of tiny model
-    --max-image-tokens 9. zoom-read: a crop alone. zoom-none, -one, -two: questions that need so many calls
+    --max-image-tokens 12. zoom-read: a crop alone. zoom-none, -one, -two: questions that need so many calls
     of image_zoom_in_tool, with the calls and what they return; zoom-first: -two up to its first call.
     zoom-direct: as -one, without the tool, to compare. zoom-habit: mostly one call, whatever the question
     needs; a start for reinforcement learning. calls_needed says how many.

@@ -58,7 +58,7 @@ def decode(content: bytes, reference: str) -> "Image":
     """The pixels of an image as RGB. BrokenMedia, with the reference, if it is none."""
     with _opened(content, reference) as image:
         need("PIL.ImageOps", extra="data").exif_transpose(image, in_place=True)
-        return _on_white(image)
+        return on_white(image)
 
 
 def peek(content: bytes, reference: str) -> tuple[int, int]:
@@ -125,7 +125,8 @@ def _formats(pillow: Any) -> tuple[str, ...]:
     return tuple(each for each in FORMATS if each in pillow.OPEN)
 
 
-def _on_white(image: Any) -> "Image":
+def on_white(image: Any) -> "Image":
+    """An image of any mode as RGB, transparent pixels on white."""
     if image.has_transparency_data:
         image = image if image.mode == "RGBA" else image.convert("RGBA")
         white = need("PIL.Image", extra="data").new("RGB", image.size, (255, 255, 255))

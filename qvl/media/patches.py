@@ -69,8 +69,8 @@ def load_rules(model: Path) -> ImageRules:
 
 
 def smart_resize(
-    height: int,
-    width: int,
+    height: float,
+    width: float,
     factor: int,
     min_pixels: int,
     max_pixels: int,
@@ -85,7 +85,7 @@ def smart_resize(
     the pixels of `padded_frames`, but scales by those of `frames`. ValueError if it is too thin.
     """
     if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
-        raise ValueError(f"{width}x{height}: thinner than 1:{MAX_ASPECT_RATIO}")
+        raise ValueError(f"{width:g}x{height:g}: thinner than 1:{MAX_ASPECT_RATIO}")
     rows, columns = round(height / factor) * factor, round(width / factor) * factor
     pixels = padded_frames * rows * columns  # 0 for a side up to half a factor: it is stretched
     if pixels > max_pixels:

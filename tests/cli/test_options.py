@@ -33,6 +33,7 @@ WITHOUT_A_STREAM = {  # commands that read or write no stream of records
         "doctor",
         "tiny model",
         "tiny data",
+        "tool-test",
         "man",
     ),
 }

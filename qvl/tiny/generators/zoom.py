@@ -1,9 +1,10 @@
 """Tasks for an agent that zooms: cards with a digit too small to read until a crop of the card is seen.
 
-A scene has 384 pixels a side. A model whose images have at most 9 tokens (`qvl tiny model
---max-image-tokens 9`) sees it with 96, where the digit is 4 pixels high. The tool is the official
-image_zoom_in_tool; its crops are from the original and have 96 pixels, too: with 64 the digit lies on the
-border of four tokens and is hardly learned. In a call the label comes first, so that the box is looked up
+A scene has 384 pixels a side. A model whose images have at most 12 tokens (`qvl tiny model
+--max-image-tokens 12`) sees it with 96, where the digit is 4 pixels high. The tool is the official
+image_zoom_in_tool; its crops are from the original and have 96 pixels, too (--zoom-min-tokens 8), or 96
+x 128 for a box that is far off: with 64 the digit lies on the border of four tokens and is hardly
+learned. In a call the label comes first, so that the box is looked up
 by the name before it.
 
 What each task is for, in the order in which they are learned, from a model that knows card-ground:
@@ -18,6 +19,7 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 from qvl.errors import need
+from qvl.media.zoom import crop
 from qvl.tiny.generators import cards
 from qvl.tiny.generators.drawing import COLOURS, draw_objects, pen, per_mille
 from qvl.tiny.generators.example import Example, Look, Turn
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 SCALE = 4  # of the scene to the image that the model sees
 SIZE = SCALE * cards.SIZE
-CROP = 96  # pixels of a crop's side
+CROP_TOKENS = 8  # at least, of a crop: that of a card gets 96 x 96 pixels
 MOST = 3  # cards
 JITTER = 10  # thousandths by which the crops of zoom-read miss
 HINT = "Zoom in when needed. "
@@ -165,7 +167,5 @@ def _edges(cell: int) -> Box:
 
 
 def _crop(scene: Scene, box: Box) -> "Image":
-    """What the tool returns for a box in thousandths."""
-    resampling = need("PIL.Image", extra="tiny").Resampling.BICUBIC
-    left, top, right, bottom = (round(edge * SIZE / 1000) for edge in box)
-    return _draw(scene).crop((left, top, right, bottom)).resize((CROP, CROP), resampling)
+    """What the tool returns for a box in thousandths: 96 x 96 pixels for that of a card."""
+    return crop(_draw(scene), box, CROP_TOKENS)

@@ -99,7 +99,7 @@ def test_direct_has_neither_hint_nor_calls_and_read_has_the_crop_alone():
     for sample in drawn("zoom-direct"):
         assert zoom.HINT not in sample.turns[0].question and not sample.turns[0].looks
     for sample in drawn("zoom-read"):
-        assert sample.draw().size == (96, 96)
+        assert sample.draw().size in ((96, 96), (96, 128), (128, 96))
 
 
 def test_no_zoom_task_trains_on_cards_that_a_card_task_tests():
