@@ -1,6 +1,7 @@
 """Tests go through the installed `qvl` and a shell, as users do."""
 
 import importlib
+import os
 import shutil
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -12,6 +13,13 @@ import pytest
 from shells import ROOT, Shell, shell
 
 pytest_plugins = ["served", "ranks"]  # a tiny checkpoint and its server; processes of Megatron
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests that are not for a GPU run on the CPU where there is one, too: they start more ranks than
+    it has GPUs, and compare in fp32."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

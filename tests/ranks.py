@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import socket
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,16 @@ from typing import Any
 import pytest
 
 TIMEOUT_SECONDS = 100
-WARM = ["qvl.megatron.scoring", "qvl.train.loop", "qvl.train.build", "qvl.train.dataloader"]
+# Forked ranks can have CUDA only if the server has not begun to use it: by NVML, torch answers
+# whether there is a GPU without doing so. cuda_calls, the first import, notes what asks.
+os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+WARM = [
+    "cuda_calls",
+    "qvl.megatron.scoring",
+    "qvl.train.loop",
+    "qvl.train.build",
+    "qvl.train.dataloader",
+]
 WARM += ["qvl.jobs.sft", "checkpoints"]
 
 Ranks = Callable[..., list[Any]]
@@ -19,7 +29,7 @@ Ranks = Callable[..., list[Any]]
 
 @pytest.fixture(scope="session")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
-    """ranks(n, function, *args): what `function(*args)` returned on each of n ranks.
+    """ranks(n, function, *args): what `function(*args)` returned on each of n ranks, within `seconds`.
 
     `function` is one of a module's, its arguments and answer are plain or tensors. torch and
     Megatron are imported once, in the server that every rank is forked from.
@@ -30,7 +40,9 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
     os.environ["OMP_NUM_THREADS"] = "1"
     context.set_forkserver_preload(WARM)
 
-    def run(count: int, function: Callable[..., Any], *args: Any) -> list[Any]:
+    def run(
+        count: int, function: Callable[..., Any], *args: Any, seconds: float = TIMEOUT_SECONDS
+    ) -> list[Any]:
         folder = tmp_path_factory.mktemp("ranks")
         port = free_port()
         processes = [
@@ -39,8 +51,9 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
         ]
         for process in processes:
             process.start()
+        until = time.monotonic() + seconds
         for process in processes:
-            process.join(TIMEOUT_SECONDS)
+            process.join(max(0.0, until - time.monotonic()))
             if process.is_alive():
                 process.kill()
         errors = [path.read_text() for path in sorted(folder.glob("*.error"))]
@@ -61,10 +74,14 @@ def one_rank(
         MASTER_ADDR="127.0.0.1",
         MASTER_PORT=str(port),
     )
+    import cuda_calls
     import torch
 
     from qvl.megatron import parallel
 
+    assert not cuda_calls.CALLS, (
+        f"an import asks for a GPU before ranks are forked: {cuda_calls.CALLS}"
+    )
     torch.set_num_threads(1)
 
     try:

@@ -23,11 +23,8 @@ from torch import Tensor
 from torch.nn.attention.bias import causal_lower_right
 
 from qvl.megatron import context_parallel, last_queries
-
-try:
-    from torch.nn.attention.varlen import varlen_attn
-except ImportError:  # before torch 2.10
-    varlen_attn: Any = None
+from qvl.model import kernels
+from qvl.model.kernels import Bounds
 
 FILL = 0.75  # records down to this share of the longest join its call: our choice, by measurement
 SMALL = 32  # and any record where the longest has no more tokens than this
@@ -51,25 +48,6 @@ class QuerySpan:
     """Of this rank's tokens."""
     keys: slice
     """Of the pack's, up to the last query's own."""
-
-
-@dataclass
-class Bounds:
-    """Where each of N records begins and the last ends, and the longest."""
-
-    queries: Tensor
-    """(N + 1,)"""
-    keys: Tensor
-    """(N + 1,)"""
-    longest: tuple[int, int]
-
-    @classmethod
-    def of(cls, queries: list[int], keys: list[int], device: torch.device) -> "Bounds":
-        first, other = (
-            torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
-            for lengths in (queries, keys)
-        )
-        return cls(first, other, (max(queries), max(keys)))
 
 
 @dataclass
@@ -146,12 +124,6 @@ def _query_spans(starts: list[int], spans: list[context_parallel.Span]) -> list[
     return found
 
 
-def _has_varlen(query: Tensor) -> bool:
-    """Whether FlashAttention supports it: not in fp32, nor on a CPU."""
-    half = query.dtype in (torch.bfloat16, torch.float16)
-    return query.is_cuda and half and varlen_attn is not None
-
-
 class PackedAttention(torch.nn.Module):
     """The `core_attention` of a layer spec. Its signature is Megatron's."""
 
@@ -181,7 +153,7 @@ class PackedAttention(torch.nn.Module):
         assert packed_seq_params is not None
         if packed_seq_params.gathered is not None:
             return self._attend_to_all(query, key, value, packed_seq_params)
-        if _has_varlen(query):
+        if kernels.has_varlen(query):
             bounds = packed_seq_params.bounds
             return self._attend_packed(query[:, 0], key[:, 0], value[:, 0], bounds)[:, None]
         assert packed_seq_params.places is not None
@@ -200,9 +172,7 @@ class PackedAttention(torch.nn.Module):
         return flat.index_select(0, packed_seq_params.places)[:, None]
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=self.scale, enable_gqa=True
-        )
+        return kernels.attend(query, key, value, scale=self.scale)
 
     def _attend_packed(
         self, query: Tensor, key: Tensor, value: Tensor, bounds: Bounds | None
@@ -210,18 +180,9 @@ class PackedAttention(torch.nn.Module):
         """query (T, H, D), key and value (S, G, D) -> (T, H * D). Where a record has fewer queries
         than keys, they are the last ones."""
         assert bounds is not None
-        seen: Any = varlen_attn(
-            query,
-            key,
-            value,
-            bounds.queries,
-            bounds.keys,
-            *bounds.longest,
-            scale=self.scale,
-            window_size=(-1, 0),  # causal
-            enable_gqa=True,
-        )
-        return seen.flatten(1)
+        return kernels.attend_packed(
+            query, key, value, bounds, scale=self.scale, causal=True
+        ).flatten(1)
 
     def _attend_to_all(self, query: Tensor, key: Tensor, value: Tensor, plan: Segments) -> Tensor:
         """This rank's queries, each record's on all of its keys; see `forward`."""
@@ -233,7 +194,7 @@ class PackedAttention(torch.nn.Module):
             group=parallel_state.get_context_parallel_group(),
         )
         keys, values = every.index_select(0, plan.gathered).chunk(2, dim=-1)
-        if _has_varlen(query):
+        if kernels.has_varlen(query):
             keys = torch.cat([keys[span.keys] for span in plan.query_spans])
             values = torch.cat([values[span.keys] for span in plan.query_spans])
             return self._attend_packed(query[:, 0], keys, values, plan.bounds)[:, None]

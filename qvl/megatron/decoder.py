@@ -117,10 +117,15 @@ def _fields(
         persist_layer_norm=False,
         gradient_accumulation_fusion=False,
         apply_rope_fusion=False,
-        # Two ranks whose stages are interleaved would confuse each other's messages.
-        batch_p2p_comm=not cpu.needed() and layout.virtual == 1,
+        batch_p2p_comm=not cpu.needed() and not _in_ring_of_two(layout),
         **experts,
     )
+
+
+def _in_ring_of_two(layout: Layout) -> bool:
+    """Whether a rank's next stage and its previous one are on the same other rank, which would take
+    the messages of a batch for one another's."""
+    return layout.pipeline == 2 and layout.virtual > 1
 
 
 def _stages(shape: Shape, layout: Layout) -> list[list[str]] | None:

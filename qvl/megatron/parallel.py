@@ -51,8 +51,15 @@ def share(layout: Layout, *, seed: int = 0) -> None:
         expert_model_parallel_size=layout.expert,
         expert_tensor_parallel_size=1,  # experts are never split
     )
+    _prime(parallel_state.get_pipeline_model_parallel_group())
     torch.manual_seed(seed)
     model_parallel_cuda_manual_seed(seed, inference_rng_tracker=cpu.needed(), force_reset_rng=True)
+
+
+def _prime(group: Any) -> None:
+    """Have every rank of a group join its first call: NCCL makes the group's communicator then, and
+    would wait for ever if that were a message between two stages (torch's batch_isend_irecv)."""
+    dist.all_reduce(torch.zeros(1, device=device()), group=group)
 
 
 def finish() -> None:
@@ -194,11 +201,23 @@ def barrier() -> None:
     dist.barrier()
 
 
+def check_devices(gpus: int) -> None:
+    """UserError where this rank has no GPU of its own on a machine that shows `gpus` of them."""
+    if int(os.environ.get("LOCAL_RANK", "0")) >= gpus:
+        ranks = os.environ.get("LOCAL_WORLD_SIZE", "more")
+        raise UserError(
+            f"{gpus} {'GPU' if gpus == 1 else 'GPUs'} for {ranks} ranks on this machine, and NCCL "
+            "needs one for each; start as many ranks (--nproc) as there are GPUs, or set "
+            "CUDA_VISIBLE_DEVICES= to train on the CPU"
+        )
+
+
 def _join() -> None:
     if dist.is_initialized():
         return
     backend = "gloo" if cpu.needed() else "nccl"
     if not cpu.needed():
+        check_devices(torch.cuda.device_count())
         torch.cuda.set_device(device())
     if LISTENER in os.environ:
         rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])

@@ -169,4 +169,3 @@ class Qwen3VL(MegatronModule):
             return self.shared_embedding_or_output_weight()
         head: Any = self.language_model.output_layer
         return head()
-

@@ -124,20 +124,27 @@ def _writers_of_a_save() -> None:
 
 
 def _shapes_between_two_ranks() -> None:
-    """Stages announce the shapes of what they send, which fails in two ways if they are interleaved.
+    """Stages announce the shapes of what they send as one batch, even where the tensors are sent one
+    by one: over gloo, and in a ring of two ranks whose stages are interleaved (`batch_p2p_comm`).
 
     In a ring of two ranks both directions go to the same one, which confuses the first with the
     second: shapes are now sent in Megatron's order of the tensors. And two ranks deadlock if each
     waits until its shapes are received, while every batch is in the warm-up: now only receiving is
-    waited for.
+    waited for. Where tensors go as batches, so do shapes: NCCL would hang if the two differed.
     """
     module: Any = importlib.import_module("megatron.core.pipeline_parallel.p2p_communication")
+    communicator = module.P2PCommunicator
+    if hasattr(communicator, "_announces_as_batch"):
+        return
+    communicator._announces_as_batch = communicator._communicate_shapes
 
     in_flight: Any = deque(maxlen=64)  # kept until they have surely arrived
 
     def announce(
         self: Any, send_next: Any, send_prev: Any, recv_prev: bool, recv_next: bool
     ) -> tuple[list[int], list[int]]:
+        if self.config.batch_p2p_comm:
+            return self._announces_as_batch(send_next, send_prev, recv_prev, recv_next)
         device = torch.cuda.current_device()
 
         def shape(tensor: Any) -> torch.Tensor | None:
@@ -168,7 +175,7 @@ def _shapes_between_two_ranks() -> None:
         found = [none if each is None else each.tolist() for each in (from_prev, from_next)]
         return found[0], found[1]
 
-    module.P2PCommunicator._communicate_shapes = announce
+    communicator._communicate_shapes = announce
 
 
 @cache

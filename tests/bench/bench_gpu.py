@@ -1,6 +1,6 @@
 """A training step of a 2B-shaped Qwen3-VL with images, beside transformers with SDPA in the same run.
 
-On a machine with a GPU: pytest tests/bench/bench_gpu.py --override-ini=python_files='bench_*.py' -s
+On a machine with a GPU: pytest -m gpu tests/bench/bench_gpu.py --override-ini=python_files='bench_*.py' -s
 QVL_WITHOUT_GPU=1 tries the benchmark itself on a CPU, with a tiny model; its figures mean nothing.
 Weights and patches are random; reading and cutting images is no part of a step.
 """
@@ -14,10 +14,13 @@ import numpy as np
 import pytest
 import torch
 
+pytestmark = pytest.mark.gpu
 CPU = os.environ.get("QVL_WITHOUT_GPU") == "1"
 STEPS = 2 if CPU else 10
 WARM = 1 if CPU else 3
 CONTEXTS = (512, 1024) if CPU else (4096, 32_768)
+ROWS = 8  # records that transformers gets at once; they are equally long, so none is padded
+SECONDS = 400  # for 13 steps of either side
 GRID = (1, 4, 4) if CPU else (1, 32, 32)  # 256 tokens an image, as the report's lower budget
 IMAGE, START, END = (120, 121, 122) if CPU else (151_655, 151_652, 151_653)
 TEXT_2B = {
@@ -106,7 +109,7 @@ def of_megatron(folder, line):
 
 
 def of_transformers(folder, line):
-    """One record after the other, as they come without packing; checkpointing as on our side."""
+    """ROWS records at once, as without packing; checkpointing as on our side."""
     import transformers
 
     from qvl.model.shape import load_shape
@@ -121,22 +124,19 @@ def of_transformers(folder, line):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     patches, _ = loader(load_shape(folder))("image-0")
     ids = torch.tensor(line["input_ids"]).view(len(line["lengths"]), -1).to(device)
-    seen = {
-        "pixel_values": torch.from_numpy(patches).to(device, torch.bfloat16),
-        "image_grid_thw": torch.tensor([GRID], device=device),
-    }
+    image = torch.from_numpy(patches).to(device, torch.bfloat16)
     begin, end, _ = line["loss_weights"][0]
 
     def step():
-        for row in ids:
-            kinds = (row == IMAGE).int()[None]
-            labels = torch.full_like(row, -100)
-            labels[begin:end] = row[begin:end]
+        for rows in ids.split(ROWS):
+            labels = torch.full_like(rows, -100)
+            labels[:, begin:end] = rows[:, begin:end]
             loss = model(
-                input_ids=row[None], mm_token_type_ids=kinds, labels=labels[None], use_cache=False,
-                **seen,
+                input_ids=rows, mm_token_type_ids=(rows == IMAGE).int(), labels=labels,
+                pixel_values=image.repeat(len(rows), 1), use_cache=False,
+                image_grid_thw=torch.tensor([GRID] * len(rows), device=device),
             ).loss  # fmt: skip
-            (loss / len(ids)).backward()
+            (loss * len(rows) / len(ids)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -152,8 +152,8 @@ def test_a_step_beside_transformers(ranks, tmp_path, context):
     from qvl.plan import flops
 
     folder, line = write_model(tmp_path), pack(context)
-    (ours,) = ranks(1, of_megatron, folder, line)
-    (theirs,) = ranks(1, of_transformers, folder, line)
+    (ours,) = ranks(1, of_megatron, folder, line, seconds=SECONDS)
+    (theirs,) = ranks(1, of_transformers, folder, line, seconds=SECONDS)
     tokens = len(line["input_ids"])
     rate = flops.training(load_shape(folder), size(line)) / ours / 1e12
     peak = None if CPU else flops.peak_teraflops(torch.cuda.get_device_name())

@@ -63,6 +63,7 @@ def by_varlen_and_without():
     from types import SimpleNamespace
 
     from qvl.megatron import attention
+    from qvl.model import kernels
 
     lengths = [300, 5, 1, 700, 64]
     device = torch.device("cuda")
@@ -70,9 +71,9 @@ def by_varlen_and_without():
     layer = attention.PackedAttention(SimpleNamespace(kv_channels=64), 1, None, "self")
     generator = torch.Generator().manual_seed(0)
     whole = [torch.randn(sum(lengths), 1, n, 64, generator=generator) for n in (8, 2, 2)]
-    known, found = attention._has_varlen, []
+    known, found = kernels.has_varlen, []
     for kernel in (known, lambda query: False):
-        attention._has_varlen = kernel
+        kernels.has_varlen = kernel
         mine = [each.to(device, torch.bfloat16).requires_grad_() for each in whole]
         out = layer(*mine, packed_seq_params=plan)
         grads = torch.autograd.grad(out.float().square().sum(), mine)

@@ -13,9 +13,11 @@ import torch
 LENGTHS = [5, 1, 14, 3, 9]  # 32 tokens, so that two ranks cut inside of records
 
 
-def by_the_book(query, key, value, queries, keys, most, most_keys, *, scale, **rest):
+def by_the_book(
+    query, key, value, queries, keys, most, most_keys, *, scale, window_size, enable_gqa
+):
     """varlen_attn, record by record."""
-    assert rest == {"window_size": (-1, 0), "enable_gqa": True}
+    assert window_size == (-1, 0) and enable_gqa
     assert queries.dtype == keys.dtype == torch.int32
     assert (most, most_keys) == (queries.diff().max(), keys.diff().max())
     assert (queries[-1], keys[-1]) == (len(query), len(key))
@@ -35,6 +37,7 @@ def attended(layout):
     from megatron.core import parallel_state
 
     from qvl.megatron import attention, context_parallel, parallel
+    from qvl.model import kernels
     from qvl.model.layout import parse_layout
 
     parallel.start(parse_layout(layout))
@@ -48,8 +51,8 @@ def attended(layout):
     layer = attention.PackedAttention(SimpleNamespace(kv_channels=8), 1, None, "self")
     found = []
     for varlen in (False, True):
-        attention._has_varlen = lambda query, varlen=varlen: varlen
-        attention.varlen_attn = by_the_book
+        kernels.has_varlen = lambda query, varlen=varlen: varlen
+        kernels.varlen_attn = by_the_book
         mine = [each[own].requires_grad_() for each in whole]
         out = layer(*mine, packed_seq_params=plan)
         out.backward(torch.randn(out.shape, generator=torch.Generator().manual_seed(rank)))

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import checkpoints
 import pytest
-import torch
 from test_equals_transformers import STEP, build
 
 BUCKET = 4000  # parameters; the models here have up to 200,000
