@@ -58,7 +58,8 @@ def command(
       verl           verl: parquet for reinforcement learning
       hf-parquet     Hugging Face parquet, with the images inside
 
-    JSON is read as lines or as one array, plain or zstd. llama-factory and llava are written as one plain
+    JSON is read as lines or as one array, plain or zstd; a .tsv or .csv file as rows of hf-parquet, whose
+    images are paths. llama-factory and llava are written as one plain
     array, verl and hf-parquet as a parquet file, the others as a stream.
 
     --from auto detects the format by the first row; a row that looks like another format than the one

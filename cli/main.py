@@ -63,7 +63,11 @@ SECTIONS = {  # title in --help -> name of a command -> module in this folder
     },
     "Serving and evaluation": {
         "serve": "serve",
-        "eval": "eval",
+        "eval": "eval.run",
+        "eval load": "eval.load",
+        "eval extract": "eval.extract",
+        "eval score": "eval.score",
+        "eval compare": "eval.compare",
         "parity": "parity",
         "doctor": "doctor",
     },
@@ -110,6 +114,11 @@ class LazyGroup(help.Group):
             return subgroup(cmd_name, name + " ")
         return None
 
+    def _below(self, ctx: Any, first: str, second: str) -> Any:
+        """The command of two words whose first is a command, too: eval, and eval compare."""
+        names = {self.prefix + first, f"{self.prefix}{first} {second}"}
+        return self.get_command(ctx, f"{first} {second}") if names <= COMMANDS.keys() else None
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """A section for each purpose; one alone needs no title of its own."""
         width = max(map(len, COMMANDS)) - len(self.prefix)
@@ -126,6 +135,8 @@ class LazyGroup(help.Group):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] == "help":  # qvl help cat
             args = [*args[1:], "--help"]
+        if len(args) > 1 and (command := self._below(ctx, *args[:2])):
+            return command.name, command, args[2:]
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             import difflib
 

@@ -29,10 +29,8 @@ def load(name: str) -> Any:
     """A command as typer parses it."""
     from .main import app
 
-    command: Any = typer.main.get_command(app)
-    for word in name.split():
-        command = command.get_command(None, word)
-    return command
+    group: Any = typer.main.get_command(app)
+    return group.get_command(None, name)
 
 
 def page(name: str) -> str:

@@ -20,10 +20,8 @@ def commands(cli):
     """Name -> the command as typer parses it."""
     found = {}
     for name in cli.COMMANDS:
-        command: Any = typer.main.get_command(cli.app)
-        for word in name.split():
-            command = command.get_command(None, word)
-        found[name] = command
+        group: Any = typer.main.get_command(cli.app)
+        found[name] = group.get_command(None, name)
     return found
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from qvl.client import Client, Refused
 from qvl.pending import Pending, Ready
-from qvl.record import final
 from qvl.reward.time_limit import VERDICT_SECONDS
 from qvl.reward.verdict import is_threadsafe, judge, unverifiable, with_verdict
 from qvl.sampling import samples
@@ -96,7 +95,5 @@ def problem(
     unasked = samples.problem(record)
     if unasked:
         return unasked
-    if final(record) is not None:
-        return Drop("no-question", "it ends in the assistant's turn: there is nothing to answer")
     reason = unverifiable(record, verifier, seconds)
     return Drop("unverifiable", reason) if reason else None

@@ -2,13 +2,16 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from qvl.errors import UserError
+from qvl.evaluate import catalog
+from qvl.evaluate.benchmark import Benchmark
+from qvl.evaluate.measures import MEASURES, Measure
 from qvl.intervals import wilson
 from qvl.reward import RIGHT
 from qvl.reward.verdict import judge
@@ -29,13 +32,19 @@ class Group:
     counted: int = 0  # samples whose number of tokens is known
     cut: int = 0
     answers: Counter[bytes] = field(default_factory=Counter)  # (task, answer) as JSON -> records
+    passes: Counter[int] = field(default_factory=Counter)  # k -> records with k samples or more
+    passed: dict[int, float] = field(default_factory=dict)  # k -> sum of their pass@k
+    measure: Measure | None = None
+    """The metric of the benchmark whose records these are; None for records of none, or of several."""
+    benchmark: Benchmark | None = None
 
 
 class Tally:
     """Counts records as they pass, grouped by one of their fields."""
 
-    def __init__(self, by: str, verifier: str | None = None) -> None:
-        self.by, self.verifier = by, verifier
+    def __init__(self, by: str, verifier: str | None = None, pass_at: Sequence[int] = ()) -> None:
+        """pass_at: the numbers k of samples of which one is to be right (pass@k)."""
+        self.by, self.verifier, self.pass_at = by, verifier, pass_at
         self.groups: defaultdict[str, Group] = defaultdict(Group)
 
     def watch(self, records: Iterable[dict]) -> Iterator[dict]:
@@ -58,8 +67,24 @@ class Tally:
         known = [each["num_tokens"] for each in answered if "num_tokens" in each]
         group.tokens += sum(known)
         group.counted += len(known)
+        right = sum(reward >= RIGHT for reward in rewards)
+        for k in self.pass_at:
+            if len(rewards) >= k:
+                group.passes[k] += 1
+                group.passed[k] = group.passed.get(k, 0.0) + pass_at(k, len(rewards), right)
+        self._measure(group, record)
         # An answer may be as large as a file of tests; only its verifier's kind of it is kept.
         group.answers[orjson.dumps([record.get("task"), record.get("answer")])] += 1
+
+    def _measure(self, group: Group, record: dict) -> None:
+        """Count the record by its benchmark's metric, while all of the group are of one benchmark."""
+        found = benchmark_of(record)
+        if group.records == 1 and found:
+            group.benchmark, group.measure = found, MEASURES[found.metric]()
+        if found is not group.benchmark:
+            group.benchmark = group.measure = None
+        if group.measure:
+            group.measure.add(record)
 
     def rows(self) -> list[dict]:
         """A row per group, by name, and a last one for all together."""
@@ -72,6 +97,8 @@ class Tally:
                 setattr(whole, name, getattr(whole, name) + getattr(group, name))
         guessing = [row["guessing"] for row in rows]
         together = self._row(ALL, whole)
+        weighted = sum(row["accuracy"] * row["records"] for row in rows) / whole.records
+        together |= {"accuracy": weighted, "interval": wilson(weighted, whole.records)}
         together["guessing"] = (
             None
             if None in guessing
@@ -80,19 +107,39 @@ class Tally:
         return [*rows, together]
 
     def _row(self, name: str, group: Group) -> dict:
-        accuracy = group.shares / group.records
+        figures = group.measure.values() if group.measure else {}
+        passed = {f"pass@{k}": group.passed[k] / number for k, number in group.passes.items()}
+        accuracy = next(iter(figures.values()), group.shares / group.records)
+        named = {"metrics": figures | passed} if figures.keys() - {"accuracy"} or passed else {}
         return {
             "group": name,
             "records": group.records,
             "samples": group.samples,
             "accuracy": accuracy,
-            # Samples of one record are not independent: the records are what is counted.
-            "interval": wilson(accuracy, group.records),
+            # Samples of one record are not independent: the records are what is counted. The precision
+            # of a set of boxes is no mean over records.
+            "interval": None if "mAP" in figures else wilson(accuracy, group.records),
+            **named,
+            **({"prompt_hash": group.benchmark.digest} if group.benchmark else {}),
             "guessing": None if self.verifier else guessing_rate(group.answers),
             "reward": group.rewards / group.records,
             "tokens": group.tokens / group.counted if group.counted else None,
             "cut": group.cut,
         }
+
+
+def benchmark_of(record: dict) -> Benchmark | None:
+    """The built-in benchmark that a record says it is of; None for one that is not built in."""
+    name = record.get("benchmark")
+    return catalog.load(name) if isinstance(name, str) and name in catalog.names() else None
+
+
+def pass_at(k: int, samples: int, right: int) -> float:
+    """The chance that one of k of the samples is right: 1 - C(n - c, k) / C(n, k).
+
+    The estimator without bias of Chen et al. 2021, arXiv 2107.03374, section 2.1.
+    """
+    return 1 - math.comb(samples - right, k) / math.comb(samples, k)
 
 
 def guessing_rate(answers: Counter[bytes]) -> float:
@@ -130,7 +177,7 @@ def table(rows: list[dict], before: dict[str, float] | None = None) -> list[str]
     earlier = [] if before is None else ["before"]
     cells = [["group", "n", *earlier, "accuracy", "95% interval", "guessing", "tokens", "cut"]]
     for row in rows:
-        low, high = row["interval"]
+        low, high = row["interval"] or (math.nan, math.nan)
         if before is not None:
             known = before.get(row["group"])
             earlier = ["-" if known is None else f"{100 * known:.1f}"]
@@ -140,12 +187,27 @@ def table(rows: list[dict], before: dict[str, float] | None = None) -> list[str]
                 f"{row['records']:,}",
                 *earlier,
                 f"{100 * row['accuracy']:.1f}",
-                f"{100 * low:.1f} to {100 * high:.1f}",
+                "-" if row["interval"] is None else f"{100 * low:.1f} to {100 * high:.1f}",
                 "-" if row["guessing"] is None else f"{100 * row['guessing']:.1f}",
                 "-" if row["tokens"] is None else f"{row['tokens']:.1f}",
                 f"{row['cut']:,}",
             ]
         )
+    return [*aligned(cells), *figures(rows)]
+
+
+def figures(rows: list[dict]) -> list[str]:
+    """A line per group that has more figures than one, in per cent."""
+    return [
+        f"{row['group']}: "
+        + ", ".join(f"{name} {100 * value:.1f}" for name, value in row["metrics"].items())
+        for row in rows
+        if "metrics" in row
+    ]
+
+
+def aligned(cells: list[list[str]]) -> list[str]:
+    """Rows of texts as lines: the first column to the left, the others to the right."""
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     return [
         "  ".join(

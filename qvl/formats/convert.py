@@ -9,7 +9,7 @@ from qvl.errors import UserError
 from qvl.formats import get
 from qvl.formats.context import CannotConvert, Context
 from qvl.formats.likely import PREFERRED, likely
-from qvl.io import arrays, jsonl, parquet
+from qvl.io import arrays, jsonl, parquet, tables
 from qvl.record import check, final_text
 from qvl.stage import Run
 
@@ -53,10 +53,13 @@ class Conversion:
 
     def reader(self, paths: Any, on_bad: Any) -> Any:
         """The reader of the source's files."""
+        is_table = tables.is_table(next(iter(paths), "-"))
         is_parquet = self._source.CONTAINER == "parquet" if self._source else _is_parquet(paths)
-        if is_parquet and not self._source:
+        if (is_parquet or is_table) and not self._source:
             self._name, self._source = "hf-parquet", get("hf-parquet")
-        if is_parquet:
+        if is_table:
+            self._reader = tables.Reader(paths, on_bad)
+        elif is_parquet:
             self._reader = parquet.Reader(paths, on_bad)
         else:
             self._reader = arrays.Reader(paths, on_bad)
@@ -83,7 +86,7 @@ class Conversion:
             except CannotConvert as error:
                 if run.on_error == "stop":
                     raise UserError(f"{run.reader.place}: {error}") from None
-                run.reject(_without_bytes(row), "cannot-convert", str(error))
+                run.reject(without_bytes(row), "cannot-convert", str(error))
             else:
                 yield converted
         if self._detected:
@@ -155,12 +158,12 @@ def media_place(output: str, media_dir: str | None) -> tuple[Path | None, str]:
     return Path(media_dir), place.relative_to(root).as_posix() if below else place.name
 
 
-def _without_bytes(value: Any) -> Any:
+def without_bytes(value: Any) -> Any:
     """The row with embedded media replaced by their size, so that JSON can hold it."""
     if isinstance(value, dict):
-        return {name: _without_bytes(inner) for name, inner in value.items()}
+        return {name: without_bytes(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_without_bytes(inner) for inner in value]
+        return [without_bytes(inner) for inner in value]
     if value is None or isinstance(value, str | bool | int | float):
         return value
     return f"<{len(value)} bytes>" if isinstance(value, bytes) else str(value)

@@ -31,6 +31,7 @@ REWARDS = {  # name of a verifier or a task -> module:function; imported when fi
     "exact": "qvl.reward.verifiers.exact:score",
     "number": "qvl.reward.verifiers.number:score",
     "choice": "qvl.reward.verifiers.choice:score",
+    "yes-no": "qvl.reward.verifiers.yes_no:score",
     "boxes": "qvl.reward.verifiers.grounding:score",
     "list": "qvl.reward.verifiers.items:score",
     "math": "qvl.reward.verifiers.mathematics:score",

@@ -69,6 +69,17 @@ def unverifiable(
     return None
 
 
+def extracted(record: dict, response: dict, verifier: str | None = None) -> Any:
+    """The final answer as the verifier reads it, unjudged; of one that reads the whole text, the final answer.
+
+    UserError for a task without a verifier.
+    """
+    name = _name(record, verifier)
+    if not name:
+        raise Unverifiable("no task, which names the verifier")
+    return _load(name, from_flag=bool(verifier)).extract(response)
+
+
 def is_threadsafe(record: dict, verifier: str | None = None) -> bool:
     """Whether `judge` may run outside the main thread, because the verifier needs no alarm."""
     try:
@@ -151,7 +162,7 @@ class _Verifier(NamedTuple):
 @lru_cache(maxsize=64)
 def _load(name: str, *, from_flag: bool) -> _Verifier:
     score = reward.find(name, FLAG if from_flag else None)
-    where = reward.REWARDS.get(name)
+    where = reward.REWARDS.get(name, name if name.startswith("qvl.") else None)
     module: Any = import_module(where.partition(":")[0]) if where else None
     return _Verifier(
         score,

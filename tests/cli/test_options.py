@@ -44,9 +44,7 @@ PRINT = """
 import typer, qvl.cli.main as main
 root = typer.main.get_command(main.app)
 for name in main.COMMANDS:
-    command = root
-    for word in name.split():
-        command = command.get_command(None, word)
+    command = root.get_command(None, name)
     context = typer.Context(command)
     where = [any("--trace" in each.opts for each in command.params)]
     where += ["--trace FILE" in command.get_help(context)]

@@ -185,6 +185,9 @@ def _letters(text: str, known: tuple[tuple[str, str], ...]) -> str | None:
     else:
         otherwise = None
     found = _stated(stated, dict(known))
+    listing = _MARKS.findall(stated)
+    if len(listing) > 1 and found == listing[0] and listed.is_restated(listing, dict(known)):
+        return UNDECIDED  # "Options: A. cat B. dog C. cow"
     if found and ((otherwise and otherwise != found) or _offers_another(stated, found)):
         return UNDECIDED
     return found

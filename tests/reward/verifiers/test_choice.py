@@ -3,6 +3,7 @@
 import pytest
 
 from qvl.reward.verdict import judge
+from qvl.reward.verifiers import choice
 from qvl.reward.verifiers.choice import UNDECIDED, letters
 
 ONE = "Which one barks?\nA. cat\nB. dog\nC. cow"
@@ -317,3 +318,12 @@ def test_letters_with_others_beside_them_choose_nothing():
         assert judge(record, {"content": text}).reward == 1
     for text in ("B (or A)", "The answer is B (or A)"):
         assert judge({**record, "answer": "B"}, {"content": text}).reward == 0
+
+
+def test_options_said_again_after_their_name_choose_nothing():
+    """As seen on the labelled answers of tests/peers: the first of them was taken for a choice."""
+    question = "Which?\nA. a cat\nB. a dog\nC. a cow"
+    record = {"messages": [{"role": "user", "content": question}], "answer": "A"}
+    said = "Options: A. a cat B. a dog C. a cow"
+    assert choice.score(record, {"content": said}) == 0
+    assert choice.score(record, {"content": "Of the options: A. a cat"}) == 1

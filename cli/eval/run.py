@@ -1,20 +1,18 @@
-import sys
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from qvl import client, stage
 from qvl.error_rate import MAX_ERROR_RATE
-from qvl.errors import CheckFailed, UserError
-from qvl.evaluate import answers, metrics
+from qvl.errors import EndpointError
+from qvl.evaluate import answers
 from qvl.reward import time_limit
 from qvl.reward.verify import Totals
 from qvl.sampling import samples
 
-from .endpoint_options import EndpointOptions, RequestOptions, SamplingOptions
-from .groups import without
-from .options import (
+from ..endpoint_options import EndpointOptions, RequestOptions, SamplingOptions
+from ..groups import without
+from ..options import (
     FormerReward,
     MaxErrorRate,
     MediaOptions,
@@ -22,15 +20,16 @@ from .options import (
     Seed,
     Verifier,
 )
-from .session import write_report
+from .table import TableOptions
 
 
 def command(
-    sampling: Annotated[SamplingOptions, without("preset", "temperature")],
+    sampling: Annotated[SamplingOptions, without("temperature")],
     endpoint: EndpointOptions,
     requests: Annotated[RequestOptions, without("max_total_tokens")],
     media: MediaOptions,
     stream: ResumableStreamOptions,
+    table: TableOptions,
     num_samples: Annotated[
         int,
         typer.Option(
@@ -38,11 +37,13 @@ def command(
         ),
     ] = 1,
     temperature: Annotated[
-        float,
+        float | None,
         typer.Option(
-            metavar="X", min=0, help="Sampling temperature, 0 for greedy decoding (our choice)"
+            metavar="X",
+            min=0,
+            help="Sampling temperature; without --preset 0, greedy decoding (our choice)",
         ),
-    ] = 0.0,
+    ] = None,
     verifier: Verifier = None,
     reward: FormerReward = None,
     verdict_seconds: Annotated[
@@ -50,26 +51,11 @@ def command(
         typer.Option(metavar="X", min=0.001, help="Maximum seconds per verdict (our choice)"),
     ] = time_limit.VERDICT_SECONDS,
     max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
-    by: Annotated[
-        str, typer.Option(metavar="FIELD", help="Group the summary by this field")
-    ] = "source",
-    min_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--min",
-            metavar="GROUP=X",
-            help="Exit with status 3 below this accuracy; repeatable; 'all' is a group",
-        ),
-    ] = None,
-    baseline: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Also show the accuracies of this earlier --report"),
-    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Evaluate an endpoint on held-out questions.
 
-    Reads records that end in the user's turn and hold an answer; the task names the verifier, or
+    Reads records that hold a question and an answer; an assistant's turn at the end is not sent. The task names the verifier, or
     --verifier (once --reward) does for all records. Writes each with its responses and, on each, reward,
     rewards and verdict, as qvl verify does: a verifier that crashes or takes longer than --verdict-seconds
     gives no reward, and too many such responses are status 3. A table on standard error shows, per group,
@@ -78,20 +64,24 @@ def command(
     Boxes are right from IoU 0.5 on. A record that cannot be requested or judged is an error, or goes to
     --rejects with --on-error reject.
 
-    The report's settings:
+    --preset gives the report's sampling settings; for AIME-25 and the like it allows 81,920 tokens
+    (--max-tokens). For the records of a benchmark (qvl eval load) the accuracy is the benchmark's metric, with its
+    other figures in a line below; several samples per record give avg@k, and --pass-at K the chance that one of
+    K is right.
 
-      Instruct         --temperature 0.7 --top-p 0.8 --top-k 20 --presence-penalty 1.5
-      Thinking (MoE)   --temperature 0.6 --top-p 0.95 --top-k 20
-      both             --max-tokens 32768, for AIME-25 and the like 81920
+    Answers, extraction and scores are three steps. qvl eval does all; qvl generate only answers, and qvl eval
+    extract and qvl eval score repeat the others on stored answers in seconds. qvl eval compare tells two runs
+    apart. --report holds what made the numbers: the engine and its version, the model, sampling, prompts' hash.
 
     Examples:
         $ qvl serve twin --port 0 -- qvl eval --by task --max-tokens 4 test.jsonl.zst | zstdcat
     """
-    minima = [metrics.parse_minimum(text) for text in min_ or []]
-    parameters = {"temperature": temperature, **sampling.parameters()}
+    if temperature is None and not sampling.preset:
+        temperature = 0.0
+    given = {"temperature": temperature} if temperature is not None else {}
+    parameters = {**sampling.parameters(), **given}
     config = samples.SamplingConfig(num_samples=num_samples, sampling=parameters, seed=seed)
-    tally = metrics.Tally(by, verifier)
-    before = metrics.accuracies(read_file(baseline), str(baseline)) if baseline else None
+    tally = table.tally(verifier)
     with (
         client.Client(
             endpoint.endpoint or (),
@@ -120,17 +110,15 @@ def command(
         judged = stage.submit_each(run, evaluator.submit, concurrency=requests.concurrency)
         run.write(tally.watch(Totals(max_error_rate).watch(judged, run.note)))
         run.note(**connected.facts)
-    rows = tally.rows()
-    write_report({**run.account(), "groups": rows}, stream.report)
-    for line in metrics.table(rows, before):
-        print(line, file=sys.stderr)
-    missed = metrics.shortfalls(rows, minima)
-    if missed:
-        raise CheckFailed("; ".join(missed))
+        servers = {"servers": _servers(connected)} if stream.report else {}
+    table.end(run, tally, stream.report, **servers)
 
 
-def read_file(path: Path) -> bytes:
+def _servers(connected: client.Client) -> list[dict[str, Any]]:
+    """What the servers say of themselves: what is served, by which engine of which version."""
+    from qvl.engines.probe import probe
+
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+        return [probe(each.url) for each in connected.endpoints]
+    except EndpointError:  # they have answered all; one that is gone now says nothing of itself
+        return []

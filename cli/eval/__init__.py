@@ -1,0 +1,1 @@
+"""Evaluate a model: read a copy of a benchmark, answer, extract, score, compare."""

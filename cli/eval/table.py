@@ -1,0 +1,72 @@
+"""The options of the table that ends an evaluation."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import typer
+
+from qvl.errors import CheckFailed, UserError
+from qvl.evaluate import metrics
+from qvl.stage import Run
+
+from ..groups import group
+from ..session import write_report
+
+By = Annotated[str, typer.Option("--by", metavar="FIELD", help="Group the table by this field")]
+
+
+@group
+class TableOptions:
+    """What the table shows, and what it demands."""
+
+    title: ClassVar = "Table options"
+
+    by: By = "source"
+    pass_at: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--pass-at",
+            metavar="K",
+            min=1,
+            help="Also show pass@K, the chance that one of K samples is right; repeatable",
+        ),
+    ] = None
+    min_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--min",
+            metavar="GROUP=X",
+            help="Exit with status 3 below this accuracy; repeatable; 'all' is a group",
+        ),
+    ] = None
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            "--baseline", metavar="FILE", help="Also show the accuracies of this earlier --report"
+        ),
+    ] = None
+
+    def tally(self, verifier: str | None) -> metrics.Tally:
+        """What counts the records. UserError for a bad --min or --baseline, before any work."""
+        self._minima = [metrics.parse_minimum(text) for text in self.min_ or []]
+        name = str(self.baseline)
+        self._before = metrics.accuracies(_read(self.baseline), name) if self.baseline else None
+        return metrics.Tally(self.by, verifier, self.pass_at or ())
+
+    def end(self, run: Run, tally: metrics.Tally, report: str | None, **facts: Any) -> None:
+        """Write the report, with further `facts`, and the table. CheckFailed below a minimum."""
+        rows = tally.rows()
+        write_report({**run.account(), **facts, "groups": rows}, report)
+        for line in metrics.table(rows, self._before):
+            print(line, file=sys.stderr)
+        missed = metrics.shortfalls(rows, self._minima)
+        if missed:
+            raise CheckFailed("; ".join(missed))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,79 @@
+"""Two runs of the same records: the difference, its interval, and its test."""
+
+import random
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from qvl.errors import UserError
+from qvl.evaluate import compare
+from qvl.evaluate.compare import Comparison
+
+
+def records(rewards, group="s"):
+    return [
+        {"id": f"{group}{at}", "source": group,
+         "responses": [{"content": f"answer {one}", "reward": one} for one in given]}
+        for at, given in enumerate(rewards)
+    ]  # fmt: skip
+
+
+def compared(before, after):
+    comparison = Comparison(before, "source")
+    changed = list(comparison.changed(after))
+    return comparison, changed
+
+
+def test_what_changed_is_told_with_both_answers():
+    comparison, changed = compared(records([[1], [0], [1]]), records([[1], [1], [0]]))
+    assert [(each["id"], each["before"]["share"], each["after"]["share"]) for each in changed] == [
+        ("s1", 0, 1), ("s2", 1, 0),
+    ]  # fmt: skip
+    assert changed[0]["after"]["content"] == "answer 1"
+    (row,) = comparison.rows()
+    assert (row["better"], row["worse"], row["difference"], row["p"]) == (1, 1, 0, 1)
+
+
+@pytest.mark.parametrize(("better", "worse"), [(0, 0), (5, 0), (12, 3), (3, 40)])
+def test_the_test_of_right_and_wrong_is_mcnemar_s_exact_one(better, worse):
+    differences = [1.0] * better + [-1.0] * worse + [0.0] * 20
+    total = better + worse
+    expected = stats.binomtest(better, total).pvalue if total else 1
+    assert compare.p_value(differences) == pytest.approx(expected)
+
+
+def test_the_interval_is_that_of_a_paired_t_test():
+    draw = random.Random(0)
+    before = [[draw.random() < 0.5 for _ in range(4)] for _ in range(60)]
+    after = [[draw.random() < 0.6 for _ in range(4)] for _ in range(60)]
+    comparison, _ = compared(records(before), records(after))
+    (row,) = comparison.rows()
+    differences = [sum(new) / 4 - sum(old) / 4 for old, new in zip(before, after, strict=True)]
+    test: Any = stats.ttest_1samp(differences, 0)
+    low, high = test.confidence_interval()
+    assert row["interval"] == pytest.approx((low, high), abs=1e-3)
+    assert row["p"] == pytest.approx(test.pvalue, abs=0.02)
+
+
+def test_groups_are_compared_apart_and_together_and_strangers_are_counted():
+    before = records([[1], [0]], "a") + records([[0], [0]], "b")
+    after = records([[1], [1]], "a") + records([[0], [0], [1]], "b") + records([[None]], "c")
+    comparison, _ = compared(before, after)
+    rows = {row["group"]: row for row in comparison.rows()}
+    assert {name: row["difference"] for name, row in rows.items()} == {
+        "a": 0.5,
+        "b": 0,
+        "all": 0.25,
+    }
+    assert comparison.unpaired == 2
+    lines = compare.table(list(rows.values()))
+    assert len({len(line) for line in lines}) == 1 and "+50.0" in lines[1]
+
+
+def test_runs_of_other_records_or_unjudged_ones_are_errors():
+    comparison, _ = compared(records([[1]], "a"), records([[1]], "b"))
+    with pytest.raises(UserError, match="no record is in both"):
+        comparison.rows()
+    with pytest.raises(UserError, match="not judged; run qvl eval score"):
+        Comparison([{"id": "x", "responses": [{"content": "1"}]}], "source")
