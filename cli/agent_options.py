@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from qvl.agent import tools
+from qvl.agent.settings import AgentSettings
 from qvl.agent.tools import ToolSettings
 
 from .groups import group
@@ -61,4 +62,66 @@ class ToolOptions:
             search_folder=self.search_folder,
             seconds=self.tool_seconds,
             unsafe_local=self.unsafe_local,
+        )
+
+
+@group
+class EpisodeOptions:
+    """The limits of an episode."""
+
+    title: ClassVar = "Episode options"
+
+    max_turns: Annotated[
+        int,
+        typer.Option(
+            "--max-turns", metavar="N", min=1, help="Turns of the model; a call in the last ends it"
+        ),
+    ] = AgentSettings.max_turns
+    max_calls: Annotated[
+        int,
+        typer.Option(
+            "--max-calls", metavar="N", min=1, help="Calls that are run per turn (our choice)"
+        ),
+    ] = AgentSettings.max_calls
+    max_turn_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-turn-tokens", metavar="N", min=1, help="Maximum tokens to sample per turn"
+        ),
+    ] = None
+    max_context: Annotated[
+        int | None,
+        typer.Option(
+            "--max-context",
+            metavar="TOKENS",
+            min=1,
+            help="Of prompt, turns and observations; by default 8,192 or the model's own limit",
+        ),
+    ] = None
+    tool_schemas: Annotated[
+        bool,
+        typer.Option(
+            "--tool-schemas/--no-tool-schemas",
+            help="Write the tools' schemas into prompts whose record has no `tools`",
+        ),
+    ] = AgentSettings.schemas
+    tool_images: Annotated[
+        str,
+        typer.Option(
+            "--tool-images",
+            metavar="DIR",
+            help="Folder below the media root for the images of tools; inline: in the records",
+        ),
+    ] = "tool-images"
+
+    def settings(self, tools: ToolSettings, max_tokens: int) -> AgentSettings:
+        return AgentSettings(
+            tools=tools,
+            max_turns=self.max_turns,
+            max_calls=self.max_calls,
+            max_tokens=max_tokens,
+            max_turn_tokens=self.max_turn_tokens,
+            max_context=self.max_context,
+            schemas=self.tool_schemas,
+            images=None if self.tool_images == "inline" else self.tool_images,
         )

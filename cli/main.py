@@ -59,6 +59,7 @@ SECTIONS = {  # title in --help -> name of a command -> module in this folder
         "rl sapo": "rl.sapo",
     },
     "Thinking with images": {
+        "agent-rollout": "agent_rollout",
         "tool-test": "tool_test",
     },
     "Serving and evaluation": {

@@ -133,6 +133,10 @@ NEEDS_A_MODEL = [  # run by tests/engines/test_examples.py and tests/{jobs,parit
     "qvl serve twin --replicas 2 --port 0 -- qvl generate --max-tokens 4 test.jsonl.zst | zstdcat",
     "qvl serve twin --port 0 -- qvl rl sapo --model twin -o better -n 4 --batch 4 --max-tokens 16 --steps 1 --lr 1e-4 rl.jsonl.zst",
     "qvl rl sapo --model twin -o again --steps 1 --lr 1e-4 --rollouts better/rollouts/step-000001.jsonl.zst",
+    "qvl serve twin --port 0 -- qvl agent-rollout --model twin --tool image_zoom_in_tool "
+    "--max-tokens 16 test.jsonl.zst -o seen.jsonl.zst",
+    "qvl agent-rollout --model twin -n 4 --tool image_zoom_in_tool,code_interpreter --max-tokens 8 "
+    "test.jsonl.zst -o four.jsonl.zst",
     "qvl serve twin --port 0 -- qvl eval --by task --max-tokens 4 test.jsonl.zst | zstdcat",
 ]
 

@@ -24,6 +24,12 @@ class Response(TypedDict, total=False):
     prompt_token_ids: list[int]
     token_ids: list[int]
     logprobs: list[float]
+    sampled: list[list[int]]
+    calls: list[dict[str, Any]]
+    num_calls: int
+    num_turns: int
+    images: list[str]
+    grids: list[list[int]]
     top_logprobs: list[list[list]]
     trainer_logprobs: list[float]
     weight_versions: list[list]
@@ -41,6 +47,7 @@ class Record(TypedDict, total=False):
     task: str
     source: str
     tools: list[dict[str, Any]]
+    calls_needed: int
     format_prompt: str
     trigger: dict[str, Any]
     responses: list[Response]

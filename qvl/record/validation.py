@@ -52,8 +52,25 @@ def _token_problems(response: dict, where: str) -> Iterator[str]:
             return
     if "token_ids" in response and "logprobs" in response:
         ids, logprobs = len(response["token_ids"]), len(response["logprobs"])
-        if ids != logprobs:
-            yield f"{where}.logprobs: {logprobs} for {ids} token_ids"
+        spans = response.get("sampled", [[0, ids]])  # an agent reads the others
+        if not _are_spans(spans, ids):
+            yield f"{where}.sampled: expected [begin, end] pairs in ascending order, up to {ids}"
+        elif sum(end - begin for begin, end in spans) != logprobs:
+            sampled = "sampled" if "sampled" in response else ids
+            yield f"{where}.logprobs: {logprobs} for {sampled} token_ids"
+
+
+def _are_spans(spans: Any, length: int) -> bool:
+    if not isinstance(spans, list):
+        return False
+    last = 0
+    for span in spans:
+        if not isinstance(span, list) or len(span) != 2 or {int} != set(map(type, span)):
+            return False
+        if not last <= span[0] <= span[1] <= length:
+            return False
+        last = span[1]
+    return True
 
 
 def _message_problems(message: Any, where: str) -> Iterator[str]:

@@ -11,7 +11,6 @@ from qvl.agent.tools.self_test import SelfTest, cases, write_images
 from qvl.agent.tools.toolbox import Toolbox
 from qvl.errors import UserError
 
-
 pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 
 
@@ -30,6 +29,10 @@ def text(observation):
     return "".join(each for each in observation.parts if isinstance(each, str))
 
 
+def images(observation):
+    return [each for each in observation.parts if isinstance(each, Image.Image)]
+
+
 def zoomed(box, index=0, **more):
     return {"bbox_2d": box, "label": "it", "img_idx": index, **more}
 
@@ -37,7 +40,7 @@ def zoomed(box, index=0, **more):
 def test_zoom_counts_the_users_images_and_refers_to_the_original(root):
     with toolbox(root, "image_zoom_in_tool") as box:
         context = box.context(["photo.png", "tall.png"])
-        (crop,) = box("image_zoom_in_tool", zoomed([0, 0, 500, 500], 1), context).parts
+        (crop,) = images(box("image_zoom_in_tool", zoomed([0, 0, 500, 500], 1), context))
         assert crop.height > 10 * crop.width  # of 40 x 900
         refused = box("image_zoom_in_tool", zoomed([0, 0, 500, 500], 2), context)
     assert refused.failed
@@ -53,21 +56,20 @@ def test_no_built_in_tool_fails_on_hostile_calls_and_images(root):
         test = SelfTest(box)
         tried = [test(case) for name in box.schemas for case in cases(box, name, seed=1)]
     assert [each.problem for each in tried if each.problem] == []
-    assert sum(not each.observation.failed for each in tried) > 20
+    assert sum(not each.observation.failed for each in tried if each.observation) > 20
     assert test.slowest < 5
 
 
 def test_code_runs_in_the_sandbox_and_says_how_it_ended(root):
-    with toolbox(root, "code_interpreter", seconds=2) as box:
-
-        def run(code):
+    def run(code, seconds=60):
+        with toolbox(root, "code_interpreter", seconds=seconds) as box:
             return text(box("code_interpreter", {"code": code}, box.context([])))
 
-        assert run("print(6 * 7)") == "42"
-        assert "ZeroDivisionError" in run("1 / 0")
-        assert "Error: it took more than 2 s" in run("while True: pass")
-        assert "No such file" in run(f"open({str(root / 'photo.png')!r})")
-        assert run("x = 1") == "Finished; nothing was printed."
+    assert run("print(6 * 7)") == "42"
+    assert "ZeroDivisionError" in run("1 / 0")
+    assert "Error: it took more than 1 s" in run("while True: pass", seconds=1)
+    assert "No such file" in run(f"open({str(root / 'photo.png')!r})")
+    assert run("x = 1") == "Finished; nothing was printed."
 
 
 def test_search_finds_the_images_that_look_alike_and_tells_of_them(tmp_path):
@@ -82,20 +84,21 @@ def test_search_finds_the_images_that_look_alike_and_tells_of_them(tmp_path):
     (tmp_path / "sea.txt").write_text("The sea\nTaken at noon.")
     Image.open(tmp_path / "sea.png").resize((200, 210)).save(tmp_path / "asked.jpg")
     with toolbox(tmp_path, "image_search", search_folder=str(tmp_path)) as box:
-        found = box("image_search", {"img_idx": 0}, box.context(["asked.jpg"])).parts
-    assert [each for each in found if isinstance(each, str)][:2] == [
+        found = box("image_search", {"img_idx": 0}, box.context(["asked.jpg"]))
+    assert [each for each in found.parts if isinstance(each, str)][:2] == [
         '[1] "asked.jpg" asked',
         '[2] "sea.png" The sea\nTaken at noon.',
     ]
-    assert found[1].size == (200, 210)
+    assert images(found)[0].size == (200, 210)
 
 
 def test_a_users_tool_sees_the_images_and_may_fail_in_any_way(root):
     names = "own_tools:mean_colour", "own_tools:misbehaves"
     with toolbox(root, *names, seconds=1.5, jobs=1) as box:
         context = box.context(["photo.png"])
-        said, image = box("mean_colour", {"img_idx": 0}, context).parts
-        assert (said, image.size) == ("The mean colour:", (32, 32))
+        seen = box("mean_colour", {"img_idx": 0}, context)
+        assert text(seen) == "The mean colour:"
+        assert images(seen)[0].size == (32, 32)
         expected = {
             "hang": "no result within 1.5 s",
             "die": "its process ended with status 9",
