@@ -1,3 +1,4 @@
+import shlex
 import sys
 from typing import Annotated
 
@@ -41,4 +42,4 @@ def _line(entry: dict) -> str:
     counts = f"{entry['read']:,} -> {entry['kept']:,}"
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in entry["rejected"].items())
     facts = f"  [{reasons}]" if reasons else ""
-    return f"{counts}{facts}  qvl {' '.join(entry['argv'])}  ({entry['version']})"
+    return f"{counts}{facts}  qvl {shlex.join(entry['argv'])}  ({entry['version']})"

@@ -77,7 +77,7 @@ FormerReward = Annotated[
 VerdictSeconds = Annotated[
     float,
     typer.Option(
-        "--timeout-seconds", metavar="X", min=0.001, help="Maximum seconds per verdict (our choice)"
+        "--verdict-seconds", metavar="X", min=0.001, help="Maximum seconds per verdict (our choice)"
     ),
 ]
 MaxErrorRate = Annotated[

@@ -36,7 +36,7 @@ def command(
             help="Number of random answers per task, beside the fixed ones (our choice)",
         ),
     ] = case_runner.NUM_NOISE,
-    timeout_seconds: VerdictSeconds = time_limit.VERDICT_SECONDS,
+    verdict_seconds: VerdictSeconds = time_limit.VERDICT_SECONDS,
     seed: Seed = 0,
 ) -> None:
     """Test a verifier on answers whose reward is known, on hostile ones, and on a policy's hacks.
@@ -65,12 +65,12 @@ def command(
     """
     if verifier and not cases:
         raise UserError("--verifier needs cases: a verifier's name, such as chart, or a FILE")
-    tried = case_runner.CaseRunner(verifier, timeout_seconds, hostile, seed)
+    tried = case_runner.CaseRunner(verifier, verdict_seconds, hostile, seed)
     with stream.run(
         "reward-test",
         files=case_runner.paths(cases or []),
         seed=seed,
-        config={"verifier": verifier, "hostile": hostile, "timeout_seconds": timeout_seconds},
+        config={"verifier": verifier, "hostile": hostile, "verdict_seconds": verdict_seconds},
         sound=True,
     ) as run:
         for record in run:

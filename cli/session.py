@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from qvl.errors import Terminated, UserError
-from qvl.io import atomic, lineage
+from qvl.io import atomic, jsonl, lineage
 from qvl.stage import Run, refuse_twice
 
 CREDENTIALS = re.compile(r"(?<=//)[^/@\s]*@")
@@ -45,6 +45,8 @@ def session(
             absent = [str(each.fields) for each in expressions if each.fields.absent]
             if run.read and absent:
                 run.note(no_record_has=", ".join(absent))
+            if folder := left_media(run, files, output):
+                run.note(media_paths_are_relative_to=folder)
     except (KeyboardInterrupt, Terminated):
         hint = "; continue with --resume" if run and run.journal else ""
         print(
@@ -58,6 +60,28 @@ def session(
     account = run.account()
     print(summary(run, account["seconds"]), file=sys.stderr)
     write_report(account, report)
+
+
+def left_media(run: Run, files: Sequence[str] | None, output: str | None) -> str | None:
+    """The folder of the first FILE, if media paths are relative to it and the output is in another.
+
+    The next command looks for them beside its own input, unless --media-root names this folder.
+    """
+    if (
+        output in (None, "-")
+        or not files
+        or files[0] == "-"
+        or type(run.reader) is not jsonl.Reader
+    ):
+        return None
+    before, after = Path(files[0]).parent, Path(str(output)).parent
+    if before.resolve() == after.resolve():
+        return None
+    from qvl import record
+    from qvl.media import references
+
+    found = (path for each in run.first for _, path in record.media(each))
+    return str(before) if any(references.is_relative(path) for path in found) else None
 
 
 def say_waiting(command: str) -> None:

@@ -1,11 +1,10 @@
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from qvl import client, reward, stage
+from qvl import reward, stage
 from qvl.error_rate import MAX_ERROR_RATE
 from qvl.errors import UserError
 from qvl.reward import hybrid, time_limit
@@ -13,7 +12,6 @@ from qvl.reward.penalties import PENALTIES
 from qvl.reward.verify import Totals, Verify
 
 from .endpoint_options import JudgeOptions, RequestOptions, RewardModelOptions
-from .groups import without
 from .options import (
     Jobs,
     MaxErrorRate,
@@ -28,7 +26,7 @@ from .options import (
 def command(
     judges: JudgeOptions,
     reward_models: RewardModelOptions,
-    requests: Annotated[RequestOptions, without("timeout_seconds")],
+    requests: RequestOptions,
     media: MediaOptions,
     stream: ResumableStreamOptions,
     verifier: Verifier = None,
@@ -53,15 +51,9 @@ def command(
             help=f"Penalty on each reward: {', '.join(PENALTIES)}; repeatable",
         ),
     ] = None,
-    request_timeout_seconds: Annotated[
-        float,
-        typer.Option(
-            "--request-timeout-seconds", metavar="X", min=0.001, help="Maximum seconds per request"
-        ),
-    ] = client.TIMEOUT_SECONDS,
     seed: Seed = 0,
     max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
-    timeout_seconds: VerdictSeconds = time_limit.VERDICT_SECONDS,
+    verdict_seconds: VerdictSeconds = time_limit.VERDICT_SECONDS,
     partial: Annotated[
         bool, typer.Option("--partial", help="Reward code with the share of tests that it passes")
     ] = False,
@@ -112,7 +104,7 @@ def command(
         raise UserError("--jobs: with a model, rules run on one core")
     work = Verify(
         verifier,
-        timeout_seconds,
+        verdict_seconds,
         partial,
         unsafe_local,
         stage=hybrid_stage,
@@ -120,7 +112,7 @@ def command(
     )
     config = {
         "verifier": verifier,
-        "timeout_seconds": timeout_seconds,
+        "verdict_seconds": verdict_seconds,
         "partial": partial,
         "unsafe_local": unsafe_local,
         "hybrid": hybrid_stage,
@@ -135,7 +127,6 @@ def command(
 
             from . import judging
 
-            requests = replace(requests, timeout_seconds=request_timeout_seconds)
             opened = judging.opener(stack, stream, requests, media)
             prompt = judging.prompt(judges, "judge/reward")
             judge_config = JudgeConfig(seed=seed, free_text=judges.free_text)

@@ -33,12 +33,16 @@ class Terminated(BaseException):
         self.status = 128 + number
 
 
-def need(module: str, extra: str) -> ModuleType:
-    """Import `module`, which ships with `extra`; UserError with the cure where it is absent."""
+def need(module: str, extra: str | None = None) -> ModuleType:
+    """Import `module` on first use; UserError with the cure where it is absent.
+
+    extra: which of qvl's extras has it; None for what qvl always depends on, but does not import at start.
+    """
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != module.partition(".")[0]:
             raise
         name = module.partition(".")[0]
-        raise UserError(f"{name} is not installed; try: pip install 'qvl[{extra}]'") from None
+        cure = f"'qvl[{extra}]'" if extra else "qvl"
+        raise UserError(f"{name} is not installed; try: pip install {cure}") from None

@@ -14,7 +14,9 @@ DATA_COMMANDS = [
     "qvl stats records.jsonl.zst",
     "qvl select 'task == \"math\"' records.jsonl.zst | zstdcat",
     "qvl shuffle --seed 1 records.jsonl.zst | zstdcat",
-    "qvl dedup records.jsonl.zst | zstdcat",
+    "qvl dedup --near 0.8 --media-root . records.jsonl.zst | zstdcat",
+    "qvl check --media records.jsonl.zst",
+    "qvl verify sampled.jsonl.zst | zstdcat",
     "qvl convert --to openai records.jsonl.zst --plain | head -1",
     "qvl filter-queries records.jsonl.zst | qvl filter-responses | qvl score-responses | zstdcat",
     "qvl lineage copy.jsonl.zst",
@@ -63,6 +65,6 @@ def test_every_data_command_runs_in_a_clean_environment_without_torch(wheel, tmp
     for line in DATA_COMMANDS:
         done = run(line, PATH=path)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
-    done = run("qvl dedup --near 0.8 records.jsonl.zst", PATH=path)
+    done = run("qvl convert --to verl records.jsonl.zst -o rows.parquet", PATH=path)
     assert done.returncode == 2
     assert "pip install 'qvl[data]'" in done.stderr

@@ -198,8 +198,9 @@ def test_a_run_without_results_leaves_no_journal_that_blocks_the_corrected_one(t
         assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
     else:  # as `kill -9` leaves it
         assert (tmp_path / "out.journal").exists()
-        assert first._output
+        assert first._output and first.journal
         first._output.abort()
+        first.journal._file.close()
     with stage.Run("test", [paths[0]], paths[1], journal=True, config={"model": "right"}) as second:
         second.write(stage.annotate(second, lambda record: {**record, "n": 1}))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out"]

@@ -18,6 +18,7 @@ from ..options import (
     MediaOptions,
     ResumableStreamOptions,
     Seed,
+    VerdictSeconds,
     Verifier,
 )
 from .table import TableOptions
@@ -46,10 +47,7 @@ def command(
     ] = None,
     verifier: Verifier = None,
     reward: FormerReward = None,
-    verdict_seconds: Annotated[
-        float,
-        typer.Option(metavar="X", min=0.001, help="Maximum seconds per verdict (our choice)"),
-    ] = time_limit.VERDICT_SECONDS,
+    verdict_seconds: VerdictSeconds = time_limit.VERDICT_SECONDS,
     max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
     seed: Seed = 0,
 ) -> None:

@@ -17,7 +17,7 @@ def command(
     table: TableOptions,
     stream: StreamOptions,
     verifier: Verifier = None,
-    timeout_seconds: VerdictSeconds = time_limit.VERDICT_SECONDS,
+    verdict_seconds: VerdictSeconds = time_limit.VERDICT_SECONDS,
     max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
     show: Annotated[
         int,
@@ -40,11 +40,11 @@ def command(
     with stream.run(
         "eval score",
         report=None,
-        config={"verifier": verifier, "timeout_seconds": timeout_seconds},
+        config={"verifier": verifier, "verdict_seconds": verdict_seconds},
         sound=True,
         conserves=True,
     ) as run:
-        scored = stage.each(run, changes.recorded(Score(verifier, timeout_seconds)))
+        scored = stage.each(run, changes.recorded(Score(verifier, verdict_seconds)))
         run.write(tally.watch(Totals(max_error_rate).watch(scored, run.note)))
         run.note(changed=changes.number)
     for line in changes.lines():

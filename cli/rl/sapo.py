@@ -134,7 +134,7 @@ def command(
     ] = None,
     verifier: Verifier = None,
     max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
-    timeout_seconds: VerdictSeconds = VERDICT_SECONDS,
+    verdict_seconds: VerdictSeconds = VERDICT_SECONDS,
     partial: Annotated[
         bool, typer.Option("--partial", help="Reward code with the share of tests that it passes")
     ] = False,
@@ -257,7 +257,7 @@ def command(
         rewards=RewardSettings(
             stage=stage,
             verifier=verifier,
-            seconds=timeout_seconds,
+            seconds=verdict_seconds,
             partial=partial,
             unsafe_local=unsafe_local,
             penalties=hybrid.checked(penalty or []),

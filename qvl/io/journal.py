@@ -6,13 +6,15 @@ the order of the input and hold the hash of their record: on resuming they are r
 input, in constant memory, and a mismatch is an error rather than a wrong result.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import itertools
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 import zstandard
@@ -37,7 +39,15 @@ class Journal:
         self.path = Path(output + ".journal")
         self.replayed = 0
         head = {"config": key(config)}
-        end, rows = _complete(self.path) if self.path.exists() else (0, iter(()))
+        self._file = _locked(self.path)
+        try:
+            self._begin(head, resume)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _begin(self, head: dict, resume: bool) -> None:
+        end, rows = _complete(self.path)
         self._empty = not end or len([*itertools.islice(_rows(self.path, end), 2)]) < 2
         if self._empty:  # of a run that failed before its first result: nothing to continue or lose
             end, rows = 0, iter(())
@@ -48,7 +58,6 @@ class Journal:
         if end and next(rows, None) != head:
             raise UserError(f"{self.path}: made with other flags; use the same flags, or remove it")
         self._rows = rows
-        self._file = self.path.open("r+b" if end else "wb")
         self._file.truncate(end)
         self._file.seek(end)
         self._lines: list[bytes] = []
@@ -90,14 +99,46 @@ class Journal:
     def close(self, done: bool) -> None:
         """Keep the journal for --resume; remove it if the output is complete or it has no results."""
         self.flush()
-        self._file.close()
         if done or self._empty:
-            self.path.unlink()
+            self.path.unlink()  # while it is locked, so that the next run does not take it
+        self._file.close()
 
     def _append(self, row: dict) -> None:
         line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
         self._lines.append(line)
         self._bytes += len(line)
+
+
+def _locked(path: Path) -> BinaryIO:
+    """The journal, created if absent, locked for this run. UserError while another run has it.
+
+    The system drops the lock with the process, however it ends.
+    """
+    while True:
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        mine = os.fstat(file.fileno())
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            holder = _holder(mine.st_ino)
+            raise UserError(f"{path}: {holder} is writing it; wait for its end") from None
+        except OSError:  # a file system without locks
+            return file
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == mine.st_ino:
+                return file
+        file.close()  # the run before completed and removed it in the meantime
+
+
+def _holder(inode: int) -> str:
+    """Which process has locked a file, as Linux lists it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()
+            if "FLOCK" in words and words[-3].endswith(f":{inode}"):
+                return f"process {words[-4]}"
+    return "another run"
 
 
 def _complete(path: Path) -> tuple[int, Iterator[dict]]:

@@ -57,7 +57,7 @@ def load(reference: str, root: Path, *, allow_remote: bool = False) -> "Image":
 def decode(content: bytes, reference: str) -> "Image":
     """The pixels of an image as RGB. BrokenMedia, with the reference, if it is none."""
     with _opened(content, reference) as image:
-        need("PIL.ImageOps", extra="data").exif_transpose(image, in_place=True)
+        need("PIL.ImageOps").exif_transpose(image, in_place=True)
         return on_white(image)
 
 
@@ -88,7 +88,7 @@ def portable(content: bytes, reference: str) -> bytes:
 @contextmanager
 def _opened(content: bytes, reference: str) -> "Iterator[Any]":
     """The image of a header within the budget; what goes wrong with it inside is BrokenMedia."""
-    pillow = need("PIL.Image", extra="data")
+    pillow = need("PIL.Image")
     try:
         with pillow.open(io.BytesIO(content), formats=_formats(pillow)) as image:
             width, height = image.size
@@ -129,7 +129,7 @@ def on_white(image: Any) -> "Image":
     """An image of any mode as RGB, transparent pixels on white."""
     if image.has_transparency_data:
         image = image if image.mode == "RGBA" else image.convert("RGBA")
-        white = need("PIL.Image", extra="data").new("RGB", image.size, (255, 255, 255))
+        white = need("PIL.Image").new("RGB", image.size, (255, 255, 255))
         white.paste(image, mask=image.getchannel("A"))
         return white
     return image.convert("RGB")

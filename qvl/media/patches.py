@@ -46,7 +46,7 @@ class ImageRules:
 
     def patches(self, image: "Image") -> tuple["ndarray", Grid]:
         """(rows * columns, 3 * temporal * patch * patch) float32 in merge-block order, and the grid."""
-        numpy = need("numpy", extra="train")
+        numpy = need("numpy")
         frames, rows, columns = grid = self.grid(*image.size)
         size, merge = self.patch_size, self.merge_size
         wanted = (columns * size, rows * size)
@@ -100,4 +100,4 @@ def smart_resize(
 
 
 def _bicubic() -> Any:
-    return need("PIL.Image", extra="train").Resampling.BICUBIC
+    return need("PIL.Image").Resampling.BICUBIC

@@ -18,7 +18,7 @@ _RGB, _UP = 2, 2  # colour type, and filter type
 
 def encode(image: "Image") -> bytes:
     """The PNG of an RGB image, the same bytes for the same pixels."""
-    numpy = need("numpy", extra="data")
+    numpy = need("numpy")
     pixels = numpy.asarray(image)  # (H, W, 3)
     height, width, _ = pixels.shape
     flat = pixels.reshape(height, -1)

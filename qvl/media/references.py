@@ -32,6 +32,11 @@ def is_data(reference: str) -> bool:
     return _scheme(reference) == "data"
 
 
+def is_relative(reference: str) -> bool:
+    """Whether a reference is a path that depends on the media root."""
+    return _scheme(reference) is None and not reference.startswith("/")
+
+
 def is_remote(reference: str) -> bool:
     """Whether a reference is an address that has to be fetched."""
     return _scheme(reference) in ("http", "https")

@@ -113,7 +113,7 @@ def frames_of_folder(reference: str, root: Path) -> list[str] | None:
 
 def of_images(contents: Iterable[bytes], names: Sequence[str], fit: Fit = whole) -> Clip:
     """A clip of images as frames; the last one is repeated if their number is odd."""
-    numpy = need("numpy", extra="data")
+    numpy = need("numpy")
     _check_count(names)
     count = len(names) + len(names) % FRAME_FACTOR
     size, keep, kept = None, None, []
@@ -137,7 +137,7 @@ def of_images(contents: Iterable[bytes], names: Sequence[str], fit: Fit = whole)
 
 def decode(content: bytes, name: str, fit: Fit = whole) -> Clip:
     """The clip of a video file's content. BrokenMedia, with `name`, if it is none."""
-    av, numpy = need("av", extra="data"), need("numpy", extra="data")
+    av, numpy = need("av", extra="data"), need("numpy")
     with _reasons(av, name):
         total, fps = _count(av, content)
         wanted = choose(total, fps)
@@ -186,7 +186,7 @@ def _spread(last: int, count: int) -> list[int]:
 
     Computed as torch.linspace in fp32, whose second half counts from the end, to round halves alike.
     """
-    numpy = need("numpy", extra="data")
+    numpy = need("numpy")
     step = numpy.float32(last) / numpy.float32(count - 1)
     places = numpy.arange(count, dtype=numpy.float32)
     ahead, behind = step * places, numpy.float32(last) - step * places[::-1]

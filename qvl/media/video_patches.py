@@ -67,7 +67,7 @@ class VideoRules:
 
     def patches(self, clip: Clip) -> "tuple[ndarray, Grid]":
         """(pairs * rows * columns, 3 * temporal * patch * patch) float32, in merge-block order."""
-        numpy, torch = need("numpy", extra="train"), need("torch", extra="train")
+        numpy, torch = need("numpy"), need("torch", extra="train")
         rules = self.of_frames
         pairs, rows, columns = grid = self.grid(len(clip.frames), *clip.size)
         size, merge, temporal = rules.patch_size, rules.merge_size, rules.temporal_patch_size

@@ -53,7 +53,7 @@ def region(box: Sequence[float], width: int, height: int) -> Region:
 
 def crop(image: "Image", box: Sequence[float], min_tokens: int = MIN_TOKENS) -> "Image":
     """What the tool shows of an image. ValueError for a box that shows nothing, or is too thin."""
-    bicubic = need("PIL.Image", extra="data").Resampling.BICUBIC
+    bicubic = need("PIL.Image").Resampling.BICUBIC
     left, top, right, bottom = region(box, *image.size)
     rows, columns = smart_resize(
         bottom - top, right - left, FACTOR, min_tokens * FACTOR**2, MAX_PIXELS

@@ -15,6 +15,8 @@ from qvl.record import check
 if TYPE_CHECKING:
     from qvl.io.journal import Journal
 
+SAMPLE = 20  # records that Run.first keeps
+
 
 class Run:
     """One command's run; iterating over it yields the input's records, of this shard.
@@ -59,6 +61,7 @@ class Run:
         self.shard = parse_shard(shard)
         self.on_error, self.sound, self.conserves = on_error, sound, conserves
         self.read, self.kept, self.bad = 0, 0, 0
+        self.first: list[dict] = []  # records, as they were read
         self.reasons: Counter[str] = Counter()
         self.notes: dict[str, Any] = {}
         self.started = lineage.now()
@@ -93,6 +96,8 @@ class Run:
             records = itertools.islice(records, index, None, count)
         for record in records:
             self.read += 1
+            if self.read <= SAMPLE:
+                self.first.append(record)
             if not self.sound or self._is_sound(record):
                 yield record
 

@@ -78,5 +78,5 @@ def _ranked(part: str) -> tuple[tuple[str, float], ...]:
 
 @cache
 def _identifier() -> Any:
-    langid: Any = need("py3langid.langid", extra="reward")
+    langid: Any = need("py3langid.langid")
     return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)

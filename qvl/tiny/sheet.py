@@ -40,7 +40,7 @@ def sheet(rows: list[list[dict]], media_root: Path, *, allow_remote: bool = Fals
     """
     if not rows:
         raise UserError("no record has an image of its own; expected the output of qvl eval")
-    pillow, pen = need("PIL.Image", extra="tiny"), need("PIL.ImageDraw", extra="tiny")
+    pillow, pen = need("PIL.Image"), need("PIL.ImageDraw")
     wide = max(map(len, rows)) * (WIDTH + MARGIN) + MARGIN
     tall = len(rows) * (HEIGHT + MARGIN) + MARGIN
     page = pillow.new("RGB", (wide, tall), WHITE)
@@ -55,7 +55,7 @@ def sheet(rows: list[list[dict]], media_root: Path, *, allow_remote: bool = Fals
 
 
 def _cell(page: "Image", draw: Any, corner: tuple[int, int], record: dict, image: "Image") -> None:
-    pillow, fonts = need("PIL.Image", extra="tiny"), need("PIL.ImageFont", extra="tiny")
+    pillow, fonts = need("PIL.Image"), need("PIL.ImageFont")
     font = fonts.load_default(POINTS)
     left, top = corner
     page.paste(image.resize((SIDE, SIDE), pillow.Resampling.NEAREST), corner)

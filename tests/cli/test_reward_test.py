@@ -99,7 +99,7 @@ def test_a_verifier_that_hangs_is_reported_and_the_rest_is_tested(run, tmp_path)
     one = {**CASES[0], "responses": CASES[0]["responses"][:1]}
     jsonl.write([one], str(tmp_path / "cases.jsonl"), plain=True)
     done = run(
-        "qvl reward-test --verifier own:backtracks --hostile 0 --timeout-seconds 0.05 cases.jsonl -o out.zst"
+        "qvl reward-test --verifier own:backtracks --hostile 0 --verdict-seconds 0.05 cases.jsonl -o out.zst"
     )
     assert done.returncode == 3
     assert "own-1/gold-0: timeout: no verdict within 0.05 s" in done.stderr

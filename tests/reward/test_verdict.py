@@ -149,7 +149,7 @@ def test_a_verifier_that_hangs_is_a_time_out_and_no_zero(run, tmp_path):
     for name in ("backtracks", "swallows"):
         started = time.monotonic()
         done = run(
-            f"qvl verify --verifier own:{name} --timeout-seconds 0.2 --max-error-rate 1 in.jsonl "
+            f"qvl verify --verifier own:{name} --verdict-seconds 0.2 --max-error-rate 1 in.jsonl "
             "-o out.zst",
             [record(contents=["x", "once"][: 1 + (name == "backtracks")])],
         )
@@ -166,7 +166,7 @@ def test_a_verifier_that_no_alarm_interrupts_is_ended_and_the_next_response_is_j
 ):
     started = time.monotonic()
     done = run(
-        "qvl verify --verifier own:computes --timeout-seconds 1 --max-error-rate 1 in.jsonl -o out.zst",
+        "qvl verify --verifier own:computes --verdict-seconds 1 --max-error-rate 1 in.jsonl -o out.zst",
         [record(contents=["42", "7", "42"])],
     )
     assert done.returncode == 0, done.stderr

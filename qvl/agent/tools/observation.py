@@ -35,7 +35,7 @@ def bounded(value: Any) -> "list[str | Image]":
             if left > 0:
                 parts.append(each)
             left -= len(each)
-        elif isinstance(each, need("PIL.Image", extra="data").Image):
+        elif isinstance(each, need("PIL.Image").Image):
             shown += 1
             if shown <= MAX_IMAGES:
                 parts.append(_checked(each))

@@ -88,7 +88,7 @@ def call(arguments: dict[str, Any], context: Context) -> list[Any]:
 @functools.lru_cache(maxsize=4)
 def of_folder(folder: str) -> Index:
     """The index of a folder and those below it, in memory. UserError if it holds no image."""
-    numpy = need("numpy", extra="data")
+    numpy = need("numpy")
     root = Path(folder)
     paths = sorted(each for each in root.rglob("*") if each.suffix.lower() in FRAME_NAMES)
     entries, looks, unreadable = [], [], []
@@ -107,8 +107,8 @@ def of_folder(folder: str) -> Index:
 
 def look(image: "Image") -> "ndarray":
     """(3 * SIDE * SIDE,) float32: the thumbnail, of length 1."""
-    numpy = need("numpy", extra="data")
-    box = need("PIL.Image", extra="data").Resampling.BOX
+    numpy = need("numpy")
+    box = need("PIL.Image").Resampling.BOX
     found = numpy.asarray(image.resize((SIDE, SIDE), box), dtype=numpy.float32).ravel() - GREY
     return found / numpy.linalg.norm(found)
 
@@ -126,7 +126,7 @@ def _small(image: "Image") -> "Image":
     scale = (SHOWN_PIXELS / (image.width * image.height)) ** 0.5
     if scale >= 1:
         return image
-    bicubic = need("PIL.Image", extra="data").Resampling.BICUBIC
+    bicubic = need("PIL.Image").Resampling.BICUBIC
     return image.resize(
         (max(1, round(image.width * scale)), max(1, round(image.height * scale))), bicubic
     )

@@ -140,7 +140,7 @@ def cases(toolbox: Toolbox, name: str, seed: int) -> Iterator[Case]:
 
 def write_images(root: Path) -> None:
     """Write the images of the built-in cases below an empty folder."""
-    pillow = need("PIL.Image", extra="data")
+    pillow = need("PIL.Image")
     for name, size in (("photo", (640, 480)), ("small", (20, 20)), ("tall", (40, 900))):
         pillow.effect_noise(size, 60).convert("RGB").save(root / f"{name}.png")
     whole = (root / "photo.png").read_bytes()

@@ -102,8 +102,8 @@ def alike(one: Look, other: Look, bits: int) -> bool:
 
 def look(image: "Image") -> Look:
     """The perceptual hash and the thumbnail of an image."""
-    numpy = need("numpy", extra="data")
-    box = need("PIL.Image", extra="data").Resampling.BOX
+    numpy = need("numpy")
+    box = need("PIL.Image").Resampling.BOX
     thumbnail = numpy.asarray(image.convert("L").resize((SIDE, SIDE), box))
     waves = cosines()
     low = (waves @ thumbnail.astype("float64") @ waves.T).ravel()
@@ -114,7 +114,7 @@ def look(image: "Image") -> Look:
 @cache
 def cosines() -> Any:
     """(LOW, SIDE): the first rows of the cosine transform (DCT-II)."""
-    numpy = need("numpy", extra="data")
+    numpy = need("numpy")
     places = numpy.arange(SIDE) + 0.5
     return numpy.cos(numpy.pi / SIDE * numpy.arange(LOW)[:, None] * places)
 

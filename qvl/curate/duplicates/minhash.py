@@ -33,8 +33,8 @@ class Near:
     def __init__(self, threshold: float) -> None:
         if not 0 < threshold < 1:
             raise UserError(f"--near {threshold}: expected a number between 0 and 1, such as 0.8")
-        datasketch = need("datasketch", extra="data")
-        self._numpy = need("numpy", extra="data")
+        datasketch = need("datasketch")
+        self._numpy = need("numpy")
         self.threshold = threshold
         self._blank = datasketch.MinHash(NUM_PERM, seed=SEED, scheme="affine64", hashfunc=int)
         self._lsh = datasketch.MinHashLSH(

@@ -59,7 +59,7 @@ def refusal(original: str, revision: str, min_similarity: float = MIN_SIMILARITY
     lost = _lost(_words(original), _words(revision))
     if lost:
         return f"it loses {lost[:40]!r}, or moves it"
-    similarity = need("rapidfuzz.fuzz", extra="reward").ratio(original, revision) / 100
+    similarity = need("rapidfuzz.fuzz").ratio(original, revision) / 100
     if similarity < min_similarity:
         return f"{similarity:.2f} of the text is left, below {min_similarity:g}"
     return None

@@ -41,7 +41,7 @@ class Point:
 @lru_cache(maxsize=4)
 def _mp(digits: int) -> Any:
     """A context of mpmath with that many digits, which only this module uses."""
-    context = need("mpmath", extra="reward").MPContext()
+    context = need("mpmath").MPContext()
     context.dps = digits
     return context
 

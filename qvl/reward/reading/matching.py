@@ -25,6 +25,6 @@ def _best(similarities: Sequence[Sequence[float]], expected: int, found: int) ->
         return max(similarities[0])
     if found == 1:
         return max(row[0] for row in similarities)
-    optimize = need("scipy.optimize", extra="reward")
-    matrix = need("numpy", extra="reward").asarray(similarities, dtype=float)
+    optimize = need("scipy.optimize")
+    matrix = need("numpy").asarray(similarities, dtype=float)
     return float(matrix[optimize.linear_sum_assignment(matrix, maximize=True)].sum())

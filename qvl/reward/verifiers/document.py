@@ -103,7 +103,7 @@ def _row_distances(gold: Table, found: Table) -> list[list[float]]:
 
     Rows are padded to the longest one; the distance of a pair is read at the end of both.
     """
-    numpy = need("numpy", extra="reward")
+    numpy = need("numpy")
     costs = _cell_costs(gold, found)  # (R, C, r, c): rows and cells of gold, of found
     _, width, _, other = costs.shape
     last = numpy.empty((width + 1, other + 1, len(gold), len(found)), dtype=numpy.float32)
@@ -121,9 +121,9 @@ def _row_distances(gold: Table, found: Table) -> list[list[float]]:
 
 def _cell_costs(gold: Table, found: Table) -> Any:
     """What it costs to change a cell into another: an array (R, C, r, c)."""
-    numpy = need("numpy", extra="reward")
-    process = need("rapidfuzz.process", extra="reward")
-    levenshtein = need("rapidfuzz.distance", extra="reward").Levenshtein
+    numpy = need("numpy")
+    process = need("rapidfuzz.process")
+    levenshtein = need("rapidfuzz.distance").Levenshtein
     grids = []
     for table in (gold, found):
         width = max(len(row) for row in table)
@@ -144,7 +144,7 @@ def _cell_costs(gold: Table, found: Table) -> Any:
 def _alike(gold: str, found: str) -> float:
     if not gold and not found:
         return 1.0
-    levenshtein = need("rapidfuzz.distance", extra="reward").Levenshtein
+    levenshtein = need("rapidfuzz.distance").Levenshtein
     return levenshtein.normalized_similarity(gold, found)
 
 

@@ -65,7 +65,7 @@ def anls(gold: str, answer: str) -> float:
         return float(longest > 0)
     if longest - shortest >= THRESHOLD * longest:  # then so is NL; a flood costs no time
         return 0.0
-    levenshtein = need("rapidfuzz.distance", extra="reward").Levenshtein
+    levenshtein = need("rapidfuzz.distance").Levenshtein
     nl = levenshtein.distance(gold, answer) / longest
     return 1 - nl if nl < THRESHOLD else 0.0
 

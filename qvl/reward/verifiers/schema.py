@@ -135,8 +135,8 @@ def _expected(answer: bytes) -> _Expected:
     schema = given["schema"] if valued or set(given) == {"schema"} else given
     if not isinstance(schema, dict):
         raise Unverifiable(f"answer: expected a JSON schema, got {schema!r}"[:200])
-    jsonschema = need("jsonschema", extra="reward")
-    registry = need("referencing", extra="reward").Registry()  # this registry fetches nothing
+    jsonschema = need("jsonschema")
+    registry = need("referencing").Registry()  # this registry fetches nothing
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     unsound = problem(schema, kind, registry)
     if unsound:

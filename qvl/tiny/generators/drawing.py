@@ -27,12 +27,12 @@ PAPERS = [(128, 128, 128), (138, 132, 124), (120, 130, 138), (134, 124, 130)]
 
 def paper(size: int, index: int) -> "Image":
     """A square sheet of paper of `size` pixels."""
-    return need("PIL.Image", extra="tiny").new("RGB", (size, size), PAPERS[index])
+    return need("PIL.Image").new("RGB", (size, size), PAPERS[index])
 
 
 def pen(image: "Image") -> Any:
     """The PIL.ImageDraw of an image."""
-    return need("PIL.ImageDraw", extra="tiny").Draw(image)
+    return need("PIL.ImageDraw").Draw(image)
 
 
 def draw_objects(size: int, index: int, objects: list[tuple[str, str, Box]]) -> "Image":

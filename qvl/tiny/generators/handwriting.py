@@ -32,7 +32,7 @@ def digit(rng: Random, split: str) -> Example:
 
 
 def _write(index: int, side: int, left: int, top: int, ink: str, paper_index: int) -> "Image":
-    pillow = need("PIL.Image", extra="tiny")
+    pillow = need("PIL.Image")
     stroke = pillow.frombytes("L", (8, 8), _digits()[index][0])
     stroke = stroke.resize((side, side), pillow.Resampling.BICUBIC)
     image = paper(SIZE, paper_index)

@@ -55,7 +55,7 @@ def photo(rng: Random, split: str) -> Example:
 
 
 def _crop(name: str, left: int, top: int, side: int, mirrored: bool) -> "Image":
-    pillow = need("PIL.Image", extra="tiny")
+    pillow = need("PIL.Image")
     box = (left, top, left + side, top + side)
     image = _photograph(name).resize((SIZE, SIZE), pillow.Resampling.BILINEAR, box=box)
     return image.transpose(pillow.Transpose.FLIP_LEFT_RIGHT) if mirrored else image
@@ -68,7 +68,7 @@ def _photograph(name: str) -> "Image":
         pixels = need("sklearn.datasets", extra="tiny").load_sample_image(what)
     else:
         pixels = getattr(need("skimage.data", extra="tiny"), what)()
-    image = need("PIL.Image", extra="tiny").fromarray(pixels).convert("RGB")
+    image = need("PIL.Image").fromarray(pixels).convert("RGB")
     if image.size != (width, height):
         raise ValueError(f"{package}'s {what} is {image.size}, not {(width, height)}")
     return image

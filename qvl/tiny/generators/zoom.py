@@ -151,7 +151,7 @@ def _draw(scene: Scene) -> "Image":
     image = draw_objects(SIZE, scene.paper, objects)
     draw = pen(image)
     side = SCALE * cards.CARD
-    font = need("PIL.ImageFont", extra="tiny").load_default(side * 0.34)
+    font = need("PIL.ImageFont").load_default(side * 0.34)
     for (left, top, right, bottom), digit in zip(places, scene.digits, strict=True):
         edge = side // 3 - 1
         patch = (left + edge, top + edge, right - edge - 1, bottom - edge - 1)
