@@ -1,8 +1,10 @@
 import sys
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
+from qvl.agent.reward import W_CALLS
 from qvl.error_rate import MAX_ERROR_RATE
 from qvl.errors import UserError
 from qvl.jobs import rl
@@ -12,7 +14,9 @@ from qvl.rollout import settings as defaults
 from qvl.rollout.settings import LOSSES, PolicySettings, RewardSettings, SamplingSettings
 from qvl.settings import Checkpointing, Logging, ModelSettings, Optimization
 
+from ..agent_options import EpisodeOptions, ToolOptions
 from ..endpoint_options import JudgeOptions, RewardModelOptions
+from ..groups import without
 from ..options import Layout, MaxErrorRate, MediaOptions, Seed, VerdictSeconds, Verifier
 from ..training import (
     Clip,
@@ -35,6 +39,8 @@ def command(
     media: MediaOptions,
     judges: JudgeOptions,
     reward_models: RewardModelOptions,
+    tools: Annotated[ToolOptions, without("unsafe_local")],
+    episodes: EpisodeOptions,
     model: StartModel,
     output: TrainedModel,
     queries: Annotated[
@@ -111,6 +117,22 @@ def command(
         bool,
         typer.Option("--mask-cut", help="Do not learn from responses cut at --max-tokens"),
     ] = False,
+    learn_over_turn: Annotated[
+        bool,
+        typer.Option(
+            "--learn-over-turn",
+            help="Learn from episodes that called once more in their last turn, too",
+        ),
+    ] = not PolicySettings.mask_over_turn,
+    calls_weight: Annotated[
+        float,
+        typer.Option(
+            metavar="X",
+            min=0,
+            help="Reward a right answer by X more for as many useful calls as calls_needed says; "
+            f"{W_CALLS:g} in qvl agent-score",
+        ),
+    ] = RewardSettings.calls_weight,
     importance_cap: Annotated[
         float | None,
         typer.Option(
@@ -220,6 +242,12 @@ def command(
     stops over --max-gap with the worst token's record. With --max-staleness the engine's own are the old
     log-probs, as those weights are gone, and the difference is reported as drift.
 
+    With --tools a response is an episode of an agent, as qvl agent-rollout runs it: several turns, with
+    what tools returned between them, and --max-tokens of what is sampled. Only sampled tokens are
+    learnt. An episode that calls once more in its last turn counts in its group's mean and spread and is
+    not learnt from, so that an agent is not taught to give up; --learn-over-turn changes that. With
+    --calls-weight the number of calls is rewarded, too. The log has calls and accuracy by calls_needed.
+
     The routing of a mixture of experts is not replayed: SAPO's paper trains mixtures without (section 5).
 
     SIGTERM and Ctrl-C end the run after the step. --resume continues, also after a kill: sampled steps
@@ -228,6 +256,7 @@ def command(
     \b
     Examples:
         $ qvl serve twin --port 0 -- qvl rl sapo --model twin -o better -n 4 --batch 4 --max-tokens 16 --steps 1 --lr 1e-4 rl.jsonl.zst
+        $ qvl serve twin --port 0 -- qvl rl sapo --model twin -o agent --tools image_zoom_in_tool --calls-weight 0.3 -n 4 --batch 4 --max-tokens 16 --steps 1 rl.jsonl.zst
         $ qvl rl sapo --model twin -o again --steps 1 --lr 1e-4 --rollouts better/rollouts/step-000001.jsonl.zst
     """
     if not (queries or rollouts):
@@ -236,6 +265,12 @@ def command(
         raise UserError("--rollouts: the queries are in it; give no FILE")
     if queries and not endpoint:
         raise UserError("no engine; give --endpoint URL, or run inside qvl serve MODEL -- ...")
+    agent = None
+    if tools.tool:
+        named = replace(tools.settings(), unsafe_local=unsafe_local)
+        agent = episodes.settings(named, max_tokens)
+    if calls_weight and not agent:
+        raise UserError("--calls-weight: needs --tools, whose calls it counts")
     settings = rl.RlSettings(
         model=ModelSettings(model=model, layout=layout, precision=precision, recompute=recompute),
         sampling=SamplingSettings(
@@ -253,6 +288,7 @@ def command(
             held_out=tuple(eval_ or ()),
             eval_samples=eval_samples,
             share_devices=share_devices,
+            agent=agent,
         ),
         rewards=RewardSettings(
             stage=stage,
@@ -267,6 +303,7 @@ def command(
             free_text=judges.free_text,
             reward_models=tuple(reward_models.reward_model or ()),
             reward_model_name=reward_models.reward_model_name,
+            calls_weight=calls_weight,
             jobs=jobs,
             max_error_rate=max_error_rate,
         ),
@@ -282,6 +319,7 @@ def command(
             staleness=max_staleness,
             pack_tokens=pack_tokens,
             mask_cut=mask_cut,
+            mask_over_turn=not learn_over_turn,
             importance_cap=importance_cap,
             max_gap=max_gap,
             evaluate_every=eval_every if eval_ else 0,

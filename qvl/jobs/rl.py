@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from qvl.agent.settings import AgentSettings
 from qvl.errors import UserError
 from qvl.imports import gc_frozen
 from qvl.io import jsonl
@@ -209,4 +210,15 @@ def _identity(settings: RlSettings, schedule: Schedule | Stored) -> tuple[int, d
         "staleness": policy.staleness,
         "seed": sampling.seed,
         "steps": steps,
+        **(_agent(sampling.agent) if sampling.agent else {}),
+    }
+
+
+def _agent(agent: AgentSettings) -> dict[str, Any]:
+    return {
+        "tools": list(agent.tools.names),
+        "max_turns": agent.max_turns,
+        "max_calls": agent.max_calls,
+        "max_turn_tokens": agent.max_turn_tokens,
+        "max_context": agent.max_context,
     }

@@ -39,6 +39,11 @@ class Sample:
     def num_targets(self) -> int:
         return sum(end - start for start, end, _ in self.spans)
 
+    @property
+    def targets(self) -> list[int]:
+        """The places of the target tokens."""
+        return [place for start, end, _ in self.spans for place in range(start, end)]
+
 
 def to_row(sample: Sample) -> dict[str, Any]:
     """A sample as JSON, its ids as the base64 of 32-bit integers: short to send and to keep."""

@@ -15,11 +15,40 @@ def of_evaluation(records: Iterable[Record]) -> dict[str, float]:
     for record in records:
         for response in record["responses"]:
             is_greedy = response["sampling"]["temperature"] == 0
-            (greedy if is_greedy else sampled).append((record.get("task"), response))
-    found = of_responses(greedy)
+            (greedy if is_greedy else sampled).append((record, response))
+    found = _of_pairs(greedy)
     if sampled:
-        found |= {f"sampled/{name}": value for name, value in of_responses(sampled).items()}
+        found |= {f"sampled/{name}": value for name, value in _of_pairs(sampled).items()}
     return found
+
+
+def _of_pairs(pairs: Sequence[tuple[Record, Record]]) -> dict[str, float]:
+    found = of_responses((record.get("task"), response) for record, response in pairs)
+    return found | of_episodes(pairs)
+
+
+def of_episodes(pairs: Iterable[tuple[Record, Record]]) -> dict[str, float]:
+    """Of (record, response) of agents; {} without one: `calls`, the mean number of calls; `over_turn`, the
+    share that ended at the limit of turns; and by the number of calls that a task deserves, where
+    records say it, `calls/need-N` and `accuracy/need-N`."""
+    calls: dict[str, list[float]] = {}
+    right: dict[str, list[float]] = {}
+    over = []
+    for record, response in pairs:
+        if "num_calls" not in response:
+            continue
+        over.append(float(response["finish_reason"] == "turns"))
+        calls.setdefault("calls", []).append(response["num_calls"])
+        needed = record.get("calls_needed")
+        if needed is not None:
+            calls.setdefault(f"calls/need-{needed}", []).append(response["num_calls"])
+            value = verified(response)
+            if value is not None:
+                right.setdefault(f"accuracy/need-{needed}", []).append(value)
+    if not over:
+        return {}
+    means = {name: _mean(values) for name, values in sorted({**calls, **right}.items())}
+    return {**means, "over_turn": _mean(over)}
 
 
 def of_responses(responses: Iterable[tuple[Any, Record]]) -> dict[str, float]:
@@ -54,6 +83,7 @@ def of_step(records: Sequence[Record]) -> dict[str, Any]:
     response_tokens, longest            mean and maximum
     rate/NAME                           share of responses with a penalty
     sources                             mean reward and number of responses of each
+    calls, over_turn, ...               of agents: see of_episodes
     """
     responses = [each for record in records for each in record["responses"]]
     rewards = [each["reward"] for each in responses if each["reward"] is not None]
@@ -81,6 +111,7 @@ def of_step(records: Sequence[Record]) -> dict[str, Any]:
     for name, value in evaluated.items():
         if "/" in name:
             found[name.replace("accuracy/", "pass_rate/")] = value
+    found |= of_episodes((record, each) for record in records for each in record["responses"])
     found["sources"] = _by_source(records)
     return found
 

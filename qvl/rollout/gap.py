@@ -23,7 +23,7 @@ class Token(NamedTuple):
     record: str
     """Id of the record, and the number of its response."""
     place: int
-    """In the response, from 0."""
+    """Among the tokens that the response sampled, from 0."""
     token: int
     engine: float
     trainer: float
@@ -48,20 +48,19 @@ class Gap:
         self,
         record: str,
         ids: Sequence[int],
-        sampled: int,
+        sampled: Sequence[int],
         engine: Sequence[float],
         trainer: Sequence[float],
         special: dict[int, str],
     ) -> None:
-        """Compare the last `sampled` tokens of a sequence."""
-        names = token_classes.classes(ids, special)[-sampled:]
-        for place, (name, one, other) in enumerate(zip(names, engine, trainer, strict=True)):
-            gap = abs(one - other)
+        """Compare tokens of a sequence. sampled: their places in it."""
+        names = token_classes.classes(ids, special)
+        for number, (place, one, other) in enumerate(zip(sampled, engine, trainer, strict=True)):
+            name, gap = names[place - 1], abs(one - other)
             self.tokens[name] = self.tokens.get(name, 0) + 1
             self.sums[name] = self.sums.get(name, 0.0) + gap
             if _is_worse(gap, self.worst):
-                token = ids[len(ids) - sampled + place]
-                self.worst = Token(gap, record, place, token, one, other)
+                self.worst = Token(gap, record, number, ids[place], one, other)
 
     def merge(self, others: Iterable["Gap"]) -> None:
         for other in others:

@@ -10,10 +10,16 @@ A response is learnt from if it has an advantage other than 0 and a token. The r
         as any response in its group, but there is nothing to learn
     cut at the length limit
         judged and learnt from as it is; with `mask_cut` it only counts in its group's mean and spread
+    an agent's episode that called once more in its last turn
+        only counts in its group's mean and spread, so that agents which need more turns are not taught
+        to give up (Mini-o3, arXiv 2509.07969, masks so); without `mask_over_turn` learnt from
+
+Of an agent's episode only the tokens that it sampled are learnt; what tools returned is its context.
 """
 
 import heapq
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -41,14 +47,23 @@ class Minibatch(NamedTuple):
 
 
 def minibatches(
-    records: Sequence[dict[str, Any]], count: int, *, mask_cut: bool = False
+    records: Sequence[dict[str, Any]],
+    count: int,
+    *,
+    mask_cut: bool = False,
+    mask_over_turn: bool = True,
 ) -> list[Minibatch]:
     """The step in `count` mini-batches of whole groups; query i belongs to mini-batch i mod count."""
     numbered = list(enumerate(records))
-    return [_minibatch(numbered[part::count], mask_cut=mask_cut) for part in range(count)]
+    masked = {"length"} if mask_cut else set()
+    masked |= {"turns"} if mask_over_turn else set()
+    return [_minibatch(numbered[part::count], masked) for part in range(count)]
 
 
-def _minibatch(records: Sequence[tuple[int, dict[str, Any]]], *, mask_cut: bool) -> Minibatch:
+def _minibatch(
+    records: Sequence[tuple[int, dict[str, Any]]], masked: AbstractSet[str]
+) -> Minibatch:
+    """masked: the endings that are not learnt from."""
     judged = [
         (number, index, response)
         for number, record in records
@@ -60,27 +75,32 @@ def _minibatch(records: Sequence[tuple[int, dict[str, Any]]], *, mask_cut: bool)
         Learnt(_sample(by_number[number], index, response, len(judged)), number, index)
         for number, index, response in judged
         if response["advantage"]
-        and response["token_ids"]
-        and not (mask_cut and response["finish_reason"] == "length")
+        and response["logprobs"]
+        and response["finish_reason"] not in masked
     ]
     return Minibatch(learnt, len(judged))
 
 
 def _sample(record: dict[str, Any], index: int, response: dict[str, Any], responses: int) -> Sample:
     prompt, tokens, media = response["prompt_token_ids"], response["token_ids"], record["rollout"]
-    count = len(tokens)
+    count = len(response["logprobs"])
     columns = {
         "advantage": [response["advantage"]] * count,
         "engine_log_probs": response["logprobs"],
     }
     if "trainer_logprobs" in response:
         columns["old_log_probs"] = response["trainer_logprobs"]
+    start, weight = len(prompt), 1 / (count * responses)
+    grids = [*media["grids"], *response.get("grids", ())]
     return Sample(
         f"{record.get('id')}#{index}",
         [*prompt, *tokens],
-        [(len(prompt), len(prompt) + count, 1 / (count * responses))],
-        media["images"],
-        [(frames, rows, columns) for frames, rows, columns in media["grids"]],
+        [
+            (start + begin, start + end, weight)
+            for begin, end in response.get("sampled", [[0, count]])
+        ],
+        [*media["images"], *response.get("images", ())],
+        [(frames, rows, columns) for frames, rows, columns in grids],
         columns,
     )
 

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from qvl.pending import Pending
+from qvl.agent.reward import with_calls
+from qvl.pending import Gather, Pending
 from qvl.processes import Pool
 from qvl.reward.hybrid import STAGES
 from qvl.reward.penalties import PENALTIES
@@ -50,8 +51,13 @@ class Rewarder:
     def submit(self, record: dict[str, Any]) -> Pending:
         """The pending record with reward, rewards and verdict on each response."""
         if self._judged is not None:
-            return self._judged.submit(record)
-        return self._threads.submit(self._by_rules, record)
+            rewarded = self._judged.submit(record)
+        else:
+            rewarded = self._threads.submit(self._by_rules, record)
+        weight = self.settings.calls_weight
+        return (
+            Gather([rewarded], lambda found: with_calls(found[0], weight)) if weight else rewarded
+        )
 
     def _by_rules(self, record: dict[str, Any]) -> dict[str, Any]:
         reply = self._pool([record])

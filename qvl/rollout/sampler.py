@@ -24,11 +24,15 @@ from qvl.losses.advantages import group_advantages
 from qvl.pending import STEP_SECONDS, Pending
 from qvl.processes import Worker
 from qvl.rollout import figures
+from qvl.rollout.multi_turn import AgentGroup, MultiTurn
 from qvl.rollout.queries import Queries, Query
 from qvl.rollout.rewards import Rewarder
 from qvl.rollout.settings import RewardSettings, SamplingSettings
 from qvl.rollout.single_turn import Group, SingleTurn
 from qvl.stage import Drop
+
+Responses = Group | AgentGroup
+"""pending responses to a query"""
 
 
 class SamplerProcess:
@@ -96,7 +100,8 @@ class Sampler:
             self.engine.wake()
         self.engine.resume()  # a run that was killed may have left it paused
         self.rewarder = self._stack.enter_context(Rewarder(self.rewards, self.sampling))
-        self.single_turn = SingleTurn(self.sampling, self.engine)
+        turns = MultiTurn if self.sampling.agent else SingleTurn
+        self.turns = self._stack.enter_context(turns(self.sampling, self.engine))
         self.errors = ErrorRate(self.rewards.max_error_rate)
         return Opened(len(self.queries), self.queries.digest, self.queries.num_steps(epochs))
 
@@ -139,9 +144,7 @@ class Sampler:
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             records = jsonl.read(list(self.sampling.held_out))
-            groups = (
-                self._rewarded(each, self.single_turn.submit_held_out(each)) for each in records
-            )
+            groups = (self._rewarded(each, self.turns.submit_held_out(each)) for each in records)
             jsonl.write(_in_order(list(groups)), str(path))
         found = figures.of_evaluation(jsonl.read(str(path)))
         return Span(started, time.monotonic()), found
@@ -149,12 +152,12 @@ class Sampler:
     def _groups(self, step: int) -> Iterator[dict[str, Any]]:
         """The queries with their groups, in order. CheckFailed where too many have no verdict."""
         queries = self.queries.step(step)
-        groups = [self._rewarded(each.record, self.single_turn.submit(each)) for each in queries]
+        groups = [self._rewarded(each.record, self.turns.submit(each)) for each in queries]
         for query, record in zip(queries, _in_order(groups), strict=True):
             yield self._with_advantages(record, query, step)
         self.errors.check()
 
-    def _rewarded(self, record: dict[str, Any], group: Group | Drop) -> "_Rewarded":
+    def _rewarded(self, record: dict[str, Any], group: Responses | Drop) -> "_Rewarded":
         return _Rewarded(record, group, self.rewarder)
 
     def _with_advantages(self, record: dict[str, Any], query: Query, step: int) -> dict[str, Any]:
@@ -189,7 +192,7 @@ def version(step: int) -> str:
 class _Rewarded:
     """A record whose responses come first, and then their rewards (qvl.pending.Stepwise)."""
 
-    def __init__(self, record: dict[str, Any], group: Group | Drop, rewarder: Rewarder) -> None:
+    def __init__(self, record: dict[str, Any], group: Responses | Drop, rewarder: Rewarder) -> None:
         self._record, self._group, self._rewarder = record, group, rewarder
         self._rewards: Pending | None = None
 
@@ -211,11 +214,13 @@ class _Rewarded:
         assert self._rewards is not None
         return {**self._rewards.result(), "rollout": self._group.media}
 
-    def _request_rewards(self, group: Group) -> None:
+    def _request_rewards(self, group: Responses) -> None:
         try:
             responses = group.result()
         except Refused as refused:
-            self._group = Drop("refused", str(refused))
+            responses = Drop("refused", str(refused))
+        if isinstance(responses, Drop):
+            self._group = responses
             return
         self._rewards = self._rewarder.submit({**self._record, "responses": responses})
 

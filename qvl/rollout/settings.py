@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from qvl.agent.settings import AgentSettings
 from qvl.error_rate import MAX_ERROR_RATE
 from qvl.errors import UserError
 from qvl.losses import defaults
@@ -40,6 +41,8 @@ class SamplingSettings:
     """Records to evaluate on, greedily; never to learn from."""
     eval_samples: int = 0
     """Further responses to each of these, at temperature 1."""
+    agent: AgentSettings | None = None
+    """Responses are episodes of an agent with tools."""
     share_devices: bool = False
     """The engine sleeps while the trainer works, because they have the same devices."""
 
@@ -50,6 +53,8 @@ class SamplingSettings:
                 f"--num-samples {self.num_samples}: a response is compared with others of its query; "
                 "expected at least 2"
             )
+        if self.agent:
+            self.agent.check()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +78,8 @@ class RewardSettings:
     free_text: bool = False
     reward_models: tuple[str, ...] = ()
     reward_model_name: str | None = None
+    calls_weight: float = 0.0
+    """Of how well an agent's number of calls fits the record's `calls_needed`: qvl.agent.reward."""
     jobs: int = 2
     """Processes that verify. Our choice."""
     max_error_rate: float = MAX_ERROR_RATE
@@ -106,6 +113,8 @@ class PolicySettings:
     """Tokens of a micro-batch. Our choice."""
     mask_cut: bool = False
     """Do not learn from responses that ended at the length limit."""
+    mask_over_turn: bool = True
+    """Do not learn from episodes that ended at the limit of turns: Mini-o3 (arXiv 2509.07969)."""
     importance_cap: float | None = None
     """Weigh tokens by min(trainer's / engine's probability, cap): truncated importance sampling."""
     max_gap: float | None = None

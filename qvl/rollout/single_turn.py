@@ -50,12 +50,7 @@ class Group:
         return [self._response(future.result(), sampling) for future, sampling in pairs]
 
     def _response(self, completion: Completion, sampling: dict[str, Any]) -> dict[str, Any]:
-        for version, _, _ in completion.weight_versions:
-            if version != self.expected:
-                raise EndpointError(
-                    f"the engine answered with the weights {version!r}, expected {self.expected!r}: "
-                    "was it restarted? --resume gives it the weights of the last step"
-                )
+        check_versions(completion.weight_versions, self.expected)
         text = self.renderer.tokenizer.decode(completion.token_ids)
         cut = self.renderer.opens_thought and completion.finish_reason == "length"
         reasoning, content = thinking.split(text, truncated=cut)
@@ -72,6 +67,16 @@ class Group:
         }
 
 
+def check_versions(versions: Sequence[Sequence[Any]], expected: str) -> None:
+    """EndpointError if other weights than the expected ones sampled a token."""
+    for version, _, _ in versions:
+        if version != expected:
+            raise EndpointError(
+                f"the engine answered with the weights {version!r}, expected {expected!r}: "
+                "was it restarted? --resume gives it the weights of the last step"
+            )
+
+
 class SingleTurn:
     """Asks an engine for the groups of queries."""
 
@@ -81,6 +86,12 @@ class SingleTurn:
         self.renderer = Renderer(
             Path(settings.model), media_root=self.root, allow_remote=settings.allow_remote
         )
+
+    def __enter__(self) -> "SingleTurn":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
 
     def submit(self, query: Query) -> Group | Drop:
         """Request the query's group; a Drop for a record that has no prompt."""

@@ -73,7 +73,10 @@ class PolicyLearner:
         self._own: list[list[Pack]] = []
         self._sizes: list[list[packed.Size]] = []  # of every rank's
         for part in minibatches(
-            records, self.settings.minibatches, mask_cut=self.settings.mask_cut
+            records,
+            self.settings.minibatches,
+            mask_cut=self.settings.mask_cut,
+            mask_over_turn=self.settings.mask_over_turn,
         ):
             found = packs(part.learnt, self.settings.pack_tokens, ranks * stages)
             sizes = [packed.size(_line(pack)) for pack in found]
@@ -108,7 +111,7 @@ class PolicyLearner:
                     values = found.log_probs.tolist()
                     self._scores[one.record, one.response] = values
                     sample, engine = one.sample, one.sample.columns["engine_log_probs"]
-                    gap.add(sample.id, sample.ids, len(values), engine, values, self.special)
+                    gap.add(sample.id, sample.ids, sample.targets, engine, values, self.special)
                     assert found.entropy is not None
                     entropies.append(found.entropy.mean().item())
         first = parallel.is_first_of_model()

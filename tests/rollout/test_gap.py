@@ -10,7 +10,7 @@ SPECIAL = {9: "<|im_end|>", 7: "<|image_pad|>"}
 
 def gap(engine, trainer, ids=(1, 2, 5, 6, 9)):
     found = Gap()
-    found.add("a#0", ids, len(engine), engine, trainer, SPECIAL)
+    found.add("a#0", ids, range(len(ids) - len(engine), len(ids)), engine, trainer, SPECIAL)
     return found
 
 

@@ -98,3 +98,42 @@ def test_full_packs_do_not_leave_empty_ones():
 
 def test_nothing_to_learn_gives_no_packs():
     assert packs([], 64, 2) == []
+
+
+def episode(advantage=1.0, finish_reason="stop"):
+    """Two turns of 2 and 3 tokens, with an observation of 4 between them, one of them an image."""
+    return {
+        "advantage": advantage,
+        "prompt_token_ids": [1, 2, 3],
+        "token_ids": [10, 11, 90, 91, 92, 93, 20, 21, 22],
+        "sampled": [[0, 2], [6, 9]],
+        "logprobs": [-0.1, -0.2, -0.3, -0.4, -0.5],
+        "images": ["crop.png"],
+        "grids": [[1, 2, 2]],
+        "finish_reason": finish_reason,
+    }
+
+
+def test_of_an_episode_the_sampled_tokens_are_learnt_and_no_other():
+    rolled = {**record(episode()), "rollout": {"images": ["a.png"], "grids": [(1, 2, 4)]}}
+    (one,) = minibatches([rolled], 1)[0].learnt
+    assert [one.sample.ids[place] for place in one.sample.targets] == [10, 11, 20, 21, 22]
+    assert one.sample.num_targets == len(one.sample.columns["advantage"]) == 5
+    assert one.sample.columns["engine_log_probs"] == [-0.1, -0.2, -0.3, -0.4, -0.5]
+    assert {weight for _, _, weight in one.sample.spans} == {1 / 5}
+    assert one.sample.images == ["a.png", "crop.png"]
+    assert one.sample.grids == [(1, 2, 4), (1, 2, 2)]
+
+
+def test_an_episode_over_its_turns_counts_and_is_not_learnt_unless_it_is_asked_for():
+    records = [record(episode(1.0, "turns"), episode(-1.0))]
+    (part,) = minibatches(records, 1)
+    assert ([each.response for each in part.learnt], part.responses) == ([1], 2)
+    (both,) = minibatches(records, 1, mask_over_turn=False)
+    assert [each.response for each in both.learnt] == [0, 1]
+
+
+def test_what_fills_a_pack_has_no_weight_in_any_turn():
+    found = packs(minibatches([record(episode())], 1)[0].learnt, 64, 2)
+    filling = [pack[0].sample for pack in found if pack[0].sample.spans[0][2] == 0]
+    assert [[weight for _, _, weight in one.spans] for one in filling] == [[0.0, 0.0]]
