@@ -60,6 +60,8 @@ SECTIONS = {  # title in --help -> name of a command -> module in this folder
     },
     "Thinking with images": {
         "agent-rollout": "agent_rollout",
+        "agent-score": "agent_score",
+        "agent-budget": "agent_budget",
         "tool-test": "tool_test",
     },
     "Serving and evaluation": {

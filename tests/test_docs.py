@@ -134,6 +134,7 @@ NEEDS_A_MODEL = [  # run by tests/engines/test_examples.py and tests/{jobs,parit
     "qvl serve twin --port 0 -- qvl rl sapo --model twin -o better -n 4 --batch 4 --max-tokens 16 --steps 1 --lr 1e-4 rl.jsonl.zst",
     "qvl serve twin --port 0 -- qvl rl sapo --model twin -o agent --tools image_zoom_in_tool --calls-weight 0.3 -n 4 --batch 4 --max-tokens 16 --steps 1 rl.jsonl.zst",
     "qvl rl sapo --model twin -o again --steps 1 --lr 1e-4 --rollouts better/rollouts/step-000001.jsonl.zst",
+    "qvl serve twin --port 0 -- qvl agent-budget --judge {endpoint} -n 3 test.jsonl.zst -o budgeted.jsonl.zst",
     "qvl serve twin --port 0 -- qvl agent-rollout --model twin --tool image_zoom_in_tool "
     "--max-tokens 16 test.jsonl.zst -o seen.jsonl.zst",
     "qvl agent-rollout --model twin -n 4 --tool image_zoom_in_tool,code_interpreter --max-tokens 8 "

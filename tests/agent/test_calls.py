@@ -7,6 +7,13 @@ from qvl.agent.calls import Call, Unreadable, read
 ZOOM = {"bbox_2d": [1, 2, 3, 4], "label": "a b", "img_idx": 0}
 
 
+def made(turn):
+    """The calls, all of which can be read."""
+    calls = [each for each in turn.calls if isinstance(each, Call)]
+    assert len(calls) == len(turn.calls)
+    return calls
+
+
 def wrapped(text):
     return f"<tool_call>\n{text}\n</tool_call>"
 
@@ -62,7 +69,7 @@ def test_a_missing_end_is_no_end_of_the_calls():
     found = read(
         '<tool_call>\n{"name": "a", "arguments": {}}\n<tool_call>\n{"name": "b", "arguments": {}}'
     )
-    assert [each.name for each in found.calls] == ["a", "b"]
+    assert [each.name for each in made(found)] == ["a", "b"]
 
 
 def test_none_is_read_inside_the_thought():
@@ -73,17 +80,18 @@ def test_none_is_read_inside_the_thought():
     assert read(f"I could {inside}", opens_thought=True).calls == []
     after = wrapped('{"name": "b", "arguments": {}}')
     both = read(f"<think>\n{inside}\n</think>\n\n{after}")
-    assert [each.name for each in both.calls] == ["b"]
+    assert [each.name for each in made(both)] == ["b"]
     assert both.reasoning == inside
 
 
 def test_calls_after_a_response_that_the_model_invented_are_not_run():
     one, other = (wrapped(f'{{"name": "{name}", "arguments": {{}}}}') for name in "ab")
     found = read(f"{one}\n<tool_response>\nIt is red.\n</tool_response>\n{other}")
-    assert found.calls[0] == Call("a", {})
-    assert "no tool wrote" in found.calls[1].reason
+    first, second = found.calls
+    assert first == Call("a", {})
+    assert isinstance(second, Unreadable) and "no tool wrote" in second.reason
 
 
 def test_numbers_that_are_none_reach_the_tool_which_refuses_them():
-    (found,) = read(wrapped('{"name": "zoom", "arguments": {"bbox_2d": [NaN, 0, 1, 2]}}')).calls
+    (found,) = made(read(wrapped('{"name": "zoom", "arguments": {"bbox_2d": [NaN, 0, 1, 2]}}')))
     assert found.arguments["bbox_2d"][0] != found.arguments["bbox_2d"][0]

@@ -20,14 +20,14 @@ def folder(tmp_path_factory, twin):
 def examples(command_module):
     helps = (
         command_module(name).command.__doc__
-        for name in ("serve", "generate", "filter-vision", "eval", "agent-rollout")
+        for name in ("serve", "generate", "filter-vision", "eval", "agent-rollout", "agent-budget")
     )
     return [line for text in helps for line in re.findall(r"^ *\$ (.+)$", text, re.M)]
 
 
 def test_the_examples_run(command_module, folder, served):
     lines = examples(command_module)
-    assert len(lines) == 11
+    assert len(lines) == 12
     for line in lines:  # those of `qvl generate` alone use the endpoint in the environment
         done = shell(folder)(line, OMP_NUM_THREADS="1", QVL_ENDPOINT=served.url)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
