@@ -59,6 +59,7 @@ SECTIONS = {  # title in --help -> name of a command -> module in this folder
         "rl sapo": "rl.sapo",
     },
     "Thinking with images": {
+        "agent-synthesize": "agent_synthesize",
         "agent-rollout": "agent_rollout",
         "agent-score": "agent_score",
         "agent-budget": "agent_budget",

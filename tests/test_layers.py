@@ -22,7 +22,7 @@ LAYERS = [  # imports point down: a room may import its own row's files and the 
     {"train", "evaluate"},
     {"megatron", "engines.doctor"},
     {"rollout"},
-    {"agent", "agent.tools"},
+    {"agent", "agent.tools", "agent.synthesis"},
     {"engines.fleet"},
     {"engines.local", "engines.vllm", "engines.sglang"},
     {"engines"},

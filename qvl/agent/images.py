@@ -28,8 +28,8 @@ class Shown(NamedTuple):
 class ToolImages:
     """Keeps images by their content, so that a run that is repeated finds the same names."""
 
-    def __init__(self, root: Path, folder: str | None, rules: ImageRules) -> None:
-        """folder: below the root; None: records hold the images themselves."""
+    def __init__(self, root: Path, folder: str | None, rules: ImageRules | None) -> None:
+        """folder: below the root; None: records hold the images themselves. rules: of the model."""
         self.root, self.folder, self.rules = root, folder, rules
         self._lock = threading.Lock()
         if folder is not None:
@@ -39,10 +39,18 @@ class ToolImages:
 
     def __call__(self, image: "Image") -> Shown:
         """Keep an image. ValueError if the model cannot see it."""
+        assert self.rules is not None
         grid = self.rules.grid(*image.size)
         content = png.encode(image)
         uri = f"data:image/png;base64,{base64.b64encode(content).decode()}"
         return Shown(self._kept(content) if self.folder else uri, uri, grid)
+
+    def store(self, image: "Image") -> str:
+        """Keep an image that no engine sees now; returns its reference."""
+        content = png.encode(image)
+        if self.folder:
+            return self._kept(content)
+        return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
     def _kept(self, content: bytes) -> str:
         assert self.folder

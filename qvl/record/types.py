@@ -48,6 +48,8 @@ class Record(TypedDict, total=False):
     source: str
     tools: list[dict[str, Any]]
     calls_needed: int
+    objects: list[dict[str, Any]]
+    evidence: list[dict[str, Any]]
     format_prompt: str
     trigger: dict[str, Any]
     responses: list[Response]
