@@ -24,6 +24,7 @@ SECTIONS = {  # title in --help -> name of a command -> module in this folder
         "cat": "cat",
         "check": "check",
         "stats": "stats",
+        "view": "view",
         "select": "select",
         "set": "set",
         "mix": "mix",

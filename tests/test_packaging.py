@@ -12,6 +12,7 @@ DATA_COMMANDS = [
     "qvl cat records.jsonl.zst -o copy.jsonl.zst",
     "qvl check records.jsonl.zst",
     "qvl stats records.jsonl.zst",
+    "qvl view --export page.html sampled.jsonl.zst",
     "qvl select 'task == \"math\"' records.jsonl.zst | zstdcat",
     "qvl shuffle --seed 1 records.jsonl.zst | zstdcat",
     "qvl dedup --near 0.8 --media-root . records.jsonl.zst | zstdcat",

@@ -35,6 +35,7 @@ WITHOUT_A_STREAM = {  # commands that read or write no stream of records
         "tiny data",
         "tool-test",
         "man",
+        "view",
     ),
 }
 LAST_FIELD = "    report: Annotated["

@@ -1,0 +1,92 @@
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qvl.errors import UserError, need
+
+from .options import Files, MediaOptions
+
+
+def command(
+    media: MediaOptions,
+    files: Files = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Checkpoint whose tokenizer shows token ids as text; by default that of the run that "
+            "wrote a file of rollouts",
+        ),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(metavar="N", help="Port to listen on; 0 picks a free one")
+    ] = 0,
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="Open the page in the browser")
+    ] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the page to this file instead of serving it"),
+    ] = None,
+    where: Annotated[
+        str, typer.Option(metavar="EXPRESSION", help="Export these records only, see qvl select")
+    ] = "",
+    num_records: Annotated[
+        int,
+        typer.Option(
+            "--num-records", metavar="N", min=1, help="Records of each FILE to export (our choice)"
+        ),
+    ] = 100,
+) -> None:
+    """Show streams in a browser: conversations, images, responses, packs.
+
+    Each FILE is a stream of its own. The page lists its records, filters them by expressions of qvl
+    select, searches all texts, and shows two streams side by side, paired by id; "?" lists its keys. A
+    stream may have any size: records are read from the file as they are looked at, from a compressed
+    copy in $TMPDIR.
+
+    A record is shown with its images, boxes and points, frames of videos, thinking, tool calls, rewards,
+    verdicts, scores and the reason of its rejection; the responses of a group stand side by side, their
+    tokens coloured by advantage or log-probability; a packed line with its loss weights by token.
+    Nothing in a record is run or fetched by the browser.
+
+    The address that is printed works on this machine only, and contains a secret; from another machine
+    forward the port with ssh -L. Ctrl-C stops. --export writes one HTML file, with its images, that
+    needs no server and no network.
+
+    Examples:
+        $ qvl view --export page.html records.jsonl.zst
+        $ qvl select 'task == "ocr"' records.jsonl.zst | qvl view --export page.html
+        $ qvl view --export both.html --num-records 20 records.jsonl.zst sampled.jsonl.zst
+    """
+    from qvl.media.references import root_of
+    from qvl.view.stream import Stream
+    from qvl.view.viewer import Viewer
+
+    paths = list(files or ["-"])
+    if where and export is None:
+        raise UserError("--where is for --export; the page has a field for a filter")
+    for path in paths:
+        if path != "-" and not Path(path).is_file():
+            raise UserError(f"{path}: no such file")
+    streams = [Stream(path, root_of([path], media.media_root)) for path in paths]
+    viewer = Viewer(streams, model=model, allow_remote=media.allow_remote)
+    if export is not None:
+        from qvl.view.export import write
+
+        done = write(viewer, export, where=where, most=num_records)
+        print(f"qvl view: {export}: {done.records:,} records, {done.size:,} bytes", file=sys.stderr)
+        return
+    need("aiohttp", extra="view")
+    from qvl.view.server import serve
+
+    def ready(url: str) -> None:
+        print(f"qvl view: {url}", flush=True)
+        print("qvl view: Ctrl-C stops", file=sys.stderr)
+        if open_browser:
+            webbrowser.open(url)
+
+    serve(viewer, port, ready)
