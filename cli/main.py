@@ -25,6 +25,7 @@ SECTIONS = {  # title in --help -> name of a command -> module in this folder
         "check": "check",
         "stats": "stats",
         "view": "view",
+        "plot": "plot",
         "select": "select",
         "set": "set",
         "mix": "mix",

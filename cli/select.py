@@ -29,6 +29,7 @@ def command(
                   prompt(), images(), videos(),
                   modality(): text or multimodal,
                   media(): text, image, video or image+video
+                  language(): of the question, roughly, such as en
 
     Values of different types are never equal, and only two numbers or two strings have an order. Any
     other comparison is false, so a missing score is neither above nor below a threshold. The summary

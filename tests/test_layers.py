@@ -18,6 +18,7 @@ HEAVY = {*HEAVY, "pydantic"}
 
 LAYERS = [  # imports point down: a room may import its own row's files and the rows below
     {"parity", "view"},
+    {"plot"},
     {"jobs"},
     {"train", "evaluate"},
     {"megatron", "engines.doctor"},

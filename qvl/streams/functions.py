@@ -159,6 +159,12 @@ def _role_text(record: dict, role: Any = None) -> str:
     return records.conversation_text(record, role)
 
 
+def _language(record: dict) -> str | None:
+    from qvl.text.languages import rough_language
+
+    return rough_language(records.question(record))
+
+
 class Function(NamedTuple):
     """`call` takes the record and from `fewest` to `most` arguments."""
 
@@ -185,4 +191,5 @@ FUNCTIONS = {  # has() and matches() are parsed: qvl.streams.expression
     "videos": Function(records.videos, 0, 0),
     "modality": Function(records.modality, 0, 0),
     "media": Function(records.media_kind, 0, 0),
+    "language": Function(_language, 0, 0),
 }

@@ -1,85 +1,40 @@
 """Counts and sizes of a stream, in one pass and in bounded memory."""
 
-import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
 from qvl.record import sizes, turns
 from qvl.streams.mix import label
+from qvl.streams.sketch import BATCH, Sketch
 
 MAX_VALUES = 10_000  # of a field that are counted separately; later ones are counted together
 OTHERS = "(others)"
 MISSING = "(none)"
-SHOWN = 20  # values of a field in the table
-QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-ERROR = 0.01  # of a quantile, relative
-BATCH = 4096  # numbers that are counted together
 MAX_SKETCHES = 100
-
-
-class Sketch:
-    """Quantiles of numbers from 0 up, right within 1 %, from a histogram with logarithmic bins.
-
-    The bins of DDSketch (arXiv 1908.10693): a few hundred, whatever is added and in what order.
-    """
-
-    _BASE = math.log((1 + ERROR) / (1 - ERROR))
-
-    def __init__(self) -> None:
-        self.count, self.total, self.most = 0, 0.0, 0.0
-        self.whole = True  # so far, whole numbers only; below 50 the quantiles are then exact
-        self._bins: Counter[int | None] = Counter()
-        self._waiting: list[float] = []  # numbers not counted yet
-        self.append = self._waiting.append
-        """Add a number; `fold` counts it. Call that before many are waiting."""
-
-    def add(self, value: float) -> None:
-        self.append(value)
-        if len(self._waiting) >= BATCH:
-            self.fold()
-
-    def fold(self) -> None:
-        """Count what is waiting: equal numbers at once, so that a number costs no logarithm."""
-        if not self._waiting:
-            return
-        counts = Counter(self._waiting)
-        self.count += len(self._waiting)
-        self.total += sum(self._waiting)
-        self.most = max(self.most, max(counts))
-        self._waiting.clear()
-        self.whole = self.whole and all(value == int(value) for value in counts)
-        for value, count in counts.items():
-            self._bins[math.ceil(math.log(value) / self._BASE) if value > 0 else None] += count
-
-    def quantile(self, share: float) -> float:
-        """The smallest number that at least `share` of all do not exceed."""
-        self.fold()
-        left = math.ceil(share * self.count)
-        for place in sorted(self._bins, key=lambda place: -math.inf if place is None else place):
-            left -= self._bins[place]
-            if left <= 0:
-                break
-        else:
-            return 0.0
-        if place is None:
-            return 0.0
-        middle = 2 * math.exp(place * self._BASE) / (1 + math.exp(self._BASE))
-        return min(round(middle) if self.whole else middle, self.most)
-
-    def facts(self) -> dict[str, float]:
-        self.fold()
-        mean = self.total / self.count if self.count else 0.0
-        quantiles = {name: round(self.quantile(share), 3) for name, share in QUANTILES.items()}
-        return {"count": self.count, "mean": round(mean, 3), **quantiles, "max": self.most}
+MEDIA, TURNS = "media()", "len(messages)"  # which are known from counting, whoever asks for them
+HISTOGRAMS = (  # sizes that are drawn
+    *("tokens per record", "image tokens per record", "video tokens per record", "tokens per pack"),
+    *("tokens per response", "reward per response"),
+)
 
 
 class Stats:
     """Counts the records that are added; `facts` returns the counts."""
 
-    def __init__(self, groups: dict[str, Callable[[dict], Any]]) -> None:
-        """`groups`: name -> the value by which records are counted."""
+    def __init__(
+        self,
+        groups: dict[str, Callable[[dict], Any]],
+        *,
+        right: float = 0.5,
+        tokens: Callable[[dict], tuple[int, int, int] | None] | None = None,
+    ) -> None:
+        """groups: name -> the value by which records are counted. right: the reward from which a
+        response is right. tokens: of a record, all, of images and of videos; None where unknown."""
         self.records = 0
+        self.right, self.tokens = right, tokens
+        self.rejects: Counter[str] = Counter()
+        self.outcomes: dict[str, Outcome] = defaultdict(Outcome)
         self.groups = groups
         self.values: dict[str, Counter[str]] = {name: Counter() for name in groups}
         self.having: Counter[str] = Counter()
@@ -87,14 +42,16 @@ class Stats:
         self._waiting: dict[str, list[str]] = {
             name: [] for name in groups
         }  # values, not counted yet
-        # Of media(), which is known from counting the media, the key is None.
-        self._keys = [
-            (None if name == "media()" else key, self._waiting[name].append)
-            for name, key in groups.items()
-        ]
+        self._known: dict[str, Callable[[str], None]] = {}
+        self._keys = []
+        for name, key in groups.items():
+            if name in (MEDIA, TURNS):
+                self._known[name] = self._waiting[name].append
+            else:
+                self._keys.append((key, self._waiting[name].append))
         self._pending = 0  # records and turns, since `_fold`
         self._size = self._sketch("bytes of JSON").append
-        self._turns = self._sketch("turns a record").append
+        self._turns = self._sketch("turns per record").append
         self._characters: dict[Any, Callable[[float], None]] = {}  # by role
 
     def add(self, record: dict, size: int) -> None:
@@ -104,12 +61,18 @@ class Stats:
         for field in ("answer", "tools", "scores"):
             if field in record and record[field] not in (None, [], {}):
                 self.having[field] += 1
-        shown = self._add_turns(record)
+        num_turns, media = self._add_turns(record)
+        for name, append in self._known.items():
+            append(media if name == MEDIA else str(num_turns))
         for key, append in self._keys:
-            value = shown if key is None else key(record)
+            value = key(record)
             append(value if type(value) is str else MISSING if value is None else label(value))
         if "responses" in record:
             self._add_responses(record)
+        if "reject" in record:
+            self._add_reject(record["reject"])
+        if self.tokens is not None or "input_ids" in record:
+            self._add_tokens(record)
         if self._pending >= BATCH:
             self._fold()
 
@@ -117,15 +80,26 @@ class Stats:
         """All counts and sizes, as --json prints them."""
         self._fold()
         sketches = {name: sketch.facts() for name, sketch in sorted(self.sketches.items())}
-        return {
+        found: dict[str, Any] = {
             "records": self.records,
             "having": dict(self.having),
             "by": {name: dict(values.most_common()) for name, values in self.values.items()},
             "sizes": {name: facts for name, facts in sketches.items() if facts["count"]},
+            "histograms": {
+                name: self.sketches[name].histogram()
+                for name in HISTOGRAMS
+                if name in self.sketches and self.sketches[name].count
+            },
         }
+        if self.outcomes:
+            ordered = sorted(self.outcomes.items(), key=lambda each: -each[1].records)
+            found["rewards"] = {task: outcome.facts() for task, outcome in ordered}
+        if self.rejects:
+            found["rejects"] = dict(self.rejects.most_common())
+        return found
 
-    def _add_turns(self, record: dict) -> str:
-        """Count the turns and the media; return the record's media_kind."""
+    def _add_turns(self, record: dict) -> tuple[int, str]:
+        """Count the turns and the media; return the number of turns, and the record's media_kind."""
         messages = turns(record)
         self._turns(len(messages))
         self._pending += 1 + len(messages)
@@ -147,19 +121,19 @@ class Stats:
                 reasoning = message["reasoning_content"]
                 if isinstance(reasoning, str) and reasoning:
                     reasoned = True
-                    self._add("characters of reasoning", len(reasoning))
+                    self._add("characters, reasoning", len(reasoning))
         self.having["reasoning"] += reasoned
         if images:
             self.having["images"] += 1
-            self._add("images a record", images)
+            self._add("images per record", images)
         if videos:
             self.having["videos"] += 1
-            self._add("videos a record", videos)
-            return "image+video" if images else "video"
-        return "image" if images else "text"
+            self._add("videos per record", videos)
+            return len(messages), "image+video" if images else "video"
+        return len(messages), "image" if images else "text"
 
     def _add_characters(self, role: Any, count: int) -> None:
-        sketch = self._sketch(f"characters a turn, {role}")
+        sketch = self._sketch(f"characters, {role}")
         sketch.append(count)
         if isinstance(role, str) and len(self._characters) < MAX_SKETCHES:
             self._characters[role] = sketch.append
@@ -169,11 +143,49 @@ class Stats:
         if not isinstance(responses, list) or not responses:
             return
         self.having["responses"] += 1
-        self._add("responses a record", len(responses))
+        self._add("responses per record", len(responses))
+        rewards = []
         for response in responses:
-            reward = response.get("reward") if isinstance(response, dict) else None
-            if isinstance(reward, int | float) and reward >= 0:
-                self._add("reward of a response", reward)
+            if not isinstance(response, dict):
+                continue
+            reward, tokens = response.get("reward"), response.get("num_tokens")
+            if isinstance(reward, int | float) and not isinstance(reward, bool):
+                rewards.append(reward)
+                if reward >= 0:
+                    self._add("reward per response", reward)
+            if type(tokens) is int and tokens >= 0:
+                self._add("tokens per response", tokens)
+        if rewards:
+            task = record.get("task")
+            name = task if isinstance(task, str) else MISSING
+            known = name in self.outcomes or len(self.outcomes) < MAX_SKETCHES
+            self.outcomes[name if known else OTHERS].add(rewards, len(responses), self.right)
+
+    def _add_reject(self, reject: Any) -> None:
+        if not isinstance(reject, dict):
+            return
+        reason = f"{reject.get('stage', MISSING)}: {reject.get('reason', MISSING)}"
+        known = reason in self.rejects or len(self.rejects) < MAX_VALUES
+        self.rejects[reason if known else OTHERS] += 1
+
+    def _add_tokens(self, record: dict) -> None:
+        lengths = record.get("lengths")
+        if isinstance(record.get("input_ids"), list):
+            self._add("tokens per pack", len(record["input_ids"]))
+            for length in lengths if isinstance(lengths, list) else ():
+                if type(length) is int and length >= 0:
+                    self._add("tokens per record", length)
+            return
+        found = self.tokens(record) if self.tokens else None
+        if found is None:
+            self.having["no tokens"] += 1
+            return
+        total, image, video = found
+        self._add("tokens per record", total)
+        if image:
+            self._add("image tokens per record", image)
+        if video:
+            self._add("video tokens per record", video)
 
     def _add(self, name: str, value: float) -> None:
         self._sketch(name).add(value)
@@ -196,36 +208,33 @@ class Stats:
             sketch.fold()
 
 
-def table(facts: dict[str, Any]) -> str:
-    """The facts as a table in plain text."""
-    total = facts["records"]
-    lines = [f"{'records':<34}{total:>12,}"]
-    lines += [
-        _share(f"with {name}", count, total) for name, count in facts["having"].items() if count
-    ]
-    for name, values in facts["by"].items():
-        lines += ["", f"by {name}" + (f" ({len(values):,} values)" if len(values) > SHOWN else "")]
-        shown = list(values.items())[:SHOWN]
-        lines += [_share(f"  {value}", count, total) for value, count in shown]
-        rest = sum(values.values()) - sum(count for _, count in shown)
-        if rest:
-            lines.append(_share(f"  {len(values) - SHOWN:,} more", rest, total))
-    columns = ["count", "mean", *QUANTILES, "max"]
-    lines += ["", f"{'':<34}" + "".join(f"{column:>12}" for column in columns)]
-    for name, sketch in facts["sizes"].items():
-        lines.append(_fit(name) + "".join(f"{_short(sketch[column]):>12}" for column in columns))
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+class Outcome:
+    """How the responses of a task came out."""
 
+    def __init__(self) -> None:
+        self.records = self.responses = self.judged = self.right = 0
+        self.all_right = self.none_right = 0
+        self.total = 0.0
 
-def _share(name: str, count: int, total: int) -> str:
-    return _fit(name) + f"{count:>12,}{100 * count / max(total, 1):>11.1f}%"
+    def add(self, rewards: list[float], responses: int, least: float) -> None:
+        """rewards: of the responses of a record that were judged. least: from which one is right."""
+        right = sum(reward >= least for reward in rewards)
+        self.records += 1
+        self.responses += responses
+        self.judged += len(rewards)
+        self.right += right
+        self.total += sum(rewards)
+        self.all_right += right == len(rewards)
+        self.none_right += not right
 
-
-def _fit(name: str) -> str:
-    """The name in 34 columns, with control characters replaced."""
-    name = "".join(letter if letter.isprintable() else "?" for letter in name)
-    return f"{name if len(name) < 34 else name[:30] + '...':<34}"
-
-
-def _short(number: float) -> str:
-    return f"{number:,.0f}" if number == int(number) or number >= 100 else f"{number:.2f}"
+    def facts(self) -> dict[str, float]:
+        """pass_rate: the share of judged responses that are right. all_right, none_right: records."""
+        return {
+            "records": self.records,
+            "responses": self.responses,
+            "judged": self.judged,
+            "mean_reward": round(self.total / self.judged, 4),
+            "pass_rate": round(self.right / self.judged, 4),
+            "all_right": self.all_right,
+            "none_right": self.none_right,
+        }

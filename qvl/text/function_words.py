@@ -12,7 +12,7 @@ import functools
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple
 
 from qvl.text import words
@@ -142,6 +142,11 @@ def _of(language: str) -> frozenset[str]:
 def common() -> Set[str]:
     """The function words of all languages."""
     return _common()
+
+
+def table() -> Mapping[str, tuple[str, ...]]:
+    """Function word -> its languages."""
+    return _table()
 
 
 @functools.cache

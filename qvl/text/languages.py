@@ -4,12 +4,19 @@ It identified 93 of 93 sentences in the 31 languages of IFEval (tests/reward/ver
 of their first two words, 54 of 84 correctly and one wrongly. 400 characters take 0.1 ms.
 Its confidence, normalised over 97 languages, was under 0.2 for formulas, names and numbers and over
 0.55 for questions of four words in nine languages; between the two it is not reliable.
+
+`rough_language` is for counting a stream, at a tenth of the time: by the letters of a script that is not Latin,
+else by function words.
 """
 
+import re
+from collections import Counter
 from functools import cache, lru_cache
 from typing import Any
 
 from qvl.errors import need
+from qvl.text import function_words
+from qvl.text.scripts import OTHER, SCRIPTS
 
 MIN_CONFIDENCE = 0.5  # our choice, by the figures above
 POSSIBLE = 0.1  # the least probability of a language that a text may be in: our choice
@@ -32,11 +39,54 @@ VARIETIES = (  # which the model tells apart badly, or a reader hardly
     {"el", "grc"},
 )
 MAX_PARTS = 3  # of a longer text, each of READ characters: our choice
+ROUGH_READ = 160  # characters: some 30 words, of which half are function words
+LEAST_WORDS = 2  # function words of a language, and more than of any other
+MIN_SCRIPT_SHARE = (
+    0.15  # of the characters that are of another script; fewer are a name or a quotation
+)
+OWN = {"Han": "zh", "Kana": "ja", "Hangul": "ko", "Greek": "el", "Hebrew": "he", "Thai": "th"}
+OWN |= {"Armenian": "hy", "Georgian": "ka", "Khmer": "km", "Lao": "lo", "Tibetan": "bo"}
 
 
 def language_of(text: str, confidence: float = MIN_CONFIDENCE) -> str | None:
     """The ISO 639-1 code of the language in which a text begins; None if the confidence is lower."""
     return _classify(text[:READ], confidence)
+
+
+def rough_language(text: str) -> str | None:
+    """An ISO 639-1 code, or the name of a script in lower case; None for a text of formulas or names."""
+    head = text[:ROUGH_READ]
+    if not head.isascii() and (found := _by_script(head)):
+        return found
+    words = function_words.common() & set(head.lower().split())
+    if len(words) < LEAST_WORDS:
+        return None
+    table, hits = function_words.table(), dict[str, int]()
+    for word in words:
+        for language in table[word]:
+            hits[language] = hits.get(language, 0) + 1
+    most = max(hits.values())
+    best = [language for language, count in hits.items() if count == most]
+    return best[0] if most >= LEAST_WORDS and len(best) == 1 else None
+
+
+def _by_script(head: str) -> str | None:
+    letters = OTHER.findall(head)
+    if len(letters) < MIN_SCRIPT_SHARE * len(head):
+        return None
+    scripts = Counter(map(_script, letters))
+    name = "Kana" if scripts["Kana"] * 5 >= len(letters) else scripts.most_common(1)[0][0]
+    return OWN.get(name, name.lower())
+
+
+@lru_cache(maxsize=16384)
+def _script(letter: str) -> str:
+    return next(name for name, pattern in _letters().items() if pattern.match(letter))
+
+
+@cache
+def _letters() -> dict[str, re.Pattern[str]]:
+    return {name: re.compile(f"[{ranges}]") for name, ranges in SCRIPTS.items()}
 
 
 def possible_languages(text: str, least: float = POSSIBLE) -> dict[str, float]:

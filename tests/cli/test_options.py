@@ -36,6 +36,7 @@ WITHOUT_A_STREAM = {  # commands that read or write no stream of records
         "tool-test",
         "man",
         "view",
+        "plot",
     ),
 }
 LAST_FIELD = "    report: Annotated["

@@ -3,7 +3,8 @@ import random
 import pytest
 
 from qvl.streams.expression import Expression
-from qvl.streams.stats import MAX_VALUES, OTHERS, Sketch, Stats
+from qvl.streams.sketch import Sketch
+from qvl.streams.stats import MAX_VALUES, OTHERS, Stats
 
 
 @pytest.mark.parametrize("scale", [1, 1000, 1e9])
@@ -46,3 +47,28 @@ def test_records_that_are_not_sound_are_counted_too(messages):
     stats = Stats({})
     stats.add({"messages": messages, "responses": [1, {"reward": None}]}, 10)
     assert stats.facts()["records"] == 1
+
+
+def test_a_histogram_counts_every_number_between_round_edges():
+    rng = random.Random(5)
+    for numbers in (
+        [rng.randrange(100) for _ in range(5000)],
+        [int(rng.lognormvariate(6, 2)) for _ in range(5000)],
+        [rng.random() for _ in range(5000)],
+        [7.0],
+        [0, 0, 0],
+        [0.0, 1.0],
+        [1_000_000, 1_000_001],
+    ):
+        sketch = Sketch()
+        for number in numbers:
+            sketch.add(number)
+        bars = sketch.histogram()
+        assert sum(count for _, _, count in bars) == len(numbers)
+        assert 1 <= len(bars) <= 14
+        assert all(low <= high for low, high, _ in bars)
+        for place, (low, high, count) in enumerate(bars):
+            end = high * 1.02 if place + 1 < len(bars) else float("inf")
+            surely = sum(low * 1.02 <= number < high / 1.02 for number in numbers)
+            perhaps = sum(low / 1.02 <= number < end for number in numbers)
+            assert surely <= count <= perhaps
