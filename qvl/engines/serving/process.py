@@ -45,25 +45,26 @@ def serve(
     """
     key = server.check_access(options.host, command)
     environment = environments.find(backend, engine)
+    # An engine cannot take over the socket. While ours is bound, but does not listen, no other process
+    # is given its port, and the engine may bind it as well: both sockets have SO_REUSEADDR. Started on a
+    # busy machine, an engine binds a minute later.
     with server.bind(options.host, options.port) as listener:
-        endpoint = server.address(listener)
         options = replace(options, port=int(listener.getsockname()[1]), key=key)
-    # The port is free again: an engine cannot take over the socket, and binds it at once.
-    start = import_module(f"qvl.engines.{backend}.launch").start
-    launch: Launch = start(environment, model.resolve(), options)
-    facts = {
-        "endpoint": endpoint,
-        "model": options.name,
-        "backend": backend,
-        "version": environment.version,
-        "device": environment.device,
-    }
-    try:
-        process = _EngineProcess(launch, facts, ready, ready_file, command, key)
-        return asyncio.run(process.serve())
-    finally:
-        if ready_file:
-            ready_file.unlink(missing_ok=True)
+        start = import_module(f"qvl.engines.{backend}.launch").start
+        launch: Launch = start(environment, model.resolve(), options)
+        facts = {
+            "endpoint": server.address(listener),
+            "model": options.name,
+            "backend": backend,
+            "version": environment.version,
+            "device": environment.device,
+        }
+        try:
+            process = _EngineProcess(launch, facts, ready, ready_file, command, key)
+            return asyncio.run(process.serve())
+        finally:
+            if ready_file:
+                ready_file.unlink(missing_ok=True)
 
 
 class _EngineProcess:

@@ -16,7 +16,7 @@ from served import Served
 from shells import shell
 
 from qvl.engines.local.checkpoint import Checkpoint
-from qvl.engines.serving import launch
+from qvl.engines.serving import launch, server
 from qvl.engines.serving.launch import LaunchOptions
 from qvl.errors import UserError
 
@@ -179,3 +179,16 @@ def test_a_signal_stops_the_command_too(run, name, status):
         "kill -0 $(cat pid) 2>/dev/null && echo alive; exit $status"
     )
     assert (done.returncode, done.stdout) == (status, "")
+
+
+def test_a_port_that_is_held_for_an_engine_is_given_to_nobody_else():
+    """vLLM binds its port a minute after its start on a busy machine; a client once had it by then."""
+    with server.bind("127.0.0.1", 0) as held:
+        port = held.getsockname()[1]
+        with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+            stranger.bind(("127.0.0.1", port))
+        with socket.socket() as engine, socket.socket() as client:  # as asyncio and vLLM bind it
+            engine.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            engine.bind(("127.0.0.1", port))
+            engine.listen()
+            client.connect(("127.0.0.1", port))
