@@ -63,6 +63,7 @@ SECTIONS = {  # title in --help -> name of a command -> module in this folder
     "Thinking with images": {
         "agent-synthesize": "agent_synthesize",
         "agent-rollout": "agent_rollout",
+        "agent-replay": "agent_replay",
         "agent-score": "agent_score",
         "agent-budget": "agent_budget",
         "tool-test": "tool_test",

@@ -40,6 +40,7 @@ class Dialogue:
         self.renderer = renderer
         self.tokenizer = renderer.tokenizer
         self.end_of_turn: int = renderer.tokenizer.token_to_id(END)
+        self._of_images: dict[tuple[int, ...], list[int]] = {}
         # Written by a tool these would be read as a turn, an image or a call.
         contents = {each.content for each in self.tokenizer.get_added_tokens_decoder().values()}
         tags = {"<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"}
@@ -68,6 +69,14 @@ class Dialogue:
 
     def following(self, messages: Sequence[dict[str, Any]]) -> list[int]:
         """The ids from the end of a turn to the beginning of the next, one pad per image."""
+        if any(_has_text(each) for each in messages):
+            return self._rendered(messages)
+        counts = tuple(len(each["content"]) for each in messages)
+        if counts not in self._of_images:  # most observations are images, and alike
+            self._of_images[counts] = self._rendered(messages)
+        return self._of_images[counts]
+
+    def _rendered(self, messages: Sequence[dict[str, Any]]) -> list[int]:
         context = [{"role": "user", "content": MARK}, {"role": "assistant", "content": MARK}]
         text = self.renderer.template([*context, *messages], prompt=True)
         end = f"{MARK}{END}"
@@ -168,6 +177,11 @@ class Trajectory:
             "images": [each.reference for each in self.shown],
             "grids": [list(each.grid) for each in self.shown],
         }
+
+
+def _has_text(message: dict[str, Any]) -> bool:
+    content = message["content"]
+    return isinstance(content, str) or any(part["type"] == "text" for part in content)
 
 
 def noted(call: Call | Unreadable, turn: int, *, failed: bool) -> dict[str, Any]:

@@ -68,6 +68,12 @@ def test_a_record_gets_whole_trajectories_that_other_stages_read(folder, twin):
         for response in record["responses"]:
             assert response["num_calls"] == number % 3 == len(response["images"])
             assert all((folder / each).is_file() for each in response["images"])
+    replay = "qvl agent-replay --zoom-min-tokens 4 out.zst -o same.zst --rejects other.zst"
+    assert shell(folder)(replay).returncode == 0
+    Image.effect_noise((200, 100), 99).convert("RGB").save(folder / "a.png")
+    changed = shell(folder)(replay)
+    assert changed.returncode == 3
+    assert "record 'r1': response 0, turn 1, call 0: another image" in changed.stderr
     verified = shell(folder)("qvl verify out.zst -o verified.zst")
     assert verified.returncode == 0, verified.stderr
     assert f"mean reward {(RECORDS - 1) / RECORDS:.4g}"[:16] in verified.stderr

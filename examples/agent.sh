@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Thinking with images (Qwen3-VL report 4.5), on the CPU twin: an agent that zooms, then the final model.
+#
+#     [FINAL=1] examples/agent.sh MODEL [FOLDER]
+#
+# MODEL is a twin that knows cards: the folder `trained` that examples/recipe.sh writes. FOLDER (default:
+# agent-demo) gets all files. Finished stages are skipped.
+#
+# Stage 1 makes the agent: a cold start of questions that need no, one or two crops, SFT, and RL with tools
+# from a start with the habit of one call. Stage 2 (FINAL=1) makes the final model: the agent's episodes,
+# filtered, and the cold start again, then SFT and RL of MODEL. The report distils its 32B agent into about
+# 120,000 interactions; here both are the twin. The numbers are our choice.
+set -euo pipefail
+
+model=$(realpath "${1:?examples/agent.sh MODEL [FOLDER]}")
+mkdir -p "${2:-agent-demo}"
+cd "${2:-agent-demo}"
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+tools=(--tools image_zoom_in_tool --zoom-min-tokens 8 --no-tool-schemas)
+
+say() { printf '\n== %s\n' "$1" >&2; }
+sft() { # MODEL OUT LR FILE...
+    local start=$1 out=$2 lr=$3
+    shift 3
+    [ -e "$out/config.json" ] || qvl sft --model "$start" -o "$out" --resume --media-root data --batch 2 --lr "$lr" \
+        --schedule wsd --decay-share 0.4 --min-lr-ratio 0.05 --warmup-steps 20 --weight-decay 0.05 \
+        --beta2 0.98 --workers 0 --log-every 100 --curriculum "$@"
+}
+pack() { # NAME RATIO
+    [ -e "$1.jsonl.zst" ] || qvl mix --by source --ratio "$2" data/raw.jsonl.zst |
+        qvl pack --model eyes --context 1k --loss-weight sqrt --media-root data -o "$1.jsonl.zst"
+}
+look() { # MODEL NAME: held-out questions, greedily, with the tool
+    [ -e "data/$2.jsonl.zst" ] || qvl serve "$1" --port 0 --max-batch 64 -- \
+        qvl agent-rollout --model "$1" "${tools[@]}" --temperature 0 --max-tokens 300 data/held.jsonl.zst -o "data/$2.jsonl.zst"
+    printf '%s\n' "$2" >&2
+    qvl agent-score "data/$2.jsonl.zst" -o "data/$2-scored.jsonl.zst"
+}
+reinforce() { # MODEL OUT
+    [ -e "$2/config.json" ] || qvl serve "$1" --port 0 --max-batch 192 -- \
+        qvl rl sapo --model "$1" -o "$2" --resume "${tools[@]}" --calls-weight 0.2 -n 8 --batch 24 --lr 1e-4 \
+        --max-tokens 300 --max-turns 4 --steps 20 --media-root data data/queries.jsonl.zst
+}
+
+say "Scenes that cannot be read without a zoom, and a model that sees them small"
+[ -d data ] || qvl tiny data data --train 26000 --test 600 --defect-share 0 \
+    --tasks zoom-read=5000,zoom-direct=1000,zoom-one=5000,zoom-none=2500,zoom-two=4500,zoom-first=4000,zoom-habit=4000
+[ -d eyes ] || { cp -r "$model" eyes && rm -rf eyes/checkpoints &&
+    sed -i 's/"longest_edge": [0-9]*/"longest_edge": 12288/' eyes/preprocessor_config.json; }
+ask='source == "tiny/zoom-none" or source == "tiny/zoom-one" or source == "tiny/zoom-two"'
+[ -e data/held.jsonl.zst ] || qvl select "$ask" data/test.jsonl.zst -o data/held.jsonl.zst
+[ -e data/queries.jsonl.zst ] || qvl select "$ask" data/raw.jsonl.zst |
+    qvl set 'messages = [messages[0]]' | qvl mix --by calls_needed --ratio 0=1,1=1,2=1 --batch-size 24 -o data/queries.jsonl.zst
+
+say "The look-up first: read a crop, call for it, and answer; then none, one or two calls"
+pack zooms tiny/zoom-one=1,tiny/zoom-direct=0.3,tiny/zoom-read=2
+pack calls tiny/zoom-none=0.3,tiny/zoom-one=0.4,tiny/zoom-two=0.7,tiny/zoom-first=1
+sft eyes reader 1e-3 zooms.jsonl.zst
+sft reader caller 1e-3 calls.jsonl.zst
+
+say "With the tool and without"
+look reader reader-with-tool
+[ -e data/direct.jsonl.zst ] || qvl select 'source == "tiny/zoom-direct"' data/test.jsonl.zst -o data/direct.jsonl.zst
+qvl serve reader --port 0 -- qvl eval data/direct.jsonl.zst --max-tokens 8 -o data/reader-without.jsonl.zst
+look caller caller-with-tool
+
+say "RL: from the habit of one call to as many as a question needs"
+pack habit tiny/zoom-habit=1
+sft caller habit 7e-4 habit.jsonl.zst
+look habit before-rl
+reinforce habit agent
+look agent after-rl
+
+[ -n "${FINAL:-}" ] || exit 0
+
+say "The agent makes the data of the final model: episodes, scored; right ones with as many calls as needed"
+[ -e data/distilled.jsonl.zst ] || qvl serve agent --port 0 --max-batch 192 -- \
+    qvl agent-rollout --model agent -n 2 "${tools[@]}" --max-tokens 300 data/queries.jsonl.zst |
+    qvl agent-score |
+    qvl choose --by reward --where 'reward > 1' -o data/distilled.jsonl.zst
+[ -e final.jsonl.zst ] || qvl cat data/distilled.jsonl.zst data/raw.jsonl.zst |
+    qvl select 'source != "tiny/zoom-habit"' | qvl shuffle | qvl pack --model eyes --context 1k --loss-weight sqrt --media-root data -o final.jsonl.zst
+sft eyes learner 1e-3 final.jsonl.zst
+look learner learner
+reinforce learner final
+look final final
