@@ -18,10 +18,10 @@ _CONCLUDES = re.compile(  # the last: so, thus, in all, all together, the answer
 _IN_ALL = re.compile(r"\b(?:in total|in all|altogether)\b", re.IGNORECASE)
 _BRACKETS = re.compile(r"\((?!\s*or\b)[^()]*\)|（(?!\s*或)[^（）]*）")
 _OPEN_BEFORE = re.compile(  # not 3, x > 3; an arrow or a tag before a number leaves nothing open
-    r"(?:\b(?:not|isn['’]?t|aren['’]?t)|[≠≥≤]|不是|并非|\\n(?:e|eq)|\\[gl](?:e|eq|eqslant|t)|(?<![<\w/\\])[A-Za-z]\s*[<>]=?)"
+    r"(?:\b(?:not|isn['’]?t|aren['’]?t|(?:more|less|fewer|greater|larger|smaller|other)\s+than)|[≠≥≤]|不是|并非|超过|不到|[多少大小]于|\\n(?:e|eq)|\\[gl](?:e|eq|eqslant|t)|(?<![<\w/\\])[A-Za-z]\s*[<>]=?)"
     r"(?:\s+equals?\s+to)?$"
 )
-_OPEN_ENDS = frozenset("tToOeq≠≥≤<>=是非/")  # the last characters of those
+_OPEN_ENDS = frozenset("tTnNoOeq≠≥≤<>=是非过到于/")  # the last characters of those
 _OPEN_AFTER = re.compile(r"\s*(?:±|\+/-|\\pm(?![A-Za-z]))")
 _OVER_ZERO = re.compile(r"/\s*0+(?:\.0*)?$")
 _DENIAL = re.compile(

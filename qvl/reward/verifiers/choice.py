@@ -58,6 +58,7 @@ _MARKS = re.compile(r"(?<![A-Za-z])([A-Z])[.):．：）、]\s*\S")
 # The beginnings of a conclusion, in lower case; the letters follow at once, or end the line.
 _BEFORE = re.compile(
     rf"\b(?:(?:answers?|options?|choices?|letters?)\s*(?:{_IS}\s*)+|answer\s+|(?:choose|chose|select|pick|go with|go for)\s+)"
+    r"(?:(?:for sure|definitely|certainly|clearly|obviously|surely|therefore|thus|most likely|probably)\s+)?"
     r"(?:the\s+)?(?:both\s+)?(?:(?:letter|option|choice|answer)s?\s+)?"
 )
 _BEFORE_THE_END = re.compile(
@@ -184,7 +185,7 @@ def _letters(text: str, known: tuple[tuple[str, str], ...]) -> str | None:
         otherwise = _conclusion(tail)
     else:
         otherwise = None
-    found = _stated(stated, dict(known))
+    found = _stated(stated, dict(known)) or otherwise
     listing = _MARKS.findall(stated)
     if len(listing) > 1 and found == listing[0] and listed.is_restated(listing, dict(known)):
         return UNDECIDED  # "Options: A. cat B. dog C. cow"

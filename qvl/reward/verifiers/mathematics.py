@@ -24,7 +24,7 @@ from qvl.reward.algebra.nodes import Node
 from qvl.reward.algebra.parser import read
 from qvl.reward.algebra.prose import last_expression
 from qvl.reward.algebra.words import as_mathematics, in_words, is_words, words
-from qvl.reward.reading.candidates import is_denial
+from qvl.reward.reading.candidates import is_denial, is_stated
 from qvl.reward.reading.emphasis import emphasized
 from qvl.reward.reading.extract import final, last_boxed, without_lead
 from qvl.text.thinking import answer_text
@@ -38,6 +38,9 @@ _FORMATTING = re.compile(
 _COMMA = re.compile(r"\d,(?!\d{3}(?!\d))\d")
 _EXPRESSION = re.compile(r"[\d=+*/^\\]|^\W*\w\W*$")
 _COMMA_AND_UNIT = re.compile(r"[-+]?\d+,\d+\s*(?:\\?%|[^\W\d].*|\\(?:text|mathrm|mbox|,|;| ).*)")
+_LETTER_UNIT = re.compile(  # a unit of one letter, which is a variable anywhere but after the only number
+    r"[^\d+*/=<>^\\-]*?(-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s?([msghLNJWVAK])(?:²|³|\^\{?[23]\}?)?[.。$]*"
+)
 _EULER = re.compile(r"(?<![A-Za-z\d.])(\d+)e(-\d)(?!\d)")
 
 
@@ -85,7 +88,13 @@ def _readings(wanted: Node, found: str, boxed: bool) -> list[Node]:
     if not boxed:
         marked = emphasized(found)  # one of the two, so that nobody answers twice
         is_expression = marked is not None and _EXPRESSION.search(marked)
-        texts += filter(None, [marked if is_expression else last_expression(found)])
+        last = marked if is_expression else last_expression(found)
+        if last is not None and not _is_stated(found, last):
+            return []
+        texts += filter(None, [last])
+    unit = _LETTER_UNIT.fullmatch(found)
+    if unit and (wanted[1] if wanted[0] == "neg" else wanted)[0] == "num":
+        texts.append(rf"{unit[1]}\text{{ {unit[2]}}}")
     trees = []
     for text in dict.fromkeys(texts):
         trees.append(_tree(text, decimal_comma=False))
@@ -94,6 +103,12 @@ def _readings(wanted: Node, found: str, boxed: bool) -> list[Node]:
         if _EULER.search(text):
             trees.append(_tree(_EULER.sub(r"\1\\times10^{\2}", text), decimal_comma=False))
     return [tree for tree in trees if tree is not None]
+
+
+def _is_stated(line: str, last: str) -> bool:
+    """Whether a line of prose states its last expression, and does not bound it: "more than 5"."""
+    start = line.rfind(last)
+    return start < 0 or is_stated(line, start, start + len(last))
 
 
 def _tree(text: str, *, decimal_comma: bool) -> Node | None:

@@ -327,3 +327,17 @@ def test_options_said_again_after_their_name_choose_nothing():
     said = "Options: A. a cat B. a dog C. a cow"
     assert choice.score(record, {"content": said}) == 0
     assert choice.score(record, {"content": "Of the options: A. a cat"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "letter"),
+    [
+        ("It's not A because it doesn't bark, therefore I think it's B", "B"),
+        ("The answer is for sure D, it can't be A or B", "D"),
+        ("The answer is most likely option C.", "C"),
+        ("I am not sure, because A and B both fit", None),
+    ],
+)
+def test_a_conclusion_behind_a_reason_or_an_adverb_counts(content, letter):
+    """As in lighteval's own suite."""
+    assert choice.extract({"content": content}) == letter

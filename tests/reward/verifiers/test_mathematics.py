@@ -289,3 +289,18 @@ def test_threads_may_compare_at_once():
             lambda pair: mathematics.score({"answer": pair[0]}, {"content": pair[1]}), pairs
         )
         assert list(scores) == [1.0] * len(pairs)
+
+
+@pytest.mark.parametrize("answer", ["it is 5m²", "it's 5 m", "5 m^2", r"\boxed{5 m}", "so 5 V."])
+def test_a_unit_of_one_letter_after_the_only_number_is_a_unit(answer):
+    """As in lighteval's own suite."""
+    assert mathematics.score({"answer": "5"}, {"content": answer}) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["3 or 5 m", "3m, 5m", "x = 3 + 5s", "4 and 5 m", "5 x", "x^5 m", "more than 5", "less than 5 m",
+     "不到5", "other than 5"],
+)  # fmt: skip
+def test_a_letter_in_an_expression_is_no_unit_and_a_bound_is_no_value(answer):
+    assert mathematics.score({"answer": "5"}, {"content": answer}) == 0
