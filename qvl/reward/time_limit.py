@@ -4,6 +4,7 @@ The alarm interrupts Python and its regular expressions, but no other C code; fo
 qvl.processes.
 """
 
+import atexit
 import math
 import signal
 import time
@@ -27,10 +28,15 @@ class TimeLimit:
     def __init__(self) -> None:
         self._seconds, self._started, self._set_at = 0.0, 0.0, -math.inf
         self._running = False
+        self._was_set = False
 
     def start(self, seconds: float) -> None:
         self._started = now = time.monotonic()
         if seconds != self._seconds or now - self._set_at > SET_EVERY:
+            if not self._was_set:
+                # The interpreter gives up its handlers before it ends; an alarm would then kill it.
+                atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
+                self._was_set = True
             signal.signal(signal.SIGALRM, self._ring)  # the function may have set its own
             signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)
             self._seconds, self._set_at = seconds, now
