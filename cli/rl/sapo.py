@@ -133,6 +133,23 @@ def command(
             f"{W_CALLS:g} in qvl agent-score",
         ),
     ] = RewardSettings.calls_weight,
+    trajectory_judge: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Judge that reads each trajectory, as in qvl agent-score; repeatable",
+        ),
+    ] = None,
+    trajectory_judge_model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Its name, if several models are served; repeatable"),
+    ] = None,
+    reasoning_weight: Annotated[
+        float,
+        typer.Option(
+            metavar="X", min=0, help="Weight of its verdict on the reasoning (our choice)"
+        ),
+    ] = RewardSettings.reasoning_weight,
     importance_cap: Annotated[
         float | None,
         typer.Option(
@@ -246,7 +263,8 @@ def command(
     what tools returned between them, and --max-tokens of what is sampled. Only sampled tokens are
     learnt. An episode that calls once more in its last turn counts in its group's mean and spread and is
     not learnt from, so that an agent is not taught to give up; --learn-over-turn changes that. With
-    --calls-weight the number of calls is rewarded, too. The log has calls and accuracy by calls_needed.
+    --calls-weight the number of calls is rewarded, too, and with --trajectory-judge the reasoning, each only
+    as far as the answer is right: see qvl agent-score. The log has calls and accuracy by calls_needed.
 
     The routing of a mixture of experts is not replayed: SAPO's paper trains mixtures without (section 5).
 
@@ -269,8 +287,8 @@ def command(
     if tools.tool:
         named = replace(tools.settings(), unsafe_local=unsafe_local)
         agent = episodes.settings(named, max_tokens)
-    if calls_weight and not agent:
-        raise UserError("--calls-weight: needs --tools, whose calls it counts")
+    if (calls_weight or trajectory_judge) and not agent:
+        raise UserError("--calls-weight and --trajectory-judge: need --tools")
     settings = rl.RlSettings(
         model=ModelSettings(model=model, layout=layout, precision=precision, recompute=recompute),
         sampling=SamplingSettings(
@@ -304,6 +322,9 @@ def command(
             reward_models=tuple(reward_models.reward_model or ()),
             reward_model_name=reward_models.reward_model_name,
             calls_weight=calls_weight,
+            trajectory_judges=tuple(trajectory_judge or ()),
+            trajectory_judge_models=tuple(trajectory_judge_model or ()),
+            reasoning_weight=reasoning_weight,
             jobs=jobs,
             max_error_rate=max_error_rate,
         ),

@@ -88,24 +88,50 @@ def useful_calls(record: Mapping[str, Any], response: Mapping[str, Any]) -> int:
     return found
 
 
-def with_calls(record: dict[str, Any], weight: float) -> dict[str, Any]:
-    """The record with `rewards["calls"]`, the fit, on each response, and its part in `reward`:
-    weight x accuracy x fit. accuracy is that of the verifier or the judge, without penalties."""
-    return {
-        **record,
-        "responses": [_with_calls(record, each, weight) for each in record["responses"]],
-    }
+def with_parts(
+    record: dict[str, Any],
+    calls_weight: float,
+    reasoning: Sequence[float | None] | None = None,
+    reasoning_weight: float = W_REASONING,
+) -> dict[str, Any]:
+    """The record with the parts of an agent in the `reward` of each response, as in `score`:
+
+        reward + accuracy (calls_weight fit + reasoning_weight fit reasoning)
+
+    accuracy is that of the verifier or the judge, without penalties. reasoning: of each response; None
+    where a judge gave none, and then the response has no reward.
+    """
+    several = reasoning if reasoning is not None else [None] * len(record["responses"])
+    responses = []
+    for response, value in zip(record["responses"], several, strict=True):
+        if reasoning is not None and value is None:
+            responses.append({**response, "reward": None})
+            continue
+        weights = calls_weight, reasoning_weight
+        responses.append(_with_parts(record, response, value, *weights))
+    return {**record, "responses": responses}
 
 
-def _with_calls(record: dict[str, Any], response: dict[str, Any], weight: float) -> dict[str, Any]:
+def _with_parts(
+    record: dict[str, Any],
+    response: dict[str, Any],
+    reasoning: float | None,
+    calls_weight: float,
+    reasoning_weight: float,
+) -> dict[str, Any]:
     fit, reward = fit_of(record, response), response.get("reward")
-    if fit is None or reward is None:
+    if reward is None:
         return response
-    rewards = response.get("rewards") or {}
+    rewards = dict(response.get("rewards") or {})
     verifier = (response.get("verdict") or {}).get("verifier")
     accuracy = rewards.get("judge", rewards.get(verifier, reward))
-    total = round(reward + weight * accuracy * fit, 6)
-    return {**response, "reward": total, "rewards": {**rewards, "calls": fit}}
+    if fit is not None:
+        rewards["calls"] = fit
+        reward += calls_weight * accuracy * fit
+    if reasoning is not None:
+        rewards["reasoning"] = reasoning
+        reward += reasoning_weight * accuracy * (1.0 if fit is None else fit) * reasoning
+    return {**response, "reward": round(reward, 6), "rewards": rewards}
 
 
 def _place(call: Mapping[str, Any]) -> tuple[Any, Box] | None:

@@ -1,6 +1,7 @@
 """Score episodes: the answer, the calls and the reasoning, as qvl.agent.reward combines them."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -58,13 +59,12 @@ class EpisodeScores:
     def _asked(self, record: dict, place: int, response: dict) -> tuple[list[Any], list[Any]]:
         identity = f"{record.get('id')}/{place}"
         answer = Section("answer", (response.get("content") or "")[:MAX_ANSWER])
-        shown = material.of_record(record, Section("trajectory", trajectory(response)))
         return (
             [
                 each.submit(f"{identity}/answer", material.of_record(record, answer))
                 for each in self.answers
             ],
-            [each.submit(identity, shown) for each in self.reasoning],
+            ask_reasoning(self.reasoning, record, place, response),
         )
 
     def _scored(
@@ -78,17 +78,30 @@ class EpisodeScores:
         if fit is not None:
             rewards[CALLS] = round(fit, 4)
         errors = [each.error for each in seen if each.error]
-        reasoning = None
-        if seen and not errors:
-            values = [
-                judge_share(judge, each) for judge, each in zip(self.reasoning, seen, strict=True)
-            ]
-            reasoning = rewards[REASONING] = round(fmean(values), 4)
+        reasoning = reasoning_of(self.reasoning, seen) if seen else None
+        if reasoning is not None:
+            rewards[REASONING] = reasoning
         if accuracy is None or errors:
             verdict["detail"] = verdict.get("detail") or (errors[0] if errors else "")
             return {**response, "reward": None, "rewards": rewards, "verdict": verdict}
         total = round(reward.score(accuracy, fit, reasoning), 6)
         return {**response, "reward": total, "rewards": rewards, "verdict": verdict}
+
+
+def ask_reasoning(
+    judges: Sequence[Judge], record: dict, place: int, response: dict
+) -> list[Future[Judgment]]:
+    """Ask judges about the trajectory of response number `place`."""
+    shown = material.of_record(record, Section("trajectory", trajectory(response)))
+    return [each.submit(f"{record.get('id')}/{place}", shown) for each in judges]
+
+
+def reasoning_of(judges: Sequence[Judge], found: Sequence[Judgment]) -> float | None:
+    """The mean of their axes, 0 to 1; None where one of them gave no verdict."""
+    if any(each.error for each in found):
+        return None
+    values = [judge_share(judge, each) for judge, each in zip(judges, found, strict=True)]
+    return round(fmean(values), 4)
 
 
 def judge_share(judge: Judge, judgment: Judgment) -> float:

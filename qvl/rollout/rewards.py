@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from qvl.agent.reward import with_calls
+from qvl.agent.reward import with_parts
 from qvl.pending import Gather, Pending
 from qvl.processes import Pool
 from qvl.reward.hybrid import STAGES
@@ -34,6 +34,7 @@ class Rewarder:
         )
         self._stack = contextlib.ExitStack()
         self._judged: Any = None
+        self._reasoning: Sequence[Any] = ()
 
     def __enter__(self) -> "Rewarder":
         if self.settings.judges or self.settings.reward_models:
@@ -43,6 +44,8 @@ class Rewarder:
             self._pool = self._stack.enter_context(Pool(self._verify, jobs))
             self._threads = ThreadPoolExecutor(jobs)
             self._stack.callback(self._threads.shutdown, wait=False, cancel_futures=True)
+        if self.settings.trajectory_judges:
+            self._reasoning = self._judges_of_trajectories()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,10 +57,31 @@ class Rewarder:
             rewarded = self._judged.submit(record)
         else:
             rewarded = self._threads.submit(self._by_rules, record)
-        weight = self.settings.calls_weight
-        return (
-            Gather([rewarded], lambda found: with_calls(found[0], weight)) if weight else rewarded
-        )
+        return self._with_parts(record, rewarded)
+
+    def _with_parts(self, record: dict[str, Any], rewarded: Pending) -> Pending:
+        """The pending record with the parts of an agent's reward, where they are wanted."""
+        settings, judges = self.settings, self._reasoning
+        if not (settings.calls_weight or judges):
+            return rewarded
+        responses = list(enumerate(record["responses"]))
+        asked = [each for pair in responses for each in self._asked(record, *pair)]
+
+        def combine(found: list[Any]) -> dict[str, Any]:
+            done, *said = found
+            count = len(judges)
+            rows = [said[at : at + count] for at in range(0, len(said), count or 1)]
+            values = [_reasoning_of(judges, row) for row in rows] if judges else None
+            return with_parts(done, settings.calls_weight, values, settings.reasoning_weight)
+
+        return Gather([rewarded, *asked], combine)
+
+    def _asked(self, record: dict[str, Any], place: int, response: dict[str, Any]) -> Sequence[Any]:
+        if not self._reasoning:
+            return ()
+        from qvl.agent.scoring import ask_reasoning
+
+        return ask_reasoning(self._reasoning, record, place, response)
 
     def _by_rules(self, record: dict[str, Any]) -> dict[str, Any]:
         reply = self._pool([record])
@@ -85,6 +109,16 @@ class Rewarder:
             model=RewardModel(*scorer) if scorer else None,
         )
 
+    def _judges_of_trajectories(self) -> Sequence[Any]:
+        from qvl.judge import Judge, JudgeConfig
+        from qvl.judge.prompt import Prompt
+
+        settings = self.settings
+        prompt = Prompt.named("judge/trajectory")
+        config = JudgeConfig(seed=self.sampling.seed, free_text=settings.free_text)
+        opened = self._open(settings.trajectory_judges, settings.trajectory_judge_models)
+        return [Judge(each, prompt, config) for each in opened]
+
     def _open(self, urls: Sequence[str], models: Sequence[str]) -> Sequence[Any]:
         from qvl.judge import panel
 
@@ -98,6 +132,12 @@ class Rewarder:
             allow_remote=self.sampling.allow_remote,
             concurrency=self.sampling.concurrency,
         )
+
+
+def _reasoning_of(judges: Sequence[Any], found: Sequence[Any]) -> float | None:
+    from qvl.agent.scoring import reasoning_of  # only with judges are their clients imported
+
+    return reasoning_of(judges, found)
 
 
 def _measured(stage: str) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from qvl.agent.reward import W_REASONING
 from qvl.agent.settings import AgentSettings
 from qvl.error_rate import MAX_ERROR_RATE
 from qvl.errors import UserError
@@ -80,6 +81,10 @@ class RewardSettings:
     reward_model_name: str | None = None
     calls_weight: float = 0.0
     """Of how well an agent's number of calls fits the record's `calls_needed`: qvl.agent.reward."""
+    trajectory_judges: tuple[str, ...] = ()
+    """Endpoints of judges that read an agent's trajectory: its reasoning is a part of the reward."""
+    trajectory_judge_models: tuple[str, ...] = ()
+    reasoning_weight: float = W_REASONING
     jobs: int = 2
     """Processes that verify. Our choice."""
     max_error_rate: float = MAX_ERROR_RATE

@@ -9,7 +9,7 @@ from qvl.agent.reward import (
     fit_of,
     score,
     useful_calls,
-    with_calls,
+    with_parts,
 )
 
 RED, BLUE = [100, 100, 200, 200], [700, 700, 800, 800]
@@ -120,6 +120,11 @@ def test_the_reward_of_rl_gets_its_part_by_the_accuracy_alone():
     right = {**response, "reward": 0.5, "rewards": {"ocr": 1.0, "language": -1.0}}
     wrong = {**response, "reward": 0.0, "rewards": {"ocr": 0.0}}
     failed = {**response, "reward": None, "rewards": {}}
-    done = with_calls({**record(1), "responses": [right, wrong, failed]}, 0.2)["responses"]
+    several = {**record(1), "responses": [right, wrong, failed]}
+    done = with_parts(several, 0.2)["responses"]
     assert [each["reward"] for each in done] == [0.7, 0.0, None]
     assert done[0]["rewards"]["calls"] == 1.0
+    judged = with_parts(several, 0.2, [0.5, 1.0, 1.0], 0.4)["responses"]
+    assert [each["reward"] for each in judged] == [0.9, 0.0, None]
+    unread = with_parts(several, 0.2, [None, 1.0, 1.0])["responses"]
+    assert [each["reward"] for each in unread] == [None, 0.0, None]

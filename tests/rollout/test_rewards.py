@@ -71,3 +71,21 @@ def test_an_open_question_without_a_judge_is_refused_with_the_flag_that_it_needs
     settings = RewardSettings(stage="general", jobs=1)
     with Rewarder(settings, SAMPLING) as rewarder, pytest.raises(UserError, match="give --judge"):
         rewards(rewarder.submit(OPEN))
+
+
+def test_an_agent_s_calls_and_reasoning_are_parts_of_its_reward_where_it_is_right():
+    def praise(body, attempt):
+        return completion(json.dumps({"reason": "It looks.", "interprets": 5, "coherent": 5}))
+
+    turn = {"role": "assistant", "content": "\\boxed{4}"}
+    episodes = [
+        {"content": f"\\boxed{{{answer}}}", "messages": [turn], "calls": [], "num_calls": 0}
+        for answer in (4, 5)
+    ]
+    record = {**MATH, "calls_needed": 0, "responses": episodes}
+    with FakeEndpoint(praise) as endpoint:
+        settings = RewardSettings(jobs=1, calls_weight=0.2, trajectory_judges=(endpoint.url,))
+        with Rewarder(settings, SAMPLING) as rewarder:
+            done = rewarder.submit(record).result()
+    assert [each["reward"] for each in done["responses"]] == [1 + 0.2 + 0.3, 0.0]
+    assert done["responses"][0]["rewards"]["reasoning"] == 1.0
