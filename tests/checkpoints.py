@@ -23,6 +23,7 @@ def write_checkpoint(
     seed: int = 0,
     kv_heads: int = 2,
     vision_heads: int = 2,
+    ffn: int = 96,
 ) -> Path:
     """Write one; every weight is random, norms and biases too, so that no mapping goes untested."""
     import transformers
@@ -35,7 +36,7 @@ def write_checkpoint(
         "num_attention_heads": 2 * kv_heads,
         "num_key_value_heads": kv_heads,
         "head_dim": 16,
-        "intermediate_size": 96,
+        "intermediate_size": ffn,
         "max_position_embeddings": 512,
         "rope_parameters": {
             "rope_type": "default",

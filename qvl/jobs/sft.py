@@ -94,7 +94,12 @@ def _train(
     steps = identity["steps"]
     trainer = make_trainer(model, settings.model, settings.optimization, steps)
     loop = TrainingLoop(
-        trainer, settings.checkpointing, steps, identity=identity, stopping=stopping
+        trainer,
+        settings.checkpointing,
+        steps,
+        identity=identity,
+        stopping=stopping,
+        tell=tell if parallel.rank() == 0 else lambda line: None,
     )
     log = None
     if parallel.rank() == 0:

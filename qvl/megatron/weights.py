@@ -29,9 +29,7 @@ def load(model: LocalModel, folder: Folder) -> None:
     with torch.no_grad():
         for name, parameter in parameters(model):
             whole = merge.load(folder, name, model.shape)
-            parameter.copy_(
-                whole if _is_expert(name) else weight_map.shard(name, whole, size, rank)
-            )
+            parameter.copy_(whole if is_expert(name) else weight_map.shard(name, whole, size, rank))
 
 
 def write(model: LocalModel, folder: Folder, target: Path) -> None:
@@ -63,7 +61,7 @@ def _own_share(model: LocalModel) -> Iterator[tuple[str, Tensor]]:
     group: Any = parallel_state.get_tensor_model_parallel_group()
     # The last stage of a tied model has a copy of the embedding by the name of the head.
     shared = [
-        each for each in mine if not (_is_expert(each[0]) or (tied and each[0] == weight_map.HEAD))
+        each for each in mine if not (is_expert(each[0]) or (tied and each[0] == weight_map.HEAD))
     ]
     owners = _deal([each.numel() for _, each in shared], copies.size() * group.size())
     for (name, parameter), owner in zip(shared, owners, strict=True):
@@ -76,7 +74,7 @@ def _own_share(model: LocalModel) -> Iterator[tuple[str, Tensor]]:
         if rank == group.rank():
             assert whole is not None
             yield name, whole
-    experts = [each for each in mine if _is_expert(each[0])]
+    experts = [each for each in mine if is_expert(each[0])]
     copies = parallel_state.get_expert_data_parallel_group()
     owners = _deal([each.numel() for _, each in experts], copies.size())
     for (name, parameter), owner in zip(experts, owners, strict=True):
@@ -134,7 +132,7 @@ def _agree(writer: FolderWriter, error: str | None) -> None:
         raise UserError(f"{writer.target}: {errors[0]}")
 
 
-def _is_expert(name: str) -> bool:
+def is_expert(name: str) -> bool:
     """Experts are not split: their tensor-parallel size is 1."""
     return "local_experts" in name
 

@@ -16,8 +16,6 @@ import torch
 
 def install() -> None:
     _moe_without_transformer_engine()
-    _optimizer_step_counts()
-    _padding_between_buckets()
     _results_of_a_save()
     _writers_of_a_save()
     _shapes_between_two_ranks()
@@ -28,66 +26,6 @@ def _moe_without_transformer_engine() -> None:
     module: Any = importlib.import_module("megatron.core.transformer.moe.moe_utils")
     if not hasattr(module, "te_general_gemm"):
         module.te_general_gemm = None
-
-
-def _optimizer_step_counts() -> None:
-    """torch's AdamW counts steps in its state, apex's Adam does not; loading knows only the latter.
-
-    Loading a checkpoint ends in KeyError 'step', and all parameters share one step tensor, which
-    then grows by the number of parameters per step: a wrong bias correction.
-    """
-    module: Any = importlib.import_module("megatron.core.optimizer.distrib_optimizer")
-    optimizer = module.DistributedOptimizer
-    if getattr(optimizer, "_steps_are_fixed", False):
-        return
-    original = optimizer._set_main_param_and_optimizer_states
-
-    def with_steps(self: Any, parameter: Any, tensors: dict) -> None:
-        group, order = self.model_param_group_index_map[parameter]
-        state = self.optimizer.state[self.optimizer.param_groups[group]["params"][order]]
-        if "step" in state and "step" not in tensors:
-            state["step"] = state["step"].clone()
-            tensors = {**tensors, "step": state["step"]}
-        original(self, parameter, tensors)
-
-    optimizer._set_main_param_and_optimizer_states = with_steps
-    optimizer._steps_are_fixed = True
-
-
-def _padding_between_buckets() -> None:
-    """A checkpoint's optimizer state is joined without the padding between buckets, but split where
-    each parameter lies with it: those after the first bucket are saved shifted.
-
-    There is a second bucket wherever stages share a tied embedding, that is, under pp > 1.
-    """
-    module: Any = importlib.import_module("megatron.core.optimizer.distrib_optimizer")
-    optimizer = module.DistributedOptimizer
-    if getattr(optimizer, "_padding_is_fixed", False):
-        return
-    original = optimizer.get_parameter_state_dp_zero
-
-    def with_padding(self: Any, *args: Any, **kwargs: Any) -> Any:
-        state = original(self, *args, **kwargs)
-        for index, buffer in enumerate(self.buffers if state else ()):
-            for tensors in state[index].values():
-                for key, tensor in tensors.items():
-                    if torch.is_tensor(tensor) and len(tensor) == buffer.numel_unpadded:
-                        tensors[key] = _padded(tensor, buffer.buckets)
-        return state
-
-    optimizer.get_parameter_state_dp_zero = with_padding
-    optimizer._padding_is_fixed = True
-
-
-def _padded(tensor: torch.Tensor, buckets: list[Any]) -> torch.Tensor:
-    """The values of all buckets (N,), each bucket padded to the length of its buffer."""
-    pieces = tensor.split([bucket.numel_unpadded for bucket in buckets])
-    out = tensor.new_zeros(sum(bucket.grad_data.numel() for bucket in buckets))
-    start = 0
-    for bucket, piece in zip(buckets, pieces, strict=True):
-        out[start : start + len(piece)] = piece
-        start += bucket.grad_data.numel()
-    return out
 
 
 def _results_of_a_save() -> None:
@@ -188,7 +126,8 @@ def aux_loss_counts_sharers() -> bool:
 
 
 def allocate_state(optimizer: Any) -> None:
-    """Give a new optimizer the state that a first step would: a plan to load it needs `step`."""
+    """Give a new optimizer the state that a first step would, with a count of steps per parameter: one
+    that they shared, as Megatron's loading leaves it, would grow by their number per step."""
     for part in getattr(optimizer, "chained_optimizers", [optimizer]):
         if not isinstance(part.optimizer, torch.optim.AdamW):
             continue  # those of apex and Transformer Engine keep the count in the group

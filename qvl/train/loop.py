@@ -18,8 +18,8 @@ from qvl.train.loss_guard import NAMED, LossGuard, Suspect, worst
 class TrainingLoop:
     """The steps of a run; iterating gives their numbers, from 1 or from where a run is resumed.
 
-    A checkpoint is written between steps where one is due, or where the run is stopped, which ends
-    the iteration. Every rank has a loop and takes the same steps.
+    A checkpoint is written between steps where one is due, where the run is stopped, which ends the
+    iteration, and behind the last step unless checkpoints are off. Every rank has a loop and takes the same steps.
     """
 
     def __init__(
@@ -32,12 +32,14 @@ class TrainingLoop:
         stopping: Callable[[], bool],
         watched: str = "loss",
         before_save: Callable[[], None] = lambda: None,
+        tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         """identity: facts of the run, such as its seed, that must equal those in a checkpoint before the
         run resumes from it. stopping: called after each step; if it returns True on one rank, the run
         stops on all. watched: the metric whose jumps reject a step: the loss, or a scalar that the loss
-        reports. before_save: called on every rank before a checkpoint."""
-        self.before_save = before_save
+        reports. before_save: called on every rank before a checkpoint. tell: gets a line on each
+        checkpoint that is broken and therefore not used."""
+        self.before_save, self.tell = before_save, tell
         self.trainer, self.settings, self.steps = trainer, settings, steps
         self.identity, self.stopping = identity, stopping
         self.guard = LossGuard(settings.max_jump, watched)
@@ -60,7 +62,8 @@ class TrainingLoop:
             due = every and self.number % every == 0
             if self._saving and self._saving.written():
                 self._finish_saving()
-            if (stopped or due) and not self.finished:
+            # The last one, too: what follows the loop, such as an export, may fail.
+            if stopped or due or (every and self.finished):
                 self._save(self.number)
             if stopped:
                 break
@@ -114,17 +117,27 @@ class TrainingLoop:
         self._saving = None
 
     def _resume(self) -> int:
-        """Restore the last checkpoint, of this layout or another; return the steps done, 0 where
-        there is none. UserError where it belongs to another run."""
-        whole = checkpoint.saved(self.folder)
-        if not whole:
+        """Restore the last checkpoint that is whole, of this layout or another; return the steps
+        done, 0 where there is none. UserError where it belongs to another run, or none is whole."""
+        saved = parallel.on_first(lambda: checkpoint.saved(self.folder))
+        place = None
+        for path in reversed(saved):
+            problem = checkpoint.problem(path)
+            if problem is None:
+                place = path
+                break
+            self.tell(f"{path}: not used: {problem}")
+        if place is None:
+            if saved:
+                raise UserError(
+                    f"--resume: no checkpoint in {self.folder} is whole; remove them to start anew"
+                )
             return 0
-        state = checkpoint.load(self.trainer, whole[-1])
+        state = checkpoint.load(self.trainer, place)
         for name, value in self.identity.items():
             if state.get(name) != value:
                 raise UserError(
-                    f"--resume: {whole[-1]} belongs to a run with {name} {state.get(name)}, not "
-                    f"{value}"
+                    f"--resume: {place} belongs to a run with {name} {state.get(name)}, not {value}"
                 )
         self.guard.restore(state.get("losses", []))
         return state["step"]

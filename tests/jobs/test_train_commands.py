@@ -161,6 +161,33 @@ def test_a_killed_run_goes_on_and_its_log_is_that_of_a_whole_one(train, folder):
     assert all(tensor.equal(killed[name]) for name, tensor in whole.items())
 
 
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(run, train, folder):
+    line = "qvl sft --model twin --steps 6 --batch 2 --lr 1e-3 --save-every 2 -o hurt"
+    train(f"{line} packed.jsonl.zst")
+    last = folder / "hurt/checkpoints/step-0000006"
+    expected = load_file(folder / "hurt/model.safetensors")
+    (damaged,) = (last / "optimizer").glob("*.safetensors")
+    content = bytearray(damaged.read_bytes())
+    content[4096:4160] = bytes(64)
+    damaged.write_bytes(content)
+    for name in ("model.safetensors", "config.json"):  # the last checkpoint is there before them
+        (folder / "hurt" / name).unlink()
+    said = run(f"{line} --resume packed.jsonl.zst").stderr
+    assert f"{last.relative_to(folder)}: not used: {damaged.name} is damaged" in said
+    again = load_file(folder / "hurt/model.safetensors")
+    assert all(tensor.equal(again[name]) for name, tensor in expected.items())
+
+
+def test_a_run_whose_export_failed_ends_with_its_last_checkpoint(run, train, folder):
+    line = "qvl sft --model twin --steps 3 --batch 2 --save-every 2 -o unwritten packed.jsonl.zst"
+    train(line)
+    expected = (folder / "unwritten/model.safetensors").read_bytes()
+    for name in ("model.safetensors", "config.json"):
+        (folder / "unwritten" / name).unlink()
+    assert "step " not in run(f"{line} --resume").stderr.replace("3 steps", "")
+    assert (folder / "unwritten/model.safetensors").read_bytes() == expected
+
+
 def test_a_run_goes_on_at_another_layout(train, folder):
     line = "qvl sft --model twin --steps 12 --batch 2 --lr 1e-3 --log-every 1 --save-every 5"
     train(f"{line} -o alone packed.jsonl.zst")
