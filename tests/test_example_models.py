@@ -1,6 +1,10 @@
 """The layouts of examples/models: the published shapes fit their layouts, and the script trains."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -59,17 +63,33 @@ def test_every_model_has_a_file():
     assert files == {*SHAPES, "sft", "slurm", *RL}
 
 
-def test_both_stages_train_and_a_second_run_skips_everything(tmp_path: Path, twin: Path) -> None:
+def test_both_stages_train_behind_a_signal_and_a_later_run_skips_everything(
+    tmp_path: Path, twin: Path
+) -> None:
     run = shell(tmp_path)
     made = run("qvl tiny data data --train 40 --test 4 --tasks digit,add")
     assert made.returncode == 0, made.stderr
     line = f"'{ROOT}/examples/models/2b.sh' {twin} out data/raw.jsonl.zst"
     given = {
         "GPUS": "2", "SHORT": "256", "LONG": "512", "LAYOUT_SHORT": "", "LAYOUT_LONG": "cp=2",
-        "BATCH_SHORT": "2", "BATCH_LONG": "2", "ARGS": "--steps 2", "OMP_NUM_THREADS": "1",
+        "BATCH_SHORT": "2", "BATCH_LONG": "2", "ARGS": "--steps 8 --log-every 1",
+        "OMP_NUM_THREADS": "1",
     }  # fmt: skip
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    stopped = subprocess.Popen(
+        ["bash", "-c", line], cwd=tmp_path, env={"PATH": path, **given},
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert stopped.stderr
+    while "step 1 of" not in stopped.stderr.readline():
+        assert stopped.poll() is None
+    os.killpg(stopped.pid, signal.SIGTERM)  # as Slurm does
+    rest = stopped.communicate(timeout=60)[1]
+    assert stopped.returncode == 143 and "continue with --resume" in rest, rest
+    assert list((tmp_path / "out" / "256" / "checkpoints").glob("step-*"))
     first = run(line, **given)
     assert first.returncode == 0, first.stderr
+    assert "step 1 of" not in first.stderr.partition("out/256: the model")[0]
     assert (tmp_path / "out" / "512" / "model.safetensors").exists()
     again = run(line, **given)
     assert again.returncode == 0 and "step" not in again.stderr, again.stderr

@@ -5,9 +5,12 @@
 #     examples/models/8b.sh MODEL OUT DATA
 #
 # MODEL is a Hugging Face folder, DATA a stream of records, OUT a folder that all nodes see. A stage that is
-# done is not done again, and one that was stopped goes on.
+# done is not done again, and one that was stopped goes on. SIGTERM ends the run after its step, with a
+# checkpoint; several nodes under torchrun need torch 2.13 for that, which waits as long as is said below.
 #   GPUS=8                 of a node
-#   NNODES=1 NODE_RANK=0 MASTER=localhost:29500     the nodes; examples/models/slurm.sh sets these
+#   NNODES=1 NODE_RANK=0 MASTER=localhost:29500     the nodes, whose ranks torchrun starts
+#   RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT      instead: this is one rank; examples/models/slurm.sh
+#                          sets these
 #   LAYOUT_SHORT, LAYOUT_LONG                       qvl sft --layout of either stage
 #   SHORT=32k LONG=256k    context lengths, the report's
 #   BATCH_SHORT=32 BATCH_LONG=8                     packs a step (our choice)
@@ -22,13 +25,33 @@ set -euo pipefail
 mkdir -p "$2"
 model=$(realpath "$1") out=$(realpath "$2") data=$(realpath "$3")
 media=$(realpath "${MEDIA:-$(dirname "$data")}")
-rank=${NODE_RANK:-0}
+rank=${RANK:-${NODE_RANK:-0}}
+port=${MASTER_PORT:-29500}
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-3600} # 30 s would end a long step
 read -ra more <<< "${ARGS:-}"
 
+# A command that this script waits for until it has saved. It alone gets a signal, and once: it is no member of
+# the script's group of processes, which Slurm and terminals signal as a whole.
+run() {
+    local child status=0
+    set -m
+    "$@" &
+    child=$!
+    set +m
+    trap 'kill -TERM "$child" || true' TERM
+    trap 'kill -INT "$child" || true' INT
+    wait "$child" || status=$?
+    while kill -0 "$child" 2>/dev/null; do # a signal ends the wait, not the command
+        status=0
+        wait "$child" || status=$?
+    done
+    trap - TERM INT
+    return "$status"
+}
 pack() { # LENGTH: by the first node; the others wait for the file, which appears whole
     local packed=$out/packed-$1.jsonl.zst
     if [ "$rank" -eq 0 ] && [ ! -e "$packed" ]; then
-        qvl pack --model "$model" --context "$1" --media-root "$media" \
+        run qvl pack --model "$model" --context "$1" --media-root "$media" \
             --rejects "$out/too-long-$1.jsonl.zst" --resume "$data" -o "$packed"
     fi
     until [ -e "$packed" ]; do sleep 5; done
@@ -36,10 +59,18 @@ pack() { # LENGTH: by the first node; the others wait for the file, which appear
 sft() { # MODEL OUT LAYOUT BATCH LR FILE...
     local from=$1 to=$2 layout=$3 batch=$4 lr=$5
     shift 5
-    torchrun --nnodes "${NNODES:-1}" --node-rank "$rank" --nproc-per-node "${GPUS:-8}" \
-        --rdzv-backend c10d --rdzv-endpoint "${MASTER:-localhost:29500}" --rdzv-id "qvl-$(basename "$to")" \
-        --no-python qvl sft --model "$from" -o "$to" --layout "$layout" --batch "$batch" --lr "$lr" \
-        --media-root "$media" --recompute --resume "${more[@]}" "$@"
+    local words=(--model "$from" -o "$to" --layout "$layout" --batch "$batch" --lr "$lr"
+        --media-root "$media" --recompute --resume "${more[@]}" "$@")
+    if [ -n "${RANK:-}" ]; then
+        run env MASTER_PORT="$port" qvl sft "${words[@]}"
+        port=$((port + 1)) # what the ranks of one stage left behind is not met by the next
+    elif [ "${NNODES:-1}" -eq 1 ]; then
+        run qvl sft --nproc "${GPUS:-8}" "${words[@]}"
+    else
+        run torchrun --nnodes "$NNODES" --node-rank "$rank" --nproc-per-node "${GPUS:-8}" \
+            --rdzv-backend c10d --rdzv-endpoint "${MASTER:-localhost:29500}" --rdzv-id "qvl-$(basename "$to")" \
+            --no-python qvl sft "${words[@]}"
+    fi
 }
 
 short=${SHORT:-32k} long=${LONG:-256k}

@@ -2,9 +2,13 @@
 
 import contextlib
 import signal
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
+
+# Signals within this time are one request: a scheduler signals a launcher, which passes it on, and the ranks.
+TOGETHER_SECONDS = 2.0
 
 
 class Stop:
@@ -19,14 +23,20 @@ class Stop:
 
 @contextlib.contextmanager
 def stop_at_signal() -> Iterator[Stop]:
-    """SIGINT or SIGTERM requests the end of the run; a second one ends the process at once."""
+    """SIGINT or SIGTERM requests the end of the run; a later one ends the process at once."""
     stop = Stop()
     before: dict[int, Any] = {}
+    first = 0.0
 
     def request(number: int, frame: FrameType | None) -> None:
-        stop.signal = number
+        nonlocal first
+        if stop.signal is None:
+            stop.signal, first = number, time.monotonic()
+        if time.monotonic() - first < TOGETHER_SECONDS:
+            return
         for each, handler in before.items():
             signal.signal(each, handler)
+        signal.raise_signal(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, request)
