@@ -149,11 +149,18 @@ def samples(line: dict[str, Any]) -> list[Any]:
     return found
 
 
-def batch(folder: Path, line: dict[str, Any]) -> Any:
+def batch(folder: Path, line: dict[str, Any], *, dealt: bool = False) -> Any:
+    """A micro-batch. dealt: with the images of this rank alone."""
     from qvl.model.batch import make_batch
+    from qvl.model.dealing import ALL
     from qvl.model.shape import load_shape
 
-    return make_batch(line, load_shape(folder), loader(line))
+    share = ALL
+    if dealt:
+        from qvl.megatron import image_sharing
+
+        share = image_sharing.share()
+    return make_batch(line, load_shape(folder), loader(line), share)
 
 
 def reference_logits(model: Any, line: dict[str, Any]) -> Tensor:

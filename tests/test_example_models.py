@@ -6,47 +6,61 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 from shells import ROOT, shell
 
 from qvl.model.layout import parse_layout
+from qvl.model.shape import Shape, VisionShape
+from qvl.plan import memory
 
 GPUS = 8
 WORDS = {"one": 1, "two": 2, "four": 4, "sixteen": 16}
-# layers, heads, kv heads, feed-forward width, experts: the models' config.json
+# hidden, layers, heads, kv heads, feed-forward width, experts, width of one, tied: the models' config.json
 SHAPES = {
-    "2b": (28, 16, 8, 6144, 0),
-    "4b": (36, 32, 8, 9728, 0),
-    "8b": (36, 32, 8, 12288, 0),
-    "32b": (64, 64, 8, 25600, 0),
-    "30b-a3b": (48, 32, 4, 6144, 128),
-    "235b-a22b": (94, 64, 4, 12288, 128),
+    "2b": (2048, 28, 16, 8, 6144, 0, 0, True),
+    "4b": (2560, 36, 32, 8, 9728, 0, 0, True),
+    "8b": (4096, 36, 32, 8, 12288, 0, 0, False),
+    "32b": (5120, 64, 64, 8, 25600, 0, 0, False),
+    "30b-a3b": (2048, 48, 32, 4, 6144, 128, 768, False),
+    "235b-a22b": (4096, 94, 64, 4, 12288, 128, 1536, False),
 }
+# What 80 GB leave after NCCL's buffers, the workspace of kernels and fragmentation: our choice.
+USABLE_GB = 66
+
+
+def shape_of(name: str) -> Shape:
+    hidden, layers, heads, kv_heads, ffn, experts, width, tied = SHAPES[name]
+    large = name not in ("2b", "4b")
+    vision = VisionShape(
+        depth=27 if large else 24, hidden=1152 if large else 1024, ffn=4304 if large else 4096,
+        heads=16, channels=3, patch=16, temporal_patch=2, merge=2, out_hidden=hidden,
+        num_positions=2304, deepstack_layers=(8, 16, 24) if large else (5, 11, 17),
+    )  # fmt: skip
+    return Shape(
+        hidden=hidden, layers=layers, heads=heads, kv_heads=kv_heads, head_dim=128, ffn=ffn,
+        vocab=151_936, eps=1e-6, rope_theta=5e6, mrope_section=(24, 20, 20), tied=tied,
+        max_positions=262_144, num_experts=experts, experts_per_token=8 if experts else 0,
+        expert_ffn=width, moe_aux_loss=0.0, image_id=151_655, video_id=151_656, vision=vision,
+    )  # fmt: skip
 
 
 RL = {"rl-8b": ["tp=4", "tp=2"], "rl-30b-a3b": ["ep=8"]}  # the layouts that the files name
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("which", ["SHORT", "LONG"])
-def test_a_model_can_be_shared_as_its_file_says(name, which):
+@pytest.mark.parametrize(("which", "tokens"), [("SHORT", 32_768), ("LONG", 262_144)])
+def test_a_model_fits_with_images_as_its_file_says(name, which, tokens):
     text = (ROOT / "examples" / "models" / f"{name}.sh").read_text()
-    (layout,) = re.findall(rf"LAYOUT_{which}-([^}}]*)}}", text)
+    (words,) = re.findall(rf"LAYOUT_{which}-([^}}]*)}}", text)
     (nodes,) = re.findall(r"on (\w+) nodes? of 8 GPUs", text)
-    check(name, layout, WORDS[nodes] * GPUS)
-
-
-def check(name, layout, ranks):
-    """UserError if the model cannot be shared among the ranks."""
-    layers, heads, kv_heads, ffn, experts = SHAPES[name]
-    shape = SimpleNamespace(
-        layers=layers, heads=heads, kv_heads=kv_heads, ffn=ffn, num_experts=experts, vocab=151_936,
-        vision=SimpleNamespace(deepstack_layers=(5, 11, 17)),
-    )  # fmt: skip
-    parse_layout(layout).check(cast(Any, shape), ranks)
+    shape, layout, ranks = shape_of(name), parse_layout(words), WORDS[nodes] * GPUS
+    layout.check(shape, ranks)
+    images = int(0.9 * tokens)
+    needed = memory.recomputing(shape, layout, tokens, ranks=ranks, image_tokens=images)
+    assert needed.total < USABLE_GB * 1e9
+    said = dict(zip(("SHORT", "LONG"), re.findall(r"(\d+) GB (?:per GPU )?at", text), strict=True))
+    assert round(needed.total / 1e9) == int(said[which])
 
 
 @pytest.mark.parametrize("name", RL)
@@ -55,7 +69,7 @@ def test_the_trainer_of_rl_shares_a_model_as_its_file_says(name):
     assert re.findall(r"LAYOUT-([^}]*)}", text) == [*reversed(RL[name])]
     ranks = re.findall(r"NPROC-(\d+)}", text)
     for layout, count in zip(RL[name], reversed(ranks), strict=True):
-        check(name.removeprefix("rl-"), layout, int(count))
+        parse_layout(layout).check(shape_of(name.removeprefix("rl-")), int(count))
 
 
 def test_every_model_has_a_file():

@@ -77,7 +77,7 @@ def _train(
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
     with gc_frozen():  # Megatron can be imported only now
-        from qvl.megatron import parallel, weights
+        from qvl.megatron import image_sharing, parallel, weights
         from qvl.plan import flops
         from qvl.train.build import load_model, make_trainer
         from qvl.train.dataloader import DataLoader
@@ -123,6 +123,7 @@ def _train(
         cost=cost,
         data_rank=data_rank,
         steps=range(loop.first + 1, steps + 1),
+        share=image_sharing.share(),
         workers=settings.data.workers,
     ) as data:
         for number in loop:

@@ -34,8 +34,16 @@ class Loader:
     root: Path
     allow_remote: bool = False
 
+    @property
+    def in_bytes(self) -> bool:
+        """Whether patches come as uint8 pixels, to be normalised where they are used; in float32 and
+        normalised only where images and videos are normalised differently."""
+        videos = self.videos
+        own = self.images.mean, self.images.std
+        return videos is None or (videos.of_frames.mean, videos.of_frames.std) == own
+
     def __call__(self, line: dict[str, Any]) -> dict[str, Any]:
-        """The media of a line: reference -> ((patches, values per patch) float32, grid).
+        """The media of a line: reference -> ((patches, values per patch), grid); see `in_bytes`.
 
         MediaError, which names the records of the line, if one cannot be read.
         """
@@ -63,14 +71,14 @@ class Loader:
     def image(self, reference: str) -> Any:
         """The patches and grid of one image."""
         picture = images.load(reference, self.root, allow_remote=self.allow_remote)
-        return self.images.patches(picture)
+        return self.images.pixels(picture) if self.in_bytes else self.images.patches(picture)
 
     def _clip(self, reference: str | list[str]) -> Any:
         if self.videos is None:
             raise UserError("this checkpoint takes no videos: no video_preprocessor_config.json")
         rules = self.videos
         clip = video.read(reference, self.root, allow_remote=self.allow_remote, fit=rules.fit)
-        return rules.patches(clip)
+        return rules.pixels(clip) if self.in_bytes else rules.patches(clip)
 
 
 def loader(model: Path, root: Path, *, allow_remote: bool = False) -> Loader:

@@ -66,21 +66,26 @@ class VideoRules:
         return resized
 
     def patches(self, clip: Clip) -> "tuple[ndarray, Grid]":
-        """(pairs * rows * columns, 3 * temporal * patch * patch) float32, in merge-block order."""
+        """(pairs * rows * columns, 3 * temporal * patch * patch) float32, in merge-block order,
+        normalised."""
+        pixels, grid = self.pixels(clip)
+        return self.of_frames.normalised(pixels), grid
+
+    def pixels(self, clip: Clip) -> "tuple[ndarray, Grid]":
+        """The same before it is normalised, in uint8."""
         numpy, torch = need("numpy"), need("torch", extra="train")
         rules = self.of_frames
         pairs, rows, columns = grid = self.grid(len(clip.frames), *clip.size)
         size, merge, temporal = rules.patch_size, rules.merge_size, rules.temporal_patch_size
         resize = self.fit(len(clip.frames), *clip.size)
         is_fitted = clip.frames.shape[1:3] == (rows * size, columns * size)
-        mean, std = (255 * torch.tensor(each)[:, None, None] for each in (rules.mean, rules.std))
-        found = numpy.empty((pairs, rows * columns, 3 * temporal * size * size), numpy.float32)
-        for pair in range(pairs):  # one at a time, as float32 takes four times the memory
+        found = numpy.empty((pairs, rows * columns, 3 * temporal * size * size), numpy.uint8)
+        for pair in range(pairs):
             frames = list(clip.frames[pair * temporal : (pair + 1) * temporal])
             frames += frames[-1:] * (temporal - len(frames))
             seen = numpy.stack([each if is_fitted else resize(each) for each in frames])
             pixels = torch.from_numpy(seen).permute(0, 3, 1, 2)  # (t, 3, R * p, C * p)
-            blocks = ((pixels.float() - mean) / std).reshape(
+            blocks = pixels.reshape(
                 temporal, 3, rows // merge, merge, size, columns // merge, merge, size
             )
             blocks = blocks.permute(2, 5, 3, 6, 1, 0, 4, 7)  # (R/m, C/m, m, m, 3, t, p, p)

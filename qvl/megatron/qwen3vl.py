@@ -3,7 +3,6 @@
 Shapes: T tokens of a pack, D hidden, M image tokens, R target tokens, V vocabulary.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
 
-from qvl.megatron import context_parallel, decoder
+from qvl.megatron import context_parallel, decoder, image_sharing
 from qvl.megatron.attention import segments
 from qvl.megatron.output import Output
 from qvl.model import rope, weight_map
@@ -122,45 +121,53 @@ class Qwen3VL(MegatronModule):
         the rows to which they are added (M,)."""
         hidden = self.language_model.embedding(input_ids=batch.ids[None], position_ids=None)
         deep = rows = None
-        if self.vision is not None and batch.patches is None and self.reports_every_gradient:
-            batch = self._with_blank_image(batch)
-        if batch.patches is not None:
-            assert self.vision is not None and batch.image_rows is not None
-            if self.config.recompute_granularity == "full":
-                tokens, deep = recompute(self.vision, batch.patches, batch.grids)
-            else:
-                tokens, deep = self.vision(batch.patches, batch.grids)
-            seen = len(batch.image_rows)
-            tokens, deep = tokens[:seen].to(hidden.dtype), deep[:, :seen]
-            hidden = hidden.index_copy(0, batch.image_rows, tokens[:, None])
-            deep, rows = self._own_features(deep, batch, own)
+        places = batch.image_rows
+        if places is None and self.reports_every_gradient:
+            places = batch.ids.new_empty(0)
+        if self.vision is not None and places is not None:
+            tokens, deep = self._see(self.vision, batch)
+            if batch.image_tokens:
+                tokens = image_sharing.gather(tokens, batch.image_tokens)
+            hidden = hidden.index_copy(0, places, tokens.to(hidden.dtype)[:, None])
+            deep, rows = self._own_features(deep, places, batch, own)
         if len(own) < len(batch.ids):
             hidden = hidden.index_select(0, own)
         if self.config.sequence_parallel:
             hidden = tensor_parallel.scatter_to_sequence_parallel_region(hidden)
         return hidden, deep, rows
 
-    def _with_blank_image(self, batch: Batch) -> Batch:
-        """The batch with an image that no token shows. Its gradients are 0, and come in the order of
-        a batch with images: the ranks send buckets in the order in which these are complete."""
-        shape, ids = self.shape.vision, batch.ids
-        return replace(
-            batch,
-            patches=torch.zeros(shape.merge**2, shape.patch_values, device=ids.device),
-            grids=[(1, shape.merge, shape.merge)],
-            image_rows=ids.new_empty(0),
-        )
+    def _see(self, tower: VisionTower, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The tokens of this rank's images (m, D), and DeepStack's (L, m, D).
 
-    def _own_features(self, deep: Tensor, batch: Batch, own: Tensor) -> tuple[Tensor, Tensor]:
-        """DeepStack's features of the image tokens that this rank has, and their rows."""
-        assert batch.image_rows is not None
-        if self.config.sequence_parallel:
-            # Each rank adds only its rows: without this the mergers' gradients lack the others'.
-            deep = tensor_parallel.copy_to_tensor_model_parallel_region(deep)
+        A rank without images computes a blank one, which no token shows. Its gradients are 0, and come
+        in the order of those of images: ranks send buckets in the order in which these are complete.
+        """
+        patches, grids, shape = batch.patches, batch.grids, self.shape.vision
+        if patches is None:
+            blank = torch.zeros(shape.merge**2, shape.patch_values, device=batch.ids.device)
+            tokens, deep = tower(blank, [(1, shape.merge, shape.merge)])
+            return tokens[:0], deep[:, :0]
+        if self.config.recompute_granularity == "full":
+            return recompute(tower, patches, grids)
+        return tower(patches, grids)
+
+    def _own_features(
+        self, deep: Tensor, places: Tensor, batch: Batch, own: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """DeepStack's features of the image tokens that this rank has, and their rows. places: of all
+        image tokens."""
+        divided, dealt = self.config.sequence_parallel, batch.image_tokens
+        if divided:
             rank = parallel_state.get_tensor_model_parallel_rank()
             own = own.chunk(self.config.tensor_model_parallel_size)[rank]
-        rows = context_parallel.places(own, len(batch.ids))[batch.image_rows]
+        rows = context_parallel.places(own, len(batch.ids))[places]
         here = (rows >= 0).nonzero()[:, 0]
+        if dealt:
+            levels = [image_sharing.gather(level, dealt, divided=divided)[here] for level in deep]
+            return torch.stack(levels), rows[here]
+        if divided:
+            # Each rank adds only its rows: without this the mergers' gradients lack the others'.
+            deep = tensor_parallel.copy_to_tensor_model_parallel_region(deep)
         return deep[:, here], rows[here]
 
     def _head(self) -> Tensor:

@@ -16,6 +16,7 @@ from qvl.errors import UserError
 from qvl.media.patches import Grid
 from qvl.media.references import brief
 from qvl.model import rope
+from qvl.model.dealing import ALL, Share, deal
 from qvl.model.shape import Shape
 from qvl.pack.packed import Sample, join
 
@@ -24,7 +25,10 @@ Load = Callable[[str], tuple[np.ndarray, Grid]]  # a reference -> its patches an
 
 @dataclass
 class Batch:
-    """One pack. Images come sorted by grid, so that equal ones attend in one call."""
+    """One pack. Images come sorted by grid, so that equal ones attend in one call.
+
+    Where several ranks share the pack, each has patches of its own images alone (qvl.model.dealing).
+    """
 
     ids: Tensor
     """(T,)"""
@@ -43,10 +47,15 @@ class Batch:
     columns: dict[str, Tensor] = field(default_factory=dict)
     """(R, ...) by name: `weight`, that of the loss, and what the samples bring."""
     patches: Tensor | None = None
-    """(P, values of a patch)"""
+    """(P, values of a patch) of this rank's images: uint8 pixels, or float32 and normalised; None without
+    any."""
     grids: Sequence[Grid] = ()
+    """Of this rank's images."""
     image_rows: Tensor | None = None
-    """(M,) where the tower's tokens go, in its order."""
+    """(M,) where the tower's tokens go: those of the first rank's images, then of the next one's. None
+    where the pack has no images, or this stage sees none."""
+    image_tokens: Sequence[int] = ()
+    """Of each rank's images; M in all. Empty where each rank computes all images."""
     records: Sequence[str] = ()
     """(N,) their ids."""
 
@@ -69,13 +78,21 @@ class Batch:
         )
 
 
-def make_batch(line: dict[str, Any], shape: Shape, load: Load | None) -> Batch:
+def make_batch(
+    line: dict[str, Any],
+    shape: Shape,
+    load: Load | None,
+    share: Share = ALL,
+    ready: np.ndarray | None = None,
+) -> Batch:
     """The tensors of a packed line; without `load`, for a stage that sees no images.
 
-    UserError where an image has changed since it was packed.
+    share: this rank among those that share the pack, by which its images are dealt. ready: the patches
+    of this rank's images in their order, where they have been loaded. UserError where an image has
+    changed since it was packed.
     """
     ids = np.asarray(line["input_ids"], dtype=np.int64)
-    grids = [tuple(grid) for grid in line["grids"]]
+    grids: list[Any] = [tuple(grid) for grid in line["grids"]]
     seen = np.isin(ids, (shape.image_id, shape.video_id))
     merge = shape.vision.merge
     rows, weights = _targets(line["loss_weights"])
@@ -93,8 +110,29 @@ def make_batch(line: dict[str, Any], shape: Shape, load: Load | None) -> Batch:
         records=line["records"],
     )
     if grids and load:
-        _add_images(batch, seen, line["images"], grids, merge, load)
+        hands = deal(grids, shape.vision, share.ranks)
+        counts = [frames * rows * columns // merge**2 for frames, rows, columns in grids]
+        places = np.split(np.flatnonzero(seen), np.cumsum(counts)[:-1])
+        order = [index for hand in hands for index in hand]
+        batch.image_rows = torch.from_numpy(np.concatenate([places[index] for index in order]))
+        if share.ranks > 1:
+            batch.image_tokens = [sum(counts[index] for index in hand) for hand in hands]
+        own = hands[share.rank]
+        batch.grids = [grids[index] for index in own]
+        if own and ready is None:
+            ready = np.concatenate([loaded(line["images"][i], grids[i], load) for i in own])
+        batch.patches = None if ready is None else torch.from_numpy(ready)
     return batch
+
+
+def loaded(reference: str, grid: Grid, load: Load) -> np.ndarray:
+    """The patches of an image. UserError where its grid is no longer the one that was packed."""
+    values, found = load(reference)
+    if found != grid:
+        raise UserError(
+            f"image {brief(reference)}: its grid is {found}, but it was packed as {grid}; pack again"
+        )
+    return values
 
 
 def batch_of(samples: Sequence[Sample], shape: Shape, load: Load | None) -> Batch:
@@ -119,28 +157,3 @@ def _column(values: Sequence[Any]) -> Tensor:
     found = np.asarray(values)
     kind = np.int64 if np.issubdtype(found.dtype, np.integer) else np.float32
     return torch.from_numpy(found.astype(kind))
-
-
-def _add_images(
-    batch: Batch,
-    seen: np.ndarray,
-    references: Sequence[str],
-    grids: list[Any],
-    merge: int,
-    load: Load,
-) -> None:
-    counts = [frames * rows * columns // merge**2 for frames, rows, columns in grids]
-    places = np.split(np.flatnonzero(seen), np.cumsum(counts)[:-1])
-    order = sorted(range(len(grids)), key=lambda index: grids[index])
-    patches = []
-    for index in order:
-        values, grid = load(references[index])
-        if grid != grids[index]:
-            raise UserError(
-                f"image {brief(references[index])}: its grid is {grid}, but it was packed "
-                f"as {grids[index]}; pack again"
-            )
-        patches.append(values)
-    batch.patches = torch.from_numpy(np.concatenate(patches))
-    batch.grids = [grids[index] for index in order]
-    batch.image_rows = torch.from_numpy(np.concatenate([places[index] for index in order]))

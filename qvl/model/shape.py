@@ -2,11 +2,12 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from qvl.errors import UserError
+from qvl.media import processor
 
 MODELS = ("qwen3_vl", "qwen3_vl_moe")
 VISION_ROPE_THETA = 10_000.0  # of the two-dimensional rope, not in config.json
@@ -27,6 +28,9 @@ class VisionShape:
     out_hidden: int
     num_positions: int
     deepstack_layers: tuple[int, ...]
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    """Of the channels of a pixel, from 0 to 1, and so the deviation: patches are normalised by them."""
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
 
     @property
     def patch_values(self) -> int:
@@ -84,7 +88,12 @@ def load_shape(model: Path) -> Shape:
             f"{path}: model_type {config.get('model_type')!r} is not supported; expected {MODELS[0]}"
         )
     try:
-        return _shape(config)
+        shape = _shape(config)
+        if processor.exists(model, "image"):
+            rules = processor.settings(model, "image")
+            normal = replace(shape.vision, mean=rules["mean"], std=rules["std"])
+            shape = replace(shape, vision=normal)
+        return shape
     except KeyError as error:
         raise UserError(f"{path}: {error} is missing") from None
 

@@ -1,11 +1,13 @@
 """Qwen3-VL's vision tower, with Hugging Face's parameter names.
 
-Shapes: N patches, D hidden, H heads, M tokens after merging (N / merge^2). Consecutive images of the
-same grid attend in one call, so sort a batch's images by their grid.
+Shapes: N patches, D hidden, H heads, M tokens after merging (N / merge^2). With FlashAttention all images
+attend in one call, whatever their grids; elsewhere consecutive images of the same grid do, so sort a batch's
+images by their grid.
 """
 
 import itertools
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from qvl.media.patches import Grid
+from qvl.model import kernels
 from qvl.model.shape import VISION_ROPE_THETA, VisionShape
 
 EPS = 1e-6  # of every layer norm of the tower
@@ -43,6 +46,12 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, runs: Sequence[Run], rope: tuple[Tensor, Tensor]) -> Tensor:
         q, k, v = self.qkv(x).view(len(x), 3, self.heads, -1).unbind(1)  # (N, H, D/H)
         q, k = rotate(q, *rope), rotate(k, *rope)
+        if kernels.has_varlen(q):
+            scale = q.shape[-1] ** -0.5
+            seen = kernels.attend_packed(
+                q, k, v, _frames(runs, x.device), scale=scale, causal=False
+            )
+            return self.proj(seen.flatten(1))
         out = []
         for part, (images, rows, columns) in zip(
             _split(torch.stack([q, k, v]), runs), runs, strict=True
@@ -89,12 +98,23 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, shape: VisionShape) -> None:
         super().__init__()
+        self.mean, self.std = shape.mean, shape.std
         kernel = (shape.temporal_patch, shape.patch, shape.patch)
         self.proj = nn.Conv3d(shape.channels, shape.hidden, kernel, stride=kernel)
 
     def forward(self, patches: Tensor) -> Tensor:
+        """(N, patch values) normalised, or uint8 pixels -> (N, D)"""
         weight = self.proj.weight
+        if patches.dtype == torch.uint8:
+            patches = self._normalised(patches)
         return F.linear(patches.to(weight.dtype), weight.flatten(1), self.proj.bias)
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        mean, std = (
+            pixels.new_tensor(each, dtype=torch.float32)[:, None] for each in (self.mean, self.std)
+        )
+        channels = pixels.view(len(pixels), len(self.mean), -1).float().div_(255)
+        return channels.sub_(mean).div_(std).flatten(1)
 
 
 class VisionTower(nn.Module):
@@ -175,6 +195,17 @@ def _runs(grids: Sequence[Grid]) -> list[Run]:
     """Join consecutive images of one size. A frame attends alone, so frames count as images."""
     frames = [(rows, columns) for count, rows, columns in grids for _ in range(count)]
     return [(len(list(same)), *size) for size, same in itertools.groupby(frames)]
+
+
+@lru_cache(maxsize=1)  # every layer asks for those of the same images
+def _frames_of(runs: tuple[Run, ...], device: torch.device) -> kernels.Bounds:
+    lengths = [rows * columns for images, rows, columns in runs for _ in range(images)]
+    return kernels.Bounds.of(lengths, lengths, device)
+
+
+def _frames(runs: Sequence[Run], device: torch.device) -> kernels.Bounds:
+    """The bounds of the images and frames, each of which attends alone."""
+    return _frames_of(tuple(runs), device)
 
 
 def _split(x: Tensor, runs: Sequence[Run]) -> tuple[Tensor, ...]:

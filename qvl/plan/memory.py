@@ -15,6 +15,9 @@ peak is in the backward pass, in the feed-forward part of a layer that is recomp
     gathered  n 2 k C e           keys and values of the whole pack, on every rank of cp
               n 2 h tp e          under tp the hidden vectors of the other ranks' tokens, and their gradient
 
+    embedding (T + 2 M) h e       instead of `layer`, where it is more: of one pack, whose M tokens of images come
+              from the ranks of tp and cp, a level of DeepStack at a time
+
 and per parameter its weight e, a gradient 4, and AdamW's mean and square, in bf16 with a master weight: 8
 or 12, sharded over the ranks of data and context parallelism. tests/plan/test_memory.py counts the tensors
 of a step. Communication buffers, workspaces of kernels and Python are left out.
@@ -40,7 +43,7 @@ class Memory:
     layer: float
     gathered: float
     images: float
-    """Patches in fp32, and their tokens with DeepStack's."""
+    """Of the packs in flight: this rank's share of the patches, in uint8, and of DeepStack's tokens."""
 
     @property
     def total(self) -> float:
@@ -58,8 +61,9 @@ def recomputing(
 ) -> Memory:
     """The memory of a rank; see above. image_tokens: how many of a pack's `tokens` are of images. The
     tower's activations, for a few images at a time, are freed before the peak."""
+    sharers = layout.context * layout.tensor
     layers = layout.stages(shape)[0] * layout.virtual
-    n = tokens / (layout.context * layout.tensor)
+    n = tokens / sharers
     query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     wide = 6 * shape.hidden + 5 * query + 4 * key + 5 * shape.head_dim
     if shape.num_experts:
@@ -71,16 +75,20 @@ def recomputing(
     if layout.tensor > 1:
         gathered += 2 * shape.hidden * layout.tensor
     held, shared = _parameters(shape, layout, layers, ranks // layout.pipeline)
-    levels = 1 + len(shape.vision.deepstack_layers)
-    patch = 4 * shape.vision.patch_values * shape.vision.merge**2
+    levels = len(shape.vision.deepstack_layers)
+    patches = shape.vision.patch_values * shape.vision.merge**2
+    whole = (tokens + 2 * image_tokens) * shape.hidden * element
     return Memory(
         weights=held * element,
         gradients=held * GRADIENT,
         optimizer=shared * STATE[element],
         inputs=n * (layers + 1) * shape.hidden * element * layout.pipeline,
-        layer=n * wide * element,
+        layer=max(n * wide * element, whole if image_tokens else 0),
         gathered=n * gathered * element,
-        images=image_tokens * (patch + levels * shape.hidden * element) * layout.pipeline,
+        images=image_tokens
+        / sharers
+        * (patches + levels * shape.hidden * element)
+        * layout.pipeline,
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from qvl.losses import policy as losses
 from qvl.media.loader import loader
-from qvl.megatron import parallel, scoring, training
+from qvl.megatron import image_sharing, parallel, scoring, training
 from qvl.megatron.output import Output
 from qvl.model.batch import Batch, make_batch
 from qvl.pack import packed
@@ -206,7 +206,8 @@ class PolicyLearner:
         for pack in own:
             line = _line(pack)
             found = self._images(line) if self._images and line["images"] else {}
-            yield make_batch(line, self.shape, found.__getitem__ if self._images else None)
+            load = found.__getitem__ if self._images else None
+            yield make_batch(line, self.shape, load, image_sharing.share())
 
 
 def _line(pack: Pack) -> Record:

@@ -67,7 +67,7 @@ def one_step(folder, lines, freeze=(), layout="", overlap=False, again=False):
     model = build(folder, layout, again)
     trainer = training.prepare(model, replace(STEP, freeze=freeze), 10, overlap=overlap)
     rank, ranks = parallel.data_rank()
-    mine = [checkpoints.batch(folder, line) for line in lines[rank::ranks]]
+    mine = [checkpoints.batch(folder, line, dealt=True) for line in lines[rank::ranks]]
     done = training.step(trainer, mine, len(mine), checkpoints.sft_loss(lines))
     trainer.wait_for_parameters()
     return done.loss, done.grad_norm, checkpoints.whole_weights(model, folder)

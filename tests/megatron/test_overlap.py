@@ -35,7 +35,7 @@ def steps(folder, layout, images, overlap):
     losses = []
     for number, kinds in enumerate(images):
         lines = [checkpoints.pack(9 * number + at, images=own) for at, own in enumerate(kinds)]
-        mine = [checkpoints.batch(folder, line) for line in lines[rank::ranks]]
+        mine = [checkpoints.batch(folder, line, dealt=True) for line in lines[rank::ranks]]
         gathers.clear()
         losses.append(training.step(trainer, mine, len(mine), checkpoints.sft_loss(lines)).loss)
     sent = list(gathers.values())

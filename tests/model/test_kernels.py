@@ -1,6 +1,8 @@
 """Attention kernels, as releases of torch offer them. CUDA's are asked for with tensors that have no
 memory, which torch takes through the same choices on a machine without a GPU."""
 
+import functools
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -57,7 +59,7 @@ def test_a_pack_attends_alike_in_every_release(monkeypatch, release, causal, gro
     bounds = kernels.Bounds.of(LENGTHS, LENGTHS, query.device)
     found = kernels.attend_packed(query, key, value, bounds, scale=0.3, causal=causal)
     every: Any = [x.repeat_interleave(4 // groups, 1) for x in (key, value)]
-    expected = record_by_record(query, *every, bounds.queries, 0.3, causal)
+    expected = record_by_record(query, every[0], every[1], bounds.queries, 0.3, causal)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -106,3 +108,25 @@ def test_grouped_heads_attend_as_repeated_ones():
     every: Any = [x.repeat_interleave(2, 1) for x in (key, value)]
     expected = F.scaled_dot_product_attention(query, *every, is_causal=True, scale=0.3)
     torch.testing.assert_close(kernels.attend(query, key, value, scale=0.3), expected)
+
+
+def test_images_of_all_sizes_attend_in_one_call_as_in_a_call_per_size(monkeypatch):
+    from qvl.model.vision import Attention, _rope, _runs
+
+    shape: Any = SimpleNamespace(hidden=32, heads=2, merge=2)
+    layer, grids = Attention(shape), [(1, 4, 4), (1, 4, 4), (2, 2, 6), (1, 6, 4)]
+    runs = _runs(grids)
+    x = torch.randn(sum(images * rows * columns for images, rows, columns in runs), 32)
+    expected = layer(x, runs, _rope(runs, shape, x.device))
+    calls = []
+
+    def once(*args, **kwargs):
+        calls.append(args[3].diff().tolist())
+        return of_2_12(*args, **kwargs)
+
+    # inspect reads the signature of the release through functools.wraps
+    monkeypatch.setattr(kernels, "varlen_attn", functools.wraps(of_2_12)(once))
+    monkeypatch.setattr(kernels, "has_varlen", lambda query: True)
+    found = layer(x, runs, _rope(runs, shape, x.device))
+    assert calls == [[16, 16, 12, 12, 24]]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
