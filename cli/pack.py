@@ -30,8 +30,13 @@ def command(
         ),
     ] = "token",
     last_only: Annotated[
-        bool, typer.Option("--last-only", help="Train on the last assistant turn only")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--last-only/--all-turns",
+            help="Train on the last assistant turn only, or on all; by default on all, but with a thinking "
+            "template on those behind the last question, as it drops the reasoning of the turns before",
+        ),
+    ] = None,
     too_long: Annotated[
         str,
         typer.Option(

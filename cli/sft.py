@@ -62,6 +62,16 @@ def command(
             metavar="X", help="Share of the packs that come from --interleave (our choice)"
         ),
     ] = DataSettings.interleave_share,
+    validation: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Measure the loss of this packed file, too, without training on it; repeatable",
+        ),
+    ] = None,
+    validate_every: Annotated[
+        int, typer.Option(metavar="STEPS", min=1, help="Steps between measurements of --validation")
+    ] = DataSettings.validate_every,
     curriculum: Annotated[
         bool,
         typer.Option(
@@ -163,6 +173,14 @@ def command(
             help="A field of Megatron's TransformerConfig; repeatable",
         ),
     ] = None,
+    set_optimizer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=VALUE",
+            help="A field of Megatron's OptimizerConfig, such as optimizer_cpu_offload=true, or "
+            "use_precision_aware_optimizer=true and exp_avg_dtype=bf16; repeatable",
+        ),
+    ] = None,
 ) -> None:
     """Fine-tune a Qwen3-VL on packed records, with Megatron-core.
 
@@ -203,7 +221,7 @@ def command(
             overlap=overlap,
             moe_aux_loss=moe_aux_loss,
             threads=threads,
-            megatron=dict(_setting(word) for word in set_ or ()),
+            megatron=dict(_setting("--set", word) for word in set_ or ()),
         ),
         data=DataSettings(
             data=tuple(data),
@@ -212,6 +230,8 @@ def command(
             interleave=tuple(interleave or ()),
             interleave_share=interleave_share,
             curriculum=curriculum,
+            validation=tuple(validation or ()),
+            validate_every=validate_every,
             epochs=epochs,
             steps=steps,
             batch=batch,
@@ -228,6 +248,9 @@ def command(
             beta2=beta2,
             clip=clip,
             freeze=tuple(freeze or ()),
+            megatron_optimizer=dict(
+                _setting("--set-optimizer", word) for word in set_optimizer or ()
+            ),
         ),
         checkpointing=Checkpointing(
             output=output,
@@ -272,6 +295,10 @@ def _packed(data: list[str], context: str, model: str, output: Path, media: Medi
 
 
 def _show(row: dict[str, Any]) -> None:
+    if "evaluation" in row:
+        loss = row["evaluation"]["loss"]
+        _tell(f"step {row['step']} of {row['steps']}, validation loss {loss:.4f}")
+        return
     facts = [
         f"step {row['step']} of {row['steps']}",
         f"loss {row['loss']:.4f}",
@@ -290,10 +317,10 @@ def _tell(line: str) -> None:
     print(f"qvl sft: {line}", file=sys.stderr, flush=True)
 
 
-def _setting(word: str) -> tuple[str, Any]:
+def _setting(flag: str, word: str) -> tuple[str, Any]:
     name, equals, value = word.partition("=")
     if not (name and equals):
-        raise UserError(f"--set {word}: expected FIELD=VALUE")
+        raise UserError(f"{flag} {word}: expected FIELD=VALUE")
     try:
         return name, orjson.loads(value)
     except orjson.JSONDecodeError:

@@ -48,6 +48,10 @@ class DataSettings:
     """Optimizer steps, instead of epochs."""
     batch: int = 32
     """Packs per optimizer step, over all ranks. Our choice: 1M tokens at 32K."""
+    validation: tuple[str, ...] = ()
+    """Packed files that are not trained on, whose loss is measured."""
+    validate_every: int = 100
+    """Steps between measurements; one follows the last step, too. Our choice."""
     seed: int = 0
     """Seed of the order of the packs."""
     workers: int | None = None
@@ -82,6 +86,8 @@ class Optimization:
     """Largest norm of the gradient. Our choice."""
     freeze: tuple[str, ...] = ()
     """Parts that are not trained: vision, merger, language."""
+    megatron_optimizer: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of Megatron's OptimizerConfig: the optimizer's state on the host, or in fewer bits."""
 
     @property
     def min_lr(self) -> float:
@@ -171,7 +177,7 @@ def check_model(settings: ModelSettings, ranks: int) -> None:
 def check_data(settings: DataSettings, layout: Layout, ranks: int) -> None:
     """UserError where a file is missing, or `ranks` processes cannot share a batch."""
     check_batch(settings.batch, layout, ranks // layout.ranks_per_model)
-    for path in (*settings.data, *settings.interleave):
+    for path in (*settings.data, *settings.interleave, *settings.validation):
         if not Path(path).is_file():
             raise UserError(f"{path}: no such file; ranks cannot share a pipe")
     if not 0 < settings.interleave_share < 1:

@@ -82,6 +82,7 @@ def _train(
         from qvl.train.build import load_model, make_trainer
         from qvl.train.dataloader import DataLoader
         from qvl.train.loop import TrainingLoop
+        from qvl.train.validation import Validation
 
     output = Path(settings.checkpointing.output)
     output.mkdir(parents=True, exist_ok=True)
@@ -90,7 +91,8 @@ def _train(
     source, model = load_model(settings.model)
     packs, sampler, identity = _order(settings.data, output, model.shape.vocab)
     data_rank = parallel.data_rank()
-    check_batch(sampler.batch, parse_layout(settings.model.layout), data_rank[1])
+    layout = parse_layout(settings.model.layout)
+    check_batch(sampler.batch, layout, data_rank[1])
     steps = identity["steps"]
     trainer = make_trainer(model, settings.model, settings.optimization, steps)
     loop = TrainingLoop(
@@ -107,7 +109,15 @@ def _train(
         peak = flops.peak_of_all(settings.logging.peak_teraflops, parallel.world())
         log = TrainingLog(output, settings.logging, show, steps=steps, peak=peak)
         tell(f"{threads.described(number)} per rank")
+        idle = layout.idle(sampler.batch // data_rank[1])
+        if idle:
+            packs_each = sampler.batch // data_rank[1]
+            tell(
+                f"the pipeline idles {idle:.0%} of a step: {packs_each} packs per model pass "
+                f"{layout.pipeline} x {layout.virtual} stages; more packs per --batch idle less"
+            )
         facts = {"steps": steps, "ranks": parallel.world(), "packs": len(packs), "threads": number}
+        facts |= {"pipeline_idle": round(idle, 4)} if idle else {}
         log.begin({**flat(settings), **facts}, loop.first, "sft")
 
     def cost(index: int) -> float:
@@ -115,6 +125,16 @@ def _train(
 
     media_root, allow_remote = Path(settings.data.media_root), settings.data.allow_remote
     images = loader(Path(settings.model.model), media_root, allow_remote=allow_remote)
+    validation = None
+    if settings.data.validation:
+        held_out = PackedFile(settings.data.validation, output)
+        validation = Validation(
+            trainer,
+            held_out,
+            images if model.sees_images else None,
+            cost=lambda index: flops.training(model.shape, held_out.size(index)),
+            workers=settings.data.workers,
+        )
     with DataLoader(
         packs,
         sampler,
@@ -143,6 +163,10 @@ def _train(
             if done and log:
                 work = sum(map(cost, chosen))
                 log.step(number, done, tokens=tokens, flops=work, waited=data.waited)
+            if validation and (number == steps or number % settings.data.validate_every == 0):
+                found = validation.loss()
+                if log:
+                    log.evaluation(number, {"loss": round(found, 6)})
     packs.close()
     if loop.finished:
         trainer.wait_for_parameters()

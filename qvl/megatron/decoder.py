@@ -3,8 +3,6 @@
 Shapes are Megatron's: T tokens first, then batch, which is 1 for a pack.
 """
 
-import dataclasses
-import difflib
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -24,6 +22,7 @@ from torch import Tensor
 
 from qvl.errors import UserError
 from qvl.megatron import cpu
+from qvl.megatron import overrides as user_fields
 from qvl.megatron.attention import PackedAttention
 from qvl.megatron.parallel import Layout
 from qvl.model.shape import Shape
@@ -43,23 +42,14 @@ def transformer_config(
     UserError for an override that is not a field, or that Megatron rejects.
     """
     fields = _fields(shape, layout, dtype, moe_aux_loss)
-    known = {field.name for field in dataclasses.fields(TransformerConfig)}
-    for name in overrides or {}:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UserError(f"--set {name}: not a field of Megatron's TransformerConfig{hint}")
-    fields |= overrides or {}
+    found = user_fields.checked(overrides or {}, TransformerConfig, "--set")
+    fields |= found
     if fields["transformer_impl"] == TRANSFORMER_ENGINE and not find_spec(TRANSFORMER_ENGINE):
         raise UserError(
             "--set transformer_impl=transformer_engine: not installed; install transformer-engine"
         )
-    try:
+    with user_fields.rejections(found, "--set"):
         return TransformerConfig(**fields)
-    except (AssertionError, TypeError, ValueError) as error:
-        if not overrides:
-            raise
-        raise UserError(f"--set: rejected by Megatron: {error}") from None
 
 
 def _fields(

@@ -23,6 +23,10 @@ def rank() -> int:
 
 def start(layout: Layout, *, seed: int = 0) -> None:
     """Join the world and assign its ranks; a process without RANK is a world of its own."""
+    if layout.tensor * layout.context > 1:
+        # Kernels then run in the order of their launch, which Megatron needs so that messages of tensor
+        # and context parallelism overlap with computing. CUDA reads it once, as it begins.
+        os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "1")
     with gc_frozen():
         with cpu.uncompiled():
             need("megatron.core", extra="train")

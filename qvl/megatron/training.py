@@ -5,6 +5,7 @@ A micro-batch is a Batch: one pack, in our own order of axes; `qwen3vl` knows Me
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import torch
@@ -17,7 +18,10 @@ from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
 from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 from torch import Tensor
 
+from qvl.errors import UserError
 from qvl.megatron import cpu, decoder, moe_aux_loss, parallel, schedule
+from qvl.megatron import overrides as user_fields
+from qvl.megatron.expert_load import ExpertLoad
 from qvl.megatron.output import Output
 from qvl.megatron.qwen3vl import LocalModel
 from qvl.model.batch import Batch
@@ -31,6 +35,7 @@ The loss of a step is the sum of the scalars over micro-batches and ranks, so a 
 number or weight of the whole batch. Of the metrics, scalars are added up like it; tensors (R,) have a
 value per target token, whose mean per record names the records of a step that is rejected.
 """
+FUSED_ADAM = ("transformer_engine", "apex")
 PARTS = {  # name of a part that can be frozen -> whether a parameter belongs to it
     "vision": lambda name: name.startswith("vision.") and "merger" not in name,
     "merger": lambda name: name.startswith("vision.") and "merger" in name,
@@ -49,6 +54,8 @@ class Trainer:
     scheduler: OptimizerParamScheduler
     moe_aux_loss: float
     """Coefficient of the experts' load-balancing loss."""
+    expert_load: ExpertLoad | None
+    """For a model with experts."""
 
     def wait_for_parameters(self) -> None:
         """Wait for the parameters that other ranks have updated; needed before they are read.
@@ -78,6 +85,8 @@ class Step:
     lr: float = 0.0
     moe_aux_loss: float | None = None
     """The experts' load-balancing loss (arXiv 2101.03961, equation 4; 1 where all are as busy)."""
+    expert_imbalance: float | None = None
+    """See expert_load, for a model with experts."""
     rejected: str | None = None
     """Why the weights were not updated."""
     records: dict[str, list[RecordSum]] = field(default_factory=dict)
@@ -162,7 +171,8 @@ def prepare(
     config.finalize_model_grads_func = _reduce
     config.grad_scale_func = optimizer.scale_loss
     coefficient: Any = config.moe_aux_loss_coeff
-    return Trainer(model, chunks, optimizer, scheduler, coefficient)
+    load = ExpertLoad(model) if model.shape.num_experts else None
+    return Trainer(model, chunks, optimizer, scheduler, coefficient, load)
 
 
 def step(
@@ -195,6 +205,8 @@ def step(
     done = Step(totals["loss"], totals)
     if trainer.moe_aux_loss:
         done.moe_aux_loss = moe_aux_loss.mean(trainer.model, count)
+    if trainer.expert_load:
+        done.expert_imbalance = trainer.expert_load.imbalance()
     if guard is not None:
         finite = not parallel.anywhere(not all(map(_finite, trainer.chunks)))
         done.rejected = guard.check(totals, finite_gradients=finite)
@@ -279,19 +291,28 @@ def _reduce(models: Any, num_tokens: Tensor | None = None, **rest: Any) -> None:
 
 
 def _optimizer_config(settings: Optimization, config: Any) -> OptimizerConfig:
-    return OptimizerConfig(
-        optimizer="adam",
-        lr=settings.lr,
-        min_lr=settings.min_lr,
-        weight_decay=settings.weight_decay,
-        adam_beta1=settings.beta1,
-        adam_beta2=settings.beta2,
-        adam_eps=settings.eps,
-        clip_grad=settings.clip,
-        bf16=config.bf16,
-        params_dtype=config.params_dtype,
-        use_distributed_optimizer=True,
-    )
+    """UserError for a field that Megatron lacks or rejects."""
+    fields: dict[str, Any] = {
+        "optimizer": "adam",
+        "lr": settings.lr,
+        "min_lr": settings.min_lr,
+        "weight_decay": settings.weight_decay,
+        "adam_beta1": settings.beta1,
+        "adam_beta2": settings.beta2,
+        "adam_eps": settings.eps,
+        "clip_grad": settings.clip,
+        "bf16": config.bf16,
+        "params_dtype": config.params_dtype,
+        "use_distributed_optimizer": True,
+    }
+    found = user_fields.checked(settings.megatron_optimizer, OptimizerConfig, "--set-optimizer")
+    if found.get("optimizer_cpu_offload") and not any(map(find_spec, FUSED_ADAM)):
+        raise UserError(
+            "--set-optimizer optimizer_cpu_offload: needs the AdamW of Transformer Engine or apex; "
+            "install transformer-engine"
+        )
+    with user_fields.rejections(found, "--set-optimizer"):
+        return OptimizerConfig(**{**fields, **found})
 
 
 def _fuse(optimizer: Any) -> None:

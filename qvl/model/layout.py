@@ -38,6 +38,12 @@ class Layout:
     def sequence_parallel(self) -> bool:
         return self.sequence and self.tensor > 1
 
+    def idle(self, micro_batches: int) -> float:
+        """The share of a step that a pipeline rank waits, if all stages take as long: its bubble (arXiv
+        2104.04473, section 2.2)."""
+        waits = self.pipeline - 1
+        return waits / (micro_batches * self.virtual + waits)
+
     def stages(self, shape: Shape) -> list[int]:
         """The number of layers of each pipeline stage; rank r has the stages r, r + pp, ...
 

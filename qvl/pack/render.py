@@ -45,10 +45,11 @@ class Renderer:
         *,
         media_root: Path,
         weight: str = "token",
-        last_only: bool = False,
+        last_only: bool | None = None,
         allow_remote: bool = False,
     ) -> None:
-        """`weight`: a name of WEIGHTS. `last_only`: only the final turn is a target."""
+        """`weight`: a name of WEIGHTS. `last_only`: only the final turn is a target, or every turn; None:
+        every turn, but with a template that opens thoughts those that follow the last question."""
         if weight not in WEIGHTS:
             raise UserError(f"--loss-weight {weight}: expected {', '.join(WEIGHTS)}")
         self.template: Template = load_template(model)
@@ -141,7 +142,7 @@ class Renderer:
         turns = sum(message["role"] == "assistant" for message in messages)
         if len(starts) != turns:
             raise ValueError(f"{turns} assistant turns are rendered as {len(starts)}")
-        for start in starts[-1:] if self.last_only else starts:
+        for start in starts[len(starts) - self._learned(messages) :]:
             # A thinking template drops the reasoning of earlier turns, and with it <think>.
             begin = start + len(prompt if text.startswith(prompt, start) else TURN)
             pieces.append((text[end:begin], False))
@@ -149,6 +150,19 @@ class Renderer:
             pieces.append((text[begin:end], True))
         pieces.append((text[end:], False))
         return pieces
+
+    def _learned(self, messages: list[dict]) -> int:
+        """How many turns are targets, from the last one back.
+
+        A thinking template drops the reasoning of the turns before the last question. To learn these would
+        be to learn to answer without a thought, which no prompt of this template asks for.
+        """
+        if self.last_only:
+            return 1
+        asked = [-1]
+        if self.last_only is None and self.opens_thought:
+            asked += [index for index, message in enumerate(messages) if _asks(message)]
+        return sum(message["role"] == "assistant" for message in messages[asked[-1] + 1 :])
 
     def _prompt(self, messages: list[dict], tools: Any) -> str:
         """The generation prompt: TURN, and <think> in a thinking template."""
@@ -222,6 +236,13 @@ class Renderer:
             if is_target and piece:
                 spans.append((start, len(ids), self.weigh(len(piece))))
         return Sample(name, ids, spans, references, grids)
+
+
+def _asks(message: dict) -> bool:
+    """Whether a message is a question, and not a tool's response in the role of the user."""
+    text = text_of(message).strip()
+    response = text.startswith("<tool_response>") and text.endswith("</tool_response>")
+    return message["role"] == "user" and not response
 
 
 def _parts(messages: list[dict]) -> Iterator[dict]:

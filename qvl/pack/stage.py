@@ -25,7 +25,8 @@ class Rendering:
     media_root: str
     context: int
     weight: str
-    last_only: bool
+    last_only: bool | None
+    """See qvl.pack.render.Renderer."""
     too_long: str
     """One of truncate.RULES."""
     allow_remote: bool

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,7 +20,15 @@ from qvl.model.dealing import ALL, Share, deal
 from qvl.model.shape import Shape
 from qvl.pack.packed import PackedFile
 from qvl.train.read_ahead import LIMIT, ReadAhead
-from qvl.train.sampler import Sampler, balanced
+from qvl.train.sampler import balanced
+
+
+class Order(Protocol):
+    """Which packs a step takes; see qvl.train.sampler."""
+
+    batch: int
+
+    def step(self, number: int) -> list[int]: ...
 
 
 class DataLoader:
@@ -29,7 +37,7 @@ class DataLoader:
     def __init__(
         self,
         packs: PackedFile,
-        sampler: Sampler,
+        sampler: Order,
         shape: Shape,
         images: Loader | None,
         *,

@@ -27,6 +27,7 @@ class Done(Protocol):
     grad_norm: float
     lr: float
     moe_aux_loss: float | None
+    expert_imbalance: float | None
 
 
 class TrainingLog:
@@ -130,6 +131,8 @@ def _figures(done: Done) -> Row:
     figures |= {"loss": round(done.loss, 6), "grad_norm": round(done.grad_norm, 4), "lr": done.lr}
     if done.moe_aux_loss is not None:
         figures["moe_aux_loss"] = round(done.moe_aux_loss, 4)
+    if done.expert_imbalance is not None:
+        figures["expert_imbalance"] = round(done.expert_imbalance, 4)
     return figures
 
 

@@ -3,6 +3,8 @@
 Imported once ranks have started.
 """
 
+import contextlib
+import gc
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,22 @@ from qvl.model.batch import Batch
 from qvl.settings import Checkpointing
 from qvl.train.log import TrainingLog
 from qvl.train.loss_guard import NAMED, LossGuard, Suspect, worst
+
+# Steps between collections of garbage: our choice.
+COLLECT_EVERY = 20
+
+
+@contextlib.contextmanager
+def collected_together() -> Iterator[None]:
+    """Collect garbage behind the same steps on every rank, and not when each has made enough of it: a rank
+    that collects keeps all others waiting, each time another one."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class TrainingLoop:
@@ -54,9 +72,15 @@ class TrainingLoop:
         return self.number == self.steps
 
     def __iter__(self) -> Iterator[int]:
+        with collected_together():
+            yield from self._steps()
+
+    def _steps(self) -> Iterator[int]:
         while not self.finished:
             self.number += 1
             yield self.number
+            if self.number % COLLECT_EVERY == 0:
+                gc.collect()
             stopped = parallel.anywhere(self.stopping())
             every = self.settings.save_every
             due = every and self.number % every == 0

@@ -97,11 +97,15 @@ def test_transformers_loads_what_is_trained(folder):
     assert len(AutoTokenizer.from_pretrained(folder / "tuned")) > 0
 
 
-def test_the_log_has_the_settings_and_a_falling_loss(train, folder):
+def test_the_log_has_the_settings_and_falling_losses(train, folder):
     train(
-        "qvl sft --model twin -o fall --steps 30 --batch 2 --lr 2e-3 --log-every 10 packed.jsonl.zst"
+        "qvl sft --model twin -o fall --steps 30 --batch 2 --lr 2e-3 --log-every 10 packed.jsonl.zst "
+        "--validation packed.jsonl.zst --validate-every 15"
     )
-    first, *rows = jsonl.read(str(folder / "fall/log.jsonl"))
+    first, *every = jsonl.read(str(folder / "fall/log.jsonl"))
+    rows = [row for row in every if "loss" in row]
+    measured = {row["step"]: row["evaluation"]["loss"] for row in every if "evaluation" in row}
+    assert list(measured) == [15, 30] and measured[30] < measured[15] < rows[0]["loss"]
     assert first["settings"]["steps"] == 30
     assert first["settings"]["threads"] == 1
     assert [row["step"] for row in rows] == [1, 10, 20, 30]
@@ -247,6 +251,7 @@ def test_experts_are_balanced_by_the_coefficient_of_their_checkpoint(run, train,
     )
     assert all(0.9 < row["moe_aux_loss"] < 3 for row in balanced)
     assert not any("moe_aux_loss" in row for row in alone)
+    assert all(1 <= row["expert_imbalance"] <= 4 for row in (*balanced, *alone))
     assert balanced[0]["loss"] == alone[0]["loss"]
 
 

@@ -4,6 +4,7 @@ A CPU has no such kernel, so a loop stands in for it here, which does what its d
 tests/gpu has the kernel itself.
 """
 
+import os
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -41,6 +42,7 @@ def attended(layout):
     from qvl.model.layout import parse_layout
 
     parallel.start(parse_layout(layout))
+    assert (os.environ.get("CUDA_DEVICE_MAX_CONNECTIONS") == "1") == bool(layout)
     size = parallel_state.get_context_parallel_world_size()
     rank = parallel_state.get_context_parallel_rank()
     device = torch.device("cpu")

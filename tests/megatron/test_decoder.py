@@ -3,6 +3,25 @@
 from importlib.util import find_spec
 
 
+def optimizer_errors(folder, settings):
+    """The same for fields of the optimizer."""
+    from dataclasses import replace
+
+    from test_equals_transformers import STEP, build
+
+    from qvl.errors import UserError
+    from qvl.megatron import training
+
+    errors = []
+    for setting in settings:
+        try:
+            training.prepare(build(folder), replace(STEP, megatron_optimizer=setting), 1)
+            errors.append(None)
+        except UserError as error:
+            errors.append(str(error))
+    return errors
+
+
 def errors_of(folder, settings):
     """The error for each field that a user sets; None where it is accepted."""
     import torch
@@ -37,3 +56,25 @@ def test_a_field_that_megatron_lacks_or_rejects_is_an_error(ranks, dense):
         if "transformer_impl" in setting and find_spec("transformer_engine"):
             continue
         assert error is None if message is None else message in error
+
+
+OPTIMIZER = [
+    ({"adam_eps": 1e-6}, None),
+    (
+        {"adam_epsilon": 1e-6},
+        "--set-optimizer adam_epsilon: not a field of Megatron's OptimizerConfig",
+    ),
+    ({"optimizer_cpu_offload": True}, "needs the AdamW of Transformer Engine or apex"),
+    (
+        {"use_precision_aware_optimizer": True, "exp_avg_dtype": "bf16"},
+        "--set-optimizer: rejected by Megatron: ",
+    ),
+]
+
+
+def test_a_field_of_the_optimizer_that_megatron_lacks_or_rejects_is_an_error(ranks, dense):
+    (errors,) = ranks(1, optimizer_errors, dense, [setting for setting, _ in OPTIMIZER])
+    for error, (setting, message) in zip(errors, OPTIMIZER, strict=True):
+        if find_spec("transformer_engine") and "adam_eps" not in str(setting):
+            continue
+        assert error is None if message is None else message in error and "\n" not in error

@@ -27,7 +27,8 @@ def step(folder, layout):
     mine = [checkpoints.batch(folder, line) for line in LINES[rank::ranks]]
     tokens = sum(len(line["input_ids"]) for line in LINES)
     done = training.step(trainer, mine, len(mine), checkpoints.sft_loss(LINES), tokens=tokens)
-    return done.moe_aux_loss, done.grad_norm, checkpoints.whole_weights(model, folder)
+    found = done.moe_aux_loss, done.expert_imbalance, done.grad_norm
+    return *found, checkpoints.whole_weights(model, folder)
 
 
 def switch_loss(logits, chosen):
@@ -51,11 +52,13 @@ def reference(folder):
 
         gate.register_forward_pre_hook(keep)
     chosen = model.config.text_config.num_experts_per_tok
-    losses, sizes = [], []
+    losses, sizes, counts = [], [], []
     for line in LINES:
         seen.clear()
         checkpoints.reference_logits(model, line)
         losses.append([switch_loss(torch.cat(parts), chosen) for parts in seen.values()])
+        taken = [torch.cat(parts).topk(chosen).indices.flatten() for parts in seen.values()]
+        counts.append(torch.stack([each.bincount(minlength=4) for each in taken]).float())
         sizes.append(len(line["input_ids"]))
     noted = sum(loss.item() for each in losses for loss in each) / sum(map(len, losses))
     added = sum(size * sum(each) for size, each in zip(sizes, losses, strict=True)) / sum(sizes)
@@ -66,14 +69,17 @@ def reference(folder):
         {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
     ]
     torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.95), eps=1e-3).step()
-    return noted, norm.item(), model.state_dict()
+    every = torch.stack(counts).sum(0)  # (L, E)
+    busiest = (every.amax(1) / every.mean(1)).mean().item()
+    return noted, busiest, norm.item(), model.state_dict()
 
 
 @pytest.mark.parametrize(("count", "layout"), [(1, ""), (2, "ep=2"), (4, "tp=2,ep=2")])
 def test_experts_are_balanced_as_transformers_would(ranks, moe, count, layout):
-    noted, norm, expected = reference(moe)
-    for balance, ours, tensors in ranks(count, step, moe, layout):
+    noted, busiest, norm, expected = reference(moe)
+    for balance, imbalance, ours, tensors in ranks(count, step, moe, layout):
         assert balance == pytest.approx(noted, rel=1e-5)
+        assert imbalance == pytest.approx(busiest, rel=1e-6)
         assert ours == pytest.approx(norm, rel=1e-5)
         for name, tensor in tensors.items():
             assert (tensor - expected[name]).abs().max() < 1e-6, name

@@ -45,6 +45,14 @@ def test_the_first_stage_holds_what_deepstack_feeds(layers, pipeline, stages):
         assert parse_layout("pp=2,vp=2").stages(cast(Any, shape)) == stages
 
 
+@pytest.mark.parametrize(
+    ("layout", "packs", "idle"),
+    [("", 8, 0), ("pp=8", 8, 7 / 15), ("pp=4,vp=2", 8, 3 / 19), ("tp=2,cp=2", 1, 0)],
+)
+def test_the_idle_share_of_a_pipeline_is_its_bubble(layout, packs, idle):
+    assert parse_layout(layout).idle(packs) == pytest.approx(idle)
+
+
 def test_only_the_stages_of_a_pipeline_are_interleaved(twin):
     with pytest.raises(UserError, match="vp=2 divides the stages of a pipeline, but pp is 1"):
         parse_layout("vp=2").check(load_shape(twin), 2)

@@ -87,10 +87,22 @@ def test_with_last_only_the_last_turn_is_the_target(tmp_path):
 
 
 def test_the_think_mark_of_the_prompt_is_not_a_target(tmp_path):
-    renderer = Renderer(make_model(tmp_path, THINKING), media_root=tmp_path)
+    renderer = Renderer(make_model(tmp_path, THINKING), media_root=tmp_path, last_only=False)
     record = chat("1+1", "2", "2+2", "4")
     record["messages"][-1]["reasoning_content"] = "two twos"
     assert targets(renderer, record) == ["2<|im_end|>", "two twos\n</think>\n\n4<|im_end|>"]
+
+
+def test_with_a_thinking_template_the_turns_behind_the_last_question_are_targets(tmp_path):
+    renderer = Renderer(make_model(tmp_path, THINKING), media_root=tmp_path)
+    record = chat("1+1", "2", "2+2", "look", "<tool_response>\n4\n</tool_response>", "4")
+    for message, thought in ((3, "with a tool"), (5, "it is there")):
+        record["messages"][message]["reasoning_content"] = thought
+    learned = targets(renderer, record)
+    assert len(learned) == 2
+    assert learned[0].endswith("look<|im_end|>") and learned[1].endswith("4<|im_end|>")
+    renderer = Renderer(make_model(tmp_path, THINKING), media_root=tmp_path, last_only=True)
+    assert len(targets(renderer, record)) == 1
 
 
 @pytest.mark.parametrize(("weight", "expected"), [("token", 1), ("sqrt", 4**-0.5), ("turn", 1 / 4)])
