@@ -15,7 +15,7 @@ from qvl.jobs.export import SKELETON
 from qvl.media.loader import loader
 from qvl.model.layout import parse_layout
 from qvl.model.shape import load_shape
-from qvl.pack.packed import PackedFile
+from qvl.pack.packed_file import Once, PackedFile
 from qvl.settings import (
     Checkpointing,
     DataSettings,
@@ -89,7 +89,7 @@ def _train(
     width = load_shape(Path(settings.model.model)).hidden
     number = threads.choose(width, settings.model.threads)
     source, model = load_model(settings.model)
-    packs, sampler, identity = _order(settings.data, output, model.shape.vocab)
+    packs, sampler, identity = _order(settings.data, output, model.shape.vocab, parallel.on_first)
     data_rank = parallel.data_rank()
     layout = parse_layout(settings.model.layout)
     check_batch(sampler.batch, layout, data_rank[1])
@@ -127,7 +127,7 @@ def _train(
     images = loader(Path(settings.model.model), media_root, allow_remote=allow_remote)
     validation = None
     if settings.data.validation:
-        held_out = PackedFile(settings.data.validation, output)
+        held_out = PackedFile(settings.data.validation, output, parallel.on_first)
         validation = Validation(
             trainer,
             held_out,
@@ -148,7 +148,7 @@ def _train(
     ) as data:
         for number in loop:
             chosen = sampler.step(number)
-            weight = sum(packs.loss_weight[index] for index in chosen)
+            weight = sum(packs.weight(index) for index in chosen)
             tokens = sum(packs.size(index).tokens for index in chosen)
             if sampler.begins_part(number):
                 loop.guard.forget()
@@ -167,10 +167,11 @@ def _train(
                 found = validation.loss()
                 if log:
                     log.evaluation(number, {"loss": round(found, 6)})
-    packs.close()
     if loop.finished:
         trainer.wait_for_parameters()
         weights.write(model, source, output)
+        if parallel.rank() == 0:
+            packs.remove()
     if log:
         log.close()
     parallel.barrier()
@@ -179,14 +180,14 @@ def _train(
 
 
 def _order(
-    settings: DataSettings, scratch: Path, vocabulary: int
+    settings: DataSettings, folder: Path, vocabulary: int, once: Once
 ) -> tuple[PackedFile, Sampler, dict[str, Any]]:
     """The packs, their order, and what identifies it in a checkpoint, `steps` of the run included.
 
     UserError where a token is not in the vocabulary.
     """
     parts = [(name,) for name in settings.data] if settings.curriculum else [settings.data]
-    packs = PackedFile(parts[0], scratch)
+    packs = PackedFile(parts[0], folder, once)
     counts = [len(packs), *(packs.add(part) for part in parts[1:])]
     extra = packs.add(settings.interleave) if settings.interleave else 0
     if packs.largest_id >= vocabulary:

@@ -7,17 +7,12 @@ log-probability), or a list of values (a teacher's top-k).
 """
 
 import base64
-import tempfile
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
 from qvl.errors import UserError
-from qvl.io import jsonl
 
 FIELDS = {"input_ids", "lengths", "loss_weights", "images", "grids", "records"}
 
@@ -122,54 +117,3 @@ def size(line: dict[str, Any]) -> Size:
             frames * (rows * columns) ** 2 for frames, rows, columns in line["grids"]
         ),
     )
-
-
-class PackedFile:
-    """Random access to the lines of packed files, whatever their size.
-
-    The streams are read once, into a scratch file without a name in folder `scratch`; memory holds
-    an offset, a weight and a size per line.
-    """
-
-    def __init__(self, paths: Sequence[str], scratch: Path) -> None:
-        self._file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 - lives as long as this
-        self._offsets = array("q", [0])
-        self._sizes = array("q")
-        self.loss_weight = array("d")  # the sum of a line's loss weights
-        self.largest_id = 0
-        self.add(paths)
-
-    def add(self, paths: Sequence[str]) -> int:
-        """Read further files; return how many lines they have."""
-        before = len(self)
-        reader = jsonl.read(list(paths))
-        for record in reader:
-            where = f"{reader.sources[-1]['name']}:{reader.number}"
-            if not record.keys() >= FIELDS:
-                raise UserError(f"{where}: not a packed line; pack with qvl pack, or say --context")
-            self._append(record)
-        if len(self) == before:
-            raise UserError(f"{paths[0]}: holds no packs; see the rejects of qvl pack")
-        return len(self) - before
-
-    def _append(self, record: dict[str, Any]) -> None:
-        spans = record["loss_weights"]
-        self.loss_weight.append(sum((end - start) * weight for start, end, weight in spans))
-        self._sizes.extend(size(record))
-        self.largest_id = max(self.largest_id, *record["input_ids"])
-        self._offsets.append(self._offsets[-1] + self._file.write(orjson.dumps(record)))
-
-    def size(self, index: int) -> Size:
-        width = len(Size._fields)
-        return Size(*self._sizes[index * width : (index + 1) * width])
-
-    def __len__(self) -> int:
-        return len(self.loss_weight)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        start, end = self._offsets[index], self._offsets[index + 1]
-        self._file.seek(start)
-        return orjson.loads(self._file.read(end - start))
-
-    def close(self) -> None:
-        self._file.close()

@@ -18,7 +18,7 @@ from qvl.media.loader import Loader
 from qvl.model.batch import Batch, Load, make_batch
 from qvl.model.dealing import ALL, Share, deal
 from qvl.model.shape import Shape
-from qvl.pack.packed import PackedFile
+from qvl.pack.packed_file import PackedFile
 from qvl.train.read_ahead import LIMIT, ReadAhead
 from qvl.train.sampler import balanced
 

@@ -11,7 +11,7 @@ from qvl.media.loader import Loader
 from qvl.megatron import image_sharing, parallel, schedule, training
 from qvl.megatron.output import Output
 from qvl.model.batch import Batch
-from qvl.pack.packed import PackedFile
+from qvl.pack.packed_file import PackedFile
 from qvl.train.dataloader import DataLoader
 from qvl.train.sampler import balanced
 

@@ -12,12 +12,12 @@ LINES = [checkpoints.pack(seed, images=False) for seed in range(5)]  # two ranks
 def measured(folder, packed, layout):
     from pathlib import Path
 
-    from qvl.megatron import training
-    from qvl.pack.packed import PackedFile
+    from qvl.megatron import parallel, training
+    from qvl.pack.packed_file import PackedFile
     from qvl.train.validation import Validation
 
     trainer = training.prepare(build(folder, layout), STEP, 4)
-    packs = PackedFile([packed], Path(packed).parent)
+    packs = PackedFile([packed], Path(packed).parent, parallel.on_first)
     validation = Validation(
         trainer, packs, None, cost=lambda index: packs.size(index).tokens, workers=0
     )
