@@ -19,9 +19,10 @@ from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 from torch import Tensor
 
 from qvl.errors import UserError
-from qvl.megatron import cpu, decoder, moe_aux_loss, parallel, schedule
+from qvl.megatron import cpu, decoder, parallel, schedule
 from qvl.megatron import overrides as user_fields
-from qvl.megatron.expert_load import ExpertLoad
+from qvl.megatron.experts import aux_loss
+from qvl.megatron.experts.load import ExpertLoad
 from qvl.megatron.output import Output
 from qvl.megatron.qwen3vl import LocalModel
 from qvl.model.batch import Batch
@@ -86,7 +87,7 @@ class Step:
     moe_aux_loss: float | None = None
     """The experts' load-balancing loss (arXiv 2101.03961, equation 4; 1 where all are as busy)."""
     expert_imbalance: float | None = None
-    """See expert_load, for a model with experts."""
+    """See experts.load, for a model with experts."""
     rejected: str | None = None
     """Why the weights were not updated."""
     records: dict[str, list[RecordSum]] = field(default_factory=dict)
@@ -195,7 +196,7 @@ def step(
             chunk.start_param_sync()
     trainer.optimizer.zero_grad()
     if trainer.moe_aux_loss:
-        moe_aux_loss.weigh(trainer.model, trainer.moe_aux_loss, tokens)
+        aux_loss.weigh(trainer.model, trainer.moe_aux_loss, tokens)
     measured = schedule.run(
         trainer.chunks, batches, count, lambda output: _measure(loss, output), backward=True
     )
@@ -204,7 +205,7 @@ def step(
     totals = _totals(measured)
     done = Step(totals["loss"], totals)
     if trainer.moe_aux_loss:
-        done.moe_aux_loss = moe_aux_loss.mean(trainer.model, count)
+        done.moe_aux_loss = aux_loss.mean(trainer.model, count)
     if trainer.expert_load:
         done.expert_imbalance = trainer.expert_load.imbalance()
     if guard is not None:

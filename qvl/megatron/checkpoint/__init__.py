@@ -23,7 +23,8 @@ from megatron.core.dist_checkpointing.validation import StrictHandling
 
 from qvl.errors import UserError
 from qvl.io import checksums
-from qvl.megatron import cpu, optimizer_shards, parallel, workarounds
+from qvl.megatron import cpu, parallel, workarounds
+from qvl.megatron.checkpoint import optimizer_shards
 from qvl.megatron.qwen3vl import LocalModel
 from qvl.megatron.training import Trainer
 from qvl.model import restricted_pickle
