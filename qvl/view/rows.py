@@ -39,7 +39,20 @@ def title(record: dict[str, Any]) -> str:
 def is_pack(record: dict[str, Any]) -> bool:
     """Whether a line is one of packed samples (qvl.pack.packed)."""
     ids, lengths, spans = (record.get(name) for name in ("input_ids", "lengths", "loss_weights"))
-    return isinstance(ids, list) and isinstance(lengths, list) and isinstance(spans, list)
+    return (
+        isinstance(ids, list)
+        and isinstance(lengths, list)
+        and isinstance(spans, list)
+        and all(type(each) is int and each >= 0 for each in (*ids[:1], *lengths))
+        and all(map(_is_span, spans))
+    )
+
+
+def _is_span(span: Any) -> bool:
+    """Whether a value is [start, end, weight]."""
+    if not isinstance(span, list) or len(span) != 3 or not is_number(span[2]):
+        return False
+    return type(span[0]) is int and type(span[1]) is int and 0 <= span[0] <= span[1]
 
 
 def pack_facts(line: dict[str, Any]) -> dict[str, int]:
@@ -60,7 +73,7 @@ def responses_of(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 def response_facts(responses: list[dict[str, Any]]) -> dict[str, Any]:
     """The number of responses, of those that are right, and their mean reward, if any has one."""
-    rewards = [each["reward"] for each in responses if _is_number(each.get("reward"))]
+    rewards = [each["reward"] for each in responses if is_number(each.get("reward"))]
     found: dict[str, Any] = {"count": len(responses)}
     if rewards:
         found["right"] = sum(reward >= RIGHT for reward in rewards)
@@ -74,5 +87,5 @@ def short(value: Any, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "\u2026"
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -46,7 +46,10 @@ def shown(record: dict[str, Any], number: int) -> dict[str, Any]:
         found["pack"] = rows.pack_facts(record)
     else:
         found["problems"] = [] if "line" in record else list(problems(record))[:20]
-        found["facts"] = rows.response_facts(rows.responses_of(record))
+        responses = rows.responses_of(record)
+        found["facts"] = rows.response_facts(responses)
+        ids = [each.get("token_ids") for each in responses]
+        found["tokens"] = [len(each) if isinstance(each, list) else 0 for each in ids]
     return found
 
 
@@ -67,7 +70,6 @@ def marks(record: dict[str, Any]) -> list[dict[str, Any]]:
 
     `image` is the number of the medium that they are on: the first image, or the one that a call names.
     """
-    conversations = list(_conversations(record))
     media = media_of(record)
     images = [place for place, each in enumerate(media) if each.kind == "image"]
     if not images or rows.is_pack(record):
@@ -89,19 +91,13 @@ def marks(record: dict[str, Any]) -> list[dict[str, Any]]:
             add("turn", _places(message.get("content"), is_grounding), turn=number)
     for number, response in enumerate(rows.responses_of(record)):
         add("response", _places(response.get("content"), is_grounding), response=number)
-    offset = 0
-    prompt = _numbers(conversations[0], 0)
-    for index, messages in enumerate(conversations):
-        # A call counts the images of its conversation; those of a prompt that it lacks come before.
-        own = _numbers(messages, offset)
-        is_whole = not index or (messages and messages[0].get("role") in ("system", "user"))
-        seen = own if is_whole else prompt + own
+    sent = _users_images(record)
+    for index, messages in enumerate(_conversations(record)):
         for box, image in _crops(messages):
-            if 0 <= image < len(seen):
-                found.append({"kind": "crop", "place": box, "label": "", "image": seen[image]})
+            if 0 <= image < len(sent):
+                found.append({"kind": "crop", "place": box, "label": "", "image": sent[image]})
                 if index:
                     found[-1]["response"] = index - 1
-        offset += len(list(_media_parts(messages)))
     return found[:MAX_MARKS]
 
 
@@ -132,13 +128,16 @@ def _is_medium(part: dict[str, Any]) -> bool:
     return isinstance(reference, str)
 
 
-def _numbers(messages: list[dict[str, Any]], offset: int) -> list[int]:
-    """The numbers of a conversation's images among the record's media, whose first one is `offset`."""
-    return [
-        offset + place
-        for place, part in enumerate(_media_parts(messages))
-        if part["type"] == "image"
-    ]
+def _users_images(record: dict[str, Any]) -> list[int]:
+    """The numbers of the images that the user sent among the record's media: those that img_idx of a
+    tool call counts (qvl.agent.tools)."""
+    found, number = [], 0
+    for message in _objects(record.get("messages")):
+        for part in _media_parts([message]):
+            if part["type"] == "image" and message.get("role") == "user":
+                found.append(number)
+            number += 1
+    return found
 
 
 def _numbered(record: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import orjson
 
 from qvl.pack.template import load_tokenizer
 from qvl.pack.token_classes import special_tokens
+from qvl.view.rows import is_number
 
 MOST = 4096  # tokens of an answer: each is an element of the page
 PADS = ("<|image_pad|>", "<|video_pad|>")
@@ -41,11 +42,14 @@ class Texts:
         decoder = getincrementaldecoder("utf-8")("replace")
         found = []
         for number in ids:
+            if type(number) is not int:
+                found.append(str(number))
+                continue
             if number in special:
                 found.append(decoder.decode(b"", True) + special[number])
                 decoder.reset()
                 continue
-            token = tokenizer.id_to_token(number)
+            token = tokenizer.id_to_token(number) if 0 <= number < 1 << 32 else None
             if token is None:
                 found.append(f"<{number}>")
             else:
@@ -85,7 +89,8 @@ BYTES = byte_letters()
 def segments(line: dict[str, Any]) -> list[dict[str, Any]]:
     """The records of a packed line: id, where each starts, its tokens and its target tokens."""
     found, start = [], 0
-    names = line.get("records") or []
+    names = line.get("records")
+    names = names if isinstance(names, list) else []
     for place, length in enumerate(line["lengths"]):
         end = start + length
         targets = sum(
@@ -108,10 +113,11 @@ def of_pack(line: dict[str, Any], start: int, count: int, texts: Texts | None) -
     before = [0]  # target tokens before each span: the places of the columns
     for first, stop, _ in spans:
         before.append(before[-1] + stop - first)
+    given = line.get("columns")
     columns = {
         name: values
-        for name, values in (line.get("columns") or {}).items()
-        if values and isinstance(values[0], int | float)
+        for name, values in (given.items() if isinstance(given, dict) else ())
+        if isinstance(values, list) and values and is_number(values[0])
     }
     weights: list[float | None] = []
     found: dict[str, list[Any]] = {name: [] for name in columns}
@@ -125,7 +131,9 @@ def of_pack(line: dict[str, Any], start: int, count: int, texts: Texts | None) -
     return {
         "ids": ids,
         "texts": texts(ids) if texts else None,
-        "pads": [number in texts.pads for number in ids] if texts else None,
+        "pads": [isinstance(number, int) and number in texts.pads for number in ids]
+        if texts
+        else None,
         "weights": weights,
         "columns": found,
     }
@@ -135,29 +143,56 @@ def of_response(
     response: dict[str, Any], start: int, count: int, texts: Texts | None
 ) -> dict[str, Any]:
     """`count` tokens of a response from `start` on, with what is known of each: `advantage`, the
-    engine's `logprob`, the `trainer`'s, and the `gap` between these two."""
+    engine's `logprob`, the `trainer`'s, and the `gap` between these two.
+
+    Values are null where an agent read a token, as of an image, instead of sampling it.
+    """
     every = response.get("token_ids")
     every = every if isinstance(every, list) else []
     ids = every[start : start + min(count, MOST)]
+    drawn = _drawn(response.get("sampled"), len(every))
+    places = drawn[start : start + len(ids)]
+    num_drawn = sum(place is not None for place in drawn)
     columns: dict[str, list[Any]] = {}
     for name, field in COLUMNS.items():
         values = response.get(field)
-        if isinstance(values, list) and len(values) == len(every):
-            columns[name] = values[start : start + len(ids)]
+        if isinstance(values, list) and len(values) == num_drawn:
+            columns[name] = [None if place is None else values[place] for place in places]
     if len(columns) == len(COLUMNS):
         pairs = zip(columns["trainer"], columns["logprob"], strict=True)
-        columns["gap"] = [None if a is None or b is None else round(a - b, 6) for a, b in pairs]
+        columns["gap"] = [
+            round(a - b, 6) if is_number(a) and is_number(b) else None for a, b in pairs
+        ]
     advantage = response.get("advantage")
-    if isinstance(advantage, list) and len(advantage) == len(every):
-        columns["advantage"] = advantage[start : start + len(ids)]
-    elif isinstance(advantage, int | float):
-        columns["advantage"] = [advantage] * len(ids)
+    if isinstance(advantage, list) and len(advantage) == num_drawn:
+        columns["advantage"] = [None if place is None else advantage[place] for place in places]
+    elif is_number(advantage):
+        columns["advantage"] = [None if place is None else advantage for place in places]
     return {
         "ids": ids,
         "total": len(every),
         "texts": texts(ids) if texts else None,
+        "pads": [isinstance(number, int) and number in texts.pads for number in ids]
+        if texts
+        else None,
         "columns": columns,
     }
+
+
+def _drawn(spans: Any, count: int) -> list[int | None]:
+    """The number of each token among the sampled ones; None for one that was read. spans: [[begin,
+    end], ...] of sampled tokens (qvl.agent.trajectory); without them all are."""
+    if not isinstance(spans, list):
+        return list(range(count))
+    found: list[int | None] = [None] * count
+    number = 0
+    for span in spans:
+        if not (isinstance(span, list) and len(span) == 2 and all(type(x) is int for x in span)):
+            continue
+        for place in range(max(span[0], 0), min(span[1], count)):
+            found[place] = number
+            number += 1
+    return found
 
 
 def model_of_run(path: str) -> Path | None:

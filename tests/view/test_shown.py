@@ -4,8 +4,11 @@ import json
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from qvl.view.rows import row
+from qvl.view import tokens
+from qvl.view.rows import is_pack, responses_of, row
 from qvl.view.shown import MAX_ITEMS, MAX_TEXT, media_of, shown
 
 
@@ -67,10 +70,12 @@ def test_a_crop_is_drawn_on_the_image_that_the_call_names():
         return {"role": "assistant", "content": "", "tool_calls": [{"function": function}]}
 
     crop = {"role": "tool", "content": [image("crop.png")]}
+    second = {"role": "user", "content": [image("b.png")]}
     one = record(responses=[{"messages": [call(0), crop, call(1), call(9)]}])
-    one["messages"] += [call(0)]
+    one["messages"] += [call(0), crop, second, call(1)]
     marks = [mark for mark in shown(one, 0)["marks"] if mark["kind"] == "crop"]
-    assert [(mark["image"], mark.get("response")) for mark in marks] == [(0, None), (0, 0), (1, 0)]
+    places = [(mark["image"], mark.get("response")) for mark in marks]
+    assert places == [(0, None), (2, None), (0, 0), (2, 0)], "crops of tools are not counted"
 
 
 def test_what_no_one_reads_to_its_end_is_cut_and_counted():
@@ -121,3 +126,48 @@ def test_a_row_says_how_the_responses_came_out():
     assert found["text"] == "Where is the cat?"
     assert found["responses"] == {"count": 3, "judged": 2, "right": 1, "mean": 0.6}
     assert (found["reject"], found["images"], found["task"]) == ("too-easy", 1, "math")
+
+
+NAMES = [
+    *("id", "messages", "responses", "role", "content", "type", "image", "video", "text", "answer"),
+    *(
+        "tool_calls",
+        "function",
+        "arguments",
+        "bbox_2d",
+        "img_idx",
+        "reject",
+        "reward",
+        "task",
+        "scores",
+    ),
+    *("input_ids", "lengths", "loss_weights", "records", "columns", "images", "grids", "source"),
+    *(
+        "token_ids",
+        "sampled",
+        "logprobs",
+        "trainer_logprobs",
+        "advantage",
+        "line",
+        "reasoning_content",
+    ),
+]
+WORDS = ["image", "video", "user", "assistant", "grounding", "a.png", "bbox_2d [1, 2, 3, 4]", ""]
+PARTS = st.none() | st.booleans() | st.integers(-3, 9) | st.floats(-2, 2) | st.sampled_from(WORDS)
+VALUES = st.recursive(
+    PARTS,
+    lambda each: (
+        st.lists(each, max_size=4) | st.dictionaries(st.sampled_from(NAMES), each, max_size=6)
+    ),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=8))
+def test_any_json_is_shown(one):
+    orjson.dumps([row(one, 0), shown(one, 0)])
+    if is_pack(one):
+        orjson.dumps([tokens.segments(one), tokens.of_pack(one, 0, 10, None)])
+    for response in responses_of(one):
+        orjson.dumps(tokens.of_response(response, 0, 10, None))

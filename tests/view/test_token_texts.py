@@ -65,6 +65,24 @@ def test_a_response_has_advantage_and_gap_by_token():
     }
 
 
+def test_tokens_that_an_agent_read_have_no_values():
+    response = {
+        "token_ids": [1, 2, 30, 31, 3],
+        "sampled": [[0, 2], [4, 5]],
+        "logprobs": [-1.0, -2.0, -3.0],
+        "trainer_logprobs": [-1.0, -2.0, -3.5],
+        "advantage": 2.0,
+    }
+    found = tokens.of_response(response, 1, 9, None)
+    assert found["ids"] == [2, 30, 31, 3]
+    assert found["columns"] == {
+        "logprob": [-2.0, None, None, -3.0],
+        "trainer": [-2.0, None, None, -3.5],
+        "gap": [0.0, None, None, -0.5],
+        "advantage": [2.0, None, None, 2.0],
+    }
+
+
 def test_the_model_of_a_run_is_found_by_its_settings(tmp_path, twin):
     (tmp_path / "run" / "rollouts").mkdir(parents=True)
     path = str(tmp_path / "run" / "rollouts" / "step-000001.jsonl.zst")

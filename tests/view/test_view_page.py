@@ -188,6 +188,9 @@ def test_dark_light_and_narrow(browser, url):
         assert not page.locator("aside").is_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
         page.get_by_role("button", name="Back").click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        field = page.get_by_role("searchbox", name="Search").bounding_box()
+        assert field["x"] + field["width"] <= 400
         page.locator(".row").nth(1).click()
         tools.until("document.querySelector('h1').innerText === 'box'")
 

@@ -67,7 +67,10 @@ function Marks({ marks }) {
       const isPoint = place.length === 2;
       const inside = place[0] >= 0 && place[0] <= 1000 && place[1] >= 0 && place[1] <= 1000;
       if (!inside || (!isPoint && !text)) return null;
-      const style = { left: `${Math.min(place[0], place[2] ?? 1000) / 10}%`, top: `${Math.min(place[1], place[3] ?? 1000) / 10}%` };
+      const [left, right] = isPoint ? [place[0], place[0]] : [place[0], place[2]];
+      const [top, bottom] = isPoint ? [place[1], place[1]] : [place[1], place[3]];
+      const below = kind === "answer" ? Math.min(Math.max(top, bottom), 1000) : Math.min(top, bottom);
+      const style = { left: `${Math.min(left, right) / 10}%`, top: `${below / 10}%` };
       return html`<span key=${key} class="mark is-${kind} ${isPoint ? "point" : ""}" style=${style}
         >${text && html`<b>${text}</b>`}</span
       >`;

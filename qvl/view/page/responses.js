@@ -65,9 +65,10 @@ function Card({ response, number, shown, place, search, isOpen, kind, marksOf })
   const { reward, advantage, verdict, finish_reason: finish } = response;
   const facts = [];
   if (typeof response.num_tokens === "number") facts.push(plural(response.num_tokens, "token"));
+  if (response.num_calls) facts.push(plural(response.num_calls, "call"));
   if (finish) facts.push(finish === "length" ? "cut at the limit" : plain(finish));
   if (response.model) facts.push(plain(response.model));
-  const total = Array.isArray(response.token_ids) ? response.num_tokens ?? response.token_ids.length : 0;
+  const total = shown.tokens[number];
   const outcome = reward === null ? "none" : reward >= RIGHT ? "good" : "bad";
   return html`<article class="card">
     <header>
