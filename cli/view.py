@@ -7,12 +7,19 @@ import typer
 
 from qvl.errors import UserError, need
 
-from .options import Files, MediaOptions
+from .options import MediaOptions
 
 
 def command(
     media: MediaOptions,
-    files: Files = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            help="JSONL files, plain or zstd, gzip, bzip2, each a stream of its own; - or none is "
+            "standard input",
+        ),
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -43,10 +50,10 @@ def command(
 ) -> None:
     """Show streams in a browser: conversations, images, responses, packs.
 
-    Each FILE is a stream of its own. The page lists its records, filters them by expressions of qvl
-    select, searches all texts, and shows two streams side by side, paired by id; "?" lists its keys. A
-    stream may have any size: records are read from the file as they are looked at, from a compressed
-    copy in $TMPDIR.
+    The page lists the records of a stream, filters them by expressions of qvl select, searches all
+    texts, and shows two streams side by side, paired by id; "?" lists its keys. A stream may have any
+    size: it is read once, into a compressed copy in $TMPDIR, from which records are read as they are
+    looked at. Media paths are relative to the folder of their own FILE, or to --media-root.
 
     A record is shown with its images, boxes and points, frames of videos, thinking, tool calls, rewards,
     verdicts, scores and the reason of its rejection; the responses of a group stand side by side, their
