@@ -33,7 +33,7 @@ from qvl.pack.template import load_tokenizer
 IN_FLIGHT = 256
 GROUP = 8  # episodes of a query
 EPISODES = int(os.environ.get("BENCH_EPISODES", "1536"))  # per round; 10000 for the memory
-ROUNDS = 3
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 ZOOM = {"label": "card", "bbox_2d": [100, 100, 260, 260], "img_idx": 0}
 RECORD = {
     "id": "a",
