@@ -77,7 +77,7 @@ say "The agent makes the data of the final model: episodes, scored; right ones w
 [ -e data/distilled.jsonl.zst ] || qvl serve agent --port 0 --max-batch 192 -- \
     qvl agent-rollout --model agent -n 2 "${tools[@]}" --max-tokens 300 data/queries.jsonl.zst |
     qvl agent-score |
-    qvl choose --by reward --where 'reward > 1' -o data/distilled.jsonl.zst
+    qvl choose --by reward --where 'reward > 1.29' -o data/distilled.jsonl.zst
 [ -e final.jsonl.zst ] || qvl cat data/distilled.jsonl.zst data/raw.jsonl.zst |
     qvl select 'source != "tiny/zoom-habit"' | qvl shuffle | qvl pack --model eyes --context 1k --loss-weight sqrt --media-root data -o final.jsonl.zst
 sft eyes learner 1e-3 final.jsonl.zst

@@ -121,9 +121,11 @@ def test_episodes_beside_the_bare_client(root, twin, url):
         engine.generate = send  # type: ignore[method-assign]
         assert [group.responses[0]["num_turns"], len(prompts)] == [3, 3]
         params = SamplingParams(max_tokens=100, seed=1)
-        ratios, before = [], resident()
+        ratios = []
         for _ in range(ROUNDS):
+            before = resident()
             bare, bare_cpu = in_flight(lambda n: send(prompts[n % 3], params), 3 * EPISODES)
+            between = resident()
             groups = EPISODES // GROUP
             full, full_cpu = in_flight(
                 lambda _: agent.submit(RECORD, wanted * GROUP), groups, IN_FLIGHT // GROUP
@@ -133,9 +135,9 @@ def test_episodes_beside_the_bare_client(root, twin, url):
             print(
                 f"\nbare {turns / bare:,.0f} turns/s, {1e3 * bare_cpu / turns:.2f} ms CPU each; "
                 f"episodes {turns / full:,.0f} turns/s, {1e3 * full_cpu / turns:.2f} ms CPU each; "
-                f"ratio {bare / full:.2f}"
+                f"ratio {bare / full:.2f}; memory {before}, {between}, {resident()} MiB"
             )
-        print(f"median ratio {median(ratios):.2f}; memory {before} -> {resident()} MiB")
+        print(f"median ratio {median(ratios):.2f}")
 
 
 def test_a_zoom_on_a_photograph_of_12_megapixels(root):
