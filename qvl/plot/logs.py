@@ -18,7 +18,7 @@ REINFORCEMENT = (
     *("reward", "evaluation/accuracy", "pass_rate", "response_tokens", "entropy", "gap"),
     *("teaching_groups", "grad_norm"),
 )
-SUPERVISED = ("loss", "evaluation/accuracy", "grad_norm", "lr", "tokens_per_second", "moe_aux_loss")
+SUPERVISED = ("loss", "evaluation/loss", "grad_norm", "lr", "tokens_per_second", "expert_imbalance")
 MOST_CHARTS = 6
 
 

@@ -8,7 +8,7 @@ from qvl.plot import logs
 LOG = """{"settings":{"lr":1},"step":0}
 {"step":1,"loss":3.0,"lr":0.1,"tokens":10,"seconds":1,"sources":{"a":{"reward":0.5,"count":4}}}
 {"step":2,"loss":2.0,"lr":0.1,"tokens":20,"seconds":2,"cut":null,"ok":true}
-{"step":2,"evaluation":{"accuracy":0.25}}
+{"step":2,"evaluation":{"loss":0.25}}
 {"step":3,"rejected":"nan","records":{}}
 {"step":4,"loss":9.0,"tokens":40,"seconds":4}
 {"settings":{"lr":1},"step":2}
@@ -29,17 +29,17 @@ def test_a_resumed_run_has_each_step_as_it_was_taken_last(run):
 
 def test_names_within_names_are_metrics_and_only_numbers_are(run):
     assert run.points("sources/a/reward") == [(1, 0.5)]
-    assert run.points("evaluation/accuracy") == [(2, 0.25)]
+    assert run.points("evaluation/loss") == [(2, 0.25)]
     assert not {"cut", "ok"} & run.series.keys()
 
 
 def test_an_evaluation_is_drawn_over_what_its_step_had_seen(run):
-    assert run.points("evaluation/accuracy", "tokens") == [(20, 0.25)]
+    assert run.points("evaluation/loss", "tokens") == [(20, 0.25)]
     assert run.points("loss", "tokens") == [(10, 3.0), (20, 2.0), (30, 1.5)]
 
 
 def test_the_usual_metrics_are_chosen_and_patterns_match_names(run):
-    assert logs.chosen([run]) == ["loss", "evaluation/accuracy", "lr"]
+    assert logs.chosen([run]) == ["loss", "evaluation/loss", "lr"]
     assert logs.chosen([run], ["sources/*", "loss", "lo*"]) == [
         "sources/a/reward",
         "sources/a/count",
