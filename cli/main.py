@@ -54,6 +54,10 @@ SECTIONS = {  # title in --help -> name of a command -> module in this folder
         "import": "import_",
         "export": "export",
     },
+    "Distillation": {
+        "distill collect": "distill.collect",
+        "distill on-policy": "distill.on_policy",
+    },
     "Reinforcement learning": {
         "rl prepare": "rl.prepare",
         "rl potential": "rl.potential",

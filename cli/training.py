@@ -8,6 +8,7 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
+from qvl.distill.settings import MOST_TOP_K
 from qvl.errors import Terminated
 from qvl.settings import PRECISIONS, Checkpointing
 from qvl.train import launch
@@ -60,6 +61,27 @@ Tensorboard = Annotated[
 Resume = Annotated[
     bool,
     typer.Option("--resume", help="Continue from the last checkpoint in --output, if there is one"),
+]
+
+
+Teacher = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--teacher",
+        metavar="[TASK=]URL|DIR",
+        help="Engine that serves a teacher, of records of TASK or of all others, repeatable for further "
+        "tasks and for several of the same teacher; or a folder",
+    ),
+]
+TopK = Annotated[
+    int,
+    typer.Option(
+        "--top-k",
+        metavar="K",
+        min=0,
+        max=MOST_TOP_K,
+        help="Log-probs per place, and the rest as one; 0: of the sampled token alone (our choice)",
+    ),
 ]
 
 

@@ -139,6 +139,12 @@ NEEDS_A_MODEL = [  # run by tests/engines/test_examples.py and tests/{jobs,parit
     "--max-tokens 16 test.jsonl.zst -o seen.jsonl.zst",
     "qvl agent-rollout --model twin -n 4 --tool image_zoom_in_tool,code_interpreter --max-tokens 8 "
     "test.jsonl.zst -o four.jsonl.zst",
+    "qvl serve twin --port 0 -- qvl distill collect --model twin --teacher {endpoint} --top-k 16 "
+    "sft.jsonl.zst -o teacher.jsonl.zst",
+    "qvl distill collect --model twin --teacher twin --layout tp=2 --top-k 16 sft.jsonl.zst | qvl check",
+    "qvl serve twin --port 0 -- qvl distill on-policy --model twin --teacher big -o better --batch 4 --max-tokens 16 --steps 1 --lr 1e-4 rl.jsonl.zst",
+    "qvl serve twin --port 0 -- qvl distill on-policy --model twin --teacher {endpoint} --top-k 16 -o taught --batch 4 --max-tokens 16 --steps 1 --replay sft.jsonl.zst rl.jsonl.zst",
+    "qvl distill on-policy --model twin -o stored --top-k 16 --batch 4 --steps 1 --rollouts taught/rollouts/step-000001.jsonl.zst",
     "qvl serve twin --port 0 -- qvl eval --by task --max-tokens 4 test.jsonl.zst | zstdcat",
 ]
 

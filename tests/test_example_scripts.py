@@ -5,6 +5,8 @@ from pathlib import Path
 import orjson
 from shells import ROOT, shell
 
+from qvl.io import jsonl
+
 
 def test_sft_data_makes_packs_and_a_second_run_skips_everything(tmp_path: Path, twin: Path) -> None:
     run = shell(tmp_path)
@@ -111,3 +113,37 @@ def test_a_nightly_run_does_each_new_file_once_and_tells_of_one_that_fails(tmp_p
     (tmp_path / "raw" / "three.jsonl.zst").unlink()
     busy = run(f"flock out/lock sh -c \"'{ROOT}/examples/cron.sh' raw out\"")
     assert busy.returncode == 0 and "earlier run still works" in busy.stdout
+
+
+def test_distill_teaches_in_two_stages_and_a_second_run_skips_them(
+    tmp_path: Path, twin: Path
+) -> None:
+    """The teachers' responses are there already, as after an interruption: the twin has no right ones."""
+    run = shell(tmp_path)
+    made = run(
+        "qvl tiny data data --train 16 --test 4 --tasks add --defect-share 0 && "
+        "qvl tiny model big --size s && mkdir out"
+    )
+    assert made.returncode == 0, made.stderr
+    records = list(jsonl.read(str(tmp_path / "data/raw.jsonl.zst")))
+    for number in (1, 2):
+        sampled = [
+            {**each, "responses": [{"content": each["messages"][-1]["content"]}]}
+            for each in records
+        ]
+        jsonl.write(sampled, str(tmp_path / f"out/sampled-{number}.jsonl.zst"))
+    data = "data/raw.jsonl.zst data/test.jsonl.zst data/raw.jsonl.zst"
+    line = f"'{ROOT}/examples/distill.sh' out {twin} {data} big@3 {twin}@1"
+    given = {"CONTEXT": "1k", "OFF_BATCH": "1", "OFF_STEPS": "1", "BATCH": "4", "STEPS": "1"}
+    given |= {"MAX_TOKENS": "8", "OMP_NUM_THREADS": "1"}
+    first = run(line, **given)
+    assert first.returncode == 0, first.stderr
+    mixed = run("qvl cat --plain out/responses.jsonl.zst").stdout.splitlines()
+    assert len(records) < len(mixed) < 2 * len(records)  # of the second teacher, a part
+    log = map(orjson.loads, (tmp_path / "out/on-policy/log.jsonl").read_bytes().splitlines())
+    (row,) = (each for each in log if "divergence" in each)
+    assert row["divergence"] > 0 and row["replay_loss"] > 0
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*")}
+    again = run(line, **given)
+    assert again.returncode == 0, again.stderr
+    assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*")}

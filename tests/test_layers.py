@@ -24,6 +24,7 @@ LAYERS = [  # imports point down: a room may import its own row's files and the 
     {"megatron", "engines.doctor"},
     {"rollout"},
     {"agent", "agent.tools", "agent.synthesis"},
+    {"distill"},
     {"engines.fleet"},
     {"engines.local", "engines.vllm", "engines.sglang"},
     {"engines"},

@@ -17,6 +17,28 @@ from qvl.settings import Checkpointing, Logging, ModelSettings, Optimization
 from ..agent_options import EpisodeOptions, ToolOptions
 from ..endpoint_options import JudgeOptions, RewardModelOptions
 from ..groups import without
+from ..on_policy import (
+    Concurrency,
+    Epochs,
+    EvalEvery,
+    EvalSamples,
+    HeldOut,
+    LearningRate,
+    MaxGap,
+    MaxStaleness,
+    MaxTokens,
+    Minibatches,
+    PackTokens,
+    QueriesPerStep,
+    RolloutsOnly,
+    ShareDevices,
+    Steps,
+    StudentEndpoint,
+    VerifyJobs,
+    WarmupSteps,
+    WeightDecay,
+    WeightsDir,
+)
 from ..options import Layout, MaxErrorRate, MediaOptions, Seed, VerdictSeconds, Verifier
 from ..training import (
     Clip,
@@ -46,14 +68,7 @@ def command(
     queries: Annotated[
         list[str] | None, typer.Argument(metavar="[FILE]...", help="Output of qvl rl prepare")
     ] = None,
-    endpoint: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            envvar="QVL_ENDPOINT",
-            help="Engine that serves the model: qvl serve, vLLM or SGLang",
-        ),
-    ] = None,
+    endpoint: StudentEndpoint = None,
     rollouts: Annotated[
         list[str] | None,
         typer.Option(
@@ -61,9 +76,7 @@ def command(
             help="Learn from this file of a step, without an engine; repeatable, one per step",
         ),
     ] = None,
-    rollouts_only: Annotated[
-        bool, typer.Option("--rollouts-only", help="Sample and reward the steps, and learn nothing")
-    ] = False,
+    rollouts_only: RolloutsOnly = False,
     stage: Annotated[
         str,
         typer.Option(
@@ -79,27 +92,12 @@ def command(
             "-n", "--num-samples", metavar="N", min=2, help="Responses per query (our choice)"
         ),
     ] = defaults.NUM_SAMPLES,
-    batch: Annotated[
-        int, typer.Option(metavar="QUERIES", min=1, help="Queries per step (our choice)")
-    ] = defaults.QUERIES_PER_STEP,
-    minibatches: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Optimizer steps per step")
-    ] = PolicySettings.minibatches,
-    epochs: Annotated[float, typer.Option(help="Passes over the queries")] = PolicySettings.epochs,
-    steps: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Steps, instead of epochs")
-    ] = None,
-    max_tokens: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Maximum tokens of a response (our choice)")
-    ] = defaults.MAX_TOKENS,
-    max_staleness: Annotated[
-        int,
-        typer.Option(
-            metavar="STEPS",
-            min=0,
-            help="1: sample the next step while one is trained; 0 is exactly on-policy",
-        ),
-    ] = PolicySettings.staleness,
+    batch: QueriesPerStep = defaults.QUERIES_PER_STEP,
+    minibatches: Minibatches = PolicySettings.minibatches,
+    epochs: Epochs = PolicySettings.epochs,
+    steps: Steps = None,
+    max_tokens: MaxTokens = defaults.MAX_TOKENS,
+    max_staleness: MaxStaleness = PolicySettings.staleness,
     tau_pos: Annotated[
         float, typer.Option(metavar="X", help="SAPO's temperature for positive advantages")
     ] = PolicySettings.tau_pos,
@@ -158,15 +156,7 @@ def command(
             help="Weigh tokens by the trainer's over the engine's probability, at most X",
         ),
     ] = None,
-    max_gap: Annotated[
-        float | None,
-        typer.Option(
-            metavar="NATS",
-            min=0,
-            help="Stop if engine and trainer differ by more per token; by default "
-            "0.001 in fp32, 0.05 in bf16 (our choice)",
-        ),
-    ] = None,
+    max_gap: MaxGap = None,
     penalty: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME[=WEIGHT]", help="Further penalty, as in qvl verify; repeatable"),
@@ -181,48 +171,19 @@ def command(
         bool,
         typer.Option("--unsafe-local", help="Run code without isolation where there is no sandbox"),
     ] = False,
-    jobs: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Processes that verify (our choice)")
-    ] = RewardSettings.jobs,
-    eval_: Annotated[
-        list[str] | None,
-        typer.Option("--eval", metavar="FILE", help="Held-out records to evaluate on; repeatable"),
-    ] = None,
-    eval_every: Annotated[
-        int, typer.Option(metavar="STEPS", min=1, help="Steps between evaluations (our choice)")
-    ] = 10,
-    eval_samples: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=0, help="Responses to each held-out record besides the greedy one"
-        ),
-    ] = SamplingSettings.eval_samples,
-    concurrency: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Requests to the engine in flight (our choice)")
-    ] = SamplingSettings.concurrency,
+    jobs: VerifyJobs = RewardSettings.jobs,
+    eval_: HeldOut = None,
+    eval_every: EvalEvery = 10,
+    eval_samples: EvalSamples = SamplingSettings.eval_samples,
+    concurrency: Concurrency = SamplingSettings.concurrency,
     nproc: Nproc = 1,
     layout: Layout = ModelSettings.layout,
-    share_devices: Annotated[
-        bool,
-        typer.Option(
-            "--share-devices", help="Engine and trainer have the same GPUs: it sleeps in between"
-        ),
-    ] = False,
-    pack_tokens: Annotated[
-        int, typer.Option(metavar="TOKENS", min=1, help="Tokens per micro-batch (our choice)")
-    ] = PolicySettings.pack_tokens,
-    weights_dir: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder for the weights that the engine loads, such as one in /dev/shm",
-        ),
-    ] = None,
-    lr: Annotated[float, typer.Option(help="Learning rate (our choice)")] = LR,
-    warmup_steps: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Optimizer steps of linear warm-up")
-    ] = 0,
-    weight_decay: Annotated[float, typer.Option(help="Weight decay of matrices")] = 0.0,
+    share_devices: ShareDevices = False,
+    pack_tokens: PackTokens = PolicySettings.pack_tokens,
+    weights_dir: WeightsDir = None,
+    lr: LearningRate = LR,
+    warmup_steps: WarmupSteps = 0,
+    weight_decay: WeightDecay = 0.0,
     clip: Clip = Optimization.clip,
     freeze: Freeze = None,
     precision: Precision = ModelSettings.precision,

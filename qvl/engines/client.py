@@ -17,12 +17,12 @@ import importlib
 import itertools
 import types
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self
 
-from qvl.client import Client, Refused
+from qvl.client import RETRIES, Client, Refused
 from qvl.engines import probe, weights
 from qvl.engines.prompt_rules import PromptRules
 from qvl.engines.tokens import Completion, PromptLogprobs, SamplingParams, TokensPrompt
@@ -61,6 +61,8 @@ class EngineClient(ABC):
         self.folder, self.rules, self.client = folder, rules, client
         self.endpoint: str = facts["endpoint"]
         self.weight_version: str = facts["weight_version"] or weights.FIRST_VERSION
+        self.model: str = facts["models"][0]
+        self.max_model_len: int | None = facts["max_model_len"]
         self.takes_weights = "weights" in facts["capabilities"]
         self.takes_videos = "videos" in facts["capabilities"]
 
@@ -209,18 +211,33 @@ class FleetClient(EngineClient):
         self.folder, self.weight_version = folder, version
 
 
-def connect(endpoint: str, folder: Path, *, concurrency: int = 64) -> EngineClient:
-    """A client of the engine at an address, which serves the weights of `folder`; use it in a `with`."""
+def connect(
+    endpoint: str,
+    folder: Path,
+    *,
+    concurrency: int = 64,
+    others: Sequence[str] = (),
+    retries: int = RETRIES,
+) -> EngineClient:
+    """A client of the engine at an address, which serves the weights of `folder`; use it in a `with`.
+
+    others: addresses of engines of the same kind with the same weights, which share the requests.
+    """
     facts = probe.probe(endpoint)
     backend = facts["backend"]
     if backend is None or "token_ids" not in facts["capabilities"]:
         raise UserError(f"{endpoint}: it does not take token ids; qvl serve, vLLM and SGLang do")
+    for each in others:
+        if probe.probe(each)["backend"] != backend:
+            raise UserError(f"{each}: it is no {backend}, as {endpoint} is")
     module, name = CLIENTS[backend].split(":")
     kind = getattr(importlib.import_module(module), name)
     if "replicas" in facts["capabilities"]:
         kind = type("FleetClient", (FleetClient, kind), {})
     rules = PromptRules.load(folder)
-    client = Client([endpoint], facts["models"][0], concurrency=concurrency)
+    client = Client(
+        [endpoint, *others], facts["models"][0], concurrency=concurrency, retries=retries
+    )
     return kind(folder, rules, client, facts)
 
 

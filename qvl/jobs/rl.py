@@ -1,12 +1,12 @@
-"""Reinforcement learning on-policy: the job of `qvl rl sapo`.
+"""Learning on-policy: the job of `qvl rl sapo`, and the loop of qvl.jobs.distill.
 
-A step: an engine samples a group of responses to each query, they are rewarded, and the trainer learns from
-their advantages in a few mini-batches; then the engine gets the new weights. Every rank runs this; rank 0
-has another process that samples and rewards (qvl.rollout.sampler).
+A step: an engine samples responses to each query, they get a signal (rewards, or a teacher's log-probs), and
+the trainer learns from it in a few mini-batches; then the engine gets the new weights. Every rank runs this;
+rank 0 has another process that samples and gets the signal (qvl.rollout.sampler).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,32 @@ class RlSettings:
 
     def check(self, ranks: int) -> None:
         """UserError for what a user must correct before `ranks` processes are started."""
-        check_model(self.model, ranks)
         self.sampling.check()
-        self.rewards.check()
         check_choice("--loss", self.policy.loss, LOSSES)
+        self.check_run(ranks)
+
+    def stored(self) -> Stored:
+        """The steps to learn from without an engine."""
+        return Stored(self.policy.stored)
+
+    def sampler(self) -> SamplerProcess:
+        """The process that samples and gets the signal."""
+        return SamplerProcess(self.sampling, self.rewards)
+
+    def objective(self) -> Any:
+        """What is learnt, a qvl.train.learner.Objective; once ranks have started."""
+        from qvl.train.policy import PolicyObjective
+
+        return PolicyObjective(self.policy)
+
+    def figures(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Of the records of a step, for the log."""
+        return figures.of_step(records)
+
+    def check_run(self, ranks: int) -> None:
+        """UserError for what any run of this loop needs."""
+        check_model(self.model, ranks)
+        self.rewards.check()
         check_optimization(self.optimization)
         check_output(self.checkpointing, self.model.model)
         if self.sampling.share_devices and self.policy.staleness:
@@ -75,7 +97,7 @@ def run(settings: RlSettings, show: Show, stopping: Callable[[], bool]) -> dict[
     with parallel.started(parse_layout(settings.model.layout), seed=settings.sampling.seed):
         if settings.policy.stored or parallel.rank():
             return _train(settings, None, show, stopping)
-        with SamplerProcess(settings.sampling, settings.rewards) as process:
+        with settings.sampler() as process:
             return _train(settings, process, show, stopping)
 
 
@@ -89,14 +111,15 @@ def _train(
         from qvl.megatron import parallel, weights
         from qvl.plan import flops
         from qvl.train.build import load_model, make_trainer
+        from qvl.train.learner import Learner
         from qvl.train.loop import TrainingLoop
-        from qvl.train.policy import PolicyLearner
 
     policy, output = settings.policy, Path(settings.checkpointing.output)
     output.mkdir(parents=True, exist_ok=True)
     source, model = load_model(settings.model)
-    schedule: Schedule | Stored = Stored(policy.stored)
-    if not policy.stored:
+    if policy.stored:
+        schedule: Schedule | Stored = settings.stored()
+    else:
         schedule = Schedule(
             process,
             parallel.on_first,
@@ -131,13 +154,14 @@ def _train(
         weights.write(model, source, folder)
         return folder
 
-    learner = PolicyLearner(policy, settings.model, settings.sampling, trainer)
+    objective = settings.objective()
+    learner = Learner(policy, settings.model, settings.sampling, trainer, objective)
     schedule.begin(loop.first, steps, engine_weights)
     waited = 0.0
     for number in loop:
         began = time.monotonic()
         records = schedule.records(number)
-        learner.read(records, schedule.expected(number))
+        learner.read(number, records, schedule.expected(number))
         sampled = time.monotonic()
         waited += sampled - began
         learner.score(number)
@@ -156,7 +180,7 @@ def _train(
                 **schedule.phases(began, sampled),
             }
             extra = {
-                **figures.of_step(records),
+                **settings.figures(records),
                 **learner.figures,
                 **{name: round(value, 3) for name, value in phases.items()},
             }
@@ -183,21 +207,21 @@ def sample_only(settings: RlSettings, show: Callable[[int, dict[str, Any]], None
     show: gets the number of each step and its figures.
     """
     Path(settings.sampling.output).mkdir(parents=True, exist_ok=True)
-    with SamplerProcess(settings.sampling, settings.rewards) as process:
+    with settings.sampler() as process:
         opened = process.put("open", settings.policy.epochs).result()
         process.put("load", Path(settings.model.model), version(0)).result()
         steps = range(1, (settings.policy.steps or opened.steps) + 1)
         for number, done in [(number, process.put("sample", number)) for number in steps]:
             done.result()
             path = rollouts(settings.sampling.output, number)
-            show(number, figures.of_step(list(jsonl.read(str(path)))))
+            show(number, settings.figures(list(jsonl.read(str(path)))))
 
 
 def _identity(settings: RlSettings, schedule: Schedule | Stored) -> tuple[int, dict[str, Any]]:
     """The number of steps, and what a run that is resumed must have in common with its checkpoint."""
     policy, sampling = settings.policy, settings.sampling
     if isinstance(schedule, Stored):
-        steps = policy.steps or len(policy.stored)
+        steps = policy.steps or schedule.num_steps(policy.epochs)
         return steps, {"stored": list(policy.stored), "steps": steps}
     opened = schedule.open(policy.epochs)
     steps = policy.steps or opened.steps

@@ -5,6 +5,7 @@ Shapes: R target tokens of a record, K tokens per target.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,10 +48,7 @@ def score(
     name of the column of token ids to score, in place of the target tokens. temperature: logits are
     divided by it. A trainer that overlaps messages must `wait_for_parameters` before.
     """
-    # Interleaved stages need a multiple of as many micro-batches as there are pipeline ranks.
-    multiple = 1 if len(model.chunks) == 1 else model.config.pipeline_model_parallel_size
-    total = -(-count // multiple) * multiple
-    noted: list[Batch] = []
+    total, noted = _total(model, count), list[Batch]()
 
     def read(output: Output) -> tuple[Tensor, Values]:
         ids = None if column is None else output.batch.columns[column]
@@ -65,12 +63,7 @@ def score(
         whole = {name: output.whole(each) for name, each in values.items()}
         return output.hidden.new_zeros(()), whole
 
-    was_training = model.training
-    model.eval()  # in training, Megatron would note the experts' load-balancing loss
-    found = schedule.run(
-        model.chunks, _repeated(batches, total, noted), total, read, backward=False
-    )
-    model.train(was_training)
+    found = _run(model, _repeated(batches, total, noted), total, read)
     scores: list[Scores] = []
     for batch, values in zip(noted[:count], found[:count] or [None] * count, strict=True):
         if values is None:  # not the last pipeline stage
@@ -81,6 +74,37 @@ def score(
         parts = {name: each.split(counts) for name, each in values.items()}
         scores += [Scores(**{name: parts[name][i] for name in parts}) for i in range(len(counts))]
     return scores
+
+
+def hidden_states(
+    model: LocalModel, batches: Iterable[Batch], count: int
+) -> tuple[list[Tensor], Tensor | None]:
+    """The hidden states of all target tokens of each of `count` micro-batches, (R, D) in memory of the
+    host, and this rank's rows of the head; [] and None on ranks that are not of the last pipeline stage.
+    """
+    total, noted = _total(model, count), list[Batch]()
+    heads: list[Tensor] = []
+
+    def read(output: Output) -> tuple[Tensor, Tensor]:
+        heads[:] = [output.head]
+        return output.hidden.new_zeros(()), output.whole(output.hidden).cpu()
+
+    found = _run(model, _repeated(batches, total, noted), total, read)
+    return found[:count], heads[0] if heads else None
+
+
+def _total(model: LocalModel, count: int) -> int:
+    """Interleaved stages need a multiple of as many micro-batches as there are pipeline ranks."""
+    multiple = 1 if len(model.chunks) == 1 else model.config.pipeline_model_parallel_size
+    return -(-count // multiple) * multiple
+
+
+def _run(model: LocalModel, batches: Iterable[Batch], total: int, read: schedule.Read) -> list[Any]:
+    was_training = model.training
+    model.eval()  # in training, Megatron would note the experts' load-balancing loss
+    found = schedule.run(model.chunks, batches, total, read, backward=False)
+    model.train(was_training)
+    return found
 
 
 def _repeated(batches: Iterable[Batch], total: int, noted: list[Batch]) -> Iterator[Batch]:

@@ -33,6 +33,7 @@ class Response(TypedDict, total=False):
     top_logprobs: list[list[list]]
     trainer_logprobs: list[float]
     weight_versions: list[list]
+    teacher: dict[str, Any]
     advantage: float | None
     reward: float | None
     rewards: dict[str, float]

@@ -91,18 +91,13 @@ def of_step(records: Sequence[Record]) -> dict[str, Any]:
     spread = [any(each["advantage"] for each in group) for group in groups]
     sure = [group for group, teaches in zip(groups, spread, strict=True) if not teaches]
     right = [all((verified(each) or 0.0) >= RIGHT for each in group) for group in sure]
-    lengths = [each["num_tokens"] for each in responses]
     found = {
         "reward": _mean(rewards),
         "teaching_groups": _mean(spread),
         "all_right": round(sum(right) / max(len(groups), 1), 4),
         "all_wrong": round((len(right) - sum(right)) / max(len(groups), 1), 4),
-        "cut": _mean([each["finish_reason"] == "length" for each in responses]),
         "no_verdict": len(responses) - len(rewards),
-        "empty": sum(not length for length in lengths),
-        "refused": len(records) - len(groups),
-        "response_tokens": _mean(lengths),
-        "longest": max(lengths, default=0),
+        **of_sequences(records),
     }
     evaluated = of_responses(
         (record.get("task"), each) for record in records for each in record["responses"]
@@ -114,6 +109,19 @@ def of_step(records: Sequence[Record]) -> dict[str, Any]:
     found |= of_episodes((record, each) for record in records for each in record["responses"])
     found["sources"] = _by_source(records)
     return found
+
+
+def of_sequences(records: Sequence[Record]) -> dict[str, Any]:
+    """Of the lengths of a step's responses: cut, empty, refused, response_tokens and longest."""
+    responses = [each for record in records for each in record["responses"]]
+    lengths = [each["num_tokens"] for each in responses]
+    return {
+        "cut": _mean([each["finish_reason"] == "length" for each in responses]),
+        "empty": sum(not length for length in lengths),
+        "refused": sum(not record["responses"] for record in records),
+        "response_tokens": _mean(lengths),
+        "longest": max(lengths, default=0),
+    }
 
 
 def _by_source(records: Sequence[Record]) -> dict[str, dict[str, float]]:

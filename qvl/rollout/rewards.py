@@ -1,4 +1,5 @@
-"""The signal: a group of responses gets its rewards, while other groups are still being sampled."""
+"""The signal of reinforcement learning: a group of responses gets its rewards, while other groups are
+still being sampled, and each response its advantage over the others."""
 
 import contextlib
 from collections.abc import Sequence
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from qvl.agent.reward import with_parts
+from qvl.error_rate import ErrorRate
+from qvl.losses.advantages import group_advantages
 from qvl.pending import Gather, Pending
 from qvl.processes import Pool
 from qvl.reward.hybrid import STAGES
@@ -35,6 +38,7 @@ class Rewarder:
         self._stack = contextlib.ExitStack()
         self._judged: Any = None
         self._reasoning: Sequence[Any] = ()
+        self._errors = ErrorRate(settings.max_error_rate)
 
     def __enter__(self) -> "Rewarder":
         if self.settings.judges or self.settings.reward_models:
@@ -82,6 +86,20 @@ class Rewarder:
         from qvl.agent.scoring import ask_reasoning
 
         return ask_reasoning(self._reasoning, record, place, response)
+
+    def complete(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The rewarded record with the advantages. CheckFailed where too many have no verdict."""
+        responses = record["responses"]
+        failed = [each["verdict"] for each in responses if each["reward"] is None]
+        example = f"record {record.get('id')!r}: {failed[0]['detail']}" if failed else ""
+        self._errors.add(len(responses), len(failed), example)
+        advantages = group_advantages([each["reward"] for each in responses])
+        pairs = zip(responses, advantages, strict=True)
+        return {**record, "responses": [{**each, "advantage": x} for each, x in pairs]}
+
+    def check(self) -> None:
+        """CheckFailed where too many have no verdict, also of a few."""
+        self._errors.check()
 
     def _by_rules(self, record: dict[str, Any]) -> dict[str, Any]:
         reply = self._pool([record])

@@ -1,4 +1,5 @@
-"""The other process of a run: it samples the queries of a step, rewards the responses and writes the file.
+"""The other process of a run: it samples the queries of a step, gets the signal to learn from (rewards, or
+a teacher's log-probs) and writes the file.
 
 Its work is a queue of commands, done one after the other: the samples of a step, new weights, an
 evaluation. Their order alone decides which weights sample which step, however fast the engine or the
@@ -17,17 +18,16 @@ from typing import Any, NamedTuple
 from qvl.client import Refused
 from qvl.engines.client import EngineClient, connect
 from qvl.engines.weights import FIRST_VERSION
-from qvl.error_rate import ErrorRate
 from qvl.errors import UserError
 from qvl.io import jsonl
-from qvl.losses.advantages import group_advantages
 from qvl.pending import STEP_SECONDS, Pending
 from qvl.processes import Worker
 from qvl.rollout import figures
 from qvl.rollout.multi_turn import AgentGroup, MultiTurn
-from qvl.rollout.queries import Queries, Query
+from qvl.rollout.queries import Queries
 from qvl.rollout.rewards import Rewarder
 from qvl.rollout.settings import RewardSettings, SamplingSettings
+from qvl.rollout.signal import Signal, Teaching
 from qvl.rollout.single_turn import Group, SingleTurn
 from qvl.stage import Drop
 
@@ -38,8 +38,14 @@ Responses = Group | AgentGroup
 class SamplerProcess:
     """The queue of commands, and the process that does them; used as a context."""
 
-    def __init__(self, sampling: SamplingSettings, rewards: RewardSettings) -> None:
-        self._worker = Worker(Sampler(sampling, rewards))
+    def __init__(
+        self,
+        sampling: SamplingSettings,
+        rewards: RewardSettings,
+        teaching: Teaching | None = None,
+    ) -> None:
+        """teaching: what is learnt from in place of the rewards, which then only evaluate."""
+        self._worker = Worker(Sampler(sampling, rewards, teaching))
         self._queue = ThreadPoolExecutor(1)
 
     def put(self, command: str, *arguments: Any) -> "Future[Any]":
@@ -74,8 +80,13 @@ class Opened(NamedTuple):
 class Sampler:
     """Does the commands. It is pickled before it connects."""
 
-    def __init__(self, sampling: SamplingSettings, rewards: RewardSettings) -> None:
-        self.sampling, self.rewards = sampling, rewards
+    def __init__(
+        self,
+        sampling: SamplingSettings,
+        rewards: RewardSettings,
+        teaching: Teaching | None = None,
+    ) -> None:
+        self.sampling, self.rewards, self.teaching = sampling, rewards, teaching
         self._failed: UserError | None = None
         self._asleep = False
 
@@ -102,7 +113,11 @@ class Sampler:
         self.rewarder = self._stack.enter_context(Rewarder(self.rewards, self.sampling))
         turns = MultiTurn if self.sampling.agent else SingleTurn
         self.turns = self._stack.enter_context(turns(self.sampling, self.engine))
-        self.errors = ErrorRate(self.rewards.max_error_rate)
+        self.signal: Signal = self.rewarder
+        if self.teaching:
+            assert isinstance(self.turns, SingleTurn)
+            signal = self.teaching.signal(self.turns.renderer)
+            self.signal = self._stack.enter_context(signal)
         return Opened(len(self.queries), self.queries.digest, self.queries.num_steps(epochs))
 
     def warm_up(self) -> None:
@@ -144,7 +159,10 @@ class Sampler:
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             records = jsonl.read(list(self.sampling.held_out))
-            groups = (self._rewarded(each, self.turns.submit_held_out(each)) for each in records)
+            groups = (
+                _Signalled(each, self.turns.submit_held_out(each), self.rewarder)
+                for each in records
+            )
             jsonl.write(_in_order(list(groups)), str(path))
         found = figures.of_evaluation(jsonl.read(str(path)))
         return Span(started, time.monotonic()), found
@@ -152,26 +170,11 @@ class Sampler:
     def _groups(self, step: int) -> Iterator[dict[str, Any]]:
         """The queries with their groups, in order. CheckFailed where too many have no verdict."""
         queries = self.queries.step(step)
-        groups = [self._rewarded(each.record, self.turns.submit(each)) for each in queries]
+        groups = [_Signalled(each.record, self.turns.submit(each), self.signal) for each in queries]
         for query, record in zip(queries, _in_order(groups), strict=True):
-            yield self._with_advantages(record, query, step)
-        self.errors.check()
-
-    def _rewarded(self, record: dict[str, Any], group: Responses | Drop) -> "_Rewarded":
-        return _Rewarded(record, group, self.rewarder)
-
-    def _with_advantages(self, record: dict[str, Any], query: Query, step: int) -> dict[str, Any]:
-        responses = record["responses"]
-        failed = [each["verdict"] for each in responses if each["reward"] is None]
-        example = f"record {record.get('id')!r}: {failed[0]['detail']}" if failed else ""
-        self.errors.add(len(responses), len(failed), example)
-        advantages = group_advantages([each["reward"] for each in responses])
-        pairs = zip(responses, advantages, strict=True)
-        return {
-            **record,
-            "responses": [{**each, "advantage": advantage} for each, advantage in pairs],
-            "rollout": {"step": step, "place": query.place, **record["rollout"]},
-        }
+            rollout = {"step": step, "place": query.place, **record["rollout"]}
+            yield {**self.signal.complete(record), "rollout": rollout}
+        self.signal.check()
 
 
 def rollouts(output: str | Path, step: int) -> Path:
@@ -189,20 +192,20 @@ def version(step: int) -> str:
     return f"step-{step:06d}" if step else FIRST_VERSION
 
 
-class _Rewarded:
-    """A record whose responses come first, and then their rewards (qvl.pending.Stepwise)."""
+class _Signalled:
+    """A record whose responses come first, and then their signal (qvl.pending.Stepwise)."""
 
-    def __init__(self, record: dict[str, Any], group: Responses | Drop, rewarder: Rewarder) -> None:
-        self._record, self._group, self._rewarder = record, group, rewarder
-        self._rewards: Pending | None = None
+    def __init__(self, record: dict[str, Any], group: Responses | Drop, signal: Signal) -> None:
+        self._record, self._group, self._signal = record, group, signal
+        self._found: Pending | None = None
 
     def done(self) -> bool:
-        return self._rewards.done() if self._rewards else isinstance(self._group, Drop)
+        return self._found.done() if self._found else isinstance(self._group, Drop)
 
     def advance(self) -> bool:
-        """Request the rewards once the responses are there; return whether these are there too."""
-        if self._rewards is None and not isinstance(self._group, Drop) and self._group.done():
-            self._request_rewards(self._group)
+        """Request the signal once the responses are there; return whether it is there too."""
+        if self._found is None and not isinstance(self._group, Drop) and self._group.done():
+            self._request(self._group)
         return self.done()
 
     def result(self) -> dict[str, Any]:
@@ -211,10 +214,10 @@ class _Rewarded:
         if isinstance(self._group, Drop):
             reason = {"reason": self._group.reason, "detail": self._group.detail}
             return {**self._record, "responses": [], "rollout": reason}
-        assert self._rewards is not None
-        return {**self._rewards.result(), "rollout": self._group.media}
+        assert self._found is not None
+        return {**self._found.result(), "rollout": self._group.media}
 
-    def _request_rewards(self, group: Responses) -> None:
+    def _request(self, group: Responses) -> None:
         try:
             responses = group.result()
         except Refused as refused:
@@ -222,10 +225,10 @@ class _Rewarded:
         if isinstance(responses, Drop):
             self._group = responses
             return
-        self._rewards = self._rewarder.submit({**self._record, "responses": responses})
+        self._found = self._signal.submit({**self._record, "responses": responses})
 
 
-def _in_order(groups: list[_Rewarded]) -> Iterator[dict[str, Any]]:
+def _in_order(groups: list[_Signalled]) -> Iterator[dict[str, Any]]:
     """The results in order; all advance meanwhile, so that none waits for those before it."""
     waiting = groups
     for each in groups:

@@ -14,7 +14,11 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, Protocol
 
+import orjson
+
+from qvl.errors import UserError
 from qvl.io import jsonl
+from qvl.io.disk_list import DiskList
 from qvl.rollout.sampler import Span, evaluation, rollouts, version
 
 LogProbs = dict[tuple[int, int], list[float]]
@@ -160,6 +164,10 @@ class Stored:
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = paths
 
+    def num_steps(self, epochs: float) -> int:
+        """One per file."""
+        return len(self.paths)
+
     def begin(self, done: int, steps: int, weights: Callable[[int], Path]) -> None:
         """Nothing is sampled."""
 
@@ -185,3 +193,25 @@ class Stored:
 
     def settle(self) -> None:
         """Nothing is on its way."""
+
+
+class StoredStream(Stored):
+    """Sequences of a stream, of which each step takes the next `per_step`: also a schedule without an
+    engine. The records wait in $TMPDIR."""
+
+    def __init__(self, paths: Sequence[str], per_step: int) -> None:
+        super().__init__(paths)
+        self.per_step, self._lines = per_step, DiskList()
+        for record in jsonl.read(list(paths)):
+            self._lines.append(jsonl.encode(record).decode())
+        if not len(self._lines):
+            raise UserError(f"{paths[0]}: holds no sequences")
+
+    def num_steps(self, epochs: float) -> int:
+        """Steps that see every sequence `epochs` times; the last continues into the next epoch."""
+        return max(1, -(-round(epochs * len(self._lines)) // self.per_step))
+
+    def records(self, number: int) -> list[dict[str, Any]]:
+        first = (number - 1) * self.per_step
+        places = range(first, first + self.per_step)
+        return [orjson.loads(self._lines[place % len(self._lines)]) for place in places]

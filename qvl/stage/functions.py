@@ -60,15 +60,16 @@ def submit_each(
     submit: Submit,
     *,
     concurrency: int,
+    records: Iterable[dict] | None = None,
     watch: Callable[["dict | Drop"], None] | None = None,
 ) -> Iterator[dict]:
     """As `each`, for work that runs elsewhere, as in a client's event loop, and needs no threads here.
 
-    `submit` returns what has done() and result(), as a future has, and leaves the record as it is.
-    `watch` sees each result in order, also those that are replayed, and may raise: such a result is not
-    journaled.
+    `records`: those of the run, if they are not simply `run`. `submit` returns what has done() and
+    result(), as a future has, and leaves the record as it is. `watch` sees each result in order, also
+    those that are replayed, and may raise: such a result is not journaled.
     """
-    return _passed(run, in_window(run, submit, WINDOW * concurrency), watch)
+    return _passed(run, in_window(run, submit, WINDOW * concurrency, records=records), watch)
 
 
 def _passed(

@@ -27,6 +27,7 @@ WITHOUT_A_STREAM = {  # commands that read or write no stream of records
         "lineage",
         "sft",
         "rl sapo",
+        "distill on-policy",
         "import",
         "export",
         "serve",
