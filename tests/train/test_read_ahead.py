@@ -52,7 +52,7 @@ def test_lines_come_in_order_with_the_patches_that_a_loader_reads(lines):
         if not expected:
             assert patches is None
             continue
-        assert patches.dtype == np.uint8
+        assert patches is not None and patches.dtype == np.uint8
         assert np.array_equal(patches, np.concatenate(expected))
 
 
@@ -75,6 +75,7 @@ def test_a_rank_reads_its_own_images_alone(lines):
     with ReadAhead(made, lambda line: every(line)[1:2], loader, VALUES, workers=1) as ahead:
         for line, patches in ahead:
             if len(line["images"]) > 1:
+                assert patches is not None
                 assert np.array_equal(patches, loader(line)[line["images"][1]][0])
             else:
                 assert patches is None
