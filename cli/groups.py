@@ -4,12 +4,13 @@
 
 typer reads flat functions only, so `flattened` shows it one: the command's own parameters, then the
 fields of each group. A field has its type, flag and help in `Annotated`, and its default after `=`,
-as a parameter has.
+as a parameter has; without one it is required.
 """
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from copy import copy
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from typing import Annotated, Any, NamedTuple, dataclass_transform, get_args, get_origin
 
@@ -70,12 +71,15 @@ def _group(annotation: Any) -> tuple[Any, frozenset[str]]:
 
 def _parameter(field: Any, kind: Any) -> inspect.Parameter:
     """A field as a parameter; --help and man list it under the group's `title`."""
-    _, info = get_args(field.type)
+    annotation = field.type
+    of, info = get_args(annotation)
     if isinstance(info, OptionInfo):
+        info = copy(info)  # commands may take the same option outside the group
         info.rich_help_panel = kind.title
+        annotation = Annotated[of, info]
     return inspect.Parameter(
         field.name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=field.default,
-        annotation=field.type,
+        default=inspect.Parameter.empty if field.default is MISSING else field.default,
+        annotation=annotation,
     )

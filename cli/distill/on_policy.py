@@ -5,62 +5,19 @@ import typer
 
 from qvl.distill import settings as distillation
 from qvl.distill.settings import DistillationSettings
-from qvl.error_rate import MAX_ERROR_RATE
 from qvl.errors import UserError
 from qvl.jobs import distill
-from qvl.reward.time_limit import VERDICT_SECONDS
-from qvl.rollout import settings as defaults
-from qvl.rollout.settings import PolicySettings, RewardSettings, SamplingSettings
-from qvl.settings import Checkpointing, Logging, ModelSettings, Optimization
 
-from ..on_policy import (
-    Concurrency,
-    Epochs,
-    EvalEvery,
-    EvalSamples,
-    HeldOut,
-    LearningRate,
-    MaxGap,
-    MaxStaleness,
-    MaxTokens,
-    Minibatches,
-    PackTokens,
-    QueriesPerStep,
-    RolloutsOnly,
-    ShareDevices,
-    Steps,
-    StudentEndpoint,
-    VerifyJobs,
-    WarmupSteps,
-    WeightDecay,
-    WeightsDir,
-)
-from ..options import Layout, MaxErrorRate, MediaOptions, Seed, VerdictSeconds, Verifier
-from ..training import (
-    Clip,
-    Freeze,
-    Nproc,
-    Precision,
-    Recompute,
-    Resume,
-    SaveEvery,
-    StartModel,
-    Tensorboard,
-    TopK,
-    TrainedModel,
-    train,
-)
-
-LR = 1e-6  # as in the examples of verl and TRL; the report publishes none
+from ..on_policy import LoopOptions, Minibatches, Queries, TrainingOptions
+from ..options import MediaOptions
+from ..training import TopK, train
 
 
 def command(
     media: MediaOptions,
-    model: StartModel,
-    output: TrainedModel,
-    queries: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE]...", help="Records that ask something")
-    ] = None,
+    loop: LoopOptions,
+    training: TrainingOptions,
+    queries: Queries = None,
     teacher: Annotated[
         list[str] | None,
         typer.Option(
@@ -112,7 +69,6 @@ def command(
             metavar="X", help="Of the sequences and of the loss, with --replay (our choice)"
         ),
     ] = DistillationSettings.replay_share,
-    endpoint: StudentEndpoint = None,
     rollouts: Annotated[
         list[str] | None,
         typer.Option(
@@ -120,37 +76,13 @@ def command(
             help="Learn from these scored sequences, --batch per step, without an engine; repeatable",
         ),
     ] = None,
-    rollouts_only: RolloutsOnly = False,
     num_samples: Annotated[
         int,
         typer.Option(
             "-n", "--num-samples", metavar="N", min=1, help="Responses per query (our choice)"
         ),
     ] = 1,
-    batch: QueriesPerStep = defaults.QUERIES_PER_STEP,
     minibatches: Minibatches = 1,
-    epochs: Epochs = PolicySettings.epochs,
-    steps: Steps = None,
-    max_tokens: MaxTokens = defaults.MAX_TOKENS,
-    max_staleness: MaxStaleness = PolicySettings.staleness,
-    max_gap: MaxGap = None,
-    verifier: Verifier = None,
-    max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
-    timeout_seconds: VerdictSeconds = VERDICT_SECONDS,
-    jobs: VerifyJobs = RewardSettings.jobs,
-    eval_: HeldOut = None,
-    eval_every: EvalEvery = 10,
-    eval_samples: EvalSamples = SamplingSettings.eval_samples,
-    concurrency: Concurrency = SamplingSettings.concurrency,
-    nproc: Nproc = 1,
-    layout: Layout = ModelSettings.layout,
-    share_devices: ShareDevices = False,
-    pack_tokens: PackTokens = PolicySettings.pack_tokens,
-    weights_dir: WeightsDir = None,
-    lr: LearningRate = LR,
-    warmup_steps: WarmupSteps = 0,
-    weight_decay: WeightDecay = 0.0,
-    clip: Clip = Optimization.clip,
     train_vision: Annotated[
         bool,
         typer.Option(
@@ -158,13 +90,6 @@ def command(
             help="Train the vision tower and the merger, too, not the language model alone",
         ),
     ] = False,
-    freeze: Freeze = None,
-    precision: Precision = ModelSettings.precision,
-    recompute: Recompute = False,
-    seed: Seed = 0,
-    save_every: SaveEvery = 10,
-    tensorboard: Tensorboard = False,
-    resume: Resume = False,
 ) -> None:
     """Distil on-policy: the student samples, a teacher scores its tokens, the student learns.
 
@@ -205,12 +130,7 @@ def command(
         $ qvl serve twin --port 0 -- qvl distill on-policy --model twin --teacher {endpoint} --top-k 16 -o taught --batch 4 --max-tokens 16 --steps 1 --replay sft.jsonl.zst rl.jsonl.zst
         $ qvl distill on-policy --model twin -o stored --top-k 16 --batch 4 --steps 1 --rollouts taught/rollouts/step-000001.jsonl.zst
     """
-    if not (queries or rollouts):
-        raise UserError("no queries; give FILE, or --rollouts FILE of sequences that were scored")
-    if queries and rollouts:
-        raise UserError("--rollouts: the queries are in it; give no FILE")
-    if queries and not endpoint:
-        raise UserError("no engine; give --endpoint URL, or run inside qvl serve MODEL -- ...")
+    loop.check(queries, rollouts, "sequences that were scored")
     if queries and not teacher:
         raise UserError("no teacher; give --teacher URL, or --teacher DIR for the whole vocabulary")
     local = any(not distillation.is_address(distillation.split(each)[1]) for each in teacher or ())
@@ -219,47 +139,10 @@ def command(
     over = over or ("full" if local else "top-k")
     frozen = () if train_vision else ("vision", "merger")
     settings = distill.DistillSettings(
-        model=ModelSettings(model=model, layout=layout, precision=precision, recompute=recompute),
-        sampling=SamplingSettings(
-            model=model,
-            queries=tuple(queries or ()),
-            output=output,
-            endpoint=endpoint or "",
-            media_root=str(media.root(queries or rollouts)),
-            allow_remote=media.allow_remote,
-            queries_per_step=batch,
-            num_samples=num_samples,
-            max_tokens=max_tokens,
-            concurrency=concurrency,
-            seed=seed,
-            held_out=tuple(eval_ or ()),
-            eval_samples=eval_samples,
-            share_devices=share_devices,
-        ),
-        rewards=RewardSettings(
-            verifier=verifier, seconds=timeout_seconds, jobs=jobs, max_error_rate=max_error_rate
-        ),
-        policy=PolicySettings(
-            minibatches=minibatches,
-            epochs=epochs,
-            steps=steps,
-            staleness=max_staleness,
-            pack_tokens=pack_tokens,
-            max_gap=max_gap,
-            evaluate_every=eval_every if eval_ else 0,
-            weights=weights_dir,
-            stored=tuple(rollouts or ()),
-        ),
-        optimization=Optimization(
-            lr=lr,
-            warmup_steps=warmup_steps,
-            schedule="constant",
-            weight_decay=weight_decay,
-            clip=clip,
-            freeze=tuple(dict.fromkeys([*frozen, *(freeze or ())])),
-        ),
-        checkpointing=Checkpointing(output=output, save_every=save_every, resume=resume),
-        logging=Logging(log_every=1, tensorboard=tensorboard),
+        **training.settings(frozen),
+        sampling=loop.sampling(training, media, queries, rollouts, num_samples=num_samples),
+        rewards=loop.rewards(),
+        policy=loop.policy(training, rollouts, minibatches=minibatches),
         distillation=DistillationSettings(
             teachers=tuple(teacher or ()),
             top_k=0 if over == "sampled" else top_k,
@@ -271,14 +154,14 @@ def command(
             replay_share=replay_share,
         ),
     )
-    if rollouts_only:
+    if loop.rollouts_only:
         settings.check(1)
         distill.sample_only(settings, lambda step, found: _show({"step": step, **found}))
         return
     train(
         "distill on-policy",
         settings,
-        nproc,
+        training.nproc,
         lambda stopping: distill.run(settings, _show, stopping),
     )
 

@@ -5,56 +5,18 @@ from typing import Annotated, Any
 import typer
 
 from qvl.agent.reward import W_CALLS
-from qvl.error_rate import MAX_ERROR_RATE
 from qvl.errors import UserError
 from qvl.jobs import rl
 from qvl.reward import hybrid
-from qvl.reward.time_limit import VERDICT_SECONDS
 from qvl.rollout import settings as defaults
-from qvl.rollout.settings import LOSSES, PolicySettings, RewardSettings, SamplingSettings
-from qvl.settings import Checkpointing, Logging, ModelSettings, Optimization
+from qvl.rollout.settings import LOSSES, PolicySettings, RewardSettings
 
 from ..agent_options import EpisodeOptions, ToolOptions
 from ..endpoint_options import JudgeOptions, RewardModelOptions
 from ..groups import without
-from ..on_policy import (
-    Concurrency,
-    Epochs,
-    EvalEvery,
-    EvalSamples,
-    HeldOut,
-    LearningRate,
-    MaxGap,
-    MaxStaleness,
-    MaxTokens,
-    Minibatches,
-    PackTokens,
-    QueriesPerStep,
-    RolloutsOnly,
-    ShareDevices,
-    Steps,
-    StudentEndpoint,
-    VerifyJobs,
-    WarmupSteps,
-    WeightDecay,
-    WeightsDir,
-)
-from ..options import Layout, MaxErrorRate, MediaOptions, Seed, VerdictSeconds, Verifier
-from ..training import (
-    Clip,
-    Freeze,
-    Nproc,
-    Precision,
-    Recompute,
-    Resume,
-    SaveEvery,
-    StartModel,
-    Tensorboard,
-    TrainedModel,
-    train,
-)
-
-LR = 1e-6  # as in the examples of verl and TRL; the report publishes none
+from ..on_policy import LoopOptions, Minibatches, Queries, TrainingOptions
+from ..options import MediaOptions
+from ..training import train
 
 
 def command(
@@ -63,12 +25,9 @@ def command(
     reward_models: RewardModelOptions,
     tools: Annotated[ToolOptions, without("unsafe_local")],
     episodes: EpisodeOptions,
-    model: StartModel,
-    output: TrainedModel,
-    queries: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE]...", help="Output of qvl rl prepare")
-    ] = None,
-    endpoint: StudentEndpoint = None,
+    loop: LoopOptions,
+    training: TrainingOptions,
+    queries: Queries = None,
     rollouts: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,7 +35,6 @@ def command(
             help="Learn from this file of a step, without an engine; repeatable, one per step",
         ),
     ] = None,
-    rollouts_only: RolloutsOnly = False,
     stage: Annotated[
         str,
         typer.Option(
@@ -92,12 +50,7 @@ def command(
             "-n", "--num-samples", metavar="N", min=2, help="Responses per query (our choice)"
         ),
     ] = defaults.NUM_SAMPLES,
-    batch: QueriesPerStep = defaults.QUERIES_PER_STEP,
     minibatches: Minibatches = PolicySettings.minibatches,
-    epochs: Epochs = PolicySettings.epochs,
-    steps: Steps = None,
-    max_tokens: MaxTokens = defaults.MAX_TOKENS,
-    max_staleness: MaxStaleness = PolicySettings.staleness,
     tau_pos: Annotated[
         float, typer.Option(metavar="X", help="SAPO's temperature for positive advantages")
     ] = PolicySettings.tau_pos,
@@ -156,14 +109,10 @@ def command(
             help="Weigh tokens by the trainer's over the engine's probability, at most X",
         ),
     ] = None,
-    max_gap: MaxGap = None,
     penalty: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME[=WEIGHT]", help="Further penalty, as in qvl verify; repeatable"),
     ] = None,
-    verifier: Verifier = None,
-    max_error_rate: MaxErrorRate = MAX_ERROR_RATE,
-    verdict_seconds: VerdictSeconds = VERDICT_SECONDS,
     partial: Annotated[
         bool, typer.Option("--partial", help="Reward code with the share of tests that it passes")
     ] = False,
@@ -171,27 +120,6 @@ def command(
         bool,
         typer.Option("--unsafe-local", help="Run code without isolation where there is no sandbox"),
     ] = False,
-    jobs: VerifyJobs = RewardSettings.jobs,
-    eval_: HeldOut = None,
-    eval_every: EvalEvery = 10,
-    eval_samples: EvalSamples = SamplingSettings.eval_samples,
-    concurrency: Concurrency = SamplingSettings.concurrency,
-    nproc: Nproc = 1,
-    layout: Layout = ModelSettings.layout,
-    share_devices: ShareDevices = False,
-    pack_tokens: PackTokens = PolicySettings.pack_tokens,
-    weights_dir: WeightsDir = None,
-    lr: LearningRate = LR,
-    warmup_steps: WarmupSteps = 0,
-    weight_decay: WeightDecay = 0.0,
-    clip: Clip = Optimization.clip,
-    freeze: Freeze = None,
-    precision: Precision = ModelSettings.precision,
-    recompute: Recompute = False,
-    seed: Seed = 0,
-    save_every: SaveEvery = 10,
-    tensorboard: Tensorboard = False,
-    resume: Resume = False,
 ) -> None:
     """Train with reinforcement learning: SAPO on responses that an engine samples now.
 
@@ -238,41 +166,20 @@ def command(
         $ qvl serve twin --port 0 -- qvl rl sapo --model twin -o agent --tools image_zoom_in_tool --calls-weight 0.3 -n 4 --batch 4 --max-tokens 16 --steps 1 rl.jsonl.zst
         $ qvl rl sapo --model twin -o again --steps 1 --lr 1e-4 --rollouts better/rollouts/step-000001.jsonl.zst
     """
-    if not (queries or rollouts):
-        raise UserError("no queries; give FILE, or --rollouts FILE of steps that were sampled")
-    if queries and rollouts:
-        raise UserError("--rollouts: the queries are in it; give no FILE")
-    if queries and not endpoint:
-        raise UserError("no engine; give --endpoint URL, or run inside qvl serve MODEL -- ...")
+    loop.check(queries, rollouts, "steps that were sampled")
     agent = None
     if tools.tool:
         named = replace(tools.settings(), unsafe_local=unsafe_local)
-        agent = episodes.settings(named, max_tokens)
+        agent = episodes.settings(named, loop.max_tokens)
     if (calls_weight or trajectory_judge) and not agent:
         raise UserError("--calls-weight and --trajectory-judge: need --tools")
     settings = rl.RlSettings(
-        model=ModelSettings(model=model, layout=layout, precision=precision, recompute=recompute),
-        sampling=SamplingSettings(
-            model=model,
-            queries=tuple(queries or ()),
-            output=output,
-            endpoint=endpoint or "",
-            media_root=str(media.root(queries or rollouts)),
-            allow_remote=media.allow_remote,
-            queries_per_step=batch,
-            num_samples=num_samples,
-            max_tokens=max_tokens,
-            concurrency=concurrency,
-            seed=seed,
-            held_out=tuple(eval_ or ()),
-            eval_samples=eval_samples,
-            share_devices=share_devices,
-            agent=agent,
+        **training.settings(),
+        sampling=loop.sampling(
+            training, media, queries, rollouts, num_samples=num_samples, agent=agent
         ),
-        rewards=RewardSettings(
+        rewards=loop.rewards(
             stage=stage,
-            verifier=verifier,
-            seconds=verdict_seconds,
             partial=partial,
             unsafe_local=unsafe_local,
             penalties=hybrid.checked(penalty or []),
@@ -286,44 +193,26 @@ def command(
             trajectory_judges=tuple(trajectory_judge or ()),
             trajectory_judge_models=tuple(trajectory_judge_model or ()),
             reasoning_weight=reasoning_weight,
-            jobs=jobs,
-            max_error_rate=max_error_rate,
         ),
-        policy=PolicySettings(
+        policy=loop.policy(
+            training,
+            rollouts,
             loss=loss,
             tau_pos=tau_pos,
             tau_neg=tau_neg,
             clip_low=clip_low,
             clip_high=clip_high,
             minibatches=minibatches,
-            epochs=epochs,
-            steps=steps,
-            staleness=max_staleness,
-            pack_tokens=pack_tokens,
             mask_cut=mask_cut,
             mask_over_turn=not learn_over_turn,
             importance_cap=importance_cap,
-            max_gap=max_gap,
-            evaluate_every=eval_every if eval_ else 0,
-            weights=weights_dir,
-            stored=tuple(rollouts or ()),
         ),
-        optimization=Optimization(
-            lr=lr,
-            warmup_steps=warmup_steps,
-            schedule="constant",
-            weight_decay=weight_decay,
-            clip=clip,
-            freeze=tuple(freeze or ()),
-        ),
-        checkpointing=Checkpointing(output=output, save_every=save_every, resume=resume),
-        logging=Logging(log_every=1, tensorboard=tensorboard),
     )
-    if rollouts_only:
+    if loop.rollouts_only:
         settings.check(1)
         rl.sample_only(settings, lambda step, found: _show({"step": step, **found}))
         return
-    train("rl sapo", settings, nproc, lambda stopping: rl.run(settings, _show, stopping))
+    train("rl sapo", settings, training.nproc, lambda stopping: rl.run(settings, _show, stopping))
 
 
 def _show(row: dict[str, Any]) -> None:
