@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import tokenize
@@ -206,3 +207,33 @@ def test_only_strings_hold_other_scripts():
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
             if token.type in (tokenize.COMMENT, tokenize.NAME):
                 assert token.string.isascii(), f"{path}:{token.start[0]}"
+
+
+NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "skimage": "scikit-image"}  # import -> package
+INDIRECT = {"referencing", "safetensors"}  # of jsonschema and transformers
+
+
+def test_what_is_imported_on_use_is_in_the_extra_that_its_error_names():
+    """A line of extras was once lost in a merge, and a fresh machine could not make the twin."""
+    project = PYPROJECT["project"]
+    packages = {None: project["dependencies"], **project["optional-dependencies"]}
+    listed = {
+        extra: {re.split(r"[^A-Za-z0-9_-]", line)[0].replace("-", "_") for line in lines}
+        for extra, lines in packages.items()
+    }
+    found = 0
+    for path in (*modules(), *(ROOT / "cli").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "need"):
+                continue
+            module, *rest = [*node.args, *(each.value for each in node.keywords)]
+            if not all(isinstance(each, ast.Constant) for each in (module, *rest)):
+                continue
+            name = ast.literal_eval(module).partition(".")[0]
+            extra = ast.literal_eval(rest[0]) if rest else None
+            package = NAMES.get(name, name).replace("-", "_")
+            assert name in INDIRECT or package in {
+                each.replace("megatron_core", "megatron") for each in listed[extra]
+            }, f"{path}: {name} is not in {extra or 'dependencies'}"
+            found += 1
+    assert found > 40

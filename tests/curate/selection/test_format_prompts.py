@@ -33,6 +33,7 @@ ANSWERS = {
     "math": (r"\frac{1}{2}", r"\boxed{\frac{1}{2}}", r"\boxed{}"),
     "number": ("12.5", r"The sum is \boxed{12.5}.", r"\boxed{}"),
     "choice": ("C", r"\boxed{C}", r"\boxed{}"),
+    "yes-no": ("no", "No", "yes or no"),
     "exact": ("red", "red", "last line"),
     "vqa": ("a red bus", "A red bus.", "last line"),
     "logic": ("Cid", "Cid", "last line"),
