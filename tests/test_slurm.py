@@ -5,6 +5,7 @@ Needs root and Debian's slurm-wlm and munge; skipped without.
 """
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -118,6 +119,9 @@ def slurm(tmp_path: Path) -> Iterator[Slurm]:
         yield run
     finally:
         subprocess.run(["scancel", "--user=root", "--signal=KILL"], env=env, check=False)
+        until = time.monotonic() + 20  # an srun whose controller is gone stays for ever
+        while run("squeue -h") and time.monotonic() < until:
+            time.sleep(0.5)
         for process in reversed(started):
             process.terminate()
         until = time.monotonic() + 10
@@ -140,7 +144,8 @@ def test_a_slow_step_is_saved_behind_the_signal_and_the_job_goes_on(
         "MASTER_ADDR=127.0.0.1 MASTER_PORT=29{} ARGS='--steps {} --batch {} --log-every 1 --lr 1e-3'"
     )
     ask = "sbatch --parsable --nodes=2 --ntasks-per-node=1 --gpus-per-node=0 --output=%j.log "
-    ask += f"{models}/slurm.sh {models}/2b.sh {twin} out data/raw.jsonl.zst"
+    files = shlex.join([f"{models}/slurm.sh", f"{models}/2b.sh", str(twin)])
+    ask += f"{files} out data/raw.jsonl.zst"
     job = slurm(f"{words.format(611, 3, 200)} {ask}")
     log = tmp_path / f"{job}.log"
     wait(lambda: "step 1 of 3" in log.read_text() if log.exists() else False, log)
