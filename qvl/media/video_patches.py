@@ -69,7 +69,17 @@ class VideoRules:
         """(pairs * rows * columns, 3 * temporal * patch * patch) float32, in merge-block order,
         normalised."""
         pixels, grid = self.pixels(clip)
-        return self.of_frames.normalised(pixels), grid
+        return self._normalised(pixels), grid
+
+    def _normalised(self, pixels: "ndarray") -> "ndarray":
+        """As transformers' processor of videos does it: by the mean and the deviation of bytes.
+
+        That of images divides by 255 first, which rounds differently in the last digit.
+        """
+        numpy, rules = need("numpy"), self.of_frames
+        mean, std = (255 * numpy.float32(each)[:, None] for each in (rules.mean, rules.std))
+        channels = pixels.reshape(len(pixels), len(rules.mean), -1).astype(numpy.float32)
+        return ((channels - mean) / std).reshape(len(pixels), -1)
 
     def pixels(self, clip: Clip) -> "tuple[ndarray, Grid]":
         """The same before it is normalised, in uint8."""
