@@ -229,9 +229,9 @@ def test_what_is_imported_on_use_is_in_the_extra_that_its_error_names():
             module, *rest = [*node.args, *(each.value for each in node.keywords)]
             if not all(isinstance(each, ast.Constant) for each in (module, *rest)):
                 continue
-            name = ast.literal_eval(module).partition(".")[0]
+            name = str(ast.literal_eval(module)).partition(".")[0]
             extra = ast.literal_eval(rest[0]) if rest else None
-            package = NAMES.get(name, name).replace("-", "_")
+            package = str(NAMES.get(name) or name).replace("-", "_")
             assert name in INDIRECT or package in {
                 each.replace("megatron_core", "megatron") for each in listed[extra]
             }, f"{path}: {name} is not in {extra or 'dependencies'}"
