@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from qvl.errors import UserError
-from qvl.io import arrays, inputs, jsonl, parquet, tables
+from qvl.io import arrays, jsonl, parquet, tables
 
 OnBad = Callable[[jsonl.BadLine], None]
+_FIELDS = ("video", "start", "end", "question")
 _SENTENCE = re.compile(r"(\S+)\s+([\d.]+)\s+([\d.]+)\s*##(.*)")
 
 
@@ -42,26 +43,14 @@ def _starts_with(path: str, magic: bytes) -> bool:
 class Sentences(jsonl.Reader):
     """Charades-STA's lines "VIDEO START END##SENTENCE" as rows: video, start, end, question."""
 
-    def _parsed(self, with_lines: bool) -> Iterator[Any]:
-        for row in _lines(self):
-            found = _SENTENCE.fullmatch(row.strip())
-            if not found:
-                raise UserError(f"{self.place}: expected VIDEO START END##SENTENCE")
-            video, start, end, sentence = found.groups()
-            yield {"video": video, "start": start, "end": end, "question": sentence}
-
-
-def _lines(reader: Sentences) -> Iterator[str]:
-    for path in reader.paths:
-        source: dict[str, Any] = {"name": path, "records": 0, "lineage": []}
-        reader.sources.append(source)
-        reader.number = 0
-        content = reader._content(path, inputs.display_name(path), source["lineage"])
-        for line in reader.split(content, path):
-            reader.number += 1
-            if line.strip():
-                source["records"] += 1
-                yield line.decode("utf-8", "replace")
+    def split(self, content: Iterator[bytes], name: str) -> Iterator[bytes]:
+        for number, line in enumerate(super().split(content, name), 1):
+            text = line.decode("utf-8", "replace").strip()
+            found = _SENTENCE.fullmatch(text)
+            if text and not found:
+                raise UserError(f"{name}:{number}: expected VIDEO START END##SENTENCE")
+            if found:
+                yield jsonl.encode(dict(zip(_FIELDS, found.groups(), strict=True)))
 
 
 class Coco(arrays.Reader):

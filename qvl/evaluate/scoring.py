@@ -6,7 +6,7 @@ from typing import Any
 
 from qvl.evaluate.extraction import as_judged
 from qvl.reward.time_limit import VERDICT_SECONDS
-from qvl.reward.verdict import judge, with_verdict
+from qvl.reward.verdict import judge, with_verdicts
 
 MAX_SHOWN = 120  # characters of a changed answer
 
@@ -19,14 +19,9 @@ class Score:
     seconds: float = VERDICT_SECONDS
 
     def __call__(self, record: dict) -> dict:
-        given = record.get("responses") or []
-        verdicts = (judge(record, as_judged(one), self.verifier, self.seconds) for one in given)
-        return {
-            **record,
-            "responses": [
-                with_verdict(one, verdict) for one, verdict in zip(given, verdicts, strict=True)
-            ],
-        }
+        return with_verdicts(
+            record, lambda each: judge(record, as_judged(each), self.verifier, self.seconds)
+        )
 
 
 @dataclass

@@ -109,6 +109,12 @@ def with_verdict(response: dict, verdict: Verdict) -> dict:
     return {**response, "reward": verdict.reward, "rewards": rewards, "verdict": facts}
 
 
+def with_verdicts(record: dict, verdict: Callable[[dict], Verdict]) -> dict:
+    """The record whose responses have the verdict that is computed of each."""
+    given = record.get("responses") or []
+    return {**record, "responses": [with_verdict(each, verdict(each)) for each in given]}
+
+
 def _judge(
     record: dict,
     response: dict,

@@ -9,7 +9,7 @@ from qvl.error_rate import MAX_ERROR_RATE, ErrorRate
 from qvl.errors import UserError
 from qvl.reward import hybrid
 from qvl.reward.time_limit import VERDICT_SECONDS
-from qvl.reward.verdict import judge, with_verdict
+from qvl.reward.verdict import judge, with_verdicts
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,10 @@ class Verify:
 
     def verified(self, record: dict) -> dict:
         """The record with its verifier's verdict on each response."""
-        given = record.get("responses") or []
         options = {"partial": self.partial, "unsafe_local": self.unsafe_local}
-        verdicts = (judge(record, each, self.verifier, self.seconds, options) for each in given)
-        judged = [
-            with_verdict(each, verdict) for each, verdict in zip(given, verdicts, strict=True)
-        ]
-        return {**record, "responses": judged}
+        return with_verdicts(
+            record, lambda each: judge(record, each, self.verifier, self.seconds, options)
+        )
 
 
 class Totals:
