@@ -1,15 +1,13 @@
-"""Distillation over Qwen's vocabulary at 2,048 tokens: peak memory and time beside TRL's plain formula.
+"""Distillation over Qwen's vocabulary at 2,048 tokens (BENCH_TOKENS): peak memory and time beside TRL's plain formula.
 
 As bench_losses: CPU seconds of all threads, plain and ours by turns, the median ratio of the rounds. Both
 sides hold the gradient of the student's head, V x D in fp32. `generalised`: beta 0.5. The top-k is that of
 64 tokens and the tail, as from an endpoint; the plain way takes it from the student's whole log-probs.
 """
 
-import statistics
-
 import pytest
 import torch
-from bench_losses import TOKENS, VOCABULARY, WIDTH, measure
+from bench_losses import TOKENS, VOCABULARY, WIDTH, compare
 from generalized_jsd import trl
 from torch import Tensor
 
@@ -46,20 +44,4 @@ def test_divergence_memory_and_time(kind):
             return (terms(found, slice(None)) * weights).sum()
         return (divergence(hidden, head, *teacher, beta, weights) * weights).sum()
 
-    rounds, gradients = [], []
-    for loss in (plain, ours) * (ROUNDS + 1):  # the first to warm up
-        hidden.grad = head.grad = None
-        rounds.append(measure(loss))
-        gradients = [*gradients[-1:], hidden.grad]
-    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-8)
-    pairs = list(zip(rounds[2::2], rounds[3::2], strict=True))
-    times = sorted(mine[0] / theirs[0] for theirs, mine in pairs)
-    (plain_seconds, plain_memory), (our_seconds, our_memory) = (
-        [statistics.median(values) for values in zip(*side, strict=True)]
-        for side in zip(*pairs, strict=True)
-    )
-    print(
-        f"\n{kind}: plain {plain_memory:,.0f} MB at the peak, {plain_seconds:.2f} CPU s; "
-        f"ours {our_memory:,.0f} MB, {our_seconds:.2f} CPU s: 1/{plain_memory / our_memory:.1f} of the "
-        f"memory, {statistics.median(times):.2f} of the time ({times[0]:.2f} to {times[-1]:.2f})"
-    )
+    compare(kind, plain, ours, hidden, head, rounds=ROUNDS, rtol=1e-3)

@@ -1,10 +1,11 @@
-"""The losses of 2,048 tokens over Qwen's vocabulary: peak memory and time, beside torch's plain way.
+"""The losses of 2,048 tokens (BENCH_TOKENS) over Qwen's vocabulary: peak memory and time, beside torch's plain way.
 
 Three of them: cross-entropy, the same with a frozen head, and SAPO. Time is CPU seconds of all threads,
 plain and ours by turns, the median ratio of the rounds. Resident memory is watched from a thread. Both
 sides hold the gradient of the head, V x D in fp32, unless it is frozen.
 """
 
+import os
 import statistics
 import threading
 import time
@@ -18,7 +19,8 @@ from torch import Tensor
 from qvl.losses import policy
 from qvl.losses.log_probs import log_probs
 
-TOKENS, VOCABULARY, WIDTH = 2048, 151_936, 256
+TOKENS = int(os.environ.get("BENCH_TOKENS", "2048"))
+VOCABULARY, WIDTH = 151_936, 256
 ROUNDS = 5
 PAGE = 4096
 
@@ -46,6 +48,36 @@ def measure(loss: Callable[[], Tensor]) -> tuple[float, float]:
     return seconds, peak / 1e6
 
 
+def compare(
+    kind: str,
+    plain: Callable[[], Tensor],
+    ours: Callable[[], Tensor],
+    hidden: Tensor,
+    head: Tensor,
+    *,
+    rounds: int,
+    rtol: float,
+) -> None:
+    """Print memory and time of both ways, by turns; their gradients of `hidden` must agree."""
+    found, gradients = [], []
+    for loss in (plain, ours) * (rounds + 1):  # the first to warm up
+        hidden.grad = head.grad = None
+        found.append(measure(loss))
+        gradients = [*gradients[-1:], hidden.grad]
+    torch.testing.assert_close(*gradients, rtol=rtol, atol=1e-8)
+    pairs = list(zip(found[2::2], found[3::2], strict=True))
+    times = sorted(mine[0] / theirs[0] for theirs, mine in pairs)
+    (plain_seconds, plain_memory), (our_seconds, our_memory) = (
+        [statistics.median(values) for values in zip(*side, strict=True)]
+        for side in zip(*pairs, strict=True)
+    )
+    print(
+        f"\n{kind}: plain {plain_memory:,.0f} MB at the peak, {plain_seconds:.2f} CPU s; "
+        f"ours {our_memory:,.0f} MB, {our_seconds:.2f} CPU s: 1/{plain_memory / our_memory:.1f} of the "
+        f"memory, {statistics.median(times):.2f} of the time ({times[0]:.2f} to {times[-1]:.2f})"
+    )
+
+
 @pytest.mark.parametrize("kind", ["cross-entropy", "cross-entropy, frozen head", "SAPO"])
 def test_loss_memory_and_time(kind):
     torch.manual_seed(0)
@@ -69,20 +101,4 @@ def test_loss_memory_and_time(kind):
         found = log_probs(hidden, head, labels, weights, terms=terms)
         return policy.loss(terms(found, slice(None)), weights)
 
-    rounds, gradients = [], []
-    for loss in (plain, ours) * (ROUNDS + 1):  # the first to warm up
-        hidden.grad = head.grad = None
-        rounds.append(measure(loss))
-        gradients = [*gradients[-1:], hidden.grad]
-    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-8)
-    pairs = list(zip(rounds[2::2], rounds[3::2], strict=True))
-    times = sorted(mine[0] / theirs[0] for theirs, mine in pairs)
-    (plain_seconds, plain_memory), (our_seconds, our_memory) = (
-        [statistics.median(values) for values in zip(*side, strict=True)]
-        for side in zip(*pairs, strict=True)
-    )
-    print(
-        f"\n{kind}: plain {plain_memory:,.0f} MB at the peak, {plain_seconds:.2f} CPU s; "
-        f"ours {our_memory:,.0f} MB, {our_seconds:.2f} CPU s: 1/{plain_memory / our_memory:.1f} of the "
-        f"memory, {statistics.median(times):.2f} of the time ({times[0]:.2f} to {times[-1]:.2f})"
-    )
+    compare(kind, plain, ours, hidden, head, rounds=ROUNDS, rtol=1e-4)

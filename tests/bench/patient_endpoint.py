@@ -8,6 +8,7 @@ import json
 import sys
 
 from aiohttp import web
+from serving_app import serve
 
 SECONDS = 0.05
 
@@ -40,19 +41,14 @@ class Endpoint:
         return web.json_response(seen)
 
 
-async def main() -> None:
+def main() -> None:
     endpoint = Endpoint(sys.argv[1])
     app = web.Application()
     app.router.add_post("/v1/chat/completions", endpoint.chat)
     app.router.add_get("/v1/models", endpoint.models)
     app.router.add_get("/flight", endpoint.flight)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=512)
-    await site.start()
-    print(runner.addresses[0][1], flush=True)
-    await asyncio.Event().wait()
+    serve(app)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

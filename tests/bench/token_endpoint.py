@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 from aiohttp import web
+from serving_app import serve
 
 SECONDS = 0.05
 
@@ -48,19 +49,14 @@ class Endpoint:
         return web.json_response({"paths": {"/inference/v1/generate": {}}})
 
 
-async def main() -> None:
+def main() -> None:
     endpoint = Endpoint(json.loads(Path(sys.argv[1]).read_text()))
     app = web.Application(client_max_size=1 << 28)
     app.router.add_post("/inference/v1/generate", endpoint.generate)
     app.router.add_get("/v1/models", endpoint.models)
     app.router.add_get("/openapi.json", endpoint.described)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=512)
-    await site.start()
-    print(runner.addresses[0][1], flush=True)
-    await asyncio.Event().wait()
+    serve(app)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()
