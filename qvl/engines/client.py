@@ -57,10 +57,11 @@ class EngineClient(ABC):
     def __init__(
         self, folder: Path, rules: PromptRules, client: Client, facts: dict[str, Any]
     ) -> None:
-        """folder: of the weights that are served. facts: as qvl.engines.probe returns them."""
-        self.folder, self.rules, self.client = folder, rules, client
+        """folder: of the weights that the engine was started with. facts: as qvl.engines.probe returns them."""
+        self.first_folder, self.rules, self.client = folder, rules, client
         self.endpoint: str = facts["endpoint"]
         self.weight_version: str = facts["weight_version"] or weights.FIRST_VERSION
+        self.folder = self._served_folder(facts["weights_folder"])
         self.model: str = facts["models"][0]
         self.max_model_len: int | None = facts["max_model_len"]
         self.takes_weights = "weights" in facts["capabilities"]
@@ -96,18 +97,22 @@ class EngineClient(ABC):
         UserError if the folder's tensors differ from the served ones in name or shape. During the
         update nothing is answered; requests in flight finish on the previous weights.
         An engine that fails to load them, or whose log-probs stay the same bit for bit, gets the previous
-        weights back: WeightUpdateFailed. If that fails too it stays paused and must be restarted: EndpointError.
+        weights back: WeightUpdateFailed. If that fails too, or they are not known, it stays paused and must
+        be restarted: EndpointError.
         """
         self._check_loadable(folder)
-        before = self._probe_logprobs()
+        before = self._probe_weights()
         self._pause_for_update()
         try:
             self._load_weights(folder, version)
         except (Refused, UserError) as error:
             self._restore(f"{folder}: {error}")
         self._resume_after_update()
-        unchanged = not weights.logprobs_differ(before, self._probe_logprobs())
-        if unchanged and not weights.same_language_weights(self.folder, folder):
+        # The update of a client that was killed may have come in between, with these very weights.
+        known = self.folder if before.weight_version == self.weight_version else None
+        after = self._probe_weights()
+        unchanged = not weights.logprobs_differ(_values(before), _values(after))
+        if unchanged and known and not weights.same_language_weights(known, folder):
             self._pause_for_update()
             self._restore(f"{folder}: its log-probs are those of the previous weights")
         self.folder, self.weight_version = folder, version
@@ -152,6 +157,13 @@ class EngineClient(ABC):
     def _load_weights(self, folder: Path, version: str) -> None:
         """Load new weights into a paused engine, empty all its caches, set its version."""
 
+    def _served_folder(self, reported: str | None) -> Path | None:
+        """Of the weights that are served; None if another client loaded them and they are not here."""
+        if self.weight_version == weights.FIRST_VERSION:
+            return self.first_folder
+        here = reported is not None and (Path(reported) / "config.json").is_file()
+        return Path(reported) if reported is not None and here else None
+
     def _expand(self, prompt: TokensPrompt) -> list[int]:
         if prompt.videos and not self.takes_videos:
             raise UserError(NO_VIDEOS.format(endpoint=self.endpoint))
@@ -160,7 +172,7 @@ class EngineClient(ABC):
     def _check_loadable(self, folder: Path) -> None:
         if not self.takes_weights:
             raise UserError(f"{self.endpoint}: this engine cannot load new weights")
-        weights.check_same_shapes(self.folder, folder)
+        weights.check_same_shapes(self.first_folder, folder)
 
     def _pause_for_update(self) -> None:
         self.pause()
@@ -170,6 +182,11 @@ class EngineClient(ABC):
 
     def _restore(self, reason: str) -> NoReturn:
         """Load the previous weights again, and raise the reason."""
+        if self.folder is None:
+            raise EndpointError(
+                f"{reason}; the previous weights, {self.weight_version!r}, are not at hand: "
+                f"{self.endpoint} is paused, restart it"
+            )
         try:
             self._load_weights(self.folder, self.weight_version)
         except (Refused, UserError) as error:
@@ -182,9 +199,8 @@ class EngineClient(ABC):
             f"{reason}; {self.endpoint} serves the previous weights, {self.weight_version!r}"
         )
 
-    def _probe_logprobs(self) -> list[float]:
-        found = self.prompt_logprobs(TokensPrompt(PROBE_TOKENS)).result()
-        return [each for each in found.logprobs if each is not None]
+    def _probe_weights(self) -> PromptLogprobs:
+        return self.prompt_logprobs(TokensPrompt(PROBE_TOKENS)).result()
 
     def _command(self, path: str, body: dict) -> dict:
         """Send a request that changes the engine: without retries, and outside the request limit."""
@@ -239,6 +255,10 @@ def connect(
         [endpoint, *others], facts["models"][0], concurrency=concurrency, retries=retries
     )
     return kind(folder, rules, client, facts)
+
+
+def _values(found: PromptLogprobs) -> list[float]:
+    return [each for each in found.logprobs if each is not None]
 
 
 def check_expansion(expanded: list[int], reported: list[int]) -> None:

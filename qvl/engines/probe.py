@@ -30,7 +30,7 @@ TIMEOUT_SECONDS = 10.0
 def probe(
     endpoint: str, timeout: float = TIMEOUT_SECONDS, key: str | None = None
 ) -> dict[str, Any]:
-    """The backend, version, models, max_model_len, capabilities and weight_version of a server.
+    """The backend, version, models, max_model_len, capabilities, weight_version and weights_folder of a server.
 
     A field that the server does not report is None. EndpointError if it does not answer. key: default is
     QVL_API_KEY of the environment, else OPENAI_API_KEY.
@@ -50,7 +50,7 @@ def probe(
         "version": _version(base, paths, get),
         "models": [model.get("id") for model in models],
         "max_model_len": models[0].get("max_model_len") if models else None,
-        "weight_version": _weight_version(base, paths, get),
+        **_weights(base, paths, get),
         "capabilities": capabilities(paths) or ["chat"],
     }
 
@@ -95,13 +95,18 @@ def _version(base: str, paths: dict, get: Callable[..., Any]) -> str | None:
     return None
 
 
-def _weight_version(base: str, paths: dict, get: Callable[..., Any]) -> str | None:
+def _weights(base: str, paths: dict, get: Callable[..., Any]) -> dict[str, str | None]:
+    """What is served: its weight_version, and its folder, which vLLM does not report."""
     for path in ("/weight_info", "/weight_version", "/model_info"):
         if path in paths:
             info = get(base + path, needed=False)
             if isinstance(info, dict) and info.get("weight_version") is not None:
-                return str(info["weight_version"])
-    return None
+                folder = info.get("model_path")
+                return {
+                    "weight_version": str(info["weight_version"]),
+                    "weights_folder": folder if isinstance(folder, str) else None,
+                }
+    return {"weight_version": None, "weights_folder": None}
 
 
 def _get(url: str, *, timeout: float, key: str | None, needed: bool = True) -> Any:

@@ -136,7 +136,7 @@ class Sampler:
         if (version, self.engine.weight_version) != (FIRST_VERSION, FIRST_VERSION):
             previous = self.engine.folder
             self.engine.load_weights(folder, version)
-            if previous.parent == folder.parent and previous != folder:
+            if previous and _are_neighbours(previous.resolve(), folder.resolve()):
                 shutil.rmtree(previous, ignore_errors=True)
         return Span(started, time.monotonic())
 
@@ -185,6 +185,10 @@ def rollouts(output: str | Path, step: int) -> Path:
 def evaluation(output: str | Path, step: int) -> Path:
     """The file of the evaluation after a step."""
     return Path(output) / "evaluations" / f"step-{step:06d}.jsonl.zst"
+
+
+def _are_neighbours(one: Path, other: Path) -> bool:
+    return one.parent == other.parent and one != other
 
 
 def version(step: int) -> str:

@@ -110,3 +110,36 @@ def test_a_failed_load_restores_the_previous_weights(engine, folders, tmp_path):
         assert other.weight_version == "default"
         assert probe.probe(engine.endpoint)["weight_version"] == "default"
         assert engine.prompt_logprobs(TokensPrompt([1, 2, 3, 4])).result() == before
+
+
+def test_a_client_that_is_killed_after_an_update_leaves_it_to_the_next_one(folders, tmp_path):
+    """Whatever the next one knows when it connects: it is the update that came last, or one before it."""
+    new = tmp_path / "new"
+    shutil.copytree(folders["other"], new)
+    server = Served(folders["one"], "--port", 0)
+    try:
+        with (
+            connect(server.url, folders["one"]) as late,
+            connect(server.url, folders["one"]) as killed,
+        ):
+            killed.load_weights(new, "step-2")
+            late.load_weights(folders["other"], "step-2")  # it connected before that update
+            killed.load_weights(new, "step-3")
+        for known in (True, False):
+            if not known:
+                shutil.rmtree(new)  # by the run that wrote it
+            with connect(server.url, folders["one"]) as resumed:
+                assert resumed.weight_version == "step-3"
+                assert resumed.folder == (new if known else None)
+                resumed.load_weights(folders["other"], "step-3")
+                assert resumed.folder == folders["other"]
+                assert (
+                    resumed.prompt_logprobs(TokensPrompt([1, 2])).result().weight_version
+                    == "step-3"
+                )
+            with connect(server.url, folders["one"]) as again:
+                again.load_weights(folders["one"], "step-4")
+                if known:
+                    again.load_weights(new, "step-3")
+    finally:
+        server.stop()
