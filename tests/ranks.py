@@ -44,9 +44,11 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
         count: int, function: Callable[..., Any], *args: Any, seconds: float = TIMEOUT_SECONDS
     ) -> list[Any]:
         folder = tmp_path_factory.mktemp("ranks")
-        port = free_port()
+        # The store is here and its port is the system's choice: a port that is looked up first and
+        # opened by rank 0 seconds later may be another test's by then.
+        store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
         processes = [
-            context.Process(target=one_rank, args=(rank, count, port, folder, function, args))
+            context.Process(target=one_rank, args=(rank, count, store.port, folder, function, args))
             for rank in range(count)
         ]
         for process in processes:
@@ -73,6 +75,7 @@ def one_rank(
         WORLD_SIZE=str(count),
         MASTER_ADDR="127.0.0.1",
         MASTER_PORT=str(port),
+        TORCHELASTIC_USE_AGENT_STORE="True",  # rank 0 opens none: as under torchrun
     )
     import cuda_calls
     import torch
