@@ -19,7 +19,7 @@ import orjson
 from qvl.errors import UserError
 from qvl.io import jsonl
 from qvl.io.disk_list import DiskList
-from qvl.rollout.sampler import Span, evaluation, rollouts, version
+from qvl.rollout.sampler import Span, rollouts, version
 
 LogProbs = dict[tuple[int, int], list[float]]
 """of responses, by the numbers of record and response in a step"""
@@ -67,7 +67,7 @@ class Schedule:
         self.steps, folder = steps, weights(done)
         if self.process:
             self._weights.append(self._put("load", folder, version(done)))
-            if self._is_due(done) and not evaluation(self.output, done).exists():
+            if self._is_due(done):  # a kill may have come between its file and its figures' report
                 self._evaluate(done)
             for number in range(done + 1, done + 2 + self.staleness):
                 self._sample(number)

@@ -51,6 +51,7 @@ class TrainingLog:
         rows = _rows(path) if step else []
         kept = [row for row in rows if "settings" in row or row["step"] <= step]
         self.seen = max((row.get("tokens", 0) for row in kept), default=0)
+        self._evaluated = {row["step"] for row in kept if "evaluation" in row}
         atomic.write(path, b"".join(orjson.dumps(row) + b"\n" for row in kept))
         self._file = path.open("ab")
         self._line({"settings": settings, "step": step})
@@ -103,7 +104,9 @@ class TrainingLog:
         self.show({**row, "steps": self.steps})
 
     def evaluation(self, number: int, figures: Mapping[str, float]) -> None:
-        """The figures of an evaluation after a step."""
+        """The figures of an evaluation after a step; of one that the log of the run before has, nothing."""
+        if number in self._evaluated:
+            return
         self._line({"step": number, "evaluation": dict(figures)})
         if self._board:
             for name, value in figures.items():

@@ -7,7 +7,7 @@ import pytest
 
 from qvl.errors import EndpointError
 from qvl.io import jsonl
-from qvl.rollout.sampler import Span, rollouts, version
+from qvl.rollout.sampler import Span, evaluation, rollouts, version
 from qvl.rollout.schedule import Schedule
 
 
@@ -98,6 +98,15 @@ def test_evaluations_come_at_the_start_every_few_steps_and_at_the_end(tmp_path):
         schedule.trained(number, lambda step: Path("new"))
     assert [step for step, _ in schedule.evaluations()] == [0, 2, 3]
     assert schedule.evaluations() == []
+
+
+def test_an_evaluation_is_reported_though_a_run_was_killed_behind_its_file(tmp_path):
+    path = evaluation(tmp_path, 2)
+    path.parent.mkdir()
+    path.touch()
+    schedule = Schedule(Process(tmp_path), lambda work: work(), tmp_path, evaluate_every=2)
+    schedule.begin(2, 4, lambda step: Path("base"))
+    assert [step for step, _ in schedule.evaluations()] == [2]
 
 
 def test_what_the_engine_did_during_a_wait_is_not_idle(tmp_path):
