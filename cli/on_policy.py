@@ -23,6 +23,7 @@ from .training import (
     SaveEvery,
     StartModel,
     Tensorboard,
+    Threads,
     TrainedModel,
 )
 
@@ -228,6 +229,7 @@ class TrainingOptions:
     clip: Clip = Optimization.clip
     freeze: Freeze = None
     precision: Precision = ModelSettings.precision
+    threads: Threads = None
     recompute: Recompute = False
     seed: Seed = 0
     save_every: SaveEvery = 10
@@ -242,6 +244,7 @@ class TrainingOptions:
                 layout=self.layout,
                 precision=self.precision,
                 recompute=self.recompute,
+                threads=self.threads,
             ),
             "optimization": Optimization(
                 lr=self.lr,

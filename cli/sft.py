@@ -33,6 +33,7 @@ from .training import (
     SaveEvery,
     StartModel,
     Tensorboard,
+    Threads,
     TrainedModel,
     train,
 )
@@ -106,15 +107,7 @@ def command(
     clip: Clip = Optimization.clip,
     freeze: Freeze = None,
     precision: Precision = ModelSettings.precision,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Threads per rank on a CPU; by default 1 for a small model, else one per core "
-            "(OMP_NUM_THREADS at most)",
-        ),
-    ] = None,
+    threads: Threads = None,
     recompute: Recompute = False,
     overlap: Annotated[
         bool,

@@ -55,6 +55,16 @@ SaveEvery = Annotated[
         "--save-every", metavar="STEPS", help="Steps between checkpoints; 0: only when stopped"
     ),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        min=1,
+        help="Threads per rank on a CPU; by default 1 for a small model, else one per core "
+        "(OMP_NUM_THREADS at most)",
+    ),
+]
 Tensorboard = Annotated[
     bool, typer.Option("--tensorboard", help="Write the figures for TensorBoard too")
 ]
@@ -91,6 +101,11 @@ class RunSettings(Protocol):
     @property
     def checkpointing(self) -> Checkpointing: ...
 
+    @property
+    def finished(self) -> bool:
+        """Whether a run to be resumed has nothing left to do."""
+        ...
+
     def check(self, ranks: int) -> None: ...
 
 
@@ -107,7 +122,7 @@ def train(
     output = settings.checkpointing.output
     if launch.checks_settings():
         settings.check(int(os.environ.get("WORLD_SIZE", nproc)))
-    if settings.checkpointing.finished:
+    if settings.finished:
         if launch.is_first():
             print(f"qvl {name}: {output} is finished", file=sys.stderr)
         return None

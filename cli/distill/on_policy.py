@@ -162,7 +162,7 @@ def command(
         "distill on-policy",
         settings,
         training.nproc,
-        lambda stopping: distill.run(settings, _show, stopping),
+        lambda stopping: distill.run(settings, _show, stopping, _tell),
     )
 
 
@@ -185,4 +185,8 @@ def _show(row: dict[str, Any]) -> None:
                 f"sampled and scored in {row.get('sample_seconds', 0):.1f} s",
                 f"trained in {row['score_seconds'] + row['train_seconds']:.1f} s",
             ]
-    print(f"qvl distill on-policy: {', '.join(facts)}", file=sys.stderr, flush=True)
+    _tell(", ".join(facts))
+
+
+def _tell(line: str) -> None:
+    print(f"qvl distill on-policy: {line}", file=sys.stderr, flush=True)

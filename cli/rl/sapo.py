@@ -158,7 +158,9 @@ def command(
     The routing of a mixture of experts is not replayed: SAPO's paper trains mixtures without (section 5).
 
     SIGTERM and Ctrl-C end the run after the step. --resume continues, also after a kill: sampled steps
-    are not sampled again, and an engine gets the weights that it should have.
+    are not sampled again, and an engine gets the weights that it should have. As the learning rate is
+    constant, --resume with more --steps or --epochs continues a run that ended, as if they had been given
+    before; with other queries, sizes, seeds or learning rate it is another run, and an error.
 
     \b
     Examples:
@@ -212,7 +214,12 @@ def command(
         settings.check(1)
         rl.sample_only(settings, lambda step, found: _show({"step": step, **found}))
         return
-    train("rl sapo", settings, training.nproc, lambda stopping: rl.run(settings, _show, stopping))
+    train(
+        "rl sapo",
+        settings,
+        training.nproc,
+        lambda stopping: rl.run(settings, _show, stopping, _tell),
+    )
 
 
 def _show(row: dict[str, Any]) -> None:
@@ -236,4 +243,8 @@ def _show(row: dict[str, Any]) -> None:
                 f"sampled in {row.get('sample_seconds', 0):.1f} s",
                 f"trained in {row['score_seconds'] + row['train_seconds']:.1f} s",
             ]
-    print(f"qvl rl sapo: {', '.join(facts)}", file=sys.stderr, flush=True)
+    _tell(", ".join(facts))
+
+
+def _tell(line: str) -> None:
+    print(f"qvl rl sapo: {line}", file=sys.stderr, flush=True)

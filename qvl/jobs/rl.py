@@ -11,13 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
+
+from qvl import threads
 from qvl.agent.settings import AgentSettings
 from qvl.errors import UserError
 from qvl.imports import gc_frozen
 from qvl.io import jsonl
 from qvl.jobs.export import SKELETON
 from qvl.model.layout import parse_layout
+from qvl.model.shape import load_shape
 from qvl.rollout import figures
+from qvl.rollout.queries import Queries
 from qvl.rollout.sampler import SamplerProcess, rollouts, version
 from qvl.rollout.schedule import Schedule, Stored
 from qvl.rollout.settings import LOSSES, PolicySettings, RewardSettings, SamplingSettings
@@ -34,6 +39,8 @@ from qvl.settings import (
 )
 from qvl.train.log import Show, TrainingLog
 
+SETTINGS = "rl.json"  # of a run, in its folder
+
 
 @dataclass(frozen=True, kw_only=True)
 class RlSettings:
@@ -46,6 +53,14 @@ class RlSettings:
     optimization: Optimization
     checkpointing: Checkpointing
     logging: Logging
+
+    @property
+    def finished(self) -> bool:
+        """Whether a run to be resumed has taken the steps that are wanted now: more may be than before."""
+        if not self.checkpointing.finished:
+            return False
+        known = Path(self.checkpointing.output) / SETTINGS
+        return not known.exists() or self._steps() <= orjson.loads(known.read_bytes())["steps"]
 
     def check(self, ranks: int) -> None:
         """UserError for what a user must correct before `ranks` processes are started."""
@@ -71,6 +86,15 @@ class RlSettings:
         """Of the records of a step, for the log."""
         return figures.of_step(records)
 
+    def _steps(self) -> int:
+        """The number of steps that are wanted, without an engine."""
+        policy, sampling = self.policy, self.sampling
+        if policy.steps:
+            return policy.steps
+        if policy.stored:
+            return self.stored().num_steps(policy.epochs)
+        return Queries(sampling.queries, sampling.queries_per_step).num_steps(policy.epochs)
+
     def check_run(self, ranks: int) -> None:
         """UserError for what any run of this loop needs."""
         check_model(self.model, ranks)
@@ -86,8 +110,14 @@ class RlSettings:
                 raise UserError(f"{path}: no such file; a run reads its files again, so not a pipe")
 
 
-def run(settings: RlSettings, show: Show, stopping: Callable[[], bool]) -> dict[str, Any]:
-    """Train. `show` gets a row per step, on rank 0; `stopping` is consulted after each step.
+def run(
+    settings: RlSettings,
+    show: Show,
+    stopping: Callable[[], bool],
+    tell: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Train. `show` gets a row per step, and `tell` what was chosen, on rank 0; `stopping` is consulted
+    after each step.
 
     Returns how the run ended: `step`, `steps`, `stopped`. A stopped run has left a checkpoint.
     """
@@ -96,9 +126,9 @@ def run(settings: RlSettings, show: Show, stopping: Callable[[], bool]) -> dict[
 
     with parallel.started(parse_layout(settings.model.layout), seed=settings.sampling.seed):
         if settings.policy.stored or parallel.rank():
-            return _train(settings, None, show, stopping)
+            return _train(settings, None, show, stopping, tell)
         with settings.sampler() as process:
-            return _train(settings, process, show, stopping)
+            return _train(settings, process, show, stopping, tell)
 
 
 def _train(
@@ -106,16 +136,19 @@ def _train(
     process: SamplerProcess | None,
     show: Show,
     stopping: Callable[[], bool],
+    tell: Callable[[str], None],
 ) -> dict[str, Any]:
     with gc_frozen():  # Megatron can be imported only now
         from qvl.megatron import parallel, weights
         from qvl.plan import flops
         from qvl.train.build import load_model, make_trainer
         from qvl.train.learner import Learner
-        from qvl.train.loop import TrainingLoop
+        from qvl.train.loop import TrainingLoop, check_same_run
 
     policy, output = settings.policy, Path(settings.checkpointing.output)
     output.mkdir(parents=True, exist_ok=True)
+    width = load_shape(Path(settings.model.model)).hidden
+    number_of_threads = threads.choose(width, settings.model.threads)
     source, model = load_model(settings.model)
     if policy.stored:
         schedule: Schedule | Stored = settings.stored()
@@ -128,6 +161,10 @@ def _train(
             evaluate_every=policy.evaluate_every,
         )
     steps, identity = _identity(settings, schedule)
+    known = output / SETTINGS
+    if settings.checkpointing.resume and known.exists() and (output / "rollouts").exists():
+        # Before the first checkpoint, too: steps that were sampled are not sampled again.
+        check_same_run(known, orjson.loads(known.read_bytes()).get("identity", {}), identity)
     optimizer_steps = steps * policy.minibatches
     trainer = make_trainer(model, settings.model, settings.optimization, optimizer_steps)
     loop = TrainingLoop(
@@ -137,13 +174,18 @@ def _train(
         identity=identity,
         stopping=stopping,
         before_save=schedule.settle,
+        tell=tell if parallel.rank() == 0 else lambda line: None,
     )
     log = None
     if parallel.rank() == 0:
         source.write_skeleton(output / "checkpoints" / SKELETON)
         peak = flops.peak_of_all(settings.logging.peak_teraflops, parallel.world())
+        tell(f"{threads.described(number_of_threads)} per rank")
+        if settings.checkpointing.resume:
+            (output / "config.json").unlink(missing_ok=True)  # of fewer steps: not finished
         log = TrainingLog(output, settings.logging, show, steps=steps, peak=peak)
-        log.begin({**flat(settings), "steps": steps, "ranks": parallel.world()}, loop.first, "rl")
+        facts = {"ranks": parallel.world(), "threads": number_of_threads, "identity": identity}
+        log.begin({**flat(settings), "steps": steps, **facts}, loop.first, "rl")
 
     def engine_weights(number: int) -> Path:
         """The folder of the weights after a step, which are the trainer's now."""
@@ -218,11 +260,14 @@ def sample_only(settings: RlSettings, show: Callable[[int, dict[str, Any]], None
 
 
 def _identity(settings: RlSettings, schedule: Schedule | Stored) -> tuple[int, dict[str, Any]]:
-    """The number of steps, and what a run that is resumed must have in common with its checkpoint."""
+    """The number of steps, and what a run that is resumed must have in common with its checkpoint.
+
+    Not the number of steps: the learning rate is constant, so a run of more steps begins as one of fewer.
+    """
     policy, sampling = settings.policy, settings.sampling
     if isinstance(schedule, Stored):
         steps = policy.steps or schedule.num_steps(policy.epochs)
-        return steps, {"stored": list(policy.stored), "steps": steps}
+        return steps, {"stored": list(policy.stored)}
     opened = schedule.open(policy.epochs)
     steps = policy.steps or opened.steps
     return steps, {
@@ -233,7 +278,6 @@ def _identity(settings: RlSettings, schedule: Schedule | Stored) -> tuple[int, d
         "minibatches": policy.minibatches,
         "staleness": policy.staleness,
         "seed": sampling.seed,
-        "steps": steps,
         **(_agent(sampling.agent) if sampling.agent else {}),
     }
 

@@ -43,6 +43,11 @@ class SftSettings:
     checkpointing: Checkpointing
     logging: Logging
 
+    @property
+    def finished(self) -> bool:
+        """Whether a run to be resumed has nothing left to do."""
+        return self.checkpointing.finished
+
     def check(self, ranks: int) -> None:
         """UserError for what a user must correct before `ranks` processes are started."""
         check_model(self.model, ranks)

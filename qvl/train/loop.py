@@ -5,7 +5,7 @@ Imported once ranks have started.
 
 import contextlib
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -157,14 +157,27 @@ class TrainingLoop:
                     f"--resume: no checkpoint in {self.folder} is whole; remove them to start anew"
                 )
             return 0
+        rate = self.trainer.scheduler.max_lr
         state = checkpoint.load(self.trainer, place)
-        for name, value in self.identity.items():
-            if state.get(name) != value:
-                raise UserError(
-                    f"--resume: {place} belongs to a run with {name} {state.get(name)}, not {value}"
-                )
+        if self.trainer.scheduler.max_lr != rate:  # which the checkpoint has replaced
+            rates = f"--lr {self.trainer.scheduler.max_lr:g}, not {rate:g}"
+            raise UserError(f"--resume: {place} belongs to a run with {rates}")
+        check_same_run(place, state, self.identity)
+        if state["step"] > self.steps:
+            raise UserError(
+                f"--resume: {place} is after more steps than the {self.steps} of this run"
+            )
         self.guard.restore(state.get("losses", []))
         return state["step"]
+
+
+def check_same_run(place: Path, found: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    """UserError where the facts that were found at a place are those of another run."""
+    for name, value in identity.items():
+        if found.get(name) != value:
+            raise UserError(
+                f"--resume: {place} belongs to a run with {name} {found.get(name)}, not {value}"
+            )
 
 
 def _rejection(number: int, reason: str, blame: str, suspects: list[Suspect]) -> str:

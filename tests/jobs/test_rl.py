@@ -121,6 +121,8 @@ def test_a_run_learns_from_what_the_engine_sampled(folder, whole):
 def test_the_log_has_the_figures_of_each_step(folder, whole):
     found = rows(folder, "whole")
     assert [row["step"] for row in found] == [1, 2, 3]
+    settings = json.loads((whole / "rl.json").read_text())
+    assert settings["threads"] == 1  # as in `qvl sft`: the twin is small
     for row in found:
         assert row["gap"] < 1e-4
         assert row["ratio"] == pytest.approx(1.0, abs=0.2)
@@ -227,6 +229,48 @@ def test_a_run_that_was_killed_continues_to_the_same_bytes(folder, whole, victim
     assert steps(folder, output) == steps(folder, "whole")
     ours, theirs = (load_file(folder / each / "model.safetensors") for each in (output, "whole"))
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_a_run_that_ended_goes_on_for_more_steps_to_the_same_bytes(folder, engine, whole):
+    line = f"{RUN} --resume -o grown --steps"
+    run(folder, engine, f"{line} 1")
+    done = run(folder, engine, f"{line} 3")
+    assert "step 3 of 3" in done.stderr and "step 1 of" not in done.stderr
+    assert steps(folder, "grown") == steps(folder, "whole")
+    ours, theirs = (load_file(folder / each / "model.safetensors") for each in ("grown", "whole"))
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    for wanted in (3, 2):
+        assert (
+            "grown is finished"
+            in run(folder, None, f"{line} {wanted} --endpoint http://none").stderr
+        )
+
+
+def test_a_run_that_grows_is_not_finished_until_it_has_all_steps(folder, engine):
+    line = f"{RUN} --resume -o growing"
+    run(folder, engine, f"{line} --steps 1")
+    crashing = line.replace("own_rewards:even", "own_rewards:none_for_short")
+    done = shell(folder)(f"{crashing} --steps 2", **environment(engine))
+    assert done.returncode == 3, done.stderr
+    assert not (folder / "growing/config.json").exists()
+    run(folder, engine, f"{line} --steps 2")
+    assert (folder / "growing/config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("saved", "words", "message"),
+    [
+        (1, "--lr 1e-4", "belongs to a run with --lr 0.001, not 0.0001"),
+        (1, "--seed 5", "belongs to a run with seed 0, not 5"),
+        (0, "-n 2", "belongs to a run with num_samples 4, not 2"),  # of which it has the samples
+    ],
+)
+def test_another_run_is_not_continued(folder, engine, saved, words, message):
+    name = f"other-{saved}{words.split()[0]}"
+    line = f"{RUN} --save-every {saved} --resume -o {name}"
+    run(folder, engine, f"{line} --steps 1")
+    done = shell(folder)(f"{line} --steps 2 {words}", **environment(engine))
+    assert done.returncode == 2 and message in done.stderr, done.stderr
 
 
 def test_the_examples_run_one_after_the_other(command_module, folder):
