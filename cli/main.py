@@ -79,6 +79,7 @@ SECTIONS = {  # title in --help -> name of a command -> module in this folder
         "eval extract": "eval.extract",
         "eval score": "eval.score",
         "eval compare": "eval.compare",
+        "eval summary": "eval.summary",
         "parity": "parity",
         "doctor": "doctor",
     },

@@ -166,9 +166,20 @@ def _decoded(answers: Counter[bytes]) -> Iterator[tuple[tuple[Any, Any], int]]:
 
 def accuracies(report: bytes, name: str) -> dict[str, float]:
     """Group -> accuracy of an earlier run's --report."""
+    return {group: accuracy for group, (accuracy, _) in intervals(report, name).items()}
+
+
+def intervals(report: bytes, name: str) -> dict[str, tuple[float, tuple[float, float] | None]]:
+    """Group -> accuracy of an earlier run's --report, and its 95 % interval where it has one."""
     try:
-        return {row["group"]: row["accuracy"] for row in orjson.loads(report)["groups"]}
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return {
+            row["group"]: (
+                float(row["accuracy"]),
+                row["interval"] and (*map(float, row["interval"]),),
+            )
+            for row in orjson.loads(report)["groups"]
+        }
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         raise UserError(f"{name}: not the report of an evaluation") from None
 
 

@@ -1,4 +1,4 @@
-"""`qvl eval load`, `extract`, `score` and `compare` through a shell: each repeats one step."""
+"""`qvl eval load`, `extract`, `score`, `compare` and `summary` through a shell: each repeats one step."""
 
 import json
 
@@ -97,6 +97,29 @@ def test_two_runs_are_compared_and_the_changed_items_are_a_stream(run):
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["r0", "r2", "r3"]
     row = next(line.split() for line in done.stderr.splitlines() if line.startswith("s "))
     assert row[:5] == ["s", "4", "50.0", "75.0", "+25.0"] and row[-3:] == ["2", "1", "1"]
+
+
+def test_several_runs_are_one_table_with_half_widths_of_their_intervals(run, tmp_path):
+    before = [answered(at, "B" if at < 2 else "A") for at in range(4)]
+    after = [{**answered(at, "B"), "source": "s" if at < 2 else "t"} for at in range(4)]
+    line = "qvl eval score {0}.jsonl --report {0}.json -o {0}.zst"
+    for name in "ab":
+        assert run(line.format(name), a=before, b=after).returncode == 0
+    done = run("qvl eval summary a.json late=b.json")
+    rows = [line.split("  ") for line in done.stdout.splitlines()]
+    assert [[cell.strip() for cell in row if cell] for row in rows] == [
+        ["group", "a", "late"],
+        ["s", "50.0 ±35.0", "100.0 ±32.9"],
+        ["t", "-", "100.0 ±32.9"],
+        ["all", "50.0 ±35.0", "100.0 ±24.5"],
+    ]
+    for words, reason in (
+        ("a.json a.json", "a second column 'a'"),
+        ("a.jsonl", "not the report of an evaluation"),
+        ("nope", "No such file"),
+    ):
+        done = run(f"qvl eval summary {words}")
+        assert done.returncode == 2 and reason in done.stderr
 
 
 def test_a_copy_is_loaded_answered_and_scored_in_one_pipe(run, tmp_path):
