@@ -38,6 +38,13 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help="Write the page to this file instead of serving it"),
     ] = None,
+    about: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Begin the exported page with this text, .svg or .png; repeatable",
+        ),
+    ] = None,
     where: Annotated[
         str, typer.Option(metavar="EXPRESSION", help="Export these records only, see qvl select")
     ] = "",
@@ -62,11 +69,13 @@ def command(
 
     The address that is printed works on this machine only, and contains a secret; from another machine
     forward the port with ssh -L. Ctrl-C stops. --export writes one HTML file, with its images, that
-    needs no server and no network.
+    needs no server and no network; with --about it begins with a cover, such as the table of an
+    evaluation and the curves of qvl plot.
 
     Examples:
         $ qvl view --export page.html records.jsonl.zst
         $ qvl select 'task == "ocr"' records.jsonl.zst | qvl view --export page.html
+        $ qvl plot log.jsonl -o curves.svg && qvl view --export report.html --about curves.svg records.jsonl.zst
         $ qvl view --export both.html --num-records 20 records.jsonl.zst sampled.jsonl.zst
     """
     from qvl.media.references import root_of
@@ -76,6 +85,8 @@ def command(
     paths = list(files or ["-"])
     if where and export is None:
         raise UserError("--where is for --export; the page has a field for a filter")
+    if about and export is None:
+        raise UserError("--about is for --export")
     for path in paths:
         if path != "-" and not Path(path).is_file():
             raise UserError(f"{path}: no such file")
@@ -84,7 +95,7 @@ def command(
     if export is not None:
         from qvl.view.export import write
 
-        done = write(viewer, export, where=where, most=num_records)
+        done = write(viewer, export, where=where, most=num_records, about=about or [])
         print(f"qvl view: {export}: {done.records:,} records, {done.size:,} bytes", file=sys.stderr)
         return
     need("aiohttp", extra="view")

@@ -1,5 +1,7 @@
 """The page as one file: some records of each stream, with their images, and no server."""
 
+import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +16,7 @@ from qvl.view.rows import responses_of, row
 from qvl.view.viewer import Viewer
 
 TOKENS = 2000  # of a response or a packed record; app's tokens.js asks for as many
+FIGURES = {".svg": "image/svg+xml", ".png": "image/png"}
 MAX_SIZE = 400 << 20  # bytes of a file that browsers still open
 
 
@@ -22,13 +25,22 @@ class Written(NamedTuple):
     size: int
 
 
-def write(viewer: Viewer, path: Path, *, where: str = "", most: int = 100) -> Written:
+def write(
+    viewer: Viewer,
+    path: Path,
+    *,
+    where: str = "",
+    most: int = 100,
+    about: Sequence[Path] = (),
+) -> Written:
     """Write the first `most` records of each stream that pass `where`. UserError for a bad stream.
 
-    The first, not the best. An image that cannot be read is shown as that.
+    The first, not the best. An image that cannot be read is shown as that. about: texts and figures of a
+    cover, see `cover`.
     """
     condition = option("--where", where) if where else None
     data: dict[str, Any] = {
+        "about": cover(about),
         "streams": [],
         **{kind: {} for kind in ("images", "frames", "segments", "packs", "tokens")},
     }
@@ -66,6 +78,24 @@ def write(viewer: Viewer, path: Path, *, where: str = "", most: int = 100) -> Wr
     except OSError as error:
         raise UserError(f"--export {path}: {error.strerror}") from None
     return Written(sum(len(each["rows"]) for each in data["streams"]), len(content))
+
+
+def cover(paths: Sequence[Path]) -> list[dict[str, str]]:
+    """The parts of a cover, named after their files: .svg and .png are figures, others texts."""
+    return [_part(path) for path in paths]
+
+
+def _part(path: Path) -> dict[str, str]:
+    name = path.stem.replace("-", " ")
+    try:
+        if kind := FIGURES.get(path.suffix.lower()):
+            content = base64.b64encode(path.read_bytes()).decode()
+            return {"name": name, "uri": f"data:{kind};base64,{content}"}
+        return {"name": name, "text": path.read_text(encoding="utf-8")}
+    except OSError as error:
+        raise UserError(f"--about {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"--about {path}: expected UTF-8 text, .svg or .png") from None
 
 
 def _add(viewer: Viewer, data: dict[str, Any], stream: int, number: int) -> int:

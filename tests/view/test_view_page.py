@@ -61,7 +61,7 @@ class Page:
             ),
         )
         self.page.goto(f"{url}#{hash}")
-        self.page.wait_for_selector(".record h1")
+        self.page.wait_for_selector(".record h1, .about h2")
         self.page.wait_for_selector(".row[aria-selected=true]", state="attached")
 
     def until(self, script: str) -> None:
@@ -211,3 +211,34 @@ def test_the_exported_page_needs_no_server_and_no_network(browser, folder, twin,
         assert page.evaluate("window.hacked") is None
     with Page(browser, f"file://{tmp_path}/page.html", "stream=1") as (page, _):
         page.wait_for_selector(".tokens .target")
+
+
+def test_an_exported_page_may_begin_with_a_cover_that_runs_nothing(browser, folder, sh, tmp_path):
+    (tmp_path / "the-table.txt").write_text("group  before\n<script>window.hacked = 1</script>\n")
+    (tmp_path / "curves.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="30" onload="window.hacked = 2">'
+        '<script>window.hacked = 3</script><image href="http://127.0.0.1:9/x.png"/></svg>'
+    )
+    line = f"qvl view --export page.html --about the-table.txt --about curves.svg {folder}/stream.jsonl"
+    assert sh(f"cd {tmp_path} && {line}").returncode == 0
+    with Page(browser, f"file://{tmp_path}/page.html", offline=True) as (page, tools):
+        assert page.locator(".about h2").all_inner_texts() == ["the table", "curves"]
+        assert "<script>" in page.locator(".about pre").inner_text()
+        tools.until("document.querySelector('.about img').naturalWidth === 60")
+        page.keyboard.press("j")
+        page.wait_for_selector(".record h1")
+        assert page.locator(".about").count() == 0
+        page.keyboard.press("a")
+        page.wait_for_selector(".about")
+        assert page.evaluate("window.hacked") is None
+    with Page(browser, f"file://{tmp_path}/page.html", "record=1") as (page, _):
+        assert page.locator(".about").count() == 0
+
+
+def test_a_cover_that_cannot_be_read_is_told(folder, sh, tmp_path):
+    (tmp_path / "noise.txt").write_bytes(b"\xff")
+    for about, reason in (("nope.svg", "No such file"), ("noise.txt", "expected UTF-8 text")):
+        done = sh(f"qvl view --export page.html --about {tmp_path}/{about} {folder}/stream.jsonl")
+        assert done.returncode == 2 and reason in done.stderr
+    done = sh(f"qvl view --about {tmp_path}/noise.txt {folder}/stream.jsonl")
+    assert done.returncode == 2 and "--about is for --export" in done.stderr

@@ -1,6 +1,7 @@
 // The page: streams, filter and search above, the list on the left, the record on the right.
 
 import { html, render, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
+import { About } from "./about.js";
 import { count, plural } from "./format.js";
 import { List } from "./list.js";
 import { Record } from "./record.js";
@@ -19,6 +20,7 @@ const KEYS = [
   ["r", "record as JSON"],
   ["[ ]", "previous, next stream"],
   ["c", "compare with another stream"],
+  ["a", "the cover of a file that has one"],
   ["d", "light or dark"],
   ["Esc", "leave a field, or the record on a narrow screen"],
 ];
@@ -75,7 +77,8 @@ function App() {
   const [isRaw, setRaw] = useState(false);
   const [isOpen, setOpen] = useState(false);
   const [theme, setTheme] = useState(stored("theme", "auto"));
-  const [isReading, setReading] = useState(start.n !== null); // on a narrow screen: the record is in front
+  const [isAbout, setAbout] = useState(source.about.length > 0 && start.n === null);
+  const [isReading, setReading] = useState(isAbout || start.n !== null); // on a narrow screen: the record is in front
   const help = useRef(null);
   const search = useRef(null);
   const filter = useRef(null);
@@ -130,7 +133,7 @@ function App() {
     document.documentElement.dataset.theme = theme;
     store("theme", theme);
   }, [theme]);
-  useEffect(() => detail.current?.scrollTo(0, 0), [stream, n]);
+  useEffect(() => detail.current?.scrollTo(0, 0), [stream, n, isAbout]);
   useEffect(() => {
     setOtherN(null);
     if (other === null || n === null) return;
@@ -143,7 +146,9 @@ function App() {
   const choose = (next, isFront = true) => {
     if (!rows.total) return;
     setPlace(Math.max(0, Math.min(next, rows.total - 1)));
-    if (isFront) setReading(true);
+    if (!isFront) return;
+    setAbout(false);
+    setReading(true);
   };
   const changeStream = (next) => {
     wanted.current = null;
@@ -151,6 +156,11 @@ function App() {
     setReading(false);
     setStream(next);
     if (other === next) setOther(null);
+  };
+  const toggleAbout = () => {
+    if (!source.about.length) return;
+    setAbout(!isAbout);
+    setReading(!isAbout);
   };
   const toggleTheme = () => setTheme(THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]);
   const compare = () => {
@@ -174,6 +184,7 @@ function App() {
       "[": () => stream > 0 && changeStream(stream - 1),
       "]": () => stream < streams.length - 1 && changeStream(stream + 1),
       c: compare,
+      a: toggleAbout,
       d: toggleTheme,
       "?": () => help.current.showModal(),
       Escape: () => setReading(false),
@@ -210,6 +221,8 @@ function App() {
       html`<button class="quiet compare" aria-pressed=${other !== null} onClick=${compare}>
         ${other === null ? "Compare" : `with ${streams[other]?.name ?? ""}`}
       </button>`}
+      ${source.about.length > 0 &&
+      html`<button class="quiet" aria-pressed=${isAbout} onClick=${toggleAbout}>About</button>`}
       <span class="grow" />
       <div class="fields">
         ${!source.isFile &&
@@ -230,13 +243,16 @@ function App() {
       </p>
       <${List} rows=${rows} version=${version} selected=${place} onSelect=${choose} />
     </aside>
-    <main class=${other === null ? "" : "two"} ref=${detail} tabindex="-1">
-      ${n !== null &&
+    <main class=${other === null || isAbout ? "" : "two"} ref=${detail} tabindex="-1">
+      ${isAbout && html`<${About} parts=${source.about} />`}
+      ${!isAbout &&
+      n !== null &&
       html`<${Record}
         stream=${stream} n=${n} search=${text} isOpen=${isOpen} isRaw=${isRaw}
         head=${other !== null && html`<p class="column">${now?.name}</p>`}
       />`}
-      ${other !== null &&
+      ${!isAbout &&
+      other !== null &&
       html`<${Record}
         stream=${other} n=${otherN} search=${text} isOpen=${isOpen} isRaw=${isRaw}
         head=${html`<p class="column">${streams[other]?.name}${otherN === null && html`<span> has no record with this id</span>`}</p>`}

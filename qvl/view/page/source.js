@@ -11,6 +11,7 @@ async function get(name, parameters, signal) {
 
 const server = {
   isFile: false,
+  about: [],
   state: () => get("state", {}),
   rows: (query, signal) => get("rows", query, signal),
   record: (stream, n, signal) => get("record", { stream, n }, signal),
@@ -55,6 +56,7 @@ function fromFile(data) {
   const images = (stream, n, medium) => data.images[`${stream}/${n}/${medium}`] || {};
   return {
     isFile: true,
+    about: data.about,
     state: async () => ({ streams: data.streams.map((each) => each.state) }),
     async rows({ stream, text, first, count, at }) {
       let rows = data.streams[stream].rows;
