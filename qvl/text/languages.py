@@ -58,7 +58,7 @@ def rough_language(text: str) -> str | None:
     head = text[:ROUGH_READ]
     if not head.isascii() and (found := _by_script(head)):
         return found
-    words = function_words.common() & set(head.lower().split())
+    words = function_words.common().intersection(head.lower().split())
     if len(words) < LEAST_WORDS:
         return None
     table, hits = function_words.table(), dict[str, int]()
