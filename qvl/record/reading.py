@@ -23,9 +23,11 @@ def text(message: Any) -> str:
     if isinstance(content, str):
         return content
     return "".join(
-        part["text"]
-        for part in _parts(content)
-        if part.get("type") == "text" and isinstance(part.get("text"), str)
+        [
+            part["text"]
+            for part in _parts(content)
+            if part.get("type") == "text" and isinstance(part.get("text"), str)
+        ]
     )
 
 
@@ -36,8 +38,8 @@ def conversation_text(record: Any, role: str | None = None) -> str:
 
 def question(record: Any) -> str:
     """The text of the last user turn without its format prompt; "" where there is none."""
-    for message in reversed(turns(record)):
-        if message.get("role") == "user":
+    for message in reversed(_messages(record)):
+        if isinstance(message, dict) and message.get("role") == "user":
             return without_format_prompt(text(message), record)
     return ""
 
@@ -77,12 +79,16 @@ def prompt_text(record: Any) -> str:
 
     Two records with the same prompt and the same media ask the same question.
     """
-    messages = [message for message in prompt(record) if isinstance(message, dict)]
-    pieces = [f"{message.get('role')}: {text(message)}" for message in messages]
-    extra = [message["tool_calls"] for message in messages if message.get("tool_calls")]
+    pieces, extra = [], []
+    for message in prompt(record):
+        if isinstance(message, dict):
+            pieces.append(f"{message.get('role')}: {text(message)}")
+            if calls := message.get("tool_calls"):
+                extra.append(calls)
     if record.get("tools"):
         extra.append(record["tools"])
-    pieces += [orjson.dumps(each, option=orjson.OPT_SORT_KEYS).decode() for each in extra]
+    for each in extra:
+        pieces.append(orjson.dumps(each, option=orjson.OPT_SORT_KEYS).decode())
     return "\n".join(pieces)
 
 
@@ -91,19 +97,8 @@ def media(record: Any) -> Iterator[tuple[str, str]]:
 
     A video that is given as frames is one reference: those of all frames, one per line.
     """
-    for message in turns(record):
-        content = message.get("content")
-        if not isinstance(content, list):
-            continue
-        for part in _parts(content):
-            kind = part.get("type")
-            if kind not in MEDIA:
-                continue
-            reference = part.get(kind)
-            if kind == "video" and isinstance(reference, list):
-                reference = "\n".join(map(str, reference))
-            if isinstance(reference, str):
-                yield kind, reference
+    for content in _listed(record):
+        yield from _media(content)
 
 
 def sizes(message: Any) -> tuple[int, int, int]:
@@ -136,7 +131,10 @@ def videos(record: Any) -> list[str]:
 
 def modality(record: Any) -> str:
     """ "text" or "multimodal", the two groups by which the report counts its data."""
-    return "text" if next(media(record), None) is None else "multimodal"
+    for content in _listed(record):
+        for _ in _media(content):
+            return "multimodal"
+    return "text"
 
 
 def media_kind(record: Any) -> str:
@@ -147,6 +145,27 @@ def media_kind(record: Any) -> str:
 def _messages(record: Any) -> list[Any]:
     messages = record.get("messages")
     return messages if isinstance(messages, list) else []
+
+
+def _listed(record: Any) -> list[list]:
+    """The contents of messages that are lists of parts, which alone may show media."""
+    return [
+        content
+        for message in _messages(record)
+        if isinstance(message, dict) and isinstance(content := message.get("content"), list)
+    ]
+
+
+def _media(content: list) -> Iterator[tuple[str, str]]:
+    """(kind, reference) of each image and video of a message."""
+    for part in content:
+        if not isinstance(part, dict) or (kind := part.get("type")) not in MEDIA:
+            continue
+        reference = part.get(kind)
+        if kind == "video" and isinstance(reference, list):
+            reference = "\n".join(map(str, reference))
+        if isinstance(reference, str):
+            yield kind, reference
 
 
 def _parts(content: Any) -> list[dict]:

@@ -87,6 +87,9 @@ class Parser:
         self.depth = 0
         self.unlike = Unlike()
         self.paths: list[tuple[str, ...]] = []  # the fields that the expression reads
+        self.strings: dict[
+            Value, str
+        ] = {}  # the strings that are written out, by what returns them
 
     def whole(self) -> Value:
         if self.next.kind == "end":
@@ -104,13 +107,13 @@ class Parser:
         values = [self.all()]
         while self.accept("or"):
             values.append(self.all())
-        return values[0] if len(values) == 1 else lambda r: any(value(r) for value in values)
+        return values[0] if len(values) == 1 else _until(True, values)
 
     def all(self) -> Value:
         values = [self.negated()]
         while self.accept("and"):
             values.append(self.negated())
-        return values[0] if len(values) == 1 else lambda r: all(value(r) for value in values)
+        return values[0] if len(values) == 1 else _until(False, values)
 
     def negated(self) -> Value:
         if self.accept("not"):
@@ -122,7 +125,7 @@ class Parser:
     def comparison(self) -> Value:
         left = self.sum()
         if self.accept("=="):
-            return _both(equal, left, self.sum())
+            return self.equality(left, self.sum())
         if self.accept("!="):
             right = self.sum()
             return lambda r: not equal(left(r), right(r))
@@ -136,6 +139,13 @@ class Parser:
             if self.accept(sign):
                 return _both(self.unlike.ordered(compare), left, self.sum())
         return left
+
+    def equality(self, left: Value, right: Value) -> Value:
+        """Whether two values are equal; a written string is compared as it is, the most frequent case."""
+        string = self.strings.get(right)
+        if string is None:
+            return _both(equal, left, right)
+        return lambda r: left(r) == string
 
     def sum(self) -> Value:
         return self.chain(("+", "-"), self.product)
@@ -208,7 +218,12 @@ class Parser:
             return lambda r: number
         if token.kind == "string":
             string = unquote(token.text)
-            return lambda r: string
+
+            def written(record: dict) -> str:
+                return string
+
+            self.strings[written] = string
+            return written
         if token.kind == "name":
             return self.named(token)
         if token.text == "(":
@@ -248,7 +263,10 @@ class Parser:
             raise UserError(f"column {token.column}: {name}() takes {count} value(s)")
         if not arguments:
             return call
-        return lambda r: call(r, *(argument(r) for argument in arguments))
+        if len(arguments) == 1:
+            (only,) = arguments
+            return lambda r: call(r, only(r))
+        return lambda r: call(r, *[argument(r) for argument in arguments])
 
     def presence(self) -> Value:
         """has(PATH): the field is there, be it null."""
@@ -355,6 +373,21 @@ def walk(value: Any, steps: list[Any]) -> Any:
         else:
             return None
     return value
+
+
+def _until(stop: bool, values: list[Value]) -> Value:
+    """`or` stops at the first value that counts as true, `and` at the first that counts as false.
+
+    A loop, as the generator that any() and all() take costs as much as three values.
+    """
+
+    def found(record: dict) -> bool:
+        for value in values:
+            if bool(value(record)) is stop:
+                return stop
+        return not stop
+
+    return found
 
 
 def _both(function: Callable[[Any, Any], Any], left: Value, right: Value) -> Value:

@@ -39,14 +39,13 @@ def schedule(weights: list[Fraction], seed: int) -> Iterator[int]:
     behind = [0] * len(shares)  # in units of 1 / total turns
     draw = random.Random(seed).random
     while True:
-        behind = [debt + share for debt, share in zip(behind, shares, strict=True)]
+        chances = []
+        for place, share in enumerate(shares):
+            debt = behind[place] = behind[place] + share
+            chances.append(share + debt if debt > 0 else share if 2 * debt > -total else 0)
         most = max(behind)
         turn = behind.index(most)
         if 2 * most < 3 * total:
-            chances = [
-                share + max(debt, 0) if 2 * debt > -total else 0
-                for debt, share in zip(behind, shares, strict=True)
-            ]
             left = draw() * sum(chances)
             for place, chance in enumerate(chances):
                 left -= chance
@@ -174,10 +173,8 @@ class StreamBucket:
         self._stream = stream
 
     def take(self) -> bytes | None:
-        while (line := self.spill.pop()) is None:
-            if not self._stream.step():
-                return None
-        return line
+        line = self.spill.pop()
+        return self._stream.next_of(self) if line is None else line
 
     def again(self) -> None:
         self.spill.rewind()
@@ -200,26 +197,34 @@ class Stream:
         self._run, self._key = run, key
         self._spills = dict(zip(names, spills, strict=True))
         self._records = iter(records)
+        self._keep = keep
         self._others: Counter[str] = Counter()
         self._dealt: dict[str, None] = {}
         self._ended = False
 
-    def step(self) -> bool:
-        """Add one record to its bucket. False at the end of the stream."""
+    def next_of(self, bucket: StreamBucket) -> bytes | None:
+        """Add records to their buckets up to the first of `bucket`; None at the end of the stream."""
         for record in self._records:
-            name = label(self._key(record))
+            value = self._key(record)
+            name = value if type(value) is str else label(value)
             spill = self._spills.get(name)
             if spill is not None:
                 self._dealt[name] = None
-                spill.push(jsonl.encode(record))
-                return True
+                line = jsonl.encode(record)
+                if spill is not bucket.spill:
+                    spill.push(line)
+                    continue
+                if self._keep:  # what is taken stays
+                    spill.push(line)
+                    return spill.pop()
+                return line
             if name in self._others or len(self._others) < MAX_BUCKETS:
                 self._others[name] += 1
             self._run.reject(record, "no-bucket", f"{name} is not in --ratio")
         if not self._ended:
             self._ended = True
             self._check()
-        return False
+        return None
 
     def _check(self) -> None:
         """UserError for a bucket without records: a mistake in --ratio or --by."""

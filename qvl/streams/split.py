@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from bisect import bisect_right
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import accumulate
@@ -25,14 +26,15 @@ def by_hash(key: Callable[[dict], object], weights: dict[str, Fraction], seed: i
     total = sum(weights.values())
     edges = [int(edge / total * _RANGE) for edge in accumulate(weights.values())]
     names = list(weights)
+    seeded = hashlib.blake2b(f"{seed}\n".encode(), digest_size=8)
 
     def choose(record: dict) -> str | Drop:
         value = key(record)
         if value is None:
             return Drop("no-key")
-        drawn = hashlib.blake2b(f"{seed}\n{label(value)}".encode(), digest_size=8).digest()
-        place = int.from_bytes(drawn)
-        return next(name for name, edge in zip(names, edges, strict=True) if place < edge)
+        drawn = seeded.copy()
+        drawn.update(label(value).encode())
+        return names[bisect_right(edges, int.from_bytes(drawn.digest()))]
 
     return choose
 
@@ -95,7 +97,7 @@ def split(
             if isinstance(name, Drop):
                 run.reject(record, name.reason, name.detail)
                 continue
-            writer(name).write(record)
+            (writers.get(name) or writer(name)).write(record)
             run.put(record)
         unfinished = [*writers.values()][-1:] if in_order else writers.values()
         for one in unfinished:

@@ -52,6 +52,8 @@ class Stats:
         self._pending = 0  # records and turns, since `_fold`
         self._size = self._sketch("bytes of JSON").append
         self._turns = self._sketch("turns per record").append
+        self._images = self._sketch("images per record").append
+        self._videos = self._sketch("videos per record").append
         self._characters: dict[Any, Callable[[float], None]] = {}  # by role
 
     def add(self, record: dict, size: int) -> None:
@@ -125,10 +127,10 @@ class Stats:
         self.having["reasoning"] += reasoned
         if images:
             self.having["images"] += 1
-            self._add("images per record", images)
+            self._images(images)
         if videos:
             self.having["videos"] += 1
-            self._add("videos per record", videos)
+            self._videos(videos)
             return len(messages), "image+video" if images else "video"
         return len(messages), "image" if images else "text"
 

@@ -6,8 +6,10 @@ images is a thousand questions. A record is compared with those that were kept.
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
+
+import orjson
 
 from qvl.curate.duplicates.hash_table import HashTable
 from qvl.errors import UserError
@@ -71,13 +73,11 @@ class Dedup:
                 raise UserError(f"record {record.get('id')!r}: {error}") from None
             return Drop("unreadable-media", str(error))
         probe = self.index.probe(text)
-        alike = (
-            number
-            for anchor in anchors
-            for number in self.index.find(probe, anchor)
-            if self.media.same(look, number)
-        )
-        first = min(alike, default=None)
+        first = None
+        for anchor in anchors:
+            for number in self.index.find(probe, anchor):
+                if (first is None or number < first) and self.media.same(look, number):
+                    first = number
         if first is not None:
             return Drop(self.index.reason, f"duplicate of {self.ids[first]}")
         for anchor in anchors:
@@ -111,7 +111,7 @@ class Exact:
             text = unicodedata.normalize("NFC", text)
         return " ".join(text.split()).encode("utf-8", "surrogatepass")
 
-    def find(self, probe: bytes, anchor: bytes) -> Iterator[int]:
+    def find(self, probe: bytes, anchor: bytes) -> list[int]:
         return self._numbers.find(self._hash(probe, anchor))
 
     def add(self, probe: bytes, anchor: bytes, number: int) -> None:
@@ -120,7 +120,8 @@ class Exact:
     def _hash(self, probe: bytes, anchor: bytes) -> bytes:
         last_probe, last_anchor, key = self._key
         if last_probe is not probe or last_anchor is not anchor:
-            key = digest(probe, anchor)
+            data = b"%d\n%b%b" % (len(probe), probe, anchor)  # other parts are other data
+            key = hashlib.blake2b(data, digest_size=16).digest()
             self._key = probe, anchor, key
         return key
 
@@ -130,7 +131,7 @@ class References:
 
     def probe(self, record: dict) -> tuple[list[bytes], None]:
         found = list(media(record))
-        return [_canonical(found).encode() if found else b""], None
+        return [orjson.dumps(found) if found else b""], None
 
     def same(self, probe: None, number: int) -> bool:
         return True

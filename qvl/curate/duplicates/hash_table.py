@@ -1,7 +1,6 @@
 """Numbers by hash in little memory: 22 to 43 bytes a number, where a dict of bytes takes 200."""
 
 from array import array
-from collections.abc import Iterator
 from struct import Struct
 
 PARTS = 256  # tables, of which one grows at a time
@@ -23,17 +22,18 @@ class HashTable:
         self._tables = [array("Q", bytes(16 * SLOTS)) for _ in range(PARTS)]
         self._counts = [0] * PARTS
 
-    def find(self, key: bytes) -> Iterator[int]:
+    def find(self, key: bytes) -> list[int]:
         """The numbers that were added with this hash, in order."""
         first, second = _WORDS(key)
-        second >>= NUMBER_BITS
         table = self._tables[first % PARTS]
         size = len(table)
         at = first // PARTS * 2 % size
+        found = []
         while word := table[at + 1]:
-            if table[at] == first and word >> NUMBER_BITS == second:
-                yield (word & _MASK) - 1
+            if table[at] == first and word >> NUMBER_BITS == second >> NUMBER_BITS:
+                found.append((word & _MASK) - 1)
             at = (at + 2) % size
+        return found
 
     def add(self, key: bytes, number: int) -> None:
         first, second = _WORDS(key)
