@@ -1,10 +1,15 @@
-"""Broken inputs for fuzzing: files of every kind with some of their bytes changed."""
+"""Broken inputs for fuzzing: files of every kind with some of their bytes changed, and JSON with odd parts."""
 
+import copy
 import functools
 import io
+import json
+import operator
 import random
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import videos
@@ -105,3 +110,55 @@ def mutated(content: bytes, random: random.Random) -> bytes:
                 if random.random() < 0.3:
                     del changed[at:]
     return bytes(changed)
+
+
+ODD: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 1, 3, 0.5, 1e308, 1 << 63, -(1 << 63)),
+    *(
+        "",
+        "x",
+        "1",
+        "\0",
+        "\u2028\U0001f600",
+        "\ud800",
+        "word " * 3000,
+        "<|image_pad|>",
+        "<tool_call>",
+    ),
+    *("..", "a\0b", "http://127.0.0.1:9/", "http://[::1", "file:///etc/passwd"),
+    *("data:image/png;base64,", "data:image/png;base64,AAAA", "data:video/mp4;base64,A"),
+    *([], {}, [[]], [None], [{}], {"": None}, {"type": "text"}, [[1, 2], [3]], [0] * 300),
+)
+
+
+def altered(value: Any, random: random.Random) -> Any:
+    """The JSON value with a few of its parts odd, missing, doubled, or exchanged for others."""
+    whole = {"": copy.deepcopy(value)}
+    for _ in range(random.choice((1, 1, 1, 2, 4))):
+        places = [place for place in _places(whole) if place]
+        *outer, last = random.choice(places)
+        holder = functools.reduce(operator.getitem, outer, whole)
+        match random.randrange(6):
+            case 0 | 1 | 2:
+                holder[last] = copy.deepcopy(random.choice(ODD))
+            case 3 if outer:
+                del holder[last]
+            case 4:
+                holder[last] = [holder[last], copy.deepcopy(holder[last])]
+            case _:
+                other = functools.reduce(operator.getitem, random.choice(places), whole)
+                holder[last] = copy.deepcopy(other)
+    return whole[""]
+
+
+def encoded(value: Any, random: random.Random) -> bytes:
+    """The JSON of a value that may be altered, now and then broken as text, too."""
+    content = json.dumps(value if random.random() < 0.05 else altered(value, random)).encode()
+    return mutated(content, random) if random.random() < 0.15 else content
+
+
+def _places(value: Any, at: tuple = ()) -> Iterator[tuple]:
+    yield at
+    if isinstance(value, dict | list):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _places(each, (*at, key))

@@ -343,7 +343,7 @@ def _reason(error: Exception) -> str:
     cause = getattr(error, "os_error", None)
     if cause is not None and cause.errno:
         return (os.strerror(cause.errno) if cause.errno > 0 else str(cause)).lower()
-    return str(error) or type(error).__name__
+    return " ".join(str(error).split()) or type(error).__name__  # some are of several lines
 
 
 def _settled(item: Item, future: "Future[dict]") -> "tuple[Item, dict | Refused]":

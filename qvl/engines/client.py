@@ -25,7 +25,14 @@ from typing import Any, ClassVar, NoReturn, Self
 from qvl.client import RETRIES, Client, Refused
 from qvl.engines import probe, weights
 from qvl.engines.prompt_rules import PromptRules
-from qvl.engines.tokens import Completion, PromptLogprobs, SamplingParams, TokensPrompt
+from qvl.engines.tokens import (
+    Completion,
+    PromptLogprobs,
+    SamplingParams,
+    TokensPrompt,
+    checked,
+    checked_prompt,
+)
 from qvl.errors import EndpointError, UserError
 
 CLIENTS = {  # backend -> its class, imported when it is connected to
@@ -33,6 +40,8 @@ CLIENTS = {  # backend -> its class, imported when it is connected to
     "sglang": "qvl.engines.sglang.client:SglangClient",
     "local": "qvl.engines.local.client:LocalClient",
 }
+# What reading JSON of another shape raises.
+MISSHAPEN = (AttributeError, LookupError, TypeError, ValueError)
 NO_VIDEOS = (
     "{endpoint}: it samples other frames of a video than qvl; use qvl serve --backend sglang"
 )
@@ -83,13 +92,17 @@ class EngineClient(ABC):
         """Sample a completion. UserError for a wrong prompt; other errors are those of qvl.client."""
         expanded = self._expand(prompt)
         response = self.client.post(*self.generate_request(prompt, params))
-        return _map(response, lambda body: self.parse_completion(body, expanded, params))
+        return self._parsed(
+            response, lambda body: checked(self.parse_completion(body, expanded, params))
+        )
 
     def prompt_logprobs(self, prompt: TokensPrompt, top: int = 0) -> "Future[PromptLogprobs]":
         """The log-probabilities of given tokens, and the `top` most likely tokens per position."""
         expanded = self._expand(prompt)
         response = self.client.post(*self.prompt_logprobs_request(prompt, top))
-        return _map(response, lambda body: self.parse_prompt_logprobs(body, expanded, top))
+        return self._parsed(
+            response, lambda body: checked_prompt(self.parse_prompt_logprobs(body, expanded, top))
+        )
 
     def load_weights(self, folder: Path, version: str) -> None:
         """Serve the weights of another folder from now on, known as `version`.
@@ -169,6 +182,20 @@ class EngineClient(ABC):
             raise UserError(NO_VIDEOS.format(endpoint=self.endpoint))
         return self.rules.expand(prompt)
 
+    def _parsed(self, response: "Future[Any]", parse: Callable[[Any], Any]) -> "Future[Any]":
+        """The future of parse(response). EndpointError for a response of another shape."""
+
+        def parsed(body: Any) -> Any:
+            try:
+                return parse(body)
+            except MISSHAPEN as error:
+                reason = f"{type(error).__name__}: {error}"[:200]
+                raise EndpointError(
+                    f"{self.endpoint}: answered 200 in another shape than expected ({reason})"
+                ) from None
+
+        return _map(response, parsed)
+
     def _check_loadable(self, folder: Path) -> None:
         if not self.takes_weights:
             raise UserError(f"{self.endpoint}: this engine cannot load new weights")
@@ -243,6 +270,8 @@ def connect(
     backend = facts["backend"]
     if backend is None or "token_ids" not in facts["capabilities"]:
         raise UserError(f"{endpoint}: it does not take token ids; qvl serve, vLLM and SGLang do")
+    if not facts["models"]:
+        raise UserError(f"{endpoint}: serves no model")
     for each in others:
         if probe.probe(each)["backend"] != backend:
             raise UserError(f"{each}: it is no {backend}, as {endpoint} is")

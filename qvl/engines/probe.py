@@ -43,13 +43,15 @@ def probe(
         raise EndpointError(f"{base}: its /v1/models has not OpenAI's shape")
     models = [model for model in listed["data"] if isinstance(model, dict)]
     openapi = get(base + "/openapi.json", needed=False)
-    paths = openapi.get("paths", {}) if isinstance(openapi, dict) else {}
+    paths = openapi.get("paths") if isinstance(openapi, dict) else None
+    paths = paths if isinstance(paths, dict) else {}
+    limit = models[0].get("max_model_len") if models else None
     return {
         "endpoint": base,
         "backend": _backend(paths, models),
         "version": _version(base, paths, get),
-        "models": [model.get("id") for model in models],
-        "max_model_len": models[0].get("max_model_len") if models else None,
+        "models": [name for model in models if isinstance(name := model.get("id"), str)],
+        "max_model_len": limit if type(limit) is int else None,
         **_weights(base, paths, get),
         "capabilities": capabilities(paths) or ["chat"],
     }
@@ -77,7 +79,7 @@ def check_parameter(
 
 
 def _backend(paths: dict, models: list[dict]) -> str | None:
-    owners = {model.get("owned_by") for model in models}
+    owners = [model.get("owned_by") for model in models]
     if "qvl" in owners:
         return "local"
     for name, route in SIGNATURES.items():

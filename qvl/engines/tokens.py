@@ -5,7 +5,7 @@ Log-probabilities are those of softmax(logits), before temperature, top-p and to
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 TopLogprobs = list[list[tuple[int, float]]]
 """per position the most likely tokens and their log-probs, in descending order"""
@@ -74,3 +74,47 @@ class PromptLogprobs:
     top_logprobs: TopLogprobs
     """(T - 1, top): for every token but the first"""
     weight_version: str
+
+
+def checked(answer: Completion) -> Completion:
+    """The completion, if its values have the types that it declares; else ShapeError.
+
+    An engine reports them as JSON, in which anything can be anything.
+    """
+    count = len(answer.token_ids)
+    _check("token ids", all(type(each) is int and each >= 0 for each in answer.token_ids))
+    _check("log-probs", len(answer.logprobs) == count and _are_numbers(answer.logprobs))
+    _check("top log-probs", _are_top(answer.top_logprobs, count))
+    _check("finish_reason", isinstance(answer.finish_reason, str))
+    for version, begin, end in answer.weight_versions:
+        _check("weight_versions", isinstance(version, str) and type(begin) is type(end) is int)
+    return answer
+
+
+def checked_prompt(answer: PromptLogprobs) -> PromptLogprobs:
+    """The log-probabilities of a prompt, if their types are those declared; else ShapeError."""
+    count = len(answer.prompt_ids)
+    known = [each for each in answer.logprobs if each is not None]
+    _check("log-probs", len(answer.logprobs) == count and _are_numbers(known))
+    _check("top log-probs", _are_top(answer.top_logprobs, count - 1))
+    _check("weight_version", isinstance(answer.weight_version, str))
+    return answer
+
+
+class ShapeError(TypeError):
+    """An engine's answer has values of other types."""
+
+
+def _check(name: str, holds: bool) -> None:
+    if not holds:
+        raise ShapeError(name)
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(type(each) in (float, int) for each in values)
+
+
+def _are_top(rows: TopLogprobs, count: int) -> bool:
+    pairs = (pair for row in rows for pair in row)
+    sound = all(type(token) is int and type(value) in (float, int) for token, value in pairs)
+    return sound and len(rows) in (0, count)

@@ -144,7 +144,7 @@ def is_cross_site(header: Callable[[str], str | None]) -> bool:
     host, origin = header("Host"), header("Origin")
     if host is not None and not _is_own_name(host):
         return True
-    if origin is not None and not _is_own_name(urlsplit(origin).netloc if "://" in origin else ""):
+    if origin is not None and not _is_own_name(origin.partition("://")[2]):
         return True
     return header("Sec-Fetch-Site") == "cross-site"
 

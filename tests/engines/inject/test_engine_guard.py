@@ -143,6 +143,7 @@ def test_what_is_no_medium_is_left_alone(guard):
         [(b"origin", b"https://evil.example")],
         [(b"origin", b"http://203.0.113.5:8000")],
         [(b"origin", b"null")],
+        [(b"origin", b"http://[::1")],
         [(b"host", b"evil.example:8000")],
         [(b"host", b"0.0.0.0:8000")],
         [(b"sec-fetch-site", b"cross-site")],
