@@ -151,8 +151,8 @@ def outcomes(count: int, seed: int) -> Counter[str]:
     with Broken(seed) as server:
         options: dict[str, Any] = {"retries": 0, "concurrency": WINDOW, "timeout_seconds": 20}
         route = scoring.find(DESCRIBED, "x")
-        facts = {"endpoint": server.url, "weight_version": "0", "models": ["m"]}
-        facts |= {"max_model_len": None, "capabilities": []}
+        facts = {"endpoint": server.url, "weight_version": "0", "weights_folder": None}
+        facts |= {"models": ["m"], "max_model_len": None, "capabilities": []}
         rules = PromptRules(Path(), 1 << 30, 1 << 29, (1 << 29) + 1, None, None, ())
         with Client([server.url], "m", **options) as client:
             client._known_route = route  # its openapi.json is read in the tests of scoring

@@ -1,9 +1,15 @@
-"""How fast the local engine answers, against transformers' generate on the same batch.
+"""How fast the local engine answers, against transformers' generate on the same batch; and what the
+largest body takes of memory and of the time of others.
 
 Run by `make bench`. Prints figures and ratios; never fails by time.
 """
 
+import json
+import os
+import threading
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +91,67 @@ def test_requests_and_tokens_a_second(twin, media, monkeypatch):
         print(
             f"  transformers generate, {rows:2} rows: {rate:8.0f} tokens/s; the engine: {ratio:.2f}x"
         )
+
+
+BODY = 1 << 28  # bytes, the most that is read
+LARGE = {  # what a body repeats, between its first bytes and its last
+    "a text": (b'{"messages": [{"role": "user", "content": "', b"word ", b'"}]}'),
+    "an image": (
+        b'{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": '
+        b'{"url": "data:image/png;base64,',
+        b"AAAA",
+        b'"}}]}]}',
+    ),
+    "escapes": (b'{"messages": [{"role": "user", "content": "', b"\\u00e9", b'"}]}'),
+    "numbers": (b'{"messages": [', b"0,", b"0]}"),
+}
+
+
+def memory(server, field):
+    """MiB of the engine's process: VmRSS now, VmHWM at the peak."""
+    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def sent(server, body):
+    """The status of a body."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(server.url + "/v1/chat/completions", body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=300) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_body_of_256_mib(twin):
+    server = Served(twin, "--port", 0)
+    user = {"role": "user", "content": "hi"}
+    assert sent(server, json.dumps({"messages": [user], "max_tokens": 1}).encode()) == 200
+    print(f"\n{os.getloadavg()[0]:.0f} programs running on {os.cpu_count()} cores")
+    for name, (head, unit, tail) in LARGE.items():
+        body = head + unit * ((BODY - len(head) - len(tail)) // len(unit)) + tail
+        Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # the peak begins anew
+        idle, waits, done = memory(server, "VmRSS"), [], threading.Event()
+
+        def look(waits=waits, done=done):
+            while not done.is_set():
+                began = time.monotonic()
+                urllib.request.urlopen(server.url + "/health", timeout=60).read()
+                waits.append(time.monotonic() - began)
+                time.sleep(0.02)
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        began = time.monotonic()
+        status = sent(server, body)
+        seconds = time.monotonic() - began
+        done.set()
+        looking.join()
+        peak = memory(server, "VmHWM") - idle
+        waits.sort()
+        print(
+            f"{name:9} status {status} after {seconds:4.1f} s; {peak:4.0f} MiB above {idle:.0f}; "
+            f"/health: median {waits[len(waits) // 2]:.3f} s, worst {waits[-1]:.2f} s"
+        )
+    server.stop()

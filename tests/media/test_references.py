@@ -84,12 +84,21 @@ def test_base64_is_read_as_it_is_found(tmp_path, head, body):
     assert references.read(f"{head},{body}", tmp_path) == CONTENT
 
 
+def test_base64_is_decoded_in_pieces(monkeypatch):
+    monkeypatch.setattr(references, "_PIECE", 8)
+    assert references.decoded_base64(BASE64) == CONTENT
+    for text in ("abcdefg=abcdefgh", "abcdef==abcd"):
+        with pytest.raises(ValueError, match="base64"):
+            references.decoded_base64(text)
+
+
 @pytest.mark.parametrize(
     "uri",
     [
         "data:image/png;base64,###",
         "data:image/png;base64,abcde",
         "data:image/png;base64,ab=cd",
+        "data:image/png;base64,ab==" + "abcd",
         "data:image/png;base64,\u00e9",
         "data:image/png;base64",
         "data:image/png,abc",
