@@ -3,6 +3,8 @@ options under the title of their group."""
 
 import inspect
 import re
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -12,6 +14,11 @@ SETTINGS = {
     "help_option_names": ["-h", "--help"],
 }
 KEEP_LINES = "\b\n"  # before a paragraph, to typer's formatter
+NAMES = {  # an option whose values are the keys of a table -> the table
+    "--verifier": "qvl.reward:REWARDS",
+    "--from": "qvl.formats:FORMATS",
+    "--to": "qvl.formats:FORMATS",
+}
 CHOICES = re.compile(r"[a-z][\w-]*(\|[a-z][\w-]*)+")
 UNBROKEN = "\u2011"  # stands for a hyphen while lines are broken: --max-tokens stays in one piece
 
@@ -57,22 +64,30 @@ class Command(TyperCommand):
         return super().get_help(ctx).replace(UNBROKEN, "-")
 
 
-def complete_values(command: Any) -> None:
-    """Let a shell complete the values of options that name them, as in --on-error stop|reject, and the
-    names of verifiers."""
+def complete_values(command: Any, seconds: Sequence[str] = ()) -> None:
+    """Let a shell complete the values of options that name them, as in --on-error stop|reject, the names
+    of verifiers and formats, and the second words of commands (`seconds`) such as eval compare."""
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+
+    def second_words(ctx: Any, param: Any, incomplete: str) -> list[str]:
+        # All of them would hide the names of files, which the shell completes if there is none.
+        return [each for each in seconds if incomplete and each.startswith(incomplete)]
+
     for param in command.params:
-        metavar = param.metavar or ""
         if param.param_type_name == "option" and (
-            CHOICES.fullmatch(metavar) or "--verifier" in param.opts
+            CHOICES.fullmatch(param.metavar or "") or NAMES.keys() & set(param.opts)
         ):
             param._custom_shell_complete = _values
+        elif seconds and param is arguments[0]:
+            param._custom_shell_complete = second_words
 
 
 def _values(ctx: Any, param: Any, incomplete: str) -> list[str]:
-    if "--verifier" in param.opts:
-        from qvl.reward import REWARDS
-
-        names = list(REWARDS)
+    table = next((NAMES[option] for option in param.opts if option in NAMES), None)
+    if table:
+        module, name = table.split(":")
+        names = list(getattr(import_module(module), name))
+        names += ["auto"] if "--from" in param.opts else []
     else:
         names = param.metavar.split("|")
     return [name for name in names if name.startswith(incomplete)]

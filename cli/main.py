@@ -120,7 +120,8 @@ class LazyGroup(help.Group):
             )
             app.command(cmd_name, cls=help.Command)(flattened(module.command))
             command = typer.main.get_command(app)
-            help.complete_values(command)
+            seconds = [each.split()[1] for each in COMMANDS if each.startswith(name + " ")]
+            help.complete_values(command, seconds)
             return command
         if any(other.startswith(name + " ") for other in COMMANDS):
             return subgroup(cmd_name, name + " ")

@@ -1,13 +1,16 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 main = import_module("qvl.cli.main")
+BIN = Path(sys.executable).parent
 
 # Told to end after its command has ended, while the interpreter goes through what it does at the end.
 IS_SIGNALLED_AT_ITS_END = """
@@ -82,9 +85,34 @@ def test_an_unknown_option_is_one_line_anywhere(words):
         ("qvl cat --on-error ", ["stop", "reject"]),
         ("qvl verify --verifier gr", ["grounding"]),
         ("qvl rl sapo --loss g", ["grpo", "gspo"]),
+        ("qvl convert --to l", ["llama-factory", "llava"]),
+        ("qvl convert --from a", ["auto"]),
+        ("qvl eval com", ["compare"]),
+        ("qvl eval ", []),  # the shell completes files
     ],
 )
-def test_a_shell_completes_the_values_of_an_option(line, expected):
+def test_a_shell_completes_values_and_second_words(line, expected):
     words = str(len(line.split(" ")) - 1)
     done = qvl(_QVL_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=words)
     assert done.stdout.split() == expected
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
+def test_zsh_installs_a_completion_of_its_own(tmp_path):
+    """Installed by zsh, loaded by its completion system, and given a command's words as zsh has them."""
+    script = """
+    qvl --install-completion
+    fpath=(~/.zfunc $fpath); autoload -Uz compinit; compinit -u -D
+    words=(qvl convert --to l) CURRENT=4
+    _arguments() { print -r -- "$*" }
+    source ~/.zfunc/_qvl; _qvl_completion
+    """
+    done = subprocess.run(
+        ["zsh", "-f", "-c", script],
+        env={"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (tmp_path / ".zfunc" / "_qvl").read_text().startswith("#compdef qvl")
+    assert '*: :(("llama-factory"' in done.stdout and '"llava"' in done.stdout, done
