@@ -3,7 +3,10 @@
 import contextlib
 import re
 import sys
+import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,10 @@ from qvl.errors import Terminated, UserError
 from qvl.io import atomic, jsonl, lineage
 from qvl.stage import Run, refuse_twice
 
+FIRST_SIGN_SECONDS, LONGEST_PAUSE_SECONDS = (
+    60.0,
+    600.0,
+)  # between signs of life in a log: our choice
 CREDENTIALS = re.compile(r"(?<=//)[^/@\s]*@")
 
 
@@ -115,14 +122,45 @@ def write_report(account: dict, path: str | None) -> None:
 @contextlib.contextmanager
 def progress(run: Run) -> Iterator[None]:
     """Show rate and remaining time on a terminal. Elsewhere rich is not even imported."""
-    # If both go to the terminal, the records are shown and not the progress.
-    if not sys.stderr.isatty() or sys.stdout.isatty():
+    if not sys.stderr.isatty():
+        with signs_of_life(run):
+            yield
+        return
+    if sys.stdout.isatty():  # the records are shown and not the progress
         yield
         return
     from .progress import bar
 
     with bar(run):
         yield
+
+
+@contextlib.contextmanager
+def signs_of_life(run: Run, first: float = FIRST_SIGN_SECONDS) -> Iterator[None]:
+    """Say in a log how far a run is: after `first` seconds, and again after pauses that double."""
+    done, began = threading.Event(), time.monotonic()
+
+    def say() -> None:
+        pause = first
+        while not done.wait(pause):
+            seconds = time.monotonic() - began
+            facts = [f"{run.read:,} read", f"{run.kept:,} kept", f"{run.read / seconds:,.3g}/s"]
+            if run.reader.bytes_total and (read := run.reader.bytes_read):
+                left = seconds * max(run.reader.bytes_total / read - 1, 0)
+                facts.append(f"about {timedelta(seconds=round(left))} left")
+            took = timedelta(seconds=round(seconds))
+            print(
+                f"qvl {run.command}: {', '.join(facts)} after {took}", file=sys.stderr, flush=True
+            )
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    speaker = threading.Thread(target=say, daemon=True)
+    speaker.start()
+    try:
+        yield
+    finally:
+        done.set()
+        speaker.join()
 
 
 def _brief(fact: Any) -> str:

@@ -83,10 +83,12 @@ def command(
     epochs: Annotated[
         float, typer.Option(help="Passes over the data, or over each FILE of a curriculum")
     ] = DataSettings.epochs,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs")] = None,
-    batch: Annotated[int, typer.Option(metavar="PACKS", help="Packs per step, over all ranks")] = (
-        DataSettings.batch
-    ),
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimizer steps, instead of epochs")
+    ] = None,
+    batch: Annotated[
+        int, typer.Option(metavar="PACKS", min=1, help="Packs per step, over all ranks")
+    ] = (DataSettings.batch),
     lr: Annotated[float, typer.Option(help="Peak learning rate")] = Optimization.lr,
     min_lr_ratio: Annotated[
         float, typer.Option(help="Last learning rate, as a share of the peak")
@@ -150,7 +152,7 @@ def command(
     seed: Seed = DataSettings.seed,
     save_every: SaveEvery = Checkpointing.save_every,
     log_every: Annotated[
-        int, typer.Option(metavar="STEPS", help="Steps between rows of the log")
+        int, typer.Option(metavar="STEPS", min=1, help="Steps between rows of the log")
     ] = Logging.log_every,
     tensorboard: Tensorboard = False,
     peak_teraflops: Annotated[
@@ -263,8 +265,12 @@ def command(
 
 def _say_end(output: str, steps: int, batch: int, packs: int) -> None:
     epochs = steps * batch / packs
-    seen = f"{packs:,} packs, each seen {epochs:.3g} times"
-    print(f"qvl sft: {output}: the model after {steps:,} steps; {seen}", file=sys.stderr)
+    seen = f"{_number(packs, 'pack')}, each seen {epochs:.3g} times"
+    print(f"qvl sft: {output}: the model after {_number(steps, 'step')}; {seen}", file=sys.stderr)
+
+
+def _number(count: int, name: str) -> str:
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
 def _packed(data: list[str], context: str, model: str, output: Path, media: MediaOptions) -> str:

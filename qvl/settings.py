@@ -4,6 +4,7 @@ The report publishes no learning rate, batch or optimizer of its SFT, so the def
 Qwen's own fine-tuning script (qwen-vl-finetune) where it has them, and else our choice.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -180,6 +181,8 @@ def check_data(settings: DataSettings, layout: Layout, ranks: int) -> None:
     for path in (*settings.data, *settings.interleave, *settings.validation):
         if not Path(path).is_file():
             raise UserError(f"{path}: no such file; ranks cannot share a pipe")
+    if not 0 < settings.epochs < math.inf:
+        raise UserError(f"--epochs {settings.epochs}: expected a number above 0")
     if not 0 < settings.interleave_share < 1:
         raise UserError("--interleave-share: expected a share of the packs between 0 and 1")
 

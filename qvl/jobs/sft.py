@@ -13,6 +13,7 @@ from qvl.errors import UserError
 from qvl.imports import gc_frozen
 from qvl.jobs.export import SKELETON
 from qvl.media.loader import loader
+from qvl.megatron import field_names
 from qvl.model.layout import parse_layout
 from qvl.model.shape import load_shape
 from qvl.pack.packed_file import Once, PackedFile
@@ -54,6 +55,9 @@ class SftSettings:
         check_data(self.data, parse_layout(self.model.layout), ranks)
         check_output(self.checkpointing, self.model.model)
         check_optimization(self.optimization)
+        field_names.check(self.model.megatron, field_names.TRANSFORMER, "--set")
+        optimizer = self.optimization.megatron_optimizer
+        field_names.check(optimizer, field_names.OPTIMIZER, "--set-optimizer")
 
 
 def run(
@@ -114,6 +118,11 @@ def _train(
         peak = flops.peak_of_all(settings.logging.peak_teraflops, parallel.world())
         log = TrainingLog(output, settings.logging, show, steps=steps, peak=peak)
         tell(f"{threads.described(number)} per rank")
+        if sampler.batch > sampler.count:
+            tell(
+                f"--batch {sampler.batch} is larger than the data, {sampler.count} packs: a step "
+                "sees some of them several times"
+            )
         idle = layout.idle(sampler.batch // data_rank[1])
         if idle:
             packs_each = sampler.batch // data_rank[1]

@@ -31,6 +31,33 @@ def test_a_command_that_reads_from_a_terminal_says_so(tmp_path):
     assert (tmp_path / "out.jsonl").read_text() == '{"id":"a"}\n'
 
 
+LONG = """
+import sys
+from importlib import import_module
+session = import_module("qvl.cli.session")
+signs, session.signs_of_life = session.signs_of_life, lambda run: signs(run, 0.2)
+sys.argv[0] = "qvl"
+import_module("qvl.cli.main").main()
+"""
+
+
+def test_a_long_run_gives_signs_of_life_in_a_log_at_pauses_that_double(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", LONG, "cat", "-", "-o", "out.jsonl"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin and process.stderr
+    said = [process.stderr.readline() for _ in range(3)]
+    assert all(line.startswith("qvl cat: 0 read, 0 kept, 0/s after 0:00:0") for line in said), said
+    process.stdin.write('{"id":"a"}\n')
+    process.stdin.close()
+    *_, last = process.stderr.read().splitlines()
+    assert "1 read, 1 kept" in last and process.wait(60) == 0
+
+
 def test_a_command_that_reads_a_pipe_or_a_file_does_not(sh):
     done = sh("cat records.jsonl.zst | qvl cat | qvl recover | qvl cat - -o x.zst")
     assert "terminal" not in done.stderr

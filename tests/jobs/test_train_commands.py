@@ -285,6 +285,16 @@ def test_records_are_packed_on_the_way_and_only_once(run, folder):
     assert packed.exists()
 
 
+def test_a_batch_that_is_larger_than_the_data_is_told(run, folder):
+    (folder / "one.jsonl").write_text(
+        '{"id":"a","messages":[{"role":"user","content":"hi"},'
+        '{"role":"assistant","content":"ho"}]}\n'
+    )
+    done = run("qvl sft --model twin --context 64 --steps 1 --batch 2 -o small one.jsonl")
+    assert "--batch 2 is larger than the data, 1 packs" in done.stderr
+    assert "the model after 1 step; 1 pack, each seen 2 times" in done.stderr
+
+
 def test_packs_of_another_file_come_between(train, folder, long):
     train(
         "qvl sft --model twin --epochs 1 --batch 2 --recompute --schedule wsd --tensorboard -o two "
@@ -333,6 +343,9 @@ def test_the_files_of_a_curriculum_are_packed_one_by_one(run, folder):
             "not a packed line; pack with qvl pack, or say --context",
         ),
         ("--model twin -o x --set layers=2 packed.jsonl.zst", "did you mean 'num_layers'"),
+        ("--model twin -o x --set hidden_size=x packed.jsonl.zst", "of type int"),
+        ("--model twin -o x --batch 0 packed.jsonl.zst", "0 is not in the range x>=1"),
+        ("--model twin -o x --epochs 0 packed.jsonl.zst", "expected a number above 0"),
     ],
 )
 def test_what_a_user_must_correct_is_one_line_and_status_2(folder, words, message):
