@@ -8,7 +8,7 @@
 # output of examples/rl-data.sh, HELD_OUT records with answers that are never learnt from. GENERAL is a
 # stream for general RL: tasks of SFT, corrective tasks, and triggers of bad behaviour; without it, the
 # script ends after reasoning RL. A stage that is done is skipped, one that was stopped continues.
-# examples/rl-twin.sh makes all of these for the CPU twin, and runs this script.
+# examples/rl-twin.sh and rl-twin-visual.sh make all of these for the CPU twin, and run this script.
 # The paper of SAPO (arXiv 2511.20347):
 #   MINIBATCHES=2          optimizer steps per step, as in its Qwen3-VL runs
 # Our choice, as the report does not publish these:

@@ -92,6 +92,24 @@ def test_rl_learns_in_two_stages_and_a_second_run_skips_them(tmp_path: Path, twi
     assert again.returncode == 0 and "step 1" not in again.stderr, again.stderr
 
 
+def test_rl_on_pictures_asks_one_question_of_each(tmp_path: Path) -> None:
+    run = shell(tmp_path)
+    given = {"TRAIN": "115", "TEST": "10", "ONLY_DATA": "1"}
+    done = run(f"'{ROOT}/examples/rl-twin-visual.sh' demo", **given)
+    assert done.returncode == 0, done.stderr
+    queries = list(jsonl.read(str(tmp_path / "demo/queries.jsonl.zst")))
+    every = {one["id"]: one for one in jsonl.read(str(tmp_path / "demo/data/raw.jsonl.zst"))}
+    assert len(queries) == 10
+    for query in queries:
+        (asked,) = query["messages"]
+        first, answer = every[query["id"]]["messages"][:2]
+        assert asked == first and asked["content"][0]["type"] == "image"
+        assert query["answer"] == answer["content"] in set("123456789")
+    held = list(jsonl.read(str(tmp_path / "demo/held-out.jsonl.zst")))
+    seen = {one["messages"][0]["content"][0]["image"] for one in queries}
+    assert held and not seen & {one["messages"][0]["content"][0]["image"] for one in held}
+
+
 def test_a_nightly_run_does_each_new_file_once_and_tells_of_one_that_fails(tmp_path: Path) -> None:
     run = shell(tmp_path)
     made = run("qvl tiny data data --train 40 --test 4 --tasks add,sum")
