@@ -32,6 +32,7 @@ class Response(TypedDict, total=False):
     grids: list[list[int]]
     top_logprobs: list[list[list]]
     trainer_logprobs: list[float]
+    trainer_version: str
     weight_versions: list[list]
     teacher: dict[str, Any]
     advantage: float | None

@@ -88,8 +88,7 @@ def _sample(record: dict[str, Any], index: int, response: dict[str, Any], respon
         "advantage": [response["advantage"]] * count,
         "engine_log_probs": response["logprobs"],
     }
-    if "trainer_logprobs" in response:
-        columns["old_log_probs"] = response["trainer_logprobs"]
+    columns |= old_log_probs(response)
     start, weight = len(prompt), 1 / (count * responses)
     grids = [*media["grids"], *response.get("grids", ())]
     return Sample(
@@ -103,6 +102,17 @@ def _sample(record: dict[str, Any], index: int, response: dict[str, Any], respon
         [(frames, rows, columns) for frames, rows, columns in grids],
         columns,
     )
+
+
+def old_log_probs(response: dict[str, Any]) -> dict[str, list[float]]:
+    """The column of the trainer's log-probs in a step's file, if the weights that sampled gave them.
+
+    Where the samples are stale, the trainer has other weights, and the ratio to its own would begin at 1.
+    """
+    versions = {each[0] for each in response.get("weight_versions", ())}
+    if "trainer_logprobs" not in response or not versions <= {response.get("trainer_version")}:
+        return {}
+    return {"old_log_probs": response["trainer_logprobs"]}
 
 
 def packs(learnt: Sequence[Learnt], budget: int, multiple: int) -> list[list[Learnt]]:

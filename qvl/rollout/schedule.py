@@ -82,9 +82,12 @@ class Schedule:
         return version(number - 1)
 
     def keep(self, number: int, records: list[dict[str, Any]], log_probs: LogProbs) -> None:
-        """Add the trainer's log-probs to the file of a step; log_probs: {} but on rank 0."""
+        """Add the trainer's log-probs before a step to its file, with their version; log_probs: {} but on
+        rank 0."""
+        weights = self.expected(number)
         for (record, response), values in log_probs.items():
-            records[record]["responses"][response]["trainer_logprobs"] = values
+            kept = {"trainer_logprobs": values, "trainer_version": weights}
+            records[record]["responses"][response] |= kept
         if log_probs:
             jsonl.write(records, str(rollouts(self.output, number)))
 

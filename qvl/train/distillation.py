@@ -27,7 +27,7 @@ from qvl.megatron import parallel, scoring, training
 from qvl.megatron.output import Output
 from qvl.model.batch import Batch
 from qvl.pack.packed import Sample
-from qvl.rollout.minibatches import Learnt
+from qvl.rollout.minibatches import Learnt, old_log_probs
 from qvl.rollout.replay import Replay
 from qvl.rollout.settings import PolicySettings, SamplingSettings
 from qvl.settings import ModelSettings
@@ -113,8 +113,7 @@ class DistillationObjective:
             if "logprobs" not in response:
                 raise UserError(f"{name}: no logprobs of its sampling; say --over top-k")
             columns["engine_log_probs"] = response["logprobs"]
-        if "trainer_logprobs" in response:
-            columns["old_log_probs"] = response["trainer_logprobs"]
+        columns |= old_log_probs(response)
         if self._teachers:
             columns["teacher"] = [teacher] * count
         else:

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -271,6 +272,20 @@ def test_another_run_is_not_continued(folder, engine, saved, words, message):
     run(folder, engine, f"{line} --steps 1")
     done = shell(folder)(f"{line} --steps 2 {words}", **environment(engine))
     assert done.returncode == 2 and message in done.stderr, done.stderr
+
+
+def test_a_step_of_stale_samples_is_learnt_again_with_the_same_ratios(folder, engine):
+    """As after a kill behind the last checkpoint, when its file has the trainer's newer log-probs."""
+    line = f"{RUN} --steps 3 --max-staleness 1 --save-every 2 --resume -o stale"
+    run(folder, engine, line)
+    before, learned = load_file(folder / "stale/model.safetensors"), steps(folder, "stale")
+    shutil.rmtree(folder / "stale/checkpoints/step-0000003")
+    (folder / "stale/config.json").unlink()
+    done = run(folder, engine, line)
+    assert "step 3 of 3" in done.stderr and "step 2 of" not in done.stderr
+    assert steps(folder, "stale") == learned
+    after = load_file(folder / "stale/model.safetensors")
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
 
 
 def test_the_examples_run_one_after_the_other(command_module, folder):

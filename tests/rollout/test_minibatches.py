@@ -63,6 +63,15 @@ def test_the_trainers_log_probs_of_a_file_are_the_old_ones():
     assert part.learnt[0].sample.columns["engine_log_probs"] == [-0.5, -0.5]
 
 
+@pytest.mark.parametrize(("version", "is_old"), [("step-000001", True), ("step-000002", False)])
+def test_the_trainers_log_probs_are_the_old_ones_only_of_weights_that_sampled(version, is_old):
+    """Those of stale samples are newer: a run that was killed would learn the step with other ratios."""
+    kept = {"trainer_logprobs": [-0.4, -0.6], "trainer_version": version}
+    sampled = {**response(1.0), **kept, "weight_versions": [["step-000001", 0, 2]]}
+    (part,) = minibatches([record(sampled)], 1)
+    assert ("old_log_probs" in part.learnt[0].sample.columns) == is_old
+
+
 def learnt(*lengths):
     records = [record(*(response(1.0, range(10, 10 + length)) for length in lengths))]
     return minibatches(records, 1)[0].learnt

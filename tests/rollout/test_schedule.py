@@ -65,7 +65,8 @@ def test_the_trainers_log_probs_are_added_to_the_file_of_the_step(tmp_path):
     schedule.keep(1, records, {})
     assert not path.exists()
     schedule.keep(1, records, {(0, 1): [-0.5]})
-    assert list(jsonl.read(str(path))) == [{"responses": [{}, {"trainer_logprobs": [-0.5]}]}]
+    kept = {"trainer_logprobs": [-0.5], "trainer_version": version(0)}
+    assert list(jsonl.read(str(path))) == [{"responses": [{}, kept]}]
 
 
 def test_no_step_behind_the_last_is_sampled(tmp_path):
