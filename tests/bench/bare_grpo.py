@@ -30,10 +30,12 @@ class Steps(TrainerCallback):
 
     def __init__(self):
         self.began = time.monotonic()
+        self.reward = 0.0
 
     def on_log(self, args, state, control, logs=None, **rest):
-        if logs and "reward" in logs and state.global_step % MINIBATCHES == 0:
-            row = {"step": state.global_step // MINIBATCHES, "reward": logs["reward"]}
+        self.reward = (logs or {}).get("reward", self.reward)  # of the optimizer step that sampled
+        if logs and "loss" in logs and state.global_step % MINIBATCHES == 0:
+            row = {"step": state.global_step // MINIBATCHES, "reward": float(self.reward)}
             spent = {"seconds": time.monotonic() - self.began, "processor": time.process_time()}
             print(json.dumps({**row, **spent}), flush=True)
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 from served import BIN, Served
 
-STEPS, WARM = 12, 2  # steps, and those before the clock
+STEPS, WARM = 8, 2  # steps, and those before the clock
 SAMPLES = 256  # per step
 TICKS = os.sysconf("SC_CLK_TCK")
 
