@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from shells import ROOT, shell
 
-from qvl.model.layout import parse_layout
+from qvl.model import flops
+from qvl.model.layout import TYPICAL, parse_layout
 from qvl.model.shape import Shape, VisionShape
 from qvl.plan import memory
 
@@ -61,6 +62,23 @@ def test_a_model_fits_with_images_as_its_file_says(name, which, tokens):
     assert needed.total < USABLE_GB * 1e9
     said = dict(zip(("SHORT", "LONG"), re.findall(r"(\d+) GB (?:per GPU )?at", text), strict=True))
     assert round(needed.total / 1e9) == int(said[which])
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("words", ["pp=2", "pp=4", "pp=8", "pp=4,vp=2"])
+def test_no_stage_of_a_pipeline_takes_a_layer_longer_than_another_could(name, words):
+    """Of the first, the tower is a part; where it alone takes longer, only DeepStack's layers join it."""
+    shape = shape_of(name)
+    stages = parse_layout(words).stages(shape)
+    one = flops.layer(shape, TYPICAL)
+    costs = [count * one for count in stages]
+    costs[0] += flops.vision(shape.vision, TYPICAL) + flops.mergers(shape.vision, TYPICAL)
+    costs[-1] += flops.head(shape, TYPICAL)
+    assert sum(stages) == shape.layers
+    assert sum(costs) == pytest.approx(flops.training(shape, TYPICAL) / flops.PASSES)
+    others = costs if stages[0] > 3 else costs[1:]
+    assert max(others) - min(costs) <= one * (1 + 1e-9)
+    assert stages[0] >= 3
 
 
 @pytest.mark.parametrize("name", RL)

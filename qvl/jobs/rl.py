@@ -140,7 +140,7 @@ def _train(
 ) -> dict[str, Any]:
     with gc_frozen():  # Megatron can be imported only now
         from qvl.megatron import parallel, weights
-        from qvl.plan import flops
+        from qvl.model import flops
         from qvl.train.build import load_model, make_trainer
         from qvl.train.learner import Learner
         from qvl.train.loop import TrainingLoop, check_same_run

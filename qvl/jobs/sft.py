@@ -87,7 +87,7 @@ def _train(
 ) -> dict[str, Any]:
     with gc_frozen():  # Megatron can be imported only now
         from qvl.megatron import image_sharing, parallel, weights
-        from qvl.plan import flops
+        from qvl.model import flops
         from qvl.train.build import load_model, make_trainer
         from qvl.train.dataloader import DataLoader
         from qvl.train.loop import TrainingLoop

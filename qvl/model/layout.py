@@ -5,8 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from qvl.errors import UserError
+from qvl.model import flops
 from qvl.model.shape import Shape
+from qvl.pack.packed import Size
 
+# The pack by which the stages of a pipeline are weighed, our choice: 32K tokens in records of 4K, half of
+# them of images of 1K tokens, or 4K patches, and half of the others targets.
+TYPICAL = Size(
+    tokens=32_768,
+    squares=32_768 * 4_096,
+    targets=8_192,
+    patches=16_384 * 4,
+    patch_squares=16_384 * 4 * 4_096,
+)
 WORDS = {"tp": "tensor", "pp": "pipeline", "vp": "virtual", "cp": "context", "ep": "expert"}
 
 
@@ -47,17 +58,27 @@ class Layout:
     def stages(self, shape: Shape) -> list[int]:
         """The number of layers of each pipeline stage; rank r has the stages r, r + pp, ...
 
-        All are equal if the layers divide evenly and the first stage gets those that DeepStack feeds.
-        Otherwise the first stage gets at least these, and the last may have only norm and head.
+        All stages take about as long for a typical pack, counted in operations: the first also has the
+        vision tower, the last the head, which of a large vocabulary costs as much as layers do. The first
+        has at least the layers that DeepStack feeds, the last may have only norm and head.
         """
-        deep = len(shape.vision.deepstack_layers)
         count = self.pipeline * self.virtual
-        even, more = divmod(shape.layers, count)
-        if not more and even >= deep:
-            return [even] * count
-        first = min(shape.layers, max(deep, even))
-        even, more = divmod(shape.layers - first, count - 1)
-        return [first, *(even + (stage < more) for stage in range(count - 1))]
+        if count == 1:
+            return [shape.layers]
+        deep = min(shape.layers, len(shape.vision.deepstack_layers))
+        counts = [deep, *[1] * (count - 2), 0]
+        if sum(counts) > shape.layers:  # which `check` refuses
+            counts = [deep, *(1 if at < shape.layers - deep else 0 for at in range(count - 1))]
+        layer = flops.layer(shape, TYPICAL)
+        tower = flops.vision(shape.vision, TYPICAL) + flops.mergers(shape.vision, TYPICAL)
+        costs = [number * layer for number in counts]
+        costs[0] += tower
+        costs[-1] += flops.head(shape, TYPICAL)
+        for _ in range(shape.layers - sum(counts)):
+            least = min(range(count), key=costs.__getitem__)
+            counts[least] += 1
+            costs[least] += layer
+        return counts
 
     def check(self, shape: Shape, ranks: int) -> None:
         """UserError if a model of this shape cannot be divided among `ranks` like this."""

@@ -1,10 +1,11 @@
 """Peak bytes of a rank of `qvl sft --recompute`, estimated from shape, layout and length alone.
 
-Shapes: T tokens of a pack, n = T / (cp tp) of a rank, L layers of its stage, h hidden, q = heads x head_dim,
+Shapes: T tokens of a pack, n = T / (cp tp) of a rank, L layers of its stages, h hidden, q = heads x head_dim,
 k = kv heads x head_dim, f feed-forward width, d head_dim, C ranks of cp; e bytes per number, 2 in bf16. The
 peak is in the backward pass, in the feed-forward part of a layer that is recomputed. There a step holds
 
-    inputs    n (L + 1) h e m     of every layer, and of the last norm; m packs in flight under pp
+    inputs    n (L + 1) h e m     of every layer, and of the last norm; m packs in flight under pp: as many as
+              the rank and those after it
     layer     n (6 h + 5 q + 4 k + 5 d + 7 f) e
               6 h: both norms before and after their weight, the residual and its gradient; 5 q: queries as
               projected, normed and rotated, outputs record by record and joined; 4 k: keys and values as
@@ -34,7 +35,7 @@ STATE = {2: 12, 4: 8}  # by the bytes of a weight; an fp32 weight is its own mas
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Bytes of one rank of the first pipeline stage, which has the most packs in flight."""
+    """Bytes of one rank."""
 
     weights: float
     gradients: float
@@ -59,10 +60,29 @@ def recomputing(
     element: int = 2,
     image_tokens: int = 0,
 ) -> Memory:
-    """The memory of a rank; see above. image_tokens: how many of a pack's `tokens` are of images. The
-    tower's activations, for a few images at a time, are freed before the peak."""
+    """The memory of the rank that needs the most; see above. image_tokens: how many of a pack's `tokens`
+    are of images. The tower's activations, for a few images at a time, are freed before the peak."""
+    each = (
+        _of_rank(shape, layout, tokens, rank, ranks, element, image_tokens)
+        for rank in range(layout.pipeline)
+    )
+    return max(each, key=lambda memory: memory.total)
+
+
+def _of_rank(
+    shape: Shape,
+    layout: Layout,
+    tokens: int,
+    rank: int,
+    ranks: int,
+    element: int,
+    image_tokens: int,
+) -> Memory:
+    """Of a rank at place `rank` of its pipeline."""
     sharers = layout.context * layout.tensor
-    layers = layout.stages(shape)[0] * layout.virtual
+    layers = sum(layout.stages(shape)[rank :: layout.pipeline])
+    in_flight = layout.pipeline - rank
+    image_tokens = 0 if rank else image_tokens  # the tower is in the first stage
     n = tokens / sharers
     query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     wide = 6 * shape.hidden + 5 * query + 4 * key + 5 * shape.head_dim
@@ -74,7 +94,7 @@ def recomputing(
     gathered = 2 * key * layout.context
     if layout.tensor > 1:
         gathered += 2 * shape.hidden * layout.tensor
-    held, shared = _parameters(shape, layout, layers, ranks // layout.pipeline)
+    held, shared = _parameters(shape, layout, layers, rank, ranks // layout.pipeline)
     levels = len(shape.vision.deepstack_layers)
     patches = shape.vision.patch_values * shape.vision.merge**2
     whole = (tokens + 2 * image_tokens) * shape.hidden * element
@@ -82,19 +102,18 @@ def recomputing(
         weights=held * element,
         gradients=held * GRADIENT,
         optimizer=shared * STATE[element],
-        inputs=n * (layers + 1) * shape.hidden * element * layout.pipeline,
+        inputs=n * (layers + 1) * shape.hidden * element * in_flight,
         layer=max(n * wide * element, whole if image_tokens else 0),
         gathered=n * gathered * element,
-        images=image_tokens
-        / sharers
-        * (patches + levels * shape.hidden * element)
-        * layout.pipeline,
+        images=image_tokens / sharers * (patches + levels * shape.hidden * element) * in_flight,
     )
 
 
-def _parameters(shape: Shape, layout: Layout, layers: int, ranks: int) -> tuple[float, float]:
-    """Parameters of a rank of the first stage, which `ranks` ranks share: all of them, and those whose
-    optimizer state it holds."""
+def _parameters(
+    shape: Shape, layout: Layout, layers: int, rank: int, ranks: int
+) -> tuple[float, float]:
+    """Parameters of a rank at place `rank` of its pipeline, which `ranks` ranks share: all of them, and
+    those whose optimizer state it holds."""
     query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     dense = shape.hidden * (2 * query + 2 * key) / layout.tensor
     dense += 2 * shape.hidden + 2 * shape.head_dim  # norms
@@ -104,9 +123,10 @@ def _parameters(shape: Shape, layout: Layout, layers: int, ranks: int) -> tuple[
         experts = layers * 3 * shape.hidden * shape.expert_ffn * shape.num_experts / layout.expert
     else:
         dense += 3 * shape.hidden * shape.ffn / layout.tensor
-    heads = 1 if shape.tied or layout.pipeline > 1 else 2  # the embedding, and the head itself
-    whole = layers * dense + heads * shape.vocab * shape.hidden / layout.tensor
-    whole += vision_parameters(shape.vision) + (shape.hidden if layout.pipeline == 1 else 0)
+    first, last = rank == 0, rank == layout.pipeline - 1
+    matrices = first + (last and not (first and shape.tied))  # the embedding, and the head
+    whole = layers * dense + matrices * shape.vocab * shape.hidden / layout.tensor
+    whole += vision_parameters(shape.vision) * first + shape.hidden * last
     return whole + experts, whole * layout.tensor / ranks + experts * layout.expert / ranks
 
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from qvl.media.loader import loader
 from qvl.megatron import image_sharing, parallel, scoring, training
 from qvl.megatron.output import Output
+from qvl.model import flops
 from qvl.model.batch import Batch, make_batch
 from qvl.pack import packed
 from qvl.pack.template import load_tokenizer
 from qvl.pack.token_classes import special_tokens
-from qvl.plan import flops
 from qvl.rollout.gap import MAX_GAP, Gap
 from qvl.rollout.minibatches import Learnt, packs
 from qvl.rollout.settings import PolicySettings, SamplingSettings

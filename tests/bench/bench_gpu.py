@@ -147,9 +147,9 @@ def of_transformers(folder, line):
 @pytest.mark.skipif(not (CPU or torch.cuda.is_available()), reason="needs a GPU")
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_a_step_beside_transformers(ranks, tmp_path, context):
+    from qvl.model import flops
     from qvl.model.shape import load_shape
     from qvl.pack.packed import size
-    from qvl.plan import flops
 
     folder, line = write_model(tmp_path), pack(context)
     (ours,) = ranks(1, of_megatron, folder, line, seconds=SECONDS)

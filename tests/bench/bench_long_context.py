@@ -37,7 +37,7 @@ EXPERTS = {"num_experts": 128, "experts_per_token": 8, "expert_ffn": 1536}
 LARGEST = Shape(**{**vars(EIGHT), **EXPERTS, "layers": 94, "heads": 64, "kv_heads": 4})
 RELEASED = {
     "8B": (EIGHT, "tp=2,cp=8", 16),
-    "235B-A22B": (LARGEST, "tp=4,pp=8,cp=4,ep=8", 128),
+    "235B-A22B": (LARGEST, "tp=4,pp=4,vp=2,cp=8,ep=32", 128),
 }
 
 

@@ -1,7 +1,6 @@
 """How a layout is parsed, and which are refused."""
 
-from types import SimpleNamespace
-from typing import Any, cast
+from dataclasses import replace
 
 import pytest
 
@@ -29,20 +28,23 @@ def test_an_invalid_layout_is_refused_in_one_line(text):
 
 
 @pytest.mark.parametrize(
-    ("layers", "pipeline", "stages"),
+    ("layers", "layout", "stages"),
     [
-        (36, 4, [9, 9, 9, 9]),
-        (28, 8, [3, 4, 4, 4, 4, 3, 3, 3]),
-        (94, 8, [11, 12, 12, 12, 12, 12, 12, 11]),
-        (3, 2, [3, 0]),
-        (4, 4, [3, 1, 0, 0]),
+        (3, "", [3]),
+        (3, "pp=2", [3, 0]),
+        (9, "pp=2", [3, 6]),
+        (24, "pp=4", [3, 7, 7, 7]),
+        (24, "pp=2,vp=2", [3, 7, 7, 7]),
+        (4, "pp=4", [3, 1, 0, 0]),  # refused
     ],
 )
-def test_the_first_stage_holds_what_deepstack_feeds(layers, pipeline, stages):
-    shape = SimpleNamespace(layers=layers, vision=SimpleNamespace(deepstack_layers=(5, 11, 17)))
-    assert parse_layout(f"pp={pipeline}").stages(cast(Any, shape)) == stages
-    if pipeline == 4:
-        assert parse_layout("pp=2,vp=2").stages(cast(Any, shape)) == stages
+def test_the_first_stage_holds_what_deepstack_feeds_and_the_last_may_have_no_layer(
+    twin, layers, layout, stages
+):
+    shape = load_shape(twin)
+    vision = replace(shape.vision, deepstack_layers=(5, 11, 17))
+    shape = replace(shape, layers=layers, vision=vision)
+    assert parse_layout(layout).stages(shape) == stages
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from qvl.model import flops
 from qvl.model.shape import load_shape
 from qvl.pack.packed import Size
-from qvl.plan import flops
 
 ROWS, COLUMNS = 4, 8  # of patches
 

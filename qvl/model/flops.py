@@ -40,6 +40,11 @@ def training(shape: Shape, size: Size, freeze: Collection[str] = ()) -> float:
 
 def language(shape: Shape, size: Size) -> float:
     """Operations of the decoder and its head, forward."""
+    return shape.layers * layer(shape, size) + head(shape, size)
+
+
+def layer(shape: Shape, size: Size) -> float:
+    """Operations of a layer of the decoder, forward."""
     width = shape.heads * shape.head_dim
     projections = shape.hidden * (2 * width + 2 * shape.kv_heads * shape.head_dim)
     if shape.num_experts:
@@ -47,8 +52,12 @@ def language(shape: Shape, size: Size) -> float:
         feed_forward += shape.hidden * shape.num_experts
     else:
         feed_forward = 3 * shape.hidden * shape.ffn
-    layer = 2 * size.tokens * (projections + feed_forward) + 2 * width * size.squares
-    return shape.layers * layer + 2 * size.targets * shape.hidden * shape.vocab
+    return 2 * size.tokens * (projections + feed_forward) + 2 * width * size.squares
+
+
+def head(shape: Shape, size: Size) -> float:
+    """Operations of the head, forward."""
+    return 2 * size.targets * shape.hidden * shape.vocab
 
 
 def vision(shape: VisionShape, size: Size) -> float:
