@@ -36,6 +36,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
     """
     import torch
 
+    open_store = vars(torch.distributed)["TCPStore"]  # exported, but not to pyright
     context = multiprocessing.get_context("forkserver")
     os.environ["OMP_NUM_THREADS"] = "1"
     context.set_forkserver_preload(WARM)
@@ -46,7 +47,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
         folder = tmp_path_factory.mktemp("ranks")
         # The store is here and its port is the system's choice: a port that is looked up first and
         # opened by rank 0 seconds later may be another test's by then.
-        store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        store = open_store("127.0.0.1", 0, is_master=True, wait_for_workers=False)
         processes = [
             context.Process(target=one_rank, args=(rank, count, store.port, folder, function, args))
             for rank in range(count)

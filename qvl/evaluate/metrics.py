@@ -171,16 +171,15 @@ def accuracies(report: bytes, name: str) -> dict[str, float]:
 
 def intervals(report: bytes, name: str) -> dict[str, tuple[float, tuple[float, float] | None]]:
     """Group -> accuracy of an earlier run's --report, and its 95 % interval where it has one."""
+    found: dict[str, tuple[float, tuple[float, float] | None]] = {}
     try:
-        return {
-            row["group"]: (
-                float(row["accuracy"]),
-                row["interval"] and (*map(float, row["interval"]),),
-            )
-            for row in orjson.loads(report)["groups"]
-        }
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        for row in orjson.loads(report)["groups"]:
+            ends = row.get("interval")
+            interval = (float(ends[0]), float(ends[1])) if ends else None
+            found[row["group"]] = float(row["accuracy"]), interval
+    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, ValueError, AttributeError):
         raise UserError(f"{name}: not the report of an evaluation") from None
+    return found
 
 
 def table(rows: list[dict], before: dict[str, float] | None = None) -> list[str]:
