@@ -5,7 +5,9 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
+
+from listening import Listening
 
 Answer = tuple[int, dict[str, str], Any]  # status, headers, body
 
@@ -16,7 +18,7 @@ def completion(text: str) -> Answer:
     return 200, {}, {**body, "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
 
 
-class FakeEndpoint:
+class FakeEndpoint(Listening):
     """Answers each chat request by `answer(body, number of this attempt at this question)`.
 
     answer may return None to drop the connection. Counts requests, and the most at once.
@@ -78,16 +80,7 @@ class FakeEndpoint:
             request_queue_size = 256
             daemon_threads = True
 
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(Server(("127.0.0.1", 0), Handler))
 
 
 def question(body: dict) -> str:

@@ -4,15 +4,15 @@ import json
 import random
 import re
 import socketserver
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import fuzzed
 import orjson
+from listening import Listening
 
 from qvl.client import Client, chat, scoring
 from qvl.engines.client import EngineClient
@@ -106,7 +106,7 @@ def raw(path: str, number: int, choose: random.Random) -> bytes:
     return fuzzed.mutated(whole, choose) if choose.random() < 0.05 else whole
 
 
-class Broken:
+class Broken(Listening):
     """A server whose answer to a request is a function of the seed and the request's number."""
 
     def __init__(self, seed: int) -> None:
@@ -125,16 +125,7 @@ class Broken:
             daemon_threads = allow_reuse_address = True
             request_queue_size = 128
 
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(Server(("127.0.0.1", 0), Handler))
 
 
 def _number(body: bytes) -> int:
