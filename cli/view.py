@@ -60,7 +60,8 @@ def command(
     The page lists the records of a stream, filters them by expressions of qvl select, searches all
     texts, and shows two streams side by side, paired by id; "?" lists its keys. A stream may have any
     size: it is read once, into a compressed copy in $TMPDIR, from which records are read as they are
-    looked at. Media paths are relative to the folder of their own FILE, or to --media-root.
+    looked at. Media paths are relative to --media-root, or to the folder of their own FILE; those of a
+    run's rollouts to the folder of its queries.
 
     A record is shown with its images, boxes and points, frames of videos, thinking, tool calls, rewards,
     verdicts, scores and the reason of its rejection; the responses of a group stand side by side, their
@@ -78,7 +79,6 @@ def command(
         $ qvl plot log.jsonl -o curves.svg && qvl view --export report.html --about curves.svg records.jsonl.zst
         $ qvl view --export both.html --num-records 20 records.jsonl.zst sampled.jsonl.zst
     """
-    from qvl.media.references import root_of
     from qvl.view.stream import Stream
     from qvl.view.viewer import Viewer
 
@@ -90,7 +90,7 @@ def command(
     for path in paths:
         if path != "-" and not Path(path).is_file():
             raise UserError(f"{path}: no such file")
-    streams = [Stream(path, root_of([path], media.media_root)) for path in paths]
+    streams = [Stream(path, _root(path, media.media_root)) for path in paths]
     viewer = Viewer(streams, model=model, allow_remote=media.allow_remote)
     if export is not None:
         from qvl.view.export import write
@@ -108,3 +108,11 @@ def command(
             webbrowser.open(url)
 
     serve(viewer, port, ready)
+
+
+def _root(path: str, given: str | None) -> Path:
+    from qvl.media.references import root_of
+    from qvl.view.runs import media_root_of
+
+    of_run = media_root_of(path) if given is None else None
+    return of_run or root_of([path], given)

@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from qvl.pack.template import load_tokenizer
 from qvl.pack.token_classes import special_tokens
 from qvl.view.rows import is_number
@@ -193,14 +191,3 @@ def _drawn(spans: Any, count: int) -> list[int | None]:
             found[place] = number
             number += 1
     return found
-
-
-def model_of_run(path: str) -> Path | None:
-    """The folder of the model whose run wrote a file of rollouts: by the rl.json two folders above."""
-    settings = Path(path).resolve().parent.parent / "rl.json"
-    try:
-        model = orjson.loads(settings.read_bytes()).get("model")
-    except (OSError, orjson.JSONDecodeError, AttributeError):
-        return None
-    found = [Path(each) for each in (settings.parent, model or settings.parent)]
-    return next((each for each in found if (each / "tokenizer.json").is_file()), None)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qvl.errors import UserError
-from qvl.view import pictures, queries, tokens
+from qvl.view import pictures, queries, runs, tokens
 from qvl.view.queries import Queries
 from qvl.view.rows import is_pack, responses_of, row
 from qvl.view.shown import Medium, media_of, shown
@@ -32,7 +32,7 @@ class Viewer:
         self.allow_remote = allow_remote
         self._queries = Queries()
         self._texts: dict[Path, tokens.Texts] = {}
-        self._models = [model or tokens.model_of_run(each.path) for each in self.streams]
+        self._models = [model or runs.model_of(each.path) for each in self.streams]
 
     def start(self) -> None:
         for stream in self.streams:

@@ -81,11 +81,3 @@ def test_tokens_that_an_agent_read_have_no_values():
         "gap": [0.0, None, None, -0.5],
         "advantage": [2.0, None, None, 2.0],
     }
-
-
-def test_the_model_of_a_run_is_found_by_its_settings(tmp_path, twin):
-    (tmp_path / "run" / "rollouts").mkdir(parents=True)
-    path = str(tmp_path / "run" / "rollouts" / "step-000001.jsonl.zst")
-    assert tokens.model_of_run(path) is None
-    (tmp_path / "run" / "rl.json").write_text(f'{{"model": "{twin}"}}')
-    assert tokens.model_of_run(path) == Path(twin)

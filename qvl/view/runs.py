@@ -1,0 +1,35 @@
+"""What the settings of a run, rl.json, say of a file of its rollouts."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+
+def model_of(path: str) -> Path | None:
+    """The folder of the model whose run wrote a file of rollouts."""
+    settings = _settings(path)
+    if settings is None:
+        return None
+    run = _folder(path)
+    found = [run, Path(settings.get("model") or run)]
+    return next((each for each in found if (each / "tokenizer.json").is_file()), None)
+
+
+def media_root_of(path: str) -> Path | None:
+    """The base folder of the media of the queries; None for a file of no run, or where it is gone."""
+    settings = _settings(path)
+    root = settings and settings.get("media_root")
+    return Path(root) if isinstance(root, str) and Path(root).is_dir() else None
+
+
+def _folder(path: str) -> Path:
+    return Path(path).resolve().parent.parent
+
+
+def _settings(path: str) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads((_folder(path) / "rl.json").read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    return found if isinstance(found, dict) else None
