@@ -9,7 +9,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 GAP = 2
 PLAIN_NAMES = 40  # characters of a name in a pipe; longer ones are cut
@@ -40,12 +40,13 @@ class Table:
         """Add a row. share: of a bar after the cells. style: rich's, for what the colour says."""
         self.rows.append(Row(tuple(map(printable, cells)), share, style))
 
-    def print(self) -> None:
-        """Print to standard output."""
-        if sys.stdout.isatty():
-            self._print_rich()
+    def print(self, file: TextIO | None = None) -> None:
+        """Print to a file; by default to standard output."""
+        file = file or sys.stdout
+        if file.isatty():
+            self._print_rich(file)
         else:
-            sys.stdout.write(self.plain())
+            file.write(self.plain())
 
     def plain(self) -> str:
         """The table as text."""
@@ -68,11 +69,11 @@ class Table:
         columns = zip(*(row.cells for row in rows), strict=True)
         return [max(map(width_of, column)) for column in columns]
 
-    def _print_rich(self) -> None:
+    def _print_rich(self, file: TextIO) -> None:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        out = console()
+        out = console(file)
         shown, names, has_bars = self._fit(out.width)
         table = RichTable(
             box=None,
@@ -115,13 +116,14 @@ class Table:
         return shown, max(room(), 1), has_bars
 
 
-def console() -> Any:
-    """rich's console of standard output: without colour in a pipe or with NO_COLOR, and as wide as
-    COLUMNS says, or the terminal, or 80 characters."""
+def console(file: TextIO | None = None) -> Any:
+    """rich's console of a file, by default of standard output: without colour in a pipe or with NO_COLOR,
+    and as wide as COLUMNS says, or the terminal, or 80 characters."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS") or 0) or 80
-    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False, width=width)
+    file = file or sys.stdout
+    width = None if file.isatty() else int(os.environ.get("COLUMNS") or 0) or 80
+    return Console(file=file, highlight=False, markup=False, emoji=False, width=width)
 
 
 def bar(share: float) -> str:

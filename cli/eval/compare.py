@@ -3,12 +3,13 @@ from typing import Annotated
 
 import typer
 
-from qvl.evaluate.compare import Comparison, table
+from qvl.evaluate.compare import Comparison
 from qvl.io import jsonl
 
 from ..groups import without
 from ..options import StreamOptions
 from ..session import write_report
+from . import tables
 from .table import By
 
 
@@ -36,5 +37,4 @@ def command(
         if comparison.unpaired:
             run.note(unpaired=comparison.unpaired)
     write_report({**run.account(), "groups": rows}, stream.report)
-    for line in table(rows):
-        print(line, file=sys.stderr)
+    tables.comparison(rows).print(sys.stderr)

@@ -12,6 +12,7 @@ from qvl.stage import Run
 
 from ..groups import group
 from ..session import write_report
+from . import tables
 
 By = Annotated[str, typer.Option("--by", metavar="FIELD", help="Group the table by this field")]
 
@@ -58,11 +59,12 @@ class TableOptions:
         """Write the report, with further `facts`, and the table. CheckFailed below a minimum."""
         rows = tally.rows()
         write_report({**run.account(), **facts, "groups": rows}, report)
-        for line in metrics.table(rows, self._before):
-            print(line, file=sys.stderr)
         missed = metrics.shortfalls(rows, self._minima)
+        tables.evaluation(rows, self._before, set(missed)).print(sys.stderr)
+        for line in metrics.figures(rows):
+            print(line, file=sys.stderr)
         if missed:
-            raise CheckFailed("; ".join(missed))
+            raise CheckFailed("; ".join(missed.values()))
 
 
 def _read(path: Path) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 
 from qvl.errors import UserError
 from qvl.evaluate.measures.sets import rewards, share
-from qvl.evaluate.metrics import ALL, aligned
+from qvl.evaluate.metrics import ALL
 from qvl.intervals import student
 
 SIGNS = 10_000
@@ -137,24 +137,3 @@ def _sign_test(count: int, positive: int) -> float:
     least = min(positive, count - positive)
     tail = sum(math.comb(count, each) for each in range(least + 1))
     return min(1.0, 2 * tail / 2**count)
-
-
-def table(rows: list[dict]) -> list[str]:
-    """The rows as aligned lines; shares in per cent, and differences in points."""
-    cells = [["group", "n", "before", "after", "change", "95% interval", "better", "worse", "p"]]
-    for row in rows:
-        low, high = row["interval"] or (math.nan, math.nan)
-        cells.append(
-            [
-                row["group"],
-                f"{row['records']:,}",
-                f"{100 * row['before']:.1f}",
-                f"{100 * row['after']:.1f}",
-                f"{100 * row['difference']:+.1f}",
-                "-" if row["interval"] is None else f"{100 * low:+.1f} to {100 * high:+.1f}",
-                f"{row['better']:,}",
-                f"{row['worse']:,}",
-                f"{row['p']:.2g}",
-            ]
-        )
-    return aligned(cells)

@@ -182,30 +182,6 @@ def intervals(report: bytes, name: str) -> dict[str, tuple[float, tuple[float, f
     return found
 
 
-def table(rows: list[dict], before: dict[str, float] | None = None) -> list[str]:
-    """The rows as lines of aligned text; shares in per cent, beside those of an earlier run."""
-    earlier = [] if before is None else ["before"]
-    cells = [["group", "n", *earlier, "accuracy", "95% interval", "guessing", "tokens", "cut"]]
-    for row in rows:
-        low, high = row["interval"] or (math.nan, math.nan)
-        if before is not None:
-            known = before.get(row["group"])
-            earlier = ["-" if known is None else f"{100 * known:.1f}"]
-        cells.append(
-            [
-                row["group"],
-                f"{row['records']:,}",
-                *earlier,
-                f"{100 * row['accuracy']:.1f}",
-                "-" if row["interval"] is None else f"{100 * low:.1f} to {100 * high:.1f}",
-                "-" if row["guessing"] is None else f"{100 * row['guessing']:.1f}",
-                "-" if row["tokens"] is None else f"{row['tokens']:.1f}",
-                f"{row['cut']:,}",
-            ]
-        )
-    return [*aligned(cells), *figures(rows)]
-
-
 def figures(rows: list[dict]) -> list[str]:
     """A line per group that has more figures than one, in per cent."""
     return [
@@ -213,18 +189,6 @@ def figures(rows: list[dict]) -> list[str]:
         + ", ".join(f"{name} {100 * value:.1f}" for name, value in row["metrics"].items())
         for row in rows
         if "metrics" in row
-    ]
-
-
-def aligned(cells: list[list[str]]) -> list[str]:
-    """Rows of texts as lines: the first column to the left, the others to the right."""
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    return [
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in cells
     ]
 
 
@@ -240,13 +204,13 @@ def parse_minimum(text: str) -> tuple[str, float]:
     return group, least
 
 
-def shortfalls(rows: list[dict], minima: list[tuple[str, float]]) -> list[str]:
+def shortfalls(rows: list[dict], minima: list[tuple[str, float]]) -> dict[str, str]:
     """A message per group that misses its minimum; a group without records misses it, too."""
     accuracy = {row["group"]: row["accuracy"] for row in rows}
-    return [
-        f"{group}: accuracy {100 * accuracy[group]:.1f}, below the minimum of {100 * least:g}"
+    return {
+        group: f"{group}: accuracy {100 * accuracy[group]:.1f}, below the minimum of {100 * least:g}"
         if group in accuracy
         else f"{group}: no records; there are {', '.join(accuracy) or 'none'}"
         for group, least in minima
         if accuracy.get(group, -1.0) < least
-    ]
+    }
