@@ -16,7 +16,7 @@ from qvl.distill import codes, tokenizer
 from qvl.distill.codes import Rounding
 from qvl.distill.settings import RETRIES, TeacherSettings, chosen
 from qvl.engines import probe
-from qvl.engines.client import EngineClient, connect
+from qvl.engines.client import EngineClient, MisshapenAnswer, connect
 from qvl.engines.tokens import PromptLogprobs, TokensPrompt
 from qvl.errors import EndpointError, UserError
 from qvl.pack.render import Renderer
@@ -133,7 +133,7 @@ class Teacher:
             found = self.engine.prompt_logprobs(TokensPrompt(ids), self.top_k).result()
         except Refused as refused:
             raise self.explain(refused) from None
-        except (KeyError, TypeError, IndexError):
+        except MisshapenAnswer:
             raise self.without() from None
         self.check_count(found.top_logprobs, "a plain talk")
 
@@ -185,7 +185,7 @@ class Scored:
             found = future.result()
         except Refused as refused:
             raise self.teacher.explain(refused) from None
-        except (KeyError, TypeError, IndexError):
+        except MisshapenAnswer:
             raise self.teacher.without() from None
         if found.prompt_ids != [*response["prompt_token_ids"], *response["token_ids"]]:
             raise EndpointError(

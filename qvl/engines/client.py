@@ -50,6 +50,10 @@ PROBE_TOKENS = tuple(
 )  # scored before and after new weights; text in any vocabulary
 
 
+class MisshapenAnswer(EndpointError):
+    """An engine answered in another shape than its kind does."""
+
+
 class WeightUpdateFailed(EndpointError):
     """An engine did not take new weights, and still serves the previous ones."""
 
@@ -183,14 +187,14 @@ class EngineClient(ABC):
         return self.rules.expand(prompt)
 
     def _parsed(self, response: "Future[Any]", parse: Callable[[Any], Any]) -> "Future[Any]":
-        """The future of parse(response). EndpointError for a response of another shape."""
+        """The future of parse(response). MisshapenAnswer for a response of another shape."""
 
         def parsed(body: Any) -> Any:
             try:
                 return parse(body)
             except MISSHAPEN as error:
                 reason = f"{type(error).__name__}: {error}"[:200]
-                raise EndpointError(
+                raise MisshapenAnswer(
                     f"{self.endpoint}: answered 200 in another shape than expected ({reason})"
                 ) from None
 

@@ -38,6 +38,7 @@ WITHOUT_A_STREAM = {  # commands that read or write no stream of records
         "man",
         "view",
         "plot",
+        "eval summary",
     ),
 }
 LAST_FIELD = "    report: Annotated["

@@ -3,12 +3,14 @@
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 QVL = str(Path(sys.executable).parent / "qvl")
+IN_SHELL = shlex.quote(QVL)
 
 
 def on_a_terminal(folder: Path, *words: str, **env: str) -> str:
@@ -90,7 +92,9 @@ def test_no_color_is_respected(tmp_path):
 def test_each_command_of_a_pipeline_has_a_line(tmp_path):
     big(tmp_path, 20_000)
     (tmp_path / "tmp").mkdir()
-    script = f"{QVL} filter-responses in.jsonl | {QVL} set n=1 | {QVL} cat -o out.zst"
+    script = (
+        f"{IN_SHELL} filter-responses in.jsonl | {IN_SHELL} set n=1 | {IN_SHELL} cat -o out.zst"
+    )
     shown = shown_by(
         ["setsid", "--wait", "bash", "-c", script], tmp_path, XDG_RUNTIME_DIR=str(tmp_path / "tmp")
     )
@@ -113,9 +117,9 @@ def test_a_command_that_was_killed_leaves_no_line(tmp_path):
     (tmp_path / "tmp").mkdir()
     record = '{"id":"a","messages":[]}'
     script = f"""
-    {QVL} cat - -o a.zst < <(yes '{record}') & first=$!
+    {IN_SHELL} cat - -o a.zst < <(yes '{record}') & first=$!
     sleep 4; kill -9 $first; wait $first
-    yes '{record}' | head -3 | {QVL} set n=1 -o b.zst
+    yes '{record}' | head -3 | {IN_SHELL} set n=1 -o b.zst
     """
     shown = shown_by(
         ["setsid", "--wait", "bash", "-c", script], tmp_path, XDG_RUNTIME_DIR=str(tmp_path / "tmp")

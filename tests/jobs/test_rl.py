@@ -301,7 +301,7 @@ def test_samples_alone_are_files_of_steps(folder, engine, whole):
     done = run(folder, engine, f"{RUN} --steps 1 --rollouts-only -o sampled")
     assert "step 1, reward" in done.stderr
     (first,), (same, *_) = steps(folder, "sampled"), steps(folder, "whole")
-    changing = {"trainer_logprobs", "logprobs", "weight_versions"}
+    changing = {"trainer_logprobs", "trainer_version", "logprobs", "weight_versions"}
     for one, other in zip(first, same, strict=True):
         for response, twin in zip(one["responses"], other["responses"], strict=True):
             assert without(response, changing) == without(twin, changing)

@@ -253,7 +253,7 @@ def test_an_answer_that_is_not_evaluable_is_worth_nothing_at_once(bomb):
         started = time.process_time()
         judged = verdict.judge({"task": "math", "answer": gold}, {"content": rf"\boxed{{{bomb}}}"})
         assert (judged.status, judged.reward) == ("ok", 0.0), judged.detail
-        assert time.process_time() - started < 0.5
+        assert time.process_time() - started < 2  # of the 10 that a verdict may take
 
 
 @pytest.mark.parametrize("gold", ["9^{9^{9^{9}}}", "100000000!", "(x+1)^{99999}", r"2^{200000}"])
