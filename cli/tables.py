@@ -42,11 +42,11 @@ class Table:
 
     def print(self, file: TextIO | None = None) -> None:
         """Print to a file; by default to standard output."""
-        file = file or sys.stdout
-        if file.isatty():
-            self._print_rich(file)
+        out: TextIO = file or sys.stdout
+        if out.isatty():
+            self._print_rich(out)
         else:
-            file.write(self.plain())
+            out.write(self.plain())
 
     def plain(self) -> str:
         """The table as text."""
@@ -121,9 +121,9 @@ def console(file: TextIO | None = None) -> Any:
     and as wide as COLUMNS says, or the terminal, or 80 characters."""
     from rich.console import Console
 
-    file = file or sys.stdout
-    width = None if file.isatty() else int(os.environ.get("COLUMNS") or 0) or 80
-    return Console(file=file, highlight=False, markup=False, emoji=False, width=width)
+    out: TextIO = file or sys.stdout
+    width = None if out.isatty() else int(os.environ.get("COLUMNS") or 0) or 80
+    return Console(file=out, highlight=False, markup=False, emoji=False, width=width)
 
 
 def bar(share: float) -> str:
