@@ -1,5 +1,6 @@
 r"""The math verifier: by value, whatever the form; half an answer, a list of guesses and a bomb gain nothing."""
 
+import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -247,13 +248,23 @@ def test_a_reference_that_is_not_read_is_no_reference(gold):
             mathematics.score({"answer": gold}, {"content": content})
 
 
+@pytest.fixture
+def without_garbage_of_others():
+    """A process that has run other tests holds a million objects, and searching them takes half a second."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.usefixtures("without_garbage_of_others")
 def test_an_answer_that_is_not_evaluable_is_worth_nothing_at_once(bomb):
     for gold in ("42", "x", r"\frac{1}{2}", r"\{1,2\}"):
         started = time.process_time()
         judged = verdict.judge({"task": "math", "answer": gold}, {"content": rf"\boxed{{{bomb}}}"})
         assert (judged.status, judged.reward) == ("ok", 0.0), judged.detail
-        assert time.process_time() - started < 2  # of the 10 that a verdict may take
+        assert time.process_time() - started < 0.5
 
 
 @pytest.mark.parametrize("gold", ["9^{9^{9^{9}}}", "100000000!", "(x+1)^{99999}", r"2^{200000}"])
