@@ -16,10 +16,8 @@ from qvl.errors import Terminated, UserError
 from qvl.io import atomic, jsonl, lineage
 from qvl.stage import Run, refuse_twice
 
-FIRST_SIGN_SECONDS, LONGEST_PAUSE_SECONDS = (
-    60.0,
-    600.0,
-)  # between signs of life in a log: our choice
+FIRST_SIGN_SECONDS = 60.0  # after which a log gets a sign of life: our choice
+LONGEST_PAUSE_SECONDS = 600.0  # between two of them
 CREDENTIALS = re.compile(r"(?<=//)[^/@\s]*@")
 
 

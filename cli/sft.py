@@ -88,7 +88,7 @@ def command(
     ] = None,
     batch: Annotated[
         int, typer.Option(metavar="PACKS", min=1, help="Packs per step, over all ranks")
-    ] = (DataSettings.batch),
+    ] = DataSettings.batch,
     lr: Annotated[float, typer.Option(help="Peak learning rate")] = Optimization.lr,
     min_lr_ratio: Annotated[
         float, typer.Option(help="Last learning rate, as a share of the peak")

@@ -69,7 +69,8 @@ def command(
 
     Answers, extraction and scores are three steps. qvl eval does all; qvl generate only answers, and qvl eval
     extract and qvl eval score repeat the others on stored answers in seconds. qvl eval compare tells two runs
-    apart, qvl eval summary puts several side by side. --report holds what made the numbers: the engine and its version, the model, sampling, prompts' hash.
+    apart, qvl eval summary puts several side by side. --report holds what made the numbers: the engine and
+    its version, the model, sampling, prompts' hash.
 
     Examples:
         $ qvl serve twin --port 0 -- qvl eval --by task --max-tokens 4 test.jsonl.zst | zstdcat

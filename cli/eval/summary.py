@@ -7,6 +7,7 @@ from qvl.errors import UserError
 from qvl.evaluate import metrics
 
 from ..tables import Table
+from .table import read_report
 
 
 def command(
@@ -44,12 +45,8 @@ def command(
 
 def _cells(path: Path) -> dict[str, str]:
     """The accuracy of each group of a report, with half the width of its interval."""
-    try:
-        report = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
     found = {}
-    for group, (accuracy, interval) in metrics.intervals(report, str(path)).items():
+    for group, (accuracy, interval) in metrics.intervals(read_report(path), str(path)).items():
         half = "" if interval is None else f" ±{50 * (interval[1] - interval[0]):.1f}"
         found[group] = f"{100 * accuracy:.1f}{half}"
     return found

@@ -52,7 +52,9 @@ class TableOptions:
         """What counts the records. UserError for a bad --min or --baseline, before any work."""
         self._minima = [metrics.parse_minimum(text) for text in self.min_ or []]
         name = str(self.baseline)
-        self._before = metrics.accuracies(_read(self.baseline), name) if self.baseline else None
+        self._before = (
+            metrics.accuracies(read_report(self.baseline), name) if self.baseline else None
+        )
         return metrics.Tally(self.by, verifier, self.pass_at or ())
 
     def end(self, run: Run, tally: metrics.Tally, report: str | None, **facts: Any) -> None:
@@ -67,7 +69,8 @@ class TableOptions:
             raise CheckFailed("; ".join(missed.values()))
 
 
-def _read(path: Path) -> bytes:
+def read_report(path: Path) -> bytes:
+    """The content of an earlier run's --report. UserError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

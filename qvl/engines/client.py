@@ -266,7 +266,7 @@ def connect(
     others: Sequence[str] = (),
     retries: int = RETRIES,
 ) -> EngineClient:
-    """A client of the engine at an address, which serves the weights of `folder`; use it in a `with`.
+    """A client of the engine at an address, which was started with `folder`; use it in a `with`.
 
     others: addresses of engines of the same kind with the same weights, which share the requests.
     """

@@ -4,7 +4,7 @@ mistake in --set should not."""
 import ast
 import difflib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,10 @@ def check(fields: Mapping[str, Any], where: tuple[str, str], flag: str) -> None:
     roots = [Path(each) for each in spec.submodule_search_locations or ()] if spec else []
     root = next((each for each in roots if (each / where[0]).is_file()), None)
     known = _annotations(root, *where) if root else None
-    for name, value in fields.items() if known else ():
-        assert known
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UserError(f"{flag} {name}: not a field of Megatron's {where[1]}{hint}")
+    if known is None:
+        return
+    check_names(fields, known, where[1], flag)
+    for name, value in fields.items():
         kind = known[name].removeprefix("Optional[").removesuffix("]").removesuffix(" | None")
         optional = kind != known[name]
         expected = TYPES.get(kind)
@@ -37,6 +35,15 @@ def check(fields: Mapping[str, Any], where: tuple[str, str], flag: str) -> None:
             continue
         if not isinstance(value, expected) or (kind != "bool" and isinstance(value, bool)):
             raise UserError(f"{flag} {name}={value}: expected a value of type {kind}")
+
+
+def check_names(fields: Iterable[str], known: Collection[str], kind: str, flag: str) -> None:
+    """UserError for a field that is not one of the `known` ones of the dataclass `kind`."""
+    for name in fields:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UserError(f"{flag} {name}: not a field of Megatron's {kind}{hint}")
 
 
 def _annotations(root: Path, file: str, name: str) -> dict[str, str] | None:

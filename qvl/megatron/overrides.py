@@ -1,7 +1,6 @@
 """Fields of Megatron's dataclasses that a user sets: --set and --set-optimizer."""
 
 import dataclasses
-import difflib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 
 from qvl.errors import UserError
+from qvl.megatron.field_names import check_names
 
 DTYPES = {  # for fields whose name ends in dtype; fp8 values are kept in bytes
     "fp32": torch.float32,
@@ -21,11 +21,7 @@ DTYPES = {  # for fields whose name ends in dtype; fp8 values are kept in bytes
 def checked(fields: Mapping[str, Any], kind: Any, flag: str) -> dict[str, Any]:
     """The fields, with types for their names. UserError for one that the dataclass does not have."""
     known = {field.name for field in dataclasses.fields(kind)}
-    for name in fields:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UserError(f"{flag} {name}: not a field of Megatron's {kind.__name__}{hint}")
+    check_names(fields, known, kind.__name__, flag)
     return {
         name: DTYPES.get(value, value) if name.endswith("dtype") else value
         for name, value in fields.items()

@@ -87,9 +87,8 @@ class Parser:
         self.depth = 0
         self.unlike = Unlike()
         self.paths: list[tuple[str, ...]] = []  # the fields that the expression reads
-        self.strings: dict[
-            Value, str
-        ] = {}  # the strings that are written out, by what returns them
+        # The strings that are written out, by what returns them.
+        self.strings: dict[Value, str] = {}
 
     def whole(self) -> Value:
         if self.next.kind == "end":
