@@ -3,7 +3,7 @@ import math
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from qvl.curate.duplicates.dedup import Dedup, Exact
 from qvl.curate.duplicates.image_hash import Alike
@@ -33,12 +33,21 @@ def jpeg(picture: Image.Image, quality: int) -> Image.Image:
     return Image.open(file)
 
 
+def clear(picture: Image.Image, mode: str) -> Image.Image:
+    """The picture as black ink on nothing; the hidden colour is black too."""
+    black = Image.new(mode, picture.size)
+    black.putalpha(ImageOps.invert(picture.convert("L")))
+    return black
+
+
 SAME = {
     "a JPEG": (clock(3), jpeg(clock(3), 90)),
     "a poor JPEG": (clock(3), jpeg(clock(3), 30)),
     "half the size": (clock(3), clock(3).resize((128, 128), Image.Resampling.LANCZOS)),
     "twice the size": (clock(3), clock(3).resize((512, 512), Image.Resampling.BICUBIC)),
     "another mode": (clock(3), clock(3).convert("RGBA")),
+    "transparent for white": (clock(3), clear(clock(3), "RGBA")),
+    "transparent for white, in grey": (clock(3), clear(clock(3), "LA")),
     "a page as JPEG": (page("lorem ipsum"), jpeg(page("lorem ipsum"), 60)),
 }
 DIFFERENT = {
