@@ -2,6 +2,7 @@
 
 import base64
 import os
+import tracemalloc
 
 import pytest
 
@@ -90,6 +91,16 @@ def test_base64_is_decoded_in_pieces(monkeypatch):
     for text in ("abcdefg=abcdefgh", "abcdef==abcd"):
         with pytest.raises(ValueError, match="base64"):
             references.decoded_base64(text)
+
+
+def test_a_data_uri_is_decoded_without_copies(tmp_path):
+    size = 24 << 20
+    uri = "data:video/mp4;base64," + base64.b64encode(bytes(size)).decode()
+    tracemalloc.start()
+    assert len(references.read(uri, tmp_path)) == size
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.5 * size
 
 
 @pytest.mark.parametrize(
