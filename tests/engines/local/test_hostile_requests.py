@@ -16,7 +16,7 @@ from aiohttp import web
 from PIL import Image
 from test_local_server import post, with_image
 
-from qvl.engines.serving import http
+from qvl.engines.serving import http, json_body
 
 USER = {"role": "user", "content": "x"}
 
@@ -83,7 +83,7 @@ def test_an_odd_request_is_400_in_openai_s_shape(served, change, words):
     ("body", "headers", "status"),
     [
         (b'{"messages": ' + b"[" * 50_000, {}, 400),
-        (b"[" + b"0," * (http.MAX_VALUES + 1) + b"0]", {}, 413),
+        (b"[" + b"0," * (json_body.MAX_VALUES + 1) + b"0]", {}, 413),
         (gzip.compress(b"{}", mtime=0), {"Content_Encoding": "gzip"}, 415),
         (b"{}", {"Origin": "https://evil.example"}, 403),
         (b"{}", {"Host": "evil.example"}, 403),
