@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -47,32 +48,35 @@ class ChatRoutes:
         if name not in (None, self.name):
             message = f"model {str(name)[:80]!r} not found; this server has {self.name!r}"
             return http.error_response(404, message, "not_found_error")
-        chat = api.parse(body)
+        chat, prompt = await self.service.read(self._prepare, body)
         del body  # its media, which may be large
-        prompt = await self.service.read(self._prepare, chat)
         limit = self._limit(chat, prompt)
         identity = f"chatcmpl-{uuid.uuid4().hex}"
         if chat.stream:
             return await self._stream(request, chat, prompt, limit, identity)
         rows = [self._row(chat, prompt, limit, i, None) for i in range(chat.choices)]
         await self.service.decode(rows)
-        return http.json_response(api.completion(self.checkpoint, self.name, chat, rows, identity))
+        return await self.service.write(self._completion, chat, rows, identity)
 
-    def _prepare(self, chat: api.ChatRequest) -> PreparedPrompt:
+    def _prepare(self, body: Any) -> tuple[api.ChatRequest, PreparedPrompt]:
         """Called in a reader's thread."""
         import jinja2
 
-        service = self.service
+        chat, service = api.parse(body), self.service
         try:
             service.check_text(api.text_length(chat))
             if chat.grammar is not None:
                 service.grammars.compile(chat.grammar)
-            return self.checkpoint.prepare_chat(chat.messages, chat.tools, service.media())
+            return chat, self.checkpoint.prepare_chat(chat.messages, chat.tools, service.media())
         except UserError as error:
             raise BadRequest(str(error)) from None
         except (jinja2.TemplateError, *REJECTED) as error:
             reason = str(error)[:300] or type(error).__name__
             raise BadRequest(f"the chat template rejects these messages: {reason}") from None
+
+    def _completion(self, chat: api.ChatRequest, rows: list[Row], identity: str) -> web.Response:
+        """Called in the writer's thread."""
+        return http.json_response(api.completion(self.checkpoint, self.name, chat, rows, identity))
 
     def _limit(self, chat: api.ChatRequest, prompt: PreparedPrompt) -> int:
         """The maximum number of tokens of a completion."""

@@ -140,10 +140,10 @@ class Checkpoint:
                 tokens, kinds, image_grid_thw=grids, video_grid_thw=video_grids
             )
             positions = positions[:, 0]  # (3, T)
-        digest = hashlib.blake2b(tokens.numpy().tobytes(), digest_size=16)
+        digest = hashlib.blake2b(tokens.numpy().ravel(), digest_size=16)
         for seen in (pixels, video_pixels):
             if seen is not None:
-                digest.update(seen.numpy().tobytes())
+                digest.update(seen.numpy().ravel())  # no copy
         return PreparedPrompt(
             ids,
             positions,
@@ -162,7 +162,10 @@ class Checkpoint:
         return self._encoded(text).ids
 
     def _encoded(self, text: str) -> Any:
-        return self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+        """Of a batch, as which tokenizers lets other threads run: a long text takes seconds."""
+        backend = self.tokenizer.backend_tokenizer
+        (encoded,) = backend.encode_batch_fast([text], add_special_tokens=False)
+        return encoded
 
     def read_weights(self, folder: Path) -> Any:
         """The model of another folder with the same shapes, for set_weights."""

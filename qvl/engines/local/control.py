@@ -143,13 +143,13 @@ class ControlRoutes:
             rows, answer["weight_version"] = await self._call(
                 lambda: (self.checkpoint.prompt_logprobs(prompt, top), self.checkpoint.version)
             )
-            answer["prompt_logprobs"] = [None, *map(_position, prompt.ids[1:], rows)]
+            answer["prompt_logprobs"] = await self.service.write(_positions, prompt.ids, rows)
         if limit:
             row = self._row(prompt, parameters, limit)
             await self.service.decode([row])
             answer["weight_version"] = row.version
             answer["choices"] = [_choice(row)]
-        return http.json_response(answer)
+        return await self.service.write(http.json_response, answer)
 
     def _prepare(self, body: dict) -> PreparedPrompt:
         """Called in a reader's thread."""
@@ -201,6 +201,10 @@ class ControlRoutes:
     async def _call(self, function: Callable[[], Any], *, drained: bool = False) -> Any:
         """function() in the engine's thread."""
         return await asyncio.wrap_future(self.engine.call(function, drained=drained))
+
+
+def _positions(ids: list[int], rows: list) -> list:
+    return [None, *map(_position, ids[1:], rows)]
 
 
 def _position(token: int, row: tuple[float, list[tuple[int, float]]]) -> dict:

@@ -52,6 +52,7 @@ class Service:
         vocabulary = checkpoint.model.config.text_config.vocab_size
         self.grammars = Grammars(checkpoint.tokenizer, vocabulary, checkpoint.end_tokens)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="prompts")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="answers")
         self._pending: dict[Row, asyncio.Future[Row]] = {}
 
     def start(self) -> None:
@@ -62,11 +63,19 @@ class Service:
     async def stop(self) -> None:
         """Stop the engine's thread; rows in progress fail."""
         await asyncio.to_thread(self.engine.close)
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        for each in (self._readers, self._writer):
+            each.shutdown(wait=False, cancel_futures=True)
 
     async def read(self, function: Callable[..., Result], *args: Any) -> Result:
         """function(*args) in a reader's thread."""
         return await self.loop.run_in_executor(self._readers, function, *args)
+
+    async def write(self, function: Callable[..., Result], *args: Any) -> Result:
+        """function(*args) in the thread that builds answers; of thousands of tokens it takes a second.
+
+        One thread, because the event loop takes its turn with every thread that computes.
+        """
+        return await self.loop.run_in_executor(self._writer, function, *args)
 
     def media(self) -> RequestMedia:
         """The reader of a request's media."""
