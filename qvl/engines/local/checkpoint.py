@@ -140,10 +140,10 @@ class Checkpoint:
                 tokens, kinds, image_grid_thw=grids, video_grid_thw=video_grids
             )
             positions = positions[:, 0]  # (3, T)
-        digest = hashlib.blake2b(tokens.numpy().ravel(), digest_size=16)
+        digest = hashlib.blake2b(tokens.numpy().ravel().data, digest_size=16)
         for seen in (pixels, video_pixels):
             if seen is not None:
-                digest.update(seen.numpy().ravel())  # no copy
+                digest.update(seen.numpy().ravel().data)  # no copy
         return PreparedPrompt(
             ids,
             positions,
