@@ -23,7 +23,8 @@ from qvl.model.layout import parse_layout
 from qvl.model.shape import load_shape
 from qvl.rollout import figures
 from qvl.rollout.queries import Queries
-from qvl.rollout.sampler import SamplerProcess, rollouts, version
+from qvl.rollout.run_folder import ROLLOUTS, SETTINGS, rollouts
+from qvl.rollout.sampler import SamplerProcess, version
 from qvl.rollout.schedule import Schedule, Stored
 from qvl.rollout.settings import LOSSES, PolicySettings, RewardSettings, SamplingSettings
 from qvl.settings import (
@@ -38,8 +39,6 @@ from qvl.settings import (
     flat,
 )
 from qvl.train.log import Show, TrainingLog
-
-SETTINGS = "rl.json"  # of a run, in its folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +161,7 @@ def _train(
         )
     steps, identity = _identity(settings, schedule)
     known = output / SETTINGS
-    if settings.checkpointing.resume and known.exists() and (output / "rollouts").exists():
+    if settings.checkpointing.resume and known.exists() and (output / ROLLOUTS).exists():
         # Before the first checkpoint, too: steps that were sampled are not sampled again.
         check_same_run(known, orjson.loads(known.read_bytes()).get("identity", {}), identity)
     optimizer_steps = steps * policy.minibatches

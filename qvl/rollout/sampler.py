@@ -26,6 +26,7 @@ from qvl.rollout import figures
 from qvl.rollout.multi_turn import AgentGroup, MultiTurn
 from qvl.rollout.queries import Queries
 from qvl.rollout.rewards import Rewarder
+from qvl.rollout.run_folder import evaluation, rollouts
 from qvl.rollout.settings import RewardSettings, SamplingSettings
 from qvl.rollout.signal import Signal, Teaching
 from qvl.rollout.single_turn import Group, SingleTurn
@@ -175,16 +176,6 @@ class Sampler:
             rollout = {"step": step, "place": query.place, **record["rollout"]}
             yield {**self.signal.complete(record), "rollout": rollout}
         self.signal.check()
-
-
-def rollouts(output: str | Path, step: int) -> Path:
-    """The file of a step."""
-    return Path(output) / "rollouts" / f"step-{step:06d}.jsonl.zst"
-
-
-def evaluation(output: str | Path, step: int) -> Path:
-    """The file of the evaluation after a step."""
-    return Path(output) / "evaluations" / f"step-{step:06d}.jsonl.zst"
 
 
 def _are_neighbours(one: Path, other: Path) -> bool:

@@ -19,7 +19,8 @@ import orjson
 from qvl.errors import UserError
 from qvl.io import jsonl
 from qvl.io.disk_list import DiskList
-from qvl.rollout.sampler import Span, rollouts, version
+from qvl.rollout.run_folder import rollouts
+from qvl.rollout.sampler import Span, version
 
 LogProbs = dict[tuple[int, int], list[float]]
 """of responses, by the numbers of record and response in a step"""

@@ -5,13 +5,15 @@ from typing import Any
 
 import orjson
 
+from qvl.rollout.run_folder import SETTINGS, run_of
+
 
 def model_of(path: str) -> Path | None:
     """The folder of the model whose run wrote a file of rollouts."""
     settings = _settings(path)
     if settings is None:
         return None
-    run = _folder(path)
+    run = run_of(path)
     found = [run, Path(settings.get("model") or run)]
     return next((each for each in found if (each / "tokenizer.json").is_file()), None)
 
@@ -23,13 +25,9 @@ def media_root_of(path: str) -> Path | None:
     return Path(root) if isinstance(root, str) and Path(root).is_dir() else None
 
 
-def _folder(path: str) -> Path:
-    return Path(path).resolve().parent.parent
-
-
 def _settings(path: str) -> dict[str, Any] | None:
     try:
-        found = orjson.loads((_folder(path) / "rl.json").read_bytes())
+        found = orjson.loads((run_of(path) / SETTINGS).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return None
     return found if isinstance(found, dict) else None

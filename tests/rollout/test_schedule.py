@@ -7,7 +7,8 @@ import pytest
 
 from qvl.errors import EndpointError
 from qvl.io import jsonl
-from qvl.rollout.sampler import Span, evaluation, rollouts, version
+from qvl.rollout.run_folder import evaluation, rollouts
+from qvl.rollout.sampler import Span, version
 from qvl.rollout.schedule import Schedule
 
 
