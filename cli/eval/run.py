@@ -1,10 +1,9 @@
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from qvl import client, stage
 from qvl.error_rate import MAX_ERROR_RATE
-from qvl.errors import EndpointError
 from qvl.evaluate import answers
 from qvl.reward import time_limit
 from qvl.reward.verify import Totals
@@ -69,8 +68,8 @@ def command(
 
     Answers, extraction and scores are three steps. qvl eval does all; qvl generate only answers, and qvl eval
     extract and qvl eval score repeat the others on stored answers in seconds. qvl eval compare tells two runs
-    apart, qvl eval summary puts several side by side. --report holds what made the numbers: the engine and
-    its version, the model, sampling, prompts' hash.
+    apart, qvl eval summary puts several side by side. --report holds what made the numbers: the engine, its
+    version and the limits of its images' pixels, the model, the sampling and the hash of the prompt.
 
     Examples:
         $ qvl serve twin --port 0 -- qvl eval --by task --max-tokens 4 test.jsonl.zst | zstdcat
@@ -109,15 +108,9 @@ def command(
         judged = stage.submit_each(run, evaluator.submit, concurrency=requests.concurrency)
         run.write(tally.watch(Totals(max_error_rate).watch(judged, run.note)))
         run.note(**connected.facts)
-        servers = {"servers": _servers(connected)} if stream.report else {}
-    table.end(run, tally, stream.report, **servers)
+        made_by = {}
+        if stream.report:
+            from qvl.evaluate import provenance
 
-
-def _servers(connected: client.Client) -> list[dict[str, Any]]:
-    """What the servers say of themselves: what is served, by which engine of which version."""
-    from qvl.engines.probe import probe
-
-    try:
-        return [probe(each.url) for each in connected.endpoints]
-    except EndpointError:  # they have answered all; one that is gone now says nothing of itself
-        return []
+            made_by["servers"] = provenance.of([each.url for each in connected.endpoints])
+    table.end(run, tally, stream.report, **made_by)

@@ -30,7 +30,8 @@ TIMEOUT_SECONDS = 10.0
 def probe(
     endpoint: str, timeout: float = TIMEOUT_SECONDS, key: str | None = None
 ) -> dict[str, Any]:
-    """The backend, version, models, max_model_len, capabilities, weight_version and weights_folder of a server.
+    """The backend, version, models, max_model_len, capabilities, weight_version, weights_folder and processors
+    (by kind, as qvl.media.processor.known has them) of a server, and the model that it was started with.
 
     A field that the server does not report is None. EndpointError if it does not answer. key: default is
     QVL_API_KEY of the environment, else OPENAI_API_KEY.
@@ -46,13 +47,18 @@ def probe(
     paths = openapi.get("paths") if isinstance(openapi, dict) else None
     paths = paths if isinstance(paths, dict) else {}
     limit = models[0].get("max_model_len") if models else None
+    root = models[0].get("root") if models else None
+    engine = _engine(base, paths, get)
+    version, processors = engine.get("version"), engine.get("processors")
     return {
         "endpoint": base,
         "backend": _backend(paths, models),
-        "version": _version(base, paths, get),
+        "version": str(version) if version else None,
         "models": [name for model in models if isinstance(name := model.get("id"), str)],
         "max_model_len": limit if type(limit) is int else None,
+        "started_with": root if isinstance(root, str) else None,
         **_weights(base, paths, get),
+        "processors": processors if isinstance(processors, dict) else None,
         "capabilities": capabilities(paths) or ["chat"],
     }
 
@@ -88,13 +94,14 @@ def _backend(paths: dict, models: list[dict]) -> str | None:
     return None
 
 
-def _version(base: str, paths: dict, get: Callable[..., Any]) -> str | None:
+def _engine(base: str, paths: dict, get: Callable[..., Any]) -> dict:
+    """What a server says of its engine; empty for nothing."""
     for path in ("/version", "/server_info"):
         if path in paths:
             info = get(base + path, needed=False)
             if isinstance(info, dict) and info.get("version"):
-                return str(info["version"])
-    return None
+                return info
+    return {}
 
 
 def _weights(base: str, paths: dict, get: Callable[..., Any]) -> dict[str, str | None]:

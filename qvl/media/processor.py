@@ -32,6 +32,12 @@ def settings(model: Path, kind: Kind) -> dict[str, Any]:
         raise UserError(f"{model}: its {kind} processor lacks {error}; is it a Qwen3-VL?") from None
 
 
+def known(model: Path) -> dict[str, dict[str, Any]]:
+    """The settings by kind, as far as a Hugging Face folder has them."""
+    kinds: tuple[Kind, ...] = ("image", "video")
+    return {kind: settings(model, kind) for kind in kinds if exists(model, kind)}
+
+
 def exists(model: Path, kind: Kind) -> bool:
     """Whether a Hugging Face folder takes media of this kind."""
     return _find(model, kind) is not None

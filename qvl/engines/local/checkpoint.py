@@ -7,7 +7,7 @@ get_rope_index.
 import functools
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,13 @@ class Checkpoint:
         """Compute one token of STEP_ROWS rows, as a step of decoding does but for the cache."""
         ids = torch.zeros((STEP_ROWS, 1), dtype=torch.long, device=self.device)
         self.model(input_ids=ids, use_cache=False)
+
+    @property
+    def processors(self) -> dict[str, dict[str, Any]]:
+        """The settings by which images and videos become patches, by kind."""
+        frames = self.video_rules and self.video_rules.of_frames
+        rules = {"image": self.image_rules, "video": frames}
+        return {kind: asdict(each) for kind, each in rules.items() if each}
 
     def decode(self, ids: list[int]) -> str:
         """The text of tokens, without special tokens."""

@@ -70,7 +70,9 @@ class ControlRoutes:
         return http.json_response({"openapi": "3.1.0", "paths": {path: {} for path in paths}})
 
     async def version(self, request: web.Request) -> web.Response:
-        return http.json_response({"version": qvl.__version__})
+        """For qvl.engines.probe: the version, and what no other engine says, how media are resized."""
+        processors = self.checkpoint.processors
+        return http.json_response({"version": qvl.__version__, "processors": processors})
 
     async def weight_info(self, request: web.Request) -> web.Response:
         checkpoint = self.checkpoint
