@@ -13,8 +13,8 @@ import urllib.request
 import fuzzed
 import pytest
 from aiohttp import web
+from asking import post, with_image
 from PIL import Image
-from test_local_server import post, with_image
 
 from qvl.engines.serving import http, json_body
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_local_server import data_uri
+from asking import data_uri
 
 openai = pytest.importorskip("openai")
 
