@@ -32,12 +32,14 @@ class ToolOptions:
             "--zoom-min-tokens",
             metavar="N",
             min=1,
-            help="Enlarge a crop to this many tokens, as Qwen-Agent does",
+            help="Enlarge a smaller crop to this many tokens, as Qwen-Agent does",
         ),
     ] = ToolSettings.min_tokens
     search_folder: Annotated[
         str | None,
-        typer.Option("--search-folder", metavar="DIR", help="Images that image_search finds"),
+        typer.Option(
+            "--search-folder", metavar="DIR", help="Folder of the images that image_search finds"
+        ),
     ] = None
     tool_seconds: Annotated[
         float,
@@ -45,7 +47,7 @@ class ToolOptions:
             "--tool-seconds",
             metavar="X",
             min=0.001,
-            help="Maximum seconds of a call of code, or of your own tool (our choice)",
+            help="Maximum seconds per call of code_interpreter or of your own tool (our choice)",
         ),
     ] = ToolSettings.seconds
     unsafe_local: Annotated[
@@ -74,13 +76,16 @@ class EpisodeOptions:
     max_turns: Annotated[
         int,
         typer.Option(
-            "--max-turns", metavar="N", min=1, help="Turns of the model; a call in the last ends it"
+            "--max-turns",
+            metavar="N",
+            min=1,
+            help="Maximum turns of the model; a call in the last ends the episode",
         ),
     ] = AgentSettings.max_turns
     max_calls: Annotated[
         int,
         typer.Option(
-            "--max-calls", metavar="N", min=1, help="Calls that are run per turn (our choice)"
+            "--max-calls", metavar="N", min=1, help="Maximum calls to run per turn (our choice)"
         ),
     ] = AgentSettings.max_calls
     max_turn_tokens: Annotated[
@@ -95,14 +100,15 @@ class EpisodeOptions:
             "--max-context",
             metavar="TOKENS",
             min=1,
-            help="Of prompt, turns and observations; by default 8,192 or the model's own limit",
+            help="Maximum tokens of prompt, turns and observations together; by default 8,192, or the "
+            "model's limit if lower",
         ),
     ] = None
     tool_schemas: Annotated[
         bool,
         typer.Option(
             "--tool-schemas/--no-tool-schemas",
-            help="Write the tools' schemas into prompts whose record has no `tools`",
+            help="Add the tools' schemas to the prompt of a record without `tools`",
         ),
     ] = AgentSettings.schemas
     tool_images: Annotated[
@@ -110,7 +116,7 @@ class EpisodeOptions:
         typer.Option(
             "--tool-images",
             metavar="DIR",
-            help="Folder below the media root for the images of tools; inline: in the records",
+            help="Folder, below the media root, for the images of tools; inline writes them into the records",
         ),
     ] = "tool-images"
 

@@ -41,7 +41,8 @@ def command(
         float, typer.Option(metavar="X", help="Nucleus sampling probability mass")
     ] = 1.0,
     top_k: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Sample from the N most likely tokens; 0: all")
+        int,
+        typer.Option(metavar="N", min=0, help="Sample from the N most likely tokens; 0 for all"),
     ] = 0,
     max_tokens: Annotated[
         int,
@@ -54,30 +55,30 @@ def command(
 ) -> None:
     """Let an agent answer: it thinks, calls tools, reads what comes back, and answers.
 
-    Reads records that end in the user's turn; a final assistant turn is not sent. Appends an episode to
-    `responses` as often as -n says: `content`, the answer, empty without one; `messages`, the whole trajectory with
-    the images of the tools; `calls`; `num_calls`; `finish_reason`; and token by token what was sampled
-    and what was read: prompt_token_ids, token_ids, `sampled` (spans of token_ids), logprobs of the
-    sampled ones, `images` and `grids` of the tools. qvl-records(5) describes them.
+    Reads records that end in the user's turn; a final assistant turn is not sent. Appends -n episodes to
+    `responses`. An episode has its answer in `content`, which is empty if there is none; the whole
+    trajectory, with the images of the tools, in `messages`; `calls`, `num_calls` and `finish_reason`;
+    and its tokens: prompt_token_ids, token_ids, `sampled` (the spans of token_ids that the model sampled;
+    it read the rest), their logprobs, and `images` and `grids` of the tools. See qvl-records(5).
 
-    Token ids go to the engine and come back, and nothing is tokenised twice: a turn remains the tokens
-    that were sampled, and what a tool returns is tokenised once, as the chat template writes it. Text of a
-    tool that looks like a mark of the template (<|im_end|>) gets a space.
+    The engine is sent token ids and returns token ids, so that no text is tokenised twice: a turn stays
+    the tokens that were sampled, and what a tool returns is tokenised once, as the chat template writes
+    it. If a tool's text has a mark of the template, such as <|im_end|>, a space is put into the mark.
 
     Calls are read in Hermes' format, <tool_call>{"name": ..., "arguments": {...}}</tool_call>, with common slips:
-    missing ends, single quotes, a comma too many. None is read inside the thought. A call that cannot be
-    read, names no tool or fails is answered by a text that says so.
+    missing ends, single quotes, a comma too many. A call inside the thinking is ignored. If a call cannot
+    be read, names no tool or fails, the model reads a text that says so.
 
     \b
     An episode ends (finish_reason) when the model
       stop      answers without a call
       length    reaches --max-tokens, --max-turn-tokens or --max-context
-      turns     calls once more in turn --max-turns
+      turns     still calls a tool in turn --max-turns
       refused   has a prompt that the engine refuses
 
-    Images of tools are written below the media root, named by their content, so a run that is repeated or
-    resumed gives the same bytes where sampling does (qvl serve --max-batch 1, or --temperature 0 of one
-    machine).
+    Images of tools are written below the media root and named by their content. So a run that is repeated
+    or resumed writes the same bytes, if sampling is repeatable: with qvl serve --max-batch 1, or with
+    --temperature 0 on the same machine.
 
     Examples:
         $ qvl serve twin --port 0 -- qvl agent-rollout --model twin --tool image_zoom_in_tool --max-tokens 16 test.jsonl.zst -o seen.jsonl.zst

@@ -39,7 +39,7 @@ def command(
     num_replicas: Annotated[
         int,
         typer.Option(
-            "--replicas", metavar="N", min=1, help="Number of engines, on equal shares of the GPUs"
+            "--replicas", metavar="N", min=1, help="Number of engines, which share the GPUs equally"
         ),
     ] = 1,
     host: Annotated[
@@ -61,8 +61,8 @@ def command(
         typer.Option(
             metavar="N",
             min=1,
-            help="Maximum tokens of prompt and response; by default 8192 or the model's limit (our "
-            "choice); keys and values for --max-batch times as many must fit in memory",
+            help="Maximum tokens of prompt and response together; by default 8192 (our choice), or the "
+            "model's limit if lower. Memory must hold the keys and values of --max-batch times as many",
         ),
     ] = None,
     dtype: Annotated[
@@ -77,8 +77,8 @@ def command(
         typer.Option(
             metavar="N",
             min=1,
-            help="Threads of the local engine on a CPU; by default 1 for a small model, else what is "
-            "measured to be faster: 1 or one per core (OMP_NUM_THREADS at most)",
+            help="Threads of the local engine on a CPU; by default 1 for a small model, else 1 or one "
+            "per core (at most OMP_NUM_THREADS), whichever is measured to be faster",
         ),
     ] = None,
     media_root: Annotated[
@@ -94,27 +94,28 @@ def command(
 ) -> None:
     """Serve a checkpoint behind an OpenAI-compatible endpoint.
 
-    The local engine runs transformers in this process and batches requests as they arrive: text, images
-    and videos. The last digits of logits depend on what is computed in the same batch, and so may a
-    seeded response; --dtype float64, for the local engine only, makes it independent of other requests.
-    vLLM and SGLang run in the environment that qvl doctor made, or that is on PATH, with the flags that
-    the recipe needs; their log goes to standard error. All three sample videos alike: 2 frames per
-    second, 4 to 768 of them, or all frames that are sent. SGLang uses a loader of qvl's for that, as its
-    own takes other frames and resizes them twice.
+    The local engine runs transformers in this process, on text, images and videos, and batches requests
+    as they arrive. The other requests of a batch change the last digits of logits, so a response may
+    differ between runs even with a seed; --dtype float64 (local engine only) prevents that. vLLM and
+    SGLang run with the flags that the recipe needs, in the environment that qvl doctor made or that is on
+    PATH; their log goes to standard error. All three engines take the same frames of a video: 2 per
+    second, at least 4 and at most 768, or every frame where a request sends frames. For this, SGLang
+    gets qvl's loader of videos: its own takes other frames and resizes them twice.
 
-    When the server is ready, one JSON line on standard output (and in --ready-file, which is removed at
-    the end) holds the endpoint, the model's name, the version of its weights, the capabilities of the
-    server, and the local engine's number of threads. Ctrl-C and SIGTERM stop it; status 4 means that the engine died. If QVL_API_KEY is set,
-    requests must carry it; to listen beyond loopback, it must be set.
+    When the server is ready, it writes one JSON line to standard output, and to --ready-file, which it
+    removes at the end: the endpoint, the model's name, the version of its weights, the capabilities of the server,
+    and the number of threads of the local engine. Ctrl-C and SIGTERM stop the server; status 4 means that
+    the engine died. If QVL_API_KEY is set, requests must carry it as a bearer token. It must be set where
+    --host lets other machines in.
 
-    With a COMMAND, the server runs until the COMMAND ends, and exits with its status. The COMMAND gets
-    QVL_ENDPOINT in its environment, and {endpoint} in its words is replaced. No JSON line is printed.
+    With a COMMAND, the server runs until the command ends, and exits with the command's status. The
+    command gets the endpoint as QVL_ENDPOINT in its environment, and in place of {endpoint} in its
+    arguments. No JSON line is printed.
 
-    With --replicas, a request goes to the least busy of N engines. An engine that dies, or is silent for
-    a minute (unless its weights are being updated or it sleeps), is restarted, and its requests go to
-    another; a stream that had started ends early, and its client must retry. New weights, pauses and
-    sleep sent to the endpoint apply to all engines; a restarted engine gets the present weights before
-    any request.
+    With --replicas N, each request goes to the least busy of N engines. An engine that dies or answers
+    nothing for a minute is restarted (not while it loads weights or sleeps), and its requests go to
+    another. Only a stream that has begun is lost: it ends early, and its client must retry. New weights,
+    pauses and sleep apply to all engines; a restarted engine gets the current weights before any request.
 
     Examples:
         $ qvl serve twin --port 0 -- qvl eval --max-tokens 4 test.jsonl.zst -o scored.jsonl.zst

@@ -46,7 +46,10 @@ def command(
         ),
     ] = None,
     where: Annotated[
-        str, typer.Option(metavar="EXPRESSION", help="Export these records only, see qvl select")
+        str,
+        typer.Option(
+            metavar="EXPRESSION", help="Export only the records that match, see qvl select"
+        ),
     ] = "",
     num_records: Annotated[
         int,
@@ -58,20 +61,20 @@ def command(
     """Show streams in a browser: conversations, images, responses, packs.
 
     The page lists the records of a stream, filters them by expressions of qvl select, searches all
-    texts, and shows two streams side by side, paired by id; "?" lists its keys. A stream may have any
-    size: it is read once, into a compressed copy in $TMPDIR, from which records are read as they are
-    looked at. Media paths are relative to --media-root, or to the folder of their own FILE; those of a
-    run's rollouts to the folder of its queries.
+    texts, and shows two streams side by side, paired by id. Press "?" there for its keys. A stream may
+    have any size: it is copied once, compressed, to $TMPDIR, and a record is read from there when you
+    open it. Media paths are relative to --media-root; by default to the folder of their own FILE or, in
+    the rollouts of a run, to that of the run's queries.
 
-    A record is shown with its images, boxes and points, frames of videos, thinking, tool calls, rewards,
-    verdicts, scores and the reason of its rejection; the responses of a group stand side by side, their
-    tokens coloured by advantage or log-probability; a packed line with its loss weights by token.
-    Nothing in a record is run or fetched by the browser.
+    The page of a record shows its images with boxes and points, frames of videos, thinking, tool calls,
+    rewards, verdicts, scores, and why it was rejected. The responses of a group stand side by side, with
+    tokens coloured by advantage or log-probability. A packed line shows the loss weight of each token.
+    The browser neither runs nor fetches anything that a record holds.
 
-    The address that is printed works on this machine only, and contains a secret; from another machine
-    forward the port with ssh -L. Ctrl-C stops. --export writes one HTML file, with its images, that
-    needs no server and no network; with --about it begins with a cover, such as the table of an
-    evaluation and the curves of qvl plot.
+    The address that is printed contains a secret and works on this machine only; from another machine,
+    forward the port with ssh -L. Ctrl-C stops the server. --export writes one HTML file with the images
+    in it, which needs neither server nor network. With --about it begins with a cover, such as the table
+    of an evaluation and the curves of qvl plot.
 
     Examples:
         $ qvl view --export page.html records.jsonl.zst

@@ -41,7 +41,7 @@ def command(
         typer.Option(
             metavar="X",
             min=0,
-            help="Sampling temperature; without --preset 0, greedy decoding (our choice)",
+            help="Sampling temperature; by default that of --preset, else 0: greedy decoding (our choice)",
         ),
     ] = None,
     verifier: Verifier = None,
@@ -52,23 +52,27 @@ def command(
 ) -> None:
     """Evaluate an endpoint on held-out questions.
 
-    Reads records that hold a question and an answer; an assistant's turn at the end is not sent. The task names the verifier, or
-    --verifier (once --reward) does for all records. Writes each with its responses and, on each, reward,
-    rewards and verdict, as qvl verify does: a verifier that crashes or takes longer than --verdict-seconds
-    gives no reward, and too many such responses are status 3. A table on standard error shows, per group,
-    the accuracy of the responses that have a reward with its 95 % Wilson interval over records, the
-    accuracy of the best single guess, the mean number of tokens, and the number of truncated responses.
-    Boxes are right from IoU 0.5 on. A record that cannot be requested or judged is an error, or goes to
-    --rejects with --on-error reject.
+    Reads records with a question and an answer; a final assistant turn is not sent. The task of a record
+    names its verifier; --verifier (once --reward) names one for all records. Writes each record with its
+    responses, and with the reward, the rewards and the verdict of each response, as qvl verify does. A
+    verifier that crashes or takes longer than --verdict-seconds gives no reward; if a larger share than
+    --max-error-rate has none, the status is 3. A record that cannot be requested or judged is an error,
+    or goes to --rejects with --on-error reject.
 
-    --preset gives the report's sampling settings; for AIME-25 and the like it allows 81,920 tokens
-    (--max-tokens). For the records of a benchmark (qvl eval load) the accuracy is the benchmark's metric, with its
-    other figures in a line below; several samples per record give avg@k, and --pass-at K the chance that one of
-    K is right.
+    A table on standard error has a line per group (--by): the accuracy of the responses that have a
+    reward, with its 95 % Wilson interval over records; the accuracy of guessing, with the same best answer
+    to every question; the mean number of tokens; and the number of truncated responses. A box is right
+    from IoU 0.5 on. Several samples per record give avg@k, and --pass-at K the chance that one of K is
+    right. For a benchmark (qvl eval load), the accuracy is the benchmark's own metric, and a line below
+    the table has its other figures.
 
-    Answers, extraction and scores are three steps. qvl eval does all; qvl generate only answers, and qvl eval
-    extract and qvl eval score repeat the others on stored answers in seconds. qvl eval compare tells two runs
-    apart, qvl eval summary puts several side by side. --report holds what made the numbers: the engine, its
+    --preset uses the sampling settings of the Qwen3-VL report, with at most 32,768 tokens; for AIME-25
+    and the like the report allows more: --max-tokens 81920.
+
+    An evaluation has three steps: answers, extraction and scores. qvl eval does all three. On stored
+    answers, qvl eval extract and qvl eval score repeat the last two in seconds; qvl generate does the
+    first alone. qvl eval compare tests whether two runs differ, qvl eval summary puts several side by
+    side. --report holds what made the numbers: the engine, its
     version and the limits of its images' pixels, the model, the sampling and the hash of the prompt.
 
     Examples:
