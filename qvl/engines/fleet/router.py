@@ -36,6 +36,7 @@ MAX_TRIES = 4  # of one request: one that crashes every replica must not go on f
 CONNECT_SECONDS = 10.0
 WAIT_SECONDS = 300.0  # for a replica, if none is up; pauses do not count
 WAIT_STEP_SECONDS = 0.05
+PIECE = 1 << 18  # bytes of a body that are forwarded at a time
 OF_ONE_REPLICA = ("/metrics", "/server_info")
 NEEDED_CAPABILITY = {UPDATE_ROUTE: "weights", "/sleep": "sleep", "/wake_up": "sleep"}
 REQUEST_HEADERS = ("Authorization", "Content-Type", "X-Request-Id")  # that are forwarded
@@ -179,14 +180,17 @@ class Router:
     async def _forward(
         self, replica: Replica, request: web.Request, url: URL, body: bytearray
     ) -> web.StreamResponse:
+        headers = _pick(request.headers, REQUEST_HEADERS)
+        if body:
+            headers["Content-Length"] = str(len(body))
         replica.in_flight += 1
         replica.num_requests += 1
         try:
             answer = await self._session.request(
                 request.method,
                 URL(replica.endpoint).join(url.relative()),
-                data=body or None,
-                headers=_pick(request.headers, REQUEST_HEADERS),
+                data=_pieces(body) if body else None,
+                headers=headers,
                 allow_redirects=False,
             )
             async with answer:
@@ -210,6 +214,13 @@ class Router:
         if answer.status >= 500:
             raise _TryAnother(response)
         return response
+
+
+async def _pieces(body: bytearray) -> AsyncIterator[memoryview]:
+    """A body in pieces: aiohttp would copy it whole, twice, and the event loop would wait for it."""
+    view = memoryview(body)
+    for begin in range(0, len(view), PIECE):
+        yield view[begin : begin + PIECE]
 
 
 async def _stream(request: web.Request, answer: ClientResponse) -> web.StreamResponse:

@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import io
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from fake_endpoint import FakeEndpoint, completion
 from ranks import free_port
@@ -302,6 +304,40 @@ def test_a_request_fails_if_the_only_replica_cannot_be_reached(tmp_path, monkeyp
 
     code, asked = asyncio.run(status())
     assert code == 503 and asked > 1
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")  # of aiohttp, for a body that is sent at once
+def test_a_large_body_is_forwarded_in_pieces_with_its_length(tmp_path, monkeypatch):
+    monkeypatch.setattr(router, "PIECE", 1000)
+    pieces, forward = [], router._pieces
+
+    async def watched(body):
+        async for piece in forward(body):
+            pieces.append(len(piece))
+            yield piece
+
+    monkeypatch.setattr(router, "_pieces", watched)
+    sent = os.urandom(1 << 21)
+
+    async def engine(request):
+        got = await request.read()
+        length, coding = map(request.headers.get, ("Content-Length", "Transfer-Encoding"))
+        return web.json_response([got == sent, length, coding])
+
+    async def answered():
+        app = web.Application(client_max_size=0)
+        app.router.add_post("/v1/chat/completions", engine)
+        fleet = fleets.Fleet([sys.executable, "-c", ""], tmp_path, [{}], tmp_path, print, print)
+        (replica,) = fleet.replicas
+        async with TestServer(app) as server:
+            replica.facts, replica.is_prepared = {"endpoint": str(server.make_url(""))}, True
+            monkeypatch.setattr(fleet, "pick", lambda tried: replica)
+            async with TestClient(TestServer(router.Router(fleet, None).app())) as client:
+                answer = await client.post("/v1/chat/completions", data=io.BytesIO(sent))
+                return await answer.json()
+
+    assert asyncio.run(answered()) == [True, str(len(sent)), None]
+    assert set(pieces) == {1000, len(sent) % 1000}
 
 
 def test_gpus_are_split_evenly_and_cores_if_there_are_none(monkeypatch):
