@@ -89,17 +89,20 @@ async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
     if (request.content_length or 0) > MAX_BODY:
         raise _too_large()
     size = 0
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(BODY_SECONDS) as limit:
-            while piece := await request.content.readany():
-                limit.reschedule(loop.time() + BODY_SECONDS)
-                size += len(piece)
-                if size > MAX_BODY:
-                    raise _too_large()
-                yield piece
-    except TimeoutError:
-        raise BadRequest(f"no more of the body within {BODY_SECONDS:.0f} s", 408) from None
+    while True:
+        try:
+            async with asyncio.timeout(
+                BODY_SECONDS
+            ):  # not around the yield: who reads may leave there
+                piece = await request.content.readany()
+        except TimeoutError:
+            raise BadRequest(f"no more of the body within {BODY_SECONDS:.0f} s", 408) from None
+        if not piece:
+            return
+        size += len(piece)
+        if size > MAX_BODY:
+            raise _too_large()
+        yield piece
 
 
 def answered(key: str | None) -> Any:
