@@ -128,12 +128,9 @@ def decoded_base64(text: str, begin: int = 0) -> bytes:
     try:
         return _decoded_plainly(text, begin)  # as nearly all is written
     except binascii.Error:
-        content = text[begin:].encode()
-    if b"%" in content:  # RFC 2397 writes "+" and "=" so
-        content = unquote_to_bytes(content)
-    content = content.translate(_URL_SAFE, _WHITE_SPACE).rstrip(b"=")
+        pass
     try:
-        return base64.b64decode(content + b"=" * (-len(content) % 4), validate=True)
+        return _decoded_as_found(text, begin)
     except binascii.Error as error:
         raise ValueError(f"not base64: {error}") from None
 
@@ -148,4 +145,24 @@ def _decoded_plainly(text: str, begin: int) -> bytes:
     content = io.BytesIO()
     for at in range(begin, len(text), _PIECE):
         content.write(base64.b64decode(text[at : at + _PIECE], validate=True))
+    return content.getvalue()
+
+
+def _decoded_as_found(text: str, begin: int) -> bytes:
+    """The bytes of base64 of any kind, in pieces as well. binascii.Error if it is none."""
+    content, rest, is_padded = io.BytesIO(), b"", False
+    while begin < len(text):
+        end = begin + _PIECE
+        cut = text.find("%", end - 2, end)  # RFC 2397 writes "+" as "%2B", and "="
+        end = cut if begin < cut and end < len(text) else end
+        piece = unquote_to_bytes(text[begin:end]).translate(_URL_SAFE, _WHITE_SPACE)
+        piece, padding, more = piece.partition(b"=")
+        if (is_padded and piece) or more.strip(b"="):
+            raise binascii.Error("padding before the end")
+        is_padded = is_padded or bool(padding)
+        rest += piece
+        whole = len(rest) // 4 * 4
+        content.write(base64.b64decode(rest[:whole], validate=True))
+        rest, begin = rest[whole:], end
+    content.write(base64.b64decode(rest + b"=" * (-len(rest) % 4), validate=True))
     return content.getvalue()

@@ -67,35 +67,44 @@ def test_what_is_no_file_is_one_line_at_once(tmp_path, reference, words):
         assert "\n" not in str(error.value) and "\0" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        BASE64,
-        BASE64.rstrip("="),
-        BASE64.replace("+", "-").replace("/", "_"),
-        BASE64.replace("+", "-").replace("/", "_").rstrip("="),
-        " " + BASE64,
-        base64.encodebytes(CONTENT).decode(),
-        base64.encodebytes(CONTENT).decode().replace("\n", "\r\n\t"),
-        BASE64.replace("+", "%2B").replace("=", "%3D"),
-    ],
-)
+KINDS = [
+    BASE64,
+    BASE64.rstrip("="),
+    BASE64.replace("+", "-").replace("/", "_"),
+    BASE64.replace("+", "-").replace("/", "_").rstrip("="),
+    " " + BASE64,
+    base64.encodebytes(CONTENT).decode(),
+    base64.encodebytes(CONTENT).decode().replace("\n", "\r\n\t"),
+    BASE64.replace("+", "%2B").replace("=", "%3D"),
+]
+
+
+@pytest.mark.parametrize("body", KINDS)
 @pytest.mark.parametrize("head", ["data:image/png;base64", "DATA:image/png;charset=x;BASE64"])
 def test_base64_is_read_as_it_is_found(tmp_path, head, body):
     assert references.read(f"{head},{body}", tmp_path) == CONTENT
 
 
-def test_base64_is_decoded_in_pieces(monkeypatch):
-    monkeypatch.setattr(references, "_PIECE", 8)
-    assert references.decoded_base64(BASE64) == CONTENT
-    for text in ("abcdefg=abcdefgh", "abcdef==abcd"):
+@pytest.mark.parametrize("size", [4, 8, 12, 16])
+def test_base64_is_decoded_in_pieces(monkeypatch, size):
+    monkeypatch.setattr(references, "_PIECE", size)
+    for body in KINDS:
+        assert references.decoded_base64(body) == CONTENT
+    for text in (
+        "abcdefg=abcdefgh",
+        "abcdef==abcd",
+        "abcdefg=\nabcdefgh",
+        "abc=\n" * 9,
+        "abcd\nabcde",
+    ):
         with pytest.raises(ValueError, match="base64"):
             references.decoded_base64(text)
 
 
-def test_a_data_uri_is_decoded_without_copies(tmp_path):
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.encodebytes])
+def test_a_data_uri_is_decoded_without_copies(tmp_path, encode):
     size = 24 << 20
-    uri = "data:video/mp4;base64," + base64.b64encode(bytes(size)).decode()
+    uri = "data:video/mp4;base64," + encode(bytes(size)).decode()
     tracemalloc.start()
     assert len(references.read(uri, tmp_path)) == size
     _, peak = tracemalloc.get_traced_memory()
