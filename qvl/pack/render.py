@@ -2,16 +2,18 @@
 
 The targets of a turn are what the model would have to generate: from the end of the generation prompt
 to <|im_end|>, inclusive. Prompts and answers are tokenised separately, as in sampling, so no token
-spans the boundary.
+spans the boundary. What a record marks with `loss` false is tokenised with the rest of its turn, and is
+no target.
 """
 
 import functools
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from qvl.errors import UserError
 from qvl.media import images, loader, pads, patches, video, video_patches
@@ -34,6 +36,15 @@ WEIGHTS = {  # name -> the loss weight per token of an answer of n tokens
     "sqrt": lambda n: 1 / math.sqrt(n),
     "turn": lambda n: 1 / n,
 }
+
+
+class Piece(NamedTuple):
+    """A piece of a rendered conversation."""
+
+    text: str
+    is_target: bool = False
+    given: tuple[tuple[int, int], ...] = ()
+    """Spans of the text, in characters, that are no targets."""
 
 
 class Renderer:
@@ -70,7 +81,10 @@ class Renderer:
         messages = record.get("messages") or []
         if not messages or messages[-1].get("role") != "assistant":
             return Drop("no-answer", "the last message is not an assistant turn")
-        return self._rendered(record, lambda: self._pieces(messages, record.get("tools")))
+        sample = self._rendered(record, lambda: self._pieces(messages, record.get("tools")))
+        if not isinstance(sample, Drop) and not sample.spans:
+            return Drop("no-target", "the loss of every assistant turn is false")
+        return sample
 
     def all_targets(self, record: dict[str, Any]) -> Sample | Drop:
         """The sample of a conversation with all tokens but the first as targets, of any role.
@@ -82,8 +96,8 @@ class Renderer:
             return Drop("no-message")
         open_turn = messages[-1].get("role") != "assistant"
 
-        def pieces() -> list[tuple[str, bool]]:
-            return [(self.template(messages, record.get("tools"), prompt=open_turn), False)]
+        def pieces() -> list[Piece]:
+            return [Piece(self.template(messages, record.get("tools"), prompt=open_turn))]
 
         sample = self._rendered(record, pieces)
         if isinstance(sample, Drop):
@@ -102,15 +116,15 @@ class Renderer:
         """
         asked = {**record, "messages": prompt_of(record)}
 
-        def pieces() -> list[tuple[str, bool]]:
-            return [(self.template(asked["messages"], record.get("tools"), prompt=True), False)]
+        def pieces() -> list[Piece]:
+            return [Piece(self.template(asked["messages"], record.get("tools"), prompt=True))]
 
         return self._rendered(asked, pieces, expand=False)
 
     def _rendered(
         self,
         record: dict[str, Any],
-        pieces: Callable[[], list[tuple[str, bool]]],
+        pieces: Callable[[], list[Piece]],
         *,
         expand: bool = True,
     ) -> Sample | Drop:
@@ -132,23 +146,25 @@ class Renderer:
         except pads.PadMismatch as error:
             return Drop("template", f"it renders {error}")
 
-    def _pieces(self, messages: list[dict], tools: Any) -> list[tuple[str, bool]]:
-        """The rendered conversation in pieces: (text, whether it is a target)."""
+    def _pieces(self, messages: list[dict], tools: Any) -> list[Piece]:
+        """The rendered conversation in pieces."""
         text = self.template(messages, tools)
         prompt = self._prompt(messages, tools)
-        pieces: list[tuple[str, bool]] = []
+        pieces: list[Piece] = []
         end = 0
         starts = [match.start() for match in re.finditer(re.escape(TURN), text)]
-        turns = sum(message["role"] == "assistant" for message in messages)
-        if len(starts) != turns:
-            raise ValueError(f"{turns} assistant turns are rendered as {len(starts)}")
-        for start in starts[len(starts) - self._learned(messages) :]:
+        turns = [message for message in messages if message["role"] == "assistant"]
+        if len(starts) != len(turns):
+            raise ValueError(f"{len(turns)} assistant turns are rendered as {len(starts)}")
+        first = len(starts) - self._learned(messages)
+        for start, turn in zip(starts[first:], turns[first:], strict=True):
             # A thinking template drops the reasoning of earlier turns, and with it <think>.
             begin = start + len(prompt if text.startswith(prompt, start) else TURN)
-            pieces.append((text[end:begin], False))
+            pieces.append(Piece(text[end:begin]))
             end = text.index(END, begin) + len(END)
-            pieces.append((text[begin:end], True))
-        pieces.append((text[end:], False))
+            answer = text[begin:end]
+            pieces.append(Piece(answer, turn.get("loss") is not False, _given(turn, answer)))
+        pieces.append(Piece(text[end:]))
         return pieces
 
     def _learned(self, messages: list[dict]) -> int:
@@ -222,20 +238,56 @@ class Renderer:
     def _sample(
         self,
         name: str,
-        pieces: list[tuple[str, bool]],
+        pieces: list[Piece],
         references: list[str],
         grids: list[patches.Grid],
         media: list[pads.PadItems],
     ) -> Sample:
         ids: list[int] = []
         spans = []
-        tokens = pads.expand([self._tokens(text) for text, _ in pieces], *media)
-        for (_, is_target), piece in zip(pieces, tokens, strict=True):
-            start = len(ids)
-            ids += piece
-            if is_target and piece:
-                spans.append((start, len(ids), self.weigh(len(piece))))
+        runs = [self._runs(piece) for piece in pieces]
+        expanded = iter(pads.expand([tokens for piece in runs for tokens, _ in piece], *media))
+        for piece in runs:
+            weight = self.weigh(sum(len(tokens) for tokens, is_target in piece if is_target) or 1)
+            for _, is_target in piece:
+                start = len(ids)
+                ids += next(expanded)
+                if is_target and len(ids) > start:
+                    spans.append((start, len(ids), weight))
         return Sample(name, ids, spans, references, grids)
+
+    def _runs(self, piece: Piece) -> list[tuple[list[int], bool]]:
+        """The tokens of a piece in runs of targets and of others."""
+        if not piece.given or not piece.is_target:
+            return [(self._tokens(piece.text), piece.is_target)]
+        encoded = self.tokenizer.encode(piece.text, add_special_tokens=False)
+        tokens = zip(encoded.ids, encoded.offsets, strict=True)
+        # A token may begin with the space before a part, so its end says which part it is of.
+        marked = [(token, not _within(end, piece.given)) for token, (_, end) in tokens]
+        return [
+            ([token for token, _ in run], is_target)
+            for is_target, run in itertools.groupby(marked, key=lambda each: each[1])
+        ]
+
+
+def _given(turn: dict, rendered: str) -> tuple[tuple[int, int], ...]:
+    """The spans of a rendered answer, in characters, of its parts that have `loss` false."""
+    content = turn.get("content")
+    if not isinstance(content, list) or all(part.get("loss") is not False for part in content):
+        return ()
+    end = rendered.rfind(text_of(turn))
+    if end < 0:
+        raise ValueError("an answer with a part whose loss is false is rendered with changes")
+    found = []
+    for part in content:
+        start, end = end, end + len(part.get("text", ""))
+        if part.get("loss") is False:
+            found.append((start, end))
+    return tuple(found)
+
+
+def _within(place: int, spans: tuple[tuple[int, int], ...]) -> bool:
+    return any(start < place <= end for start, end in spans)
 
 
 def _asks(message: dict) -> bool:

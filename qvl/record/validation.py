@@ -90,6 +90,7 @@ def _message_problems(message: Any, where: str) -> Iterator[str]:
         yield f"{where}.content: expected a string or a list of parts"
     if "reasoning_content" in message and message.get("role") != "assistant":
         yield f"{where}.reasoning_content: only an assistant turn has one"
+    yield from _loss_problems(message, where)
     if "tool_calls" in message and not isinstance(message["tool_calls"], list):
         yield f"{where}.tool_calls: expected a list"
 
@@ -98,6 +99,7 @@ def _part_problems(part: Any, where: str) -> Iterator[str]:
     if not isinstance(part, dict):
         yield f"{where}: expected an object"
         return
+    yield from _loss_problems(part, where)
     kind = part.get("type")
     if kind == "text" or kind in MEDIA:
         found = part.get(kind)
@@ -108,6 +110,11 @@ def _part_problems(part: Any, where: str) -> Iterator[str]:
             yield f"{where}.{kind}: expected a string"
     else:
         yield f"{where}.type: {kind!r} is not one of text, image, video"
+
+
+def _loss_problems(holder: dict, where: str) -> Iterator[str]:
+    if not isinstance(holder.get("loss", True), bool):
+        yield f"{where}.loss: expected true or false"
 
 
 def _list(value: Any) -> list:

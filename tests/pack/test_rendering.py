@@ -113,6 +113,44 @@ def test_weights_fall_with_the_length_of_the_answer(tmp_path, weight, expected):
     assert [weight for *_, weight in sample.spans] == [pytest.approx(expected)]
 
 
+def unlearned(text: str) -> dict:
+    return {"type": "text", "text": text, "loss": False}
+
+
+def test_a_turn_or_a_part_whose_loss_is_false_is_read_and_not_learned(plain):
+    parts = [
+        unlearned("ré"),
+        {"type": "text", "text": "5"},
+        unlearned(", blue"),
+        {"type": "text", "text": "2"},
+    ]
+    joined, masked = chat("q", "ré5, blue2", "again", "7"), chat("q", "", "again", "7")
+    masked["messages"][1]["content"] = parts
+    assert targets(plain, masked) == ["5", "2<|im_end|>", "7<|im_end|>"]
+    assert whole(plain, masked) == whole(plain, joined)
+    joined["messages"][1]["loss"] = False
+    assert targets(plain, joined) == ["7<|im_end|>"]
+    joined["messages"][3]["loss"] = False
+    assert plain(joined) == Drop("no-target", "the loss of every assistant turn is false")
+
+
+def test_the_weight_of_a_turn_counts_the_tokens_that_are_learned(tmp_path):
+    record = chat("q", "")
+    record["messages"][1]["content"] = [unlearned("abc"), {"type": "text", "text": "xyz"}]
+    renderer = Renderer(make_model(tmp_path, PLAIN), media_root=tmp_path, weight="sqrt")
+    sample = renderer(record)
+    assert not isinstance(sample, Drop)
+    assert [weight for _, _, weight in sample.spans] == [1 / 2]  # xyz and its end
+
+
+def test_a_template_that_changes_the_parts_of_an_answer_drops_the_record(tmp_path):
+    record = chat("q", "")
+    record["messages"][1]["content"] = [unlearned("a"), {"type": "text", "text": "b"}]
+    changed = PLAIN.replace("{{ part.text }}", "{{ part.text }} ")
+    found = Renderer(make_model(tmp_path, changed), media_root=tmp_path)(record)
+    assert isinstance(found, Drop) and found.reason == "template"
+
+
 def test_an_image_takes_the_tokens_of_its_size(plain, tmp_path):
     Image.new("RGB", (96, 64)).save(tmp_path / "a.png")
     record = chat("", "a square")
