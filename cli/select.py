@@ -33,8 +33,8 @@ def command(
 
     Values of different types are never equal, and only two numbers or two strings have an order. Any
     other comparison is false, so a missing score is neither above nor below a threshold. The summary
-    counts comparisons of different types, except with null. Arithmetic without a result is null. A
-    regex that takes over a second on one text is an error.
+    counts comparisons of different types, except with null. + also joins two strings. Arithmetic without
+    a result is null. A regex that takes over a second on one text is an error.
 
     Examples:
         $ qvl select 'task == "math"' records.jsonl.zst | zstdcat

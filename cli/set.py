@@ -25,12 +25,13 @@ def command(
     assignment sees what those before it have set. An expression that is null, as one of a missing
     field is, removes the field.
 
-    A record whose field cannot be set, because it would be inside a value that is not an object, or
-    because a number is beyond 64 bits, is an error, or cannot-set in --rejects with --on-error reject.
+    A record whose field cannot be set, because it would be inside a value that is not an object, because
+    a number is beyond 64 bits, or because an id must be a string that is not empty, is an error, or cannot-set in --rejects with --on-error reject.
 
     Examples:
         $ qvl set 'task = "vqa", answer = final()' records.jsonl.zst | zstdcat
         $ qvl set 'scores.length.value = len(final())' records.jsonl.zst -o measured.jsonl
+        $ qvl set 'id = "first/" + id' records.jsonl.zst | zstdcat
         $ qvl set 'task = lower(task), scores = null' records.jsonl.zst | zstdcat
     """
     refuse_file("ASSIGNMENTS", assignments, "qvl set 'task = \"vqa\"' FILE")

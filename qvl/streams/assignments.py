@@ -70,6 +70,8 @@ class _AssignmentParser(Parser):
 
 def _put(record: dict, path: tuple[str, ...], value: Any) -> None:
     """Set a field in place, and copy the objects above it, which may belong to the original."""
+    if path == ("id",) and not (isinstance(value, str) and value):
+        raise UserError("id: expected a string that is not empty")
     *above, last = path
     for depth, name in enumerate(above):
         inner = record.get(name)

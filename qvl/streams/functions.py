@@ -86,8 +86,18 @@ def arithmetic(compute: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return computed
 
 
+_sum = arithmetic(operator.add)
+
+
+def plus(left: Any, right: Any) -> Any:
+    """The sum of two numbers, or two strings joined; null of anything else."""
+    if isinstance(left, str) and isinstance(right, str):
+        return left + right
+    return _sum(left, right)
+
+
 ARITHMETIC = {
-    "+": arithmetic(operator.add),
+    "+": plus,
     "-": arithmetic(operator.sub),
     "*": arithmetic(operator.mul),
     "/": arithmetic(operator.truediv),

@@ -42,6 +42,16 @@ def test_null_removes_a_field_and_makes_none():
     assert made == {"id": "a", "scores": {}}
 
 
+def test_plus_joins_strings_so_that_sets_that_number_their_own_get_ids_apart():
+    assert Assignments('id = "set-1/" + id')(RECORD) == {**RECORD, "id": "set-1/a"}
+
+
+@pytest.mark.parametrize("source", ["id = null", "id = 1", 'id = ""', 'id = missing + "/x"'])
+def test_an_id_stays_a_string_that_is_not_empty(source):
+    with pytest.raises(UserError, match="record 'a': id: expected a string that is not empty"):
+        Assignments(source)(RECORD)
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
