@@ -3,8 +3,10 @@ from typing import Annotated
 
 import typer
 
-from qvl.evaluate.compare import Comparison
+from qvl.errors import CheckFailed
+from qvl.evaluate.compare import Comparison, shortfalls
 from qvl.io import jsonl
+from qvl.reward.penalties import PENALTIES
 
 from ..groups import without
 from ..options import StreamOptions
@@ -18,6 +20,20 @@ def command(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="Scored records of one run")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Scored records of another")],
     by: By = "source",
+    free_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(PENALTIES),
+            help="Compare the responses that this penalty of qvl verify is not for, right or wrong",
+        ),
+    ] = None,
+    better: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GROUP",
+            help="Exit with status 3 unless AFTER is better on this group, p below 0.05 (our choice); repeatable",
+        ),
+    ] = None,
 ) -> None:
     """Compare two evaluations of the same records, paired by id.
 
@@ -30,11 +46,15 @@ def command(
     Examples:
         $ qvl eval score sampled.jsonl.zst -o a.zst && qvl eval score --verifier exact sampled.jsonl.zst -o b.zst && qvl eval compare a.zst b.zst | zstdcat | jq -r .id
     """
-    comparison = Comparison(jsonl.read(before), by)
-    with stream.run("eval compare", files=[after], report=None, config={"by": by}) as run:
+    comparison = Comparison(jsonl.read(before), by, free_of)
+    config = {"by": by, "free_of": free_of}
+    with stream.run("eval compare", files=[after], report=None, config=config) as run:
         run.write(comparison.changed(run))
         rows = comparison.rows()
         if comparison.unpaired:
             run.note(unpaired=comparison.unpaired)
     write_report({**run.account(), "groups": rows}, stream.report)
     tables.comparison(rows).print(sys.stderr)
+    missed = shortfalls(rows, better or [])
+    if missed:
+        raise CheckFailed("; ".join(missed))

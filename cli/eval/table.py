@@ -8,6 +8,7 @@ import typer
 
 from qvl.errors import CheckFailed, UserError
 from qvl.evaluate import metrics
+from qvl.reward.penalties import PENALTIES
 from qvl.stage import Run
 
 from ..groups import group
@@ -41,6 +42,14 @@ class TableOptions:
             help="Exit with status 3 below this accuracy; repeatable; 'all' is a group",
         ),
     ] = None
+    penalty: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--penalty",
+            metavar="|".join(PENALTIES),
+            help="Also show the share of responses that this penalty of qvl verify is for; repeatable",
+        ),
+    ] = None
     baseline: Annotated[
         Path | None,
         typer.Option(
@@ -53,9 +62,9 @@ class TableOptions:
         self._minima = [metrics.parse_minimum(text) for text in self.min_ or []]
         name = str(self.baseline)
         self._before = (
-            metrics.accuracies(read_report(self.baseline), name) if self.baseline else None
+            metrics.summary(read_report(self.baseline), name).accuracy if self.baseline else None
         )
-        return metrics.Tally(self.by, verifier, self.pass_at or ())
+        return metrics.Tally(self.by, verifier, self.pass_at or (), self.penalty or ())
 
     def end(self, run: Run, tally: metrics.Tally, report: str | None, **facts: Any) -> None:
         """Write the report, with further `facts`, and the table. CheckFailed below a minimum."""

@@ -1,6 +1,6 @@
 """Two evaluations of the same records, paired: the difference, its interval, and a test.
 
-Each record counts once: the share of its responses that are right. The interval of the mean difference is
+Each record counts once: the share of its responses that are right, or free of a penalty. The interval of the mean difference is
 Student's over the records' differences. The test is exact for records that are right or wrong (McNemar 1947: the sign
 test over the records that changed); with several responses per record, it is a test of random signs over the
 differences, of SIGNS draws.
@@ -16,8 +16,10 @@ from qvl.errors import UserError
 from qvl.evaluate.measures.sets import rewards, share
 from qvl.evaluate.metrics import ALL
 from qvl.intervals import student
+from qvl.reward import penalties
 
 SIGNS = 10_000
+SIGNIFICANT = 0.05  # the p below which a difference counts, our choice
 MAX_SHOWN = 300  # characters of what a changed item answered
 
 
@@ -32,8 +34,10 @@ class Pairs:
 class Comparison:
     """Pairs the records of an earlier run with those of a later one by their ids."""
 
-    def __init__(self, before: Iterable[dict], by: str) -> None:
-        self._before = {record["id"]: _kept(record) for record in before}
+    def __init__(self, before: Iterable[dict], by: str, free_of: str | None = None) -> None:
+        """free_of: a penalty; then the shares are of responses that it is not for, right or wrong."""
+        self._penalty = penalties.find(free_of) if free_of else None
+        self._before = {record["id"]: self._kept(record) for record in before}
         self._by = by
         self.groups: dict[str, Pairs] = {}
         self.unpaired = 0
@@ -41,7 +45,7 @@ class Comparison:
     def changed(self, after: Iterable[dict]) -> Iterator[dict]:
         """Count each record of the later run, and yield what changed: its group, and both answers."""
         for record in after:
-            old, new = self._before.pop(record["id"], None), _kept(record)
+            old, new = self._before.pop(record["id"], None), self._kept(record)
             if old is None or old["share"] is None or new["share"] is None:
                 self.unpaired += 1
                 continue
@@ -73,21 +77,40 @@ class Comparison:
             whole.after += pairs.after
         return [*rows, _row(ALL, whole)]
 
+    def _kept(self, record: dict) -> dict[str, Any]:
+        """What of a record's responses is compared and shown."""
+        responses = record.get("responses")
+        if not isinstance(responses, list) or any("reward" not in each for each in responses):
+            raise UserError(f"record {record.get('id')!r}: not judged; run qvl eval score on it")
+        first = responses[0] if responses else {}
+        verdict = first.get("verdict") or {}
+        return {
+            "share": self._share(record),
+            "extracted": verdict.get("extracted"),
+            "detail": verdict.get("detail", ""),
+            "content": str(first.get("content") or "")[-MAX_SHOWN:],
+        }
 
-def _kept(record: dict) -> dict[str, Any]:
-    """What of a record's responses is compared and shown."""
-    responses = record.get("responses")
-    if not isinstance(responses, list) or any("reward" not in each for each in responses):
-        raise UserError(f"record {record.get('id')!r}: not judged; run qvl eval score on it")
-    found = rewards(record)
-    first = responses[0] if responses else {}
-    verdict = first.get("verdict") or {}
-    return {
-        "share": share(found) if found else None,
-        "extracted": verdict.get("extracted"),
-        "detail": verdict.get("detail", ""),
-        "content": str(first.get("content") or "")[-MAX_SHOWN:],
-    }
+    def _share(self, record: dict) -> float | None:
+        """The share of a record's responses that count; None for a record without a verdict."""
+        if self._penalty:
+            found = [1.0 + self._penalty(record, each).value for each in record["responses"]]
+            return share(found, least=1.0) if found else None
+        found = rewards(record)
+        return share(found) if found else None
+
+
+def shortfalls(rows: list[dict], wanted: list[str]) -> list[str]:
+    """A message per wanted group that is not better in the later run, or where p is not below SIGNIFICANT."""
+    known = {row["group"]: row for row in rows}
+    found = []
+    for group in wanted:
+        row = known.get(group)
+        if row is None:
+            found.append(f"{group}: no records; there are {', '.join(known)}")
+        elif row["difference"] <= 0 or row["p"] >= SIGNIFICANT:
+            found.append(f"{group}: not better, {100 * row['difference']:+.1f}, p {row['p']:.2g}")
+    return found
 
 
 def _row(name: str, pairs: Pairs) -> dict:

@@ -1,10 +1,10 @@
-"""The accuracy of a set by group, its confidence interval, and the accuracy of guessing."""
+"""The figures of a set by group: accuracy with its interval, that of guessing, tokens, and penalties."""
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -14,6 +14,7 @@ from qvl.evaluate.benchmark import Benchmark
 from qvl.evaluate.measures import MEASURES, Measure
 from qvl.intervals import wilson
 from qvl.reward import RIGHT
+from qvl.reward import penalties as penalties_by_name
 from qvl.reward.verdict import judge
 
 GUESSES = 10  # of a group's commonest answers, tried as the one guess for all
@@ -34,6 +35,8 @@ class Group:
     answers: Counter[bytes] = field(default_factory=Counter)  # (task, answer) as JSON -> records
     passes: Counter[int] = field(default_factory=Counter)  # k -> records with k samples or more
     passed: dict[int, float] = field(default_factory=dict)  # k -> sum of their pass@k
+    penalised: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """Penalty -> sum over records of the share of its samples that it is for."""
     measure: Measure | None = None
     """The metric of the benchmark whose records these are; None for records of none, or of several."""
     benchmark: Benchmark | None = None
@@ -42,9 +45,17 @@ class Group:
 class Tally:
     """Counts records as they pass, grouped by one of their fields."""
 
-    def __init__(self, by: str, verifier: str | None = None, pass_at: Sequence[int] = ()) -> None:
-        """pass_at: the numbers k of samples of which one is to be right (pass@k)."""
+    def __init__(
+        self,
+        by: str,
+        verifier: str | None = None,
+        pass_at: Sequence[int] = (),
+        penalties: Sequence[str] = (),
+    ) -> None:
+        """pass_at: the numbers k of samples of which one is to be right (pass@k).
+        penalties: names of penalties whose rates are measured. UserError for an unknown one."""
         self.by, self.verifier, self.pass_at = by, verifier, pass_at
+        self.penalties = {name: penalties_by_name.find(name) for name in penalties}
         self.groups: defaultdict[str, Group] = defaultdict(Group)
 
     def watch(self, records: Iterable[dict]) -> Iterator[dict]:
@@ -72,6 +83,9 @@ class Tally:
             if len(rewards) >= k:
                 group.passes[k] += 1
                 group.passed[k] = group.passed.get(k, 0.0) + pass_at(k, len(rewards), right)
+        for name, penalty in self.penalties.items():
+            bad = sum(penalty(record, each).value < 0 for each in answered)
+            group.penalised[name] += bad / len(answered)
         self._measure(group, record)
         # An answer may be as large as a file of tests; only its verifier's kind of it is kept.
         group.answers[orjson.dumps([record.get("task"), record.get("answer")])] += 1
@@ -95,6 +109,8 @@ class Tally:
         for group in self.groups.values():
             for name in ("records", "samples", "shares", "rewards", "tokens", "counted", "cut"):
                 setattr(whole, name, getattr(whole, name) + getattr(group, name))
+            for name, share in group.penalised.items():
+                whole.penalised[name] += share
         guessing = [row["guessing"] for row in rows]
         together = self._row(ALL, whole)
         weighted = sum(row["accuracy"] * row["records"] for row in rows) / whole.records
@@ -121,10 +137,18 @@ class Tally:
             "interval": None if "mAP" in figures else wilson(accuracy, group.records),
             **named,
             **({"prompt_hash": group.benchmark.digest} if group.benchmark else {}),
+            **({"penalties": self._penalties(group)} if self.penalties else {}),
             "guessing": None if self.verifier else guessing_rate(group.answers),
             "reward": group.rewards / group.records,
             "tokens": group.tokens / group.counted if group.counted else None,
             "cut": group.cut,
+        }
+
+    def _penalties(self, group: Group) -> dict[str, dict[str, Any]]:
+        shares = {name: group.penalised[name] / group.records for name in self.penalties}
+        return {
+            name: {"share": share, "interval": wilson(share, group.records)}
+            for name, share in shares.items()
         }
 
 
@@ -164,22 +188,42 @@ def _decoded(answers: Counter[bytes]) -> Iterator[tuple[tuple[Any, Any], int]]:
         yield (task, answer), number
 
 
-def accuracies(report: bytes, name: str) -> dict[str, float]:
-    """Group -> accuracy of an earlier run's --report."""
-    return {group: accuracy for group, (accuracy, _) in intervals(report, name).items()}
+class Share(NamedTuple):
+    """A share from 0 to 1, and its 95 % interval, if it has one."""
+
+    value: float
+    interval: tuple[float, float] | None
 
 
-def intervals(report: bytes, name: str) -> dict[str, tuple[float, tuple[float, float] | None]]:
-    """Group -> accuracy of an earlier run's --report, and its 95 % interval where it has one."""
-    found: dict[str, tuple[float, tuple[float, float] | None]] = {}
+class Summary(NamedTuple):
+    """The figures of an evaluation by group, as its --report holds them."""
+
+    accuracy: dict[str, Share]
+    tokens: dict[str, float]
+    """Mean number of tokens per response, where it is known."""
+    penalties: dict[str, dict[str, Share]]
+    """Penalty -> group -> the share of responses that it is for."""
+
+
+def summary(report: bytes, name: str) -> Summary:
+    """What an earlier run's --report says. UserError, with the `name` of the file, if it is none."""
+    found = Summary({}, {}, {})
     try:
         for row in orjson.loads(report)["groups"]:
-            ends = row.get("interval")
-            interval = (float(ends[0]), float(ends[1])) if ends else None
-            found[row["group"]] = float(row["accuracy"]), interval
+            group = row["group"]
+            found.accuracy[group] = _share(row["accuracy"], row.get("interval"))
+            if row.get("tokens") is not None:
+                found.tokens[group] = float(row["tokens"])
+            for penalty, rate in row.get("penalties", {}).items():
+                shares = found.penalties.setdefault(penalty, {})
+                shares[group] = _share(rate["share"], rate["interval"])
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, ValueError, AttributeError):
         raise UserError(f"{name}: not the report of an evaluation") from None
     return found
+
+
+def _share(value: Any, ends: Any) -> Share:
+    return Share(float(value), (float(ends[0]), float(ends[1])) if ends else None)
 
 
 def figures(rows: list[dict]) -> list[str]:

@@ -4,6 +4,8 @@ import io
 
 import pytest
 
+from qvl.evaluate.metrics import Share
+
 
 @pytest.fixture
 def tables(command_module):
@@ -35,7 +37,7 @@ def test_an_evaluation_is_aligned_and_an_earlier_run_stands_beside(tables):
         "a 1,200 90.0 0.0 to 100.0 - 2.5 0",
         "long name 1,200 100.0 - 10.0 2.5 0",
     ]
-    lines = printed(tables.evaluation(rows, {"a": 0.125}, set()))
+    lines = printed(tables.evaluation(rows, {"a": Share(0.125, None)}, set()))
     assert lines[1].split()[:3] == ["a", "1,200", "12.5"]
     assert lines[2].split()[:4] == ["long", "name", "1,200", "-"]
 

@@ -75,3 +75,26 @@ def test_runs_of_other_records_or_unjudged_ones_are_errors():
         comparison.rows()
     with pytest.raises(UserError, match="not judged; run qvl eval score"):
         Comparison([{"id": "x", "responses": [{"content": "1"}]}], "source")
+
+
+def test_a_group_that_is_not_better_beyond_chance_is_named():
+    comparison, _ = compared(records([[0]] * 12), records([[1]] * 12))
+    assert compare.shortfalls(comparison.rows(), ["s"]) == []
+    assert compare.shortfalls(comparison.rows(), ["t"]) == ["t: no records; there are s"]
+    comparison, _ = compared(records([[0]] * 3), records([[1]] * 3))
+    assert compare.shortfalls(comparison.rows(), ["s"]) == ["s: not better, +100.0, p 0.25"]
+    comparison, _ = compared(records([[1]] * 12), records([[0]] * 12))
+    assert compare.shortfalls(comparison.rows(), ["s"]) == ["s: not better, -100.0, p 0.00049"]
+
+
+def test_free_of_a_penalty_compares_style_and_not_what_is_right():
+    mixing = "So 答案应该是 12, 因为 that is what 我们 can see.\n12"
+    before, after = records([[1, 1], [1, 1]]), records([[0, 0], [0, 0]])
+    for record in [*before, *after]:
+        record["messages"] = [{"role": "user", "content": "Sum up 3 4 5, please."}]
+        for response in record["responses"]:
+            response["content"] = "12"
+    before[0]["responses"][0]["content"] = mixing
+    comparison = Comparison(before, "source", "language")
+    (changed,) = comparison.changed(after)
+    assert (changed["before"]["share"], changed["after"]["share"]) == (0.5, 1.0)

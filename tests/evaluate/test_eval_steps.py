@@ -108,7 +108,7 @@ def test_several_runs_are_one_table_with_half_widths_of_their_intervals(run, tmp
     done = run("qvl eval summary a.json late=b.json")
     rows = [line.split("  ") for line in done.stdout.splitlines()]
     assert [[cell.strip() for cell in row if cell] for row in rows] == [
-        ["group", "a", "late"],
+        ["accuracy, %", "a", "late"],
         ["s", "50.0 ±35.0", "100.0 ±32.9"],
         ["t", "-", "100.0 ±32.9"],
         ["all", "50.0 ±35.0", "100.0 ±24.5"],
@@ -120,6 +120,39 @@ def test_several_runs_are_one_table_with_half_widths_of_their_intervals(run, tmp
     ):
         done = run(f"qvl eval summary {words}")
         assert done.returncode == 2 and reason in done.stderr
+
+
+def test_reports_of_one_name_are_one_column_without_a_whole(run):
+    first = [{**answered(at, "B"), "source": "s"} for at in range(2)]
+    second = [{**answered(at, "A"), "source": "t"} for at in range(2)]
+    for name in "ab":
+        line = f"qvl eval score {name}.jsonl --report {name}.json -o {name}.zst"
+        assert run(line, a=first, b=second).returncode == 0
+    done = run("qvl eval summary both=a.json both=b.json a.json")
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert [row[:2] for row in rows[1:3]] == [["s", "100.0"], ["t", "0.0"]]
+    assert rows[3][:3] == ["all", "-", "100.0"]
+    done = run("qvl eval summary both=a.json both=a.json")
+    assert done.returncode == 2 and "its column has s already" in done.stderr
+
+
+def test_tokens_and_the_penalties_that_apply_are_tables_of_their_own(run):
+    mixing = "So 答案应该是 B, 因为 that is what 我们 can see.\nB"
+    rows = [answered(0, mixing), answered(1, "B")]
+    for row in rows:
+        row["messages"] = [{"role": "user", "content": "Which letter is the answer, please?"}]
+        row["responses"][0]["num_tokens"] = 3
+    line = "qvl eval score a.jsonl --penalty language --penalty format --report a.json -o a.zst"
+    done = run(line, a=rows)
+    assert done.returncode == 0 and "language" in done.stderr
+    tables = run("qvl eval summary a.json").stdout.split("\n\n")
+    assert [table.split("  ")[0] for table in tables] == [
+        "accuracy, %",
+        "tokens per response",
+        "penalty for language, %",
+    ]
+    assert "50.0 ±" in tables[2] and "3.0" in tables[1]
+    assert run("qvl eval score a.jsonl --penalty nonsense", a=rows).returncode == 2
 
 
 def test_a_copy_is_loaded_answered_and_scored_in_one_pipe(run, tmp_path):

@@ -1,5 +1,6 @@
 """Accuracy, its interval, and what guessing would give."""
 
+import orjson
 import pytest
 
 from qvl.errors import UserError
@@ -65,7 +66,24 @@ def test_minima():
 @pytest.mark.parametrize("report", [b"{", b"{}", b'{"groups":[1]}'])
 def test_a_file_that_is_no_report_is_named(report):
     with pytest.raises(UserError, match="not the report of an evaluation"):
-        metrics.accuracies(report, "before.json")
+        metrics.summary(report, "before.json")
+
+
+def test_penalties_are_rates_over_records():
+    mixing = "So 答案应该是 12, 因为 that is what 我们 can see.\n12"
+    question = [{"role": "user", "content": "Sum up 3 4 5, please."}]
+    tally = metrics.Tally("source", penalties=["language", "repetition"])
+    for contents in ([mixing, "12"], ["12", "12"]):
+        responses = [{"content": content, "reward": 1.0} for content in contents]
+        tally.add({"messages": question, "source": "a", "answer": "12", "responses": responses})
+    rows = {row["group"]: row["penalties"] for row in tally.rows()}
+    assert rows["a"] == rows["all"]
+    assert rows["a"]["language"]["share"] == 0.25
+    assert rows["a"]["repetition"]["share"] == 0.0
+    low, high = rows["a"]["language"]["interval"]
+    assert low < 0.25 < high
+    read = metrics.summary(orjson.dumps({"groups": tally.rows()}), "report.json")
+    assert read.penalties["language"]["a"].value == 0.25
 
 
 def row_of(accuracy):
