@@ -37,6 +37,14 @@ def command(
             "template on those behind the last question, as it drops the reasoning of the turns before",
         ),
     ] = None,
+    think_tags: Annotated[
+        bool,
+        typer.Option(
+            "--think-tags",
+            help="Put reasoning_content into the text, between <think> and </think>, for a template that "
+            "does not render it; without this flag such records are rejected",
+        ),
+    ] = False,
     too_long: Annotated[
         str,
         typer.Option(
@@ -70,6 +78,7 @@ def command(
         context=tokens,
         weight=loss_weight,
         last_only=last_only,
+        think_tags=think_tags,
         too_long=too_long,
         allow_remote=media.allow_remote,
     )

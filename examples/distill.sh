@@ -27,7 +27,7 @@
 #   BACKEND=local          local, vllm or sglang; SERVE_ARGS are more words for qvl serve
 #   NPROC=1 LAYOUT=        ranks of this machine, and how they share the student
 #   MEDIA=DIR              base folder of media paths; by default that of REPLAY
-#   ARGS SFT_ARGS          more words for qvl distill on-policy, and for qvl sft
+#   ARGS SFT_ARGS PACK_ARGS   more words for qvl distill on-policy, qvl sft and qvl pack
 set -euo pipefail
 
 [ $# -ge 6 ] || {
@@ -41,6 +41,7 @@ shift 5
 read -ra serve_args <<< "${SERVE_ARGS:-}"
 read -ra args <<< "${ARGS:-}"
 read -ra sft_args <<< "${SFT_ARGS:-}"
+read -ra pack_args <<< "${PACK_ARGS:-}"
 
 say() { printf '\n== %s\n' "$1" >&2; }
 served() { # MODEL COMMAND...
@@ -85,7 +86,7 @@ say "Combine the teachers"
 say "Pack the responses, and the SFT data that is replayed"
 pack() { # FILE OUT
     [ -e "$2" ] ||
-        qvl pack --model "$student" --context "${CONTEXT:-32k}" --loss-weight "${LOSS_WEIGHT:-token}" \
+        qvl pack --model "$student" --context "${CONTEXT:-32k}" --loss-weight "${LOSS_WEIGHT:-token}" "${pack_args[@]}" \
             --media-root "$media" "$1" --rejects "${2%.jsonl.zst}-rejected.jsonl.zst" -o "$2"
 }
 pack "$folder/responses.jsonl.zst" "$folder/packed.jsonl.zst"

@@ -57,10 +57,13 @@ class Renderer:
         media_root: Path,
         weight: str = "token",
         last_only: bool | None = None,
+        think_tags: bool | None = None,
         allow_remote: bool = False,
     ) -> None:
         """`weight`: a name of WEIGHTS. `last_only`: only the final turn is a target, or every turn; None:
-        every turn, but with a template that opens thoughts those that follow the last question."""
+        every turn, but with a template that opens thoughts those that follow the last question.
+        `think_tags`: of reasoning_content that the template does not render: put it into the text, or drop
+        the record; None: render the record without it."""
         if weight not in WEIGHTS:
             raise UserError(f"--loss-weight {weight}: expected {', '.join(WEIGHTS)}")
         self.template: Template = load_template(model)
@@ -75,16 +78,16 @@ class Renderer:
         self.pads = {self.image_pad, self.video_pad}
         self.media_root, self.allow_remote = media_root, allow_remote
         self.weigh, self.last_only = WEIGHTS[weight], last_only
+        self.think_tags = think_tags
 
     def __call__(self, record: dict[str, Any]) -> Sample | Drop:
         """The sample of a record, or the reason why there is none. MediaError for missing media."""
         messages = record.get("messages") or []
         if not messages or messages[-1].get("role") != "assistant":
             return Drop("no-answer", "the last message is not an assistant turn")
-        sample = self._rendered(record, lambda: self._pieces(messages, record.get("tools")))
-        if not isinstance(sample, Drop) and not sample.spans:
-            return Drop("no-target", "the loss of every assistant turn is false")
-        return sample
+        if self.think_tags:
+            messages = [thinking.in_text(message) for message in messages]
+        return self._rendered(record, lambda: self._pieces(messages, record.get("tools")))
 
     def all_targets(self, record: dict[str, Any]) -> Sample | Drop:
         """The sample of a conversation with all tokens but the first as targets, of any role.
@@ -163,6 +166,11 @@ class Renderer:
             pieces.append(Piece(text[end:begin]))
             end = text.index(END, begin) + len(END)
             answer = text[begin:end]
+            thought = (turn.get("reasoning_content") or "").strip("\n")
+            if self.think_tags is False and thought not in answer and turn is turns[-1]:
+                raise ValueError(
+                    "it renders no reasoning_content; --think-tags puts it into the text"
+                )
             pieces.append(Piece(answer, turn.get("loss") is not False, _given(turn, answer)))
         pieces.append(Piece(text[end:]))
         return pieces

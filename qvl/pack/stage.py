@@ -26,6 +26,7 @@ class Rendering:
     context: int
     weight: str
     last_only: bool | None
+    think_tags: bool
     """See qvl.pack.render.Renderer."""
     too_long: str
     """One of truncate.RULES."""
@@ -51,6 +52,7 @@ class Rendering:
             media_root=Path(self.media_root),
             weight=self.weight,
             last_only=self.last_only,
+            think_tags=self.think_tags,
             allow_remote=self.allow_remote,
         )
 

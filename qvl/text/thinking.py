@@ -35,6 +35,18 @@ def closed(text: str) -> tuple[str, str] | None:
     return (begun.removeprefix(OPEN) if begun.startswith(OPEN) else thought), answer
 
 
+def in_text(message: dict) -> dict:
+    """The message with its reasoning_content between tags before its text, if it has one."""
+    if not message.get("reasoning_content"):
+        return message
+    moved = {name: value for name, value in message.items() if name != "reasoning_content"}
+    thought = f"{OPEN}\n{message['reasoning_content']}\n{CLOSE}\n\n"
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return {**moved, "content": thought + content}
+    return {**moved, "content": [{"type": "text", "text": thought}, *content]}
+
+
 def answer_text(response: dict) -> str:
     """The content of a response after its thinking; "" if it was truncated while thinking."""
     text = response.get("content") or ""

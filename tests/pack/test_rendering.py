@@ -131,7 +131,7 @@ def test_a_turn_or_a_part_whose_loss_is_false_is_read_and_not_learned(plain):
     joined["messages"][1]["loss"] = False
     assert targets(plain, joined) == ["7<|im_end|>"]
     joined["messages"][3]["loss"] = False
-    assert plain(joined) == Drop("no-target", "the loss of every assistant turn is false")
+    assert targets(plain, joined) == []
 
 
 def test_the_weight_of_a_turn_counts_the_tokens_that_are_learned(tmp_path):
@@ -191,3 +191,16 @@ def test_an_image_that_a_training_run_could_not_decode_drops_its_record(plain, t
         record["messages"][0]["content"] = [{"type": "image", "image": name}]
         drop = plain(record)
         assert drop.reason == "media" and name in drop.detail and words in drop.detail
+
+
+def test_a_thought_that_the_template_does_not_render_is_not_lost(tmp_path):
+    record = chat("q", "5")
+    record["messages"][1]["reasoning_content"] = "2+3=5"
+    model = make_model(tmp_path, PLAIN)
+    dropped = Renderer(model, media_root=tmp_path, think_tags=False)(record)
+    assert isinstance(dropped, Drop) and "--think-tags" in dropped.detail
+    tagging = Renderer(model, media_root=tmp_path, think_tags=True)
+    assert targets(tagging, record) == ["<think>\n2+3=5\n</think>\n\n5<|im_end|>"]
+    record["messages"][1]["content"] = [{"type": "text", "text": "5"}]
+    assert targets(tagging, record) == ["<think>\n2+3=5\n</think>\n\n5<|im_end|>"]
+    assert "reasoning_content" in record["messages"][1]
