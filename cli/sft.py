@@ -260,12 +260,16 @@ def command(
     )
     done = train("sft", settings, nproc, lambda stopping: sft.run(settings, _show, stopping, _tell))
     if done and launch.is_first():
-        _say_end(output, done["steps"], batch, done["packs"])
+        others = interleave_share if interleave else 0.0
+        _say_end(output, done["steps"], batch, done["packs"], others)
 
 
-def _say_end(output: str, steps: int, batch: int, packs: int) -> None:
-    epochs = steps * batch / packs
+def _say_end(output: str, steps: int, batch: int, packs: int, others: float) -> None:
+    """others: the share of the packs of a step that --interleave gives."""
+    epochs = steps * batch * (1 - others) / packs
     seen = f"{_number(packs, 'pack')}, each seen {epochs:.3g} times"
+    if others:
+        seen += f", and {_number(round(steps * batch * others), 'pack')} between them"
     print(f"qvl sft: {output}: the model after {_number(steps, 'step')}; {seen}", file=sys.stderr)
 
 

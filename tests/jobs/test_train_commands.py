@@ -295,6 +295,11 @@ def test_a_batch_that_is_larger_than_the_data_is_told(run, folder):
     assert "the model after 1 step; 1 pack, each seen 2 times" in done.stderr
 
 
+def test_the_last_line_counts_the_packs_between_apart(capsys):
+    importlib.import_module("qvl.cli.sft")._say_end("out", 10, 2, 5, 0.5)
+    assert "5 packs, each seen 2 times, and 10 packs between them" in capsys.readouterr().err
+
+
 def test_packs_of_another_file_come_between(train, folder, long):
     train(
         "qvl sft --model twin --epochs 1 --batch 2 --recompute --schedule wsd --tensorboard -o two "
