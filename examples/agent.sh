@@ -10,9 +10,15 @@
 # from a start with the habit of one call. Stage 2 (FINAL=1) makes the final model: the agent's episodes,
 # filtered, and the cold start again, then SFT and RL of MODEL. The report distils its 32B agent into about
 # 120,000 interactions; here both are the twin. The numbers are our choice.
+#   STEPS=20            of RL, in either stage
+#   NPROC=1             ranks of SFT
+#   REPLAY=FILE         SFT records of what MODEL can do, so that it still can; without it, it forgets them
+#   REPLAY_MEDIA=DIR    base folder of their images/; by default that of FILE
 set -euo pipefail
 
 model=$(realpath "${1:?examples/agent.sh MODEL [FOLDER]}")
+replay=${REPLAY:+$(realpath "$REPLAY")}
+replay_media=$(realpath "${REPLAY_MEDIA:-$(dirname "${REPLAY:-.}")}")
 mkdir -p "${2:-agent-demo}"
 cd "${2:-agent-demo}"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
@@ -22,9 +28,10 @@ say() { printf '\n== %s\n' "$1" >&2; }
 sft() { # MODEL OUT LR FILE...
     local start=$1 out=$2 lr=$3
     shift 3
-    [ -e "$out/config.json" ] || qvl sft --model "$start" -o "$out" --resume --media-root data --batch 2 --lr "$lr" \
-        --schedule wsd --decay-share 0.4 --min-lr-ratio 0.05 --warmup-steps 20 --weight-decay 0.05 \
-        --beta2 0.98 --workers 0 --log-every 100 --curriculum "$@"
+    [ -e "$out/config.json" ] || qvl sft --model "$start" -o "$out" --resume --nproc "${NPROC:-1}" --media-root data \
+        --batch 2 --lr "$lr" --schedule wsd --decay-share 0.4 --min-lr-ratio 0.05 --warmup-steps 20 \
+        --weight-decay 0.05 --beta2 0.98 --workers 0 --log-every 100 \
+        ${replay:+--interleave replay.jsonl.zst --interleave-share 0.25} "$@"
 }
 pack() { # NAME RATIO
     [ -e "$1.jsonl.zst" ] || qvl mix --by source --ratio "$2" data/raw.jsonl.zst |
@@ -35,22 +42,28 @@ look() { # MODEL NAME: held-out questions, greedily, with the tool
         qvl agent-rollout --model "$1" "${tools[@]}" --temperature 0 --max-tokens 300 data/held.jsonl.zst -o "data/$2.jsonl.zst"
     printf '%s\n' "$2" >&2
     qvl agent-score "data/$2.jsonl.zst" -o "data/$2-scored.jsonl.zst"
+    qvl eval score "data/$2.jsonl.zst" --report "$2.json" -o "data/$2-accuracy.jsonl.zst"
 }
 reinforce() { # MODEL OUT
     [ -e "$2/config.json" ] || qvl serve "$1" --port 0 --max-batch 192 -- \
         qvl rl sapo --model "$1" -o "$2" --resume "${tools[@]}" --calls-weight 0.2 -n 8 --batch 24 --lr 1e-4 \
-        --max-tokens 300 --max-turns 4 --steps 20 --media-root data data/queries.jsonl.zst
+        --max-tokens 300 --max-turns 4 --steps "${STEPS:-20}" --media-root data data/queries.jsonl.zst
 }
 
 say "Scenes that cannot be read without a zoom, and a model that sees them small"
-[ -d data ] || qvl tiny data data --train 26000 --test 600 --defect-share 0 \
-    --tasks zoom-read=5000,zoom-direct=1000,zoom-one=5000,zoom-none=2500,zoom-two=4500,zoom-first=4000,zoom-habit=4000
+[ -d data ] || qvl tiny data data --train 24000 --test 600 --defect-share 0 \
+    --tasks zoom-read=5000,zoom-direct=1000,zoom-one=5000,zoom-none=2500,zoom-two=4500,zoom-first=4000,zoom-habit=2000
 [ -d eyes ] || { cp -r "$model" eyes && rm -rf eyes/checkpoints &&
     sed -i 's/"longest_edge": [0-9]*/"longest_edge": 12288/' eyes/preprocessor_config.json; }
 ask='source == "tiny/zoom-none" or source == "tiny/zoom-one" or source == "tiny/zoom-two"'
 [ -e data/held.jsonl.zst ] || qvl select "$ask" data/test.jsonl.zst -o data/held.jsonl.zst
 [ -e data/queries.jsonl.zst ] || qvl select "$ask" data/raw.jsonl.zst |
     qvl set 'messages = [messages[0]]' | qvl mix --by calls_needed --ratio 0=1,1=1,2=1 --batch-size 24 -o data/queries.jsonl.zst
+
+if [ -n "$replay" ] && [ ! -e replay.jsonl.zst ]; then
+    cp -aln "$replay_media/images/." data/images  # one base folder of media for both
+    qvl pack --model eyes --context 1k --loss-weight sqrt --media-root data "$replay" -o replay.jsonl.zst
+fi
 
 say "The look-up first: read a crop, call for it, and answer; then none, one or two calls"
 pack zooms tiny/zoom-one=1,tiny/zoom-direct=0.3,tiny/zoom-read=2
