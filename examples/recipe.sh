@@ -12,16 +12,16 @@
 set -euo pipefail
 
 folder=${1:-demo}
-seed=${SEED:-0}
+seed=${SEED:-1}
 mkdir -p "$folder"
 cd "$folder"
 
 # Operations of so small a model are faster in one thread, and two ranks have a core each.
 export OMP_NUM_THREADS=1
 # Shares of the stages, in records.
-looks=tiny/card-list=1,tiny/card-find=1,tiny/card-where=2
-boxes=tiny/card-list=1,tiny/card-find=1,tiny/card-where=2,tiny/card-ground=3
-all=tiny/digit=12,tiny/add=7.2,tiny/sum=5,tiny/logic=0.36,tiny/count=0.36,tiny/photo=0.36
+looks=tiny/card-given=1,tiny/card-find=1,tiny/card-where=2
+boxes=tiny/card-given=1,tiny/card-find=1,tiny/card-where=2,tiny/card-ground=3
+all=tiny/digit=12,tiny/add=7.2,tiny/sum=4,tiny/logic=0.36,tiny/count=0.36,tiny/photo=0.36
 all+=,tiny/card-list=0.4,tiny/card-find=0.5,tiny/card-where=0.6,tiny/card-ground=0.6
 # Held-out accuracies below which this script fails.
 demanded=(card-find=0.9 card-where=0.9 card-ground=0.9 digit=0.85 add=0.9 sum=0.9)
@@ -42,15 +42,16 @@ say "Curate: filter questions and answers, remove duplicates"
 
 # The report mixes 1/3 text with 2/3 multimodal (`qvl mix --ratio sft`), for a model that can see and
 # read. This one must first learn to. It learns to look up a card by its name only in steps, each of
-# which the next one needs: lists, where the place is the very next token after the name; questions
-# about one card; boxes; and everything, with some of the earlier stages, or they are forgotten.
+# which the next one needs: lists whose names are given, where the place is the very next token after the
+# name; questions about one card; boxes; and everything, with some of the earlier stages, or they are
+# forgotten.
 say "Mix the stages of a curriculum, and pack each to a context length"
 stage() { # NAME RATIO
     [ -e "$1.jsonl.zst" ] ||
         qvl mix --by source --ratio "$2" curated.jsonl.zst --rejects "rejected-$1.jsonl.zst" |
         qvl pack --model base --context 1k --loss-weight sqrt --media-root data -o "$1.jsonl.zst"
 }
-stage lists tiny/card-list=1
+stage given tiny/card-given=1
 stage looks "$looks"
 stage boxes "$boxes"
 stage all "$all"
@@ -58,10 +59,10 @@ stage all "$all"
 say "Fine-tune with Megatron-core on two ranks, and write a Hugging Face folder"
 [ -e trained/model.safetensors ] ||
     qvl sft --model base --nproc 2 --media-root data -o trained --resume --batch 2 \
-        --lr 2e-3 --schedule wsd --decay-share 0.6 --min-lr-ratio 0.05 --warmup-steps 30 \
+        --lr 2e-3 --schedule wsd --decay-share 0.5 --min-lr-ratio 0.05 --warmup-steps 30 \
         --weight-decay 0.05 --beta2 0.98 --log-every 200 --seed "$seed" \
-        --curriculum lists.jsonl.zst lists.jsonl.zst lists.jsonl.zst looks.jsonl.zst \
-        boxes.jsonl.zst all.jsonl.zst all.jsonl.zst all.jsonl.zst
+        --curriculum given.jsonl.zst looks.jsonl.zst boxes.jsonl.zst \
+        all.jsonl.zst all.jsonl.zst all.jsonl.zst all.jsonl.zst
 
 say "Serve and evaluate: the untrained model, then the trained one"
 [ -e before.json ] ||

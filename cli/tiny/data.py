@@ -54,9 +54,13 @@ def command(
     answer. Handwriting and photographs are real; the rest is drawn or computed. The same seed gives the
     same files, and no test set shares a sample with any training set, whatever their seeds.
 
-    The card tasks show coloured cards on a 3 x 3 grid, the cells of which are numbered from 1: card-list
-    ("red5, blue2"), card-find ("red5"), card-where ("5") and card-ground (a box). In that order a tiny
-    model learns to look up a card by its name; examples/recipe.sh does it.
+    The card tasks show coloured cards on a 3 x 3 grid, the cells of which are numbered from 1: card-given
+    ("red5, blue2", of which only the numbers are learned), card-find ("red5"), card-where ("5") and
+    card-ground (a box). In that order a tiny model learns to look up a card by its name, as
+    examples/recipe.sh teaches it. card-list is card-given with its names to learn, too.
+
+    For a model that knows these, by name only: card-sum and long-sum, whose steps are a thought between
+    <think> and </think>; card-album, a conversation about up to 240 images, of up to 8K tokens.
 
     The others are made only by name. colour, ground, clock, caption: free shapes, a clock, and words for
     places, which a tiny model does not learn within minutes.
@@ -66,8 +70,8 @@ def command(
     themselves or break the format, for the penalties of general RL. card-think: card-where after a
     thought ("red5"). card-mixed: a share has the thought; the others are as of a hurried annotator who
     names the cell of any card, so the model that learns this has a choice to learn. Their wrong answers
-    are meant, so do not curate them. odd-count and hard-clock, the corrective tasks of general RL (report 4.4.2): things with another
-    number of parts than usual, and rotated dials with three hands.
+    are meant, so do not curate them. odd-count and hard-clock, the corrective tasks of general RL (report
+    4.4.2): things with another number of parts than usual, and rotated dials with three hands.
 
     For an agent that zooms: cards with a digit that is too small to read, for a model of tiny model
     --max-image-tokens 12. zoom-read: a crop alone. zoom-none, -one, -two: questions that need so many calls

@@ -42,7 +42,8 @@ class DataPlan:
     def amounts(self, split: str) -> dict[str, int]:
         """The number of examples of each task."""
         numbers = {name: tasks.TASKS[name].train for name in self.names}
-        weights = {**numbers, **self.shares} if split == "train" else dict.fromkeys(numbers, 1.0)
+        tested = [name for name in numbers if tasks.TASKS[name].tested]
+        weights = {**numbers, **self.shares} if split == "train" else dict.fromkeys(tested, 1.0)
         default = sum(weights.values())
         total = sum(numbers.values()) if self.train is None else self.train
         wanted = self.test if split == "test" else total
@@ -104,19 +105,27 @@ def _order(corrupted: list[tuple[dict, str, int | None]], seed: int) -> list[int
 def _records(folder: Path, plan: DataPlan, split: str) -> Iterator[dict]:
     """Yield records without defects or ids: conversations to train on, or single questions to test."""
     for name, number in plan.amounts(split).items():
+        task = tasks.TASKS[name]
+        reasoning = "field" if plan.thinking else "tags" if task.thinks else "lines"
         for example in tasks.examples(name, plan.seed, split, number):
             stem = f"images/{name}-{digest(example.key)[:8].hex()}"
-            image = example.draw and _written(folder, f"{stem}.png", example.draw)
+            asked = example.tested if split == "test" else len(example.turns) - 1
+            turns = example.turns[: asked + 1]
+            turn = turns[-1]
+            drawings = [example.draw or turns[0].draw, *(later.draw for later in turns[1:])]
+            shown = [
+                draw and _written(folder, f"{stem}{f'-{place}' if place else ''}.png", draw)
+                for place, draw in enumerate(drawings)
+            ]
             if split == "test":
-                turn = example.turns[0]
-                messages = [tasks.question(turn, image)]
+                messages = tasks.messages(turns[:-1], shown[:-1], reasoning=reasoning)
+                messages.append(tasks.question(turn, shown[-1]))
             else:
-                turn = example.turns[-1]
                 crops = [
                     _written(folder, f"{stem}-crop-{place}.png", look.draw)
-                    for place, look in enumerate(tasks.returned(example.turns))
+                    for place, look in enumerate(tasks.returned(turns))
                 ]
-                messages = tasks.messages(example.turns, image, crops, thinking=plan.thinking)
+                messages = tasks.messages(turns, shown, crops, reasoning=reasoning)
             yield {
                 "messages": messages,
                 "answer": turn.answer,

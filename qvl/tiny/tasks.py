@@ -16,22 +16,29 @@ TRIES = 2000  # draws without a new example, after which a task is exhausted
 
 @dataclass(frozen=True)
 class Task:
-    """`make(rng, split)` draws an example, `task` names the verifier, `train` is the default number."""
+    """`make(rng, split)` draws an example, `task` names the verifier, `train` is the default number.
+
+    With `thinks` the reasoning is a thought, between <think> and </think>. What is not `tested` is a
+    lesson for other tasks, and asks nothing of its own.
+    """
 
     make: Callable[[Random, str], Example]
     task: str
     train: int
+    thinks: bool = False
+    tested: bool = True
 
 
 TASKS = {  # name -> task. The numbers are our choice: examples/recipe.sh teaches a model the first
-    # seven within minutes
+    # eight within minutes
     "digit": Task(handwriting.digit, "ocr", 13000),
-    "card-list": Task(cards.card_list, "caption", 5000),
-    "card-find": Task(cards.card_find, "vqa", 3000),
-    "card-where": Task(cards.card_where, "vqa", 6000),
+    "card-given": Task(cards.card_given, "caption", 5000, tested=False),
+    "card-list": Task(cards.card_list, "caption", 500),
+    "card-find": Task(cards.card_find, "vqa", 1500),
+    "card-where": Task(cards.card_where, "vqa", 3000),
     "card-ground": Task(cards.card_ground, "grounding", 2400),
     "add": Task(text.add, "math", 8000),
-    "sum": Task(text.sum_up, "math", 8000),
+    "sum": Task(text.sum_up, "math", 5000),
     "logic": Task(text.logic, "logic", 400),
     "count": Task(scenes.count, "counting", 400),
     "photo": Task(photographs.photo, "vqa", 400),
@@ -42,6 +49,10 @@ TASKS |= {  # made only by name: not learned within minutes,
     "ground": Task(scenes.ground, "grounding", 400),
     "clock": Task(scenes.clock, "clock", 400),
     "caption": Task(scenes.caption, "caption", 400),
+    # thinking and long contexts, for a model that knows the first,
+    "long-sum": Task(text.long_sum, "math", 4000, thinks=True),
+    "card-sum": Task(cards.card_sum, "math", 4000, thinks=True),
+    "card-album": Task(cards.card_album, "vqa", 60),
     # starts and queries of reinforcement learning,
     "mixed": Task(text.mixed, "math", 8000),
     "habits": Task(text.habits, "math", 8000),
@@ -99,30 +110,29 @@ def examples(name: str, seed: int, split: str, number: int) -> Iterator[Example]
 
 
 def messages(
-    turns: list[Turn], image: str | None, crops: Iterable[str] = (), *, thinking: bool = False
+    turns: list[Turn],
+    shown: Iterable[str | None],
+    crops: Iterable[str] = (),
+    *,
+    reasoning: str = "lines",
 ) -> list[dict]:
-    """The conversation, with the image before the first question. crops: of the looks of `returned`.
+    """The conversation. shown: the path of the image of each turn, if it has one. crops: of the looks of
+    `returned`.
 
-    The last line of a response is the answer and the lines before it the reasoning; with `thinking`,
-    the reasoning is in reasoning_content.
+    The last line of a response is the answer. reasoning: where it goes, into the "lines" before the answer,
+    a thought between "tags", or the "field" reasoning_content.
     """
     found: list[dict[str, Any]] = []
-    shown = iter(crops)
-    for number, turn in enumerate(turns):
-        found.append(question(turn, image if number == 0 else None))
+    crop = iter(crops)
+    for turn, image in zip(turns, shown, strict=True):
+        found.append(question(turn, image))
         for look in turn.looks:
             found.append(_call(look))
-            crop = next(shown, None)
-            if crop is not None:
-                found.append({"role": "tool", "content": [_image(crop)]})
-        if not turn.content:
-            continue
-        answer = {"role": "assistant", "content": turn.content}
-        if turn.reasoning and thinking:
-            answer["reasoning_content"] = turn.reasoning
-        elif turn.reasoning:
-            answer["content"] = f"{turn.reasoning}\n{turn.content}"
-        found.append(answer)
+            path = next(crop, None)
+            if path is not None:
+                found.append({"role": "tool", "content": [_image(path)]})
+        if turn.content:
+            found.append(_answer(turn, reasoning))
     return found
 
 
@@ -132,6 +142,22 @@ def question(turn: Turn, image: str | None) -> dict[str, Any]:
     if image:
         content = [_image(image), {"type": "text", "text": content}]
     return {"role": "user", "content": content}
+
+
+def _answer(turn: Turn, reasoning: str) -> dict[str, Any]:
+    if turn.parts:
+        unlearned = {"loss": False}
+        texts = [
+            {"type": "text", "text": text} | ({} if learned else unlearned)
+            for text, learned in turn.parts
+        ]
+        return {"role": "assistant", "content": texts}
+    if not turn.reasoning:
+        return {"role": "assistant", "content": turn.content}
+    if reasoning == "field":
+        return {"role": "assistant", "content": turn.content, "reasoning_content": turn.reasoning}
+    form = "<think>\n{}\n</think>\n\n{}" if reasoning == "tags" else "{}\n{}"
+    return {"role": "assistant", "content": form.format(turn.reasoning, turn.content)}
 
 
 def returned(turns: list[Turn]) -> list[Look]:

@@ -81,6 +81,25 @@ def test_every_record_is_sound_and_every_image_is_there(made, raw, test_set):
     assert shown == {f"images/{path.name}" for path in (made / "images").iterdir()}
 
 
+def test_a_test_of_an_album_holds_the_turns_before_its_question(tmp_path):
+    data.write(tmp_path, DataPlan(names=["card-album"], train=1, test=1, defect_share=0.0))
+    (asked,) = jsonl.read(str(tmp_path / data.TEST))
+    roles = [message["role"] for message in asked["messages"]]
+    assert len(roles) > 100 and roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
+    assert len(set(record.images(asked))) == len(roles) // 2 + 1
+    (whole,) = jsonl.read(str(tmp_path / data.RAW))
+    assert record.text(record.final(whole)) == whole["answer"]
+    assert record.check(asked) is None and record.check(whole) is None
+
+
+def test_the_reasoning_of_long_sums_is_a_thought(tmp_path):
+    data.write(tmp_path, DataPlan(names=["long-sum"], train=3, test=1, defect_share=0.0))
+    for one in jsonl.read(str(tmp_path / data.RAW)):
+        thought, _, answer = record.text(record.final(one)).partition("</think>")
+        assert thought.startswith("<think>") and thought.count("=") == 7
+        assert answer.strip() == one["answer"]
+
+
 def test_every_task_has_its_share(raw, test_set):
     assert set(Counter(one["source"] for one in test_set).values()) == {20}
     counts = Counter(one["source"].removeprefix("tiny/") for one in raw)
@@ -150,7 +169,7 @@ def test_the_last_line_of_an_answer_is_the_answer(sound):
         final = record.text(record.final(one)).split("\n")[-1]
         assert final in (one["answer"], json.dumps(one["answer"]))
         checked += "\n" in record.text(record.final(one))
-    assert checked > 200
+    assert checked > 150
 
 
 def test_every_step_of_a_sum_is_right(sound):
@@ -351,7 +370,7 @@ def test_a_share_that_is_none_is_an_error(tmp_path, tasks_):
 
 def test_a_run_that_fails_leaves_nothing(tmp_path):
     done = shell(tmp_path)("qvl tiny data x --train 3")
-    assert (done.returncode, "at least the number of tasks, 10" in done.stderr) == (2, True)
+    assert (done.returncode, "at least the number of tasks, 11" in done.stderr) == (2, True)
     done = shell(tmp_path)("qvl tiny data x --tasks add,chess")
     assert (done.returncode, "unknown task 'chess'" in done.stderr) == (2, True)
     assert not list(tmp_path.iterdir())

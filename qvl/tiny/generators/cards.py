@@ -8,6 +8,7 @@ card-list and card-find follow this rule, and come before card-where and card-gr
 """
 
 import json
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ SIZE = 96  # pixels: 3 x 3 tokens, so a cell of the grid is one token
 CELL = SIZE // 3
 CARD = CELL // 2
 CELLS = 9  # numbered from 1 in reading order
+ALBUM = (60, 240)  # images of an album, of some 33 tokens each with their questions
 QUESTIONS = 3  # per image, about cards drawn with replacement
 
 Card = tuple[int, str]  # cell from 0, colour
@@ -36,9 +38,23 @@ def card_list(rng: Random, split: str, most: int = 3) -> Example:
     for more of them.
     """
     key = _, cards = layout(rng, split, most)
-    ordered = sorted(cards, key=lambda card: list(COLOURS).index(card[1]))
-    answer = ", ".join(map(named, ordered))
+    answer = ", ".join(map(named, _ordered(cards)))
     return _example(key, [Turn("List the cards.", answer, answer)])
+
+
+def card_given(rng: Random, split: str, most: int = 3) -> Example:
+    """card-list with the names given: only the cells are learned.
+
+    So each cell must be looked up by the name before it. Where the names are learned, too, the model finds
+    the next card before it writes its name, and can take the cell from there: it lists cards, and cannot
+    look one up.
+    """
+    key = _, cards = layout(rng, split, most)
+    parts: list[tuple[str, bool]] = []
+    for place, (cell, hue) in enumerate(_ordered(cards)):
+        parts += [(f", {hue}" if place else hue, False), (number(cell), True)]
+    answer = "".join(text for text, _ in parts)
+    return _example(key, [Turn("List the cards.", answer, answer, parts=tuple(parts))])
 
 
 def card_find(rng: Random, split: str) -> Example:
@@ -99,6 +115,32 @@ def card_ground(rng: Random, split: str) -> Example:
     return _example(key, turns)
 
 
+def card_sum(rng: Random, split: str, most: int = 4) -> Example:
+    """The sum of the cells of all cards: the thought lists the cards, then adds up step by step."""
+    key = _, cards = layout(rng, split, most)
+    ordered = _ordered(cards)
+    total, steps = ordered[0][0] + 1, list(map(named, ordered))
+    for cell, _ in ordered[1:]:
+        steps.append(f"{total}+{cell + 1}={total + cell + 1}")
+        total += cell + 1
+    turn = Turn("Sum up the places of the cards.", str(total), str(total), " ".join(steps))
+    return _example(key, [turn])
+
+
+def card_album(rng: Random, split: str) -> Example:
+    """Where a card is on each of many images, one after the other: a context of up to 8K tokens.
+
+    The answer is on the image that came last, and most images before it show a card of that name, too.
+    """
+    pages = tuple(layout(rng, split) for _ in range(rng.randint(*ALBUM)))
+    turns = []
+    for page in pages:
+        cell, hue = rng.choice(page[1])
+        where = number(cell)
+        turns.append(Turn(f"Where is the {hue} card?", where, where, draw=partial(image, *page)))
+    return Example(("album", *pages), turns, tested=len(turns) - 1)
+
+
 def layout(rng: Random, split: str, most: int = len(COLOURS)) -> Layout:
     """A paper and 2 to `most` cards of different colours.
 
@@ -112,6 +154,10 @@ def layout(rng: Random, split: str, most: int = len(COLOURS)) -> Layout:
 
     cards = drawn(split, draw)
     return rng.randrange(len(PAPERS)), cards
+
+
+def _ordered(cards: tuple[Card, ...]) -> list[Card]:
+    return sorted(cards, key=lambda card: list(COLOURS).index(card[1]))
 
 
 def named(card: Card) -> str:

@@ -1,4 +1,4 @@
-"""Examples of the tasks: questions and answers about at most one image, split by their content."""
+"""Examples of the tasks: questions and answers about images or none, split by their content."""
 
 import hashlib
 import random
@@ -30,11 +30,15 @@ class Turn(NamedTuple):
     """Empty where the conversation ends with the last call."""
     reasoning: str = ""
     looks: tuple[Look, ...] = ()
+    parts: tuple[tuple[str, bool], ...] = ()
+    """The content in parts, each with whether it is learned; none: all of it is."""
+    draw: "Callable[[], Image] | None" = None
+    """Makes an image that this turn brings, besides that of the example."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One image with its questions, or one question.
+    """One image with its questions, one question, or a conversation whose turns bring their images.
 
     `key` is all that was drawn at random: equal keys are equal examples. `draw` makes the image, on
     demand, so that discarded examples cost nothing.
@@ -45,6 +49,8 @@ class Example:
     draw: "Callable[[], Image] | None" = None
     fields: dict[str, Any] = field(default_factory=dict)
     """Further fields of the record."""
+    tested: int = 0
+    """The turn that a test asks, after all those before it."""
 
 
 def held_out(key: tuple) -> bool:

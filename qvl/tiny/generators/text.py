@@ -24,6 +24,12 @@ def sum_up(rng: Random, split: str, terms: int = 5) -> Example:
     return Example(*_sum(rng, split, terms))
 
 
+def long_sum(rng: Random, split: str, terms: int = 8) -> Example:
+    """The same of more numbers than a model that knows sum_up was taught."""
+    key, turns = _sum(rng, split, terms)
+    return Example(("long", *key), turns)
+
+
 def mixed(rng: Random, split: str, terms: int = 6, share: float = 0.35) -> Example:
     """The same of six numbers, but only a share of the answers has the steps.
 

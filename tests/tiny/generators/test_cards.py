@@ -44,6 +44,36 @@ def test_lists_name_every_card_once_in_an_order_that_places_do_not_decide():
     assert orders == {True, False}
 
 
+def test_of_given_names_only_the_cells_are_learned():
+    for sample in tasks.examples("card-given", 0, "train", 40):
+        _, answer = tasks.messages(sample.turns, ["image.png"])
+        learned = [part["text"] for part in answer["content"] if part.get("loss", True)]
+        given = [part["text"].strip(", ") for part in answer["content"] if "loss" in part]
+        assert dict(zip(given, learned, strict=True)) == seen(sample)
+
+
+def test_a_sum_of_cards_lists_them_and_adds_up():
+    for sample in tasks.examples("card-sum", 0, "train", 60):
+        (turn,) = sample.turns
+        words = turn.reasoning.split(" ")
+        named = [word for word in words if "=" not in word]
+        assert {word[:-1]: word[-1] for word in named} == seen(sample)
+        total = int(named[0][-1])
+        for word, step in zip(named[1:], words[len(named) :], strict=True):
+            assert step == f"{total}+{word[-1]}={total + int(word[-1])}"
+            total += int(word[-1])
+        assert turn.answer == turn.content == str(total)
+
+
+def test_an_album_asks_about_the_image_that_came_last():
+    (album,) = tasks.examples("card-album", 0, "test", 1)
+    low, high = cards.ALBUM
+    assert low <= len(album.turns) <= high and album.tested == len(album.turns) - 1
+    for turn in album.turns[:5]:
+        shown = seen(Example((), [], turn.draw))
+        assert shown[asked(turn.question)] == turn.answer
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_questions_about_one_card_are_answered_by_the_image(split):
     for name in ("card-find", "card-where", "card-ground"):
@@ -74,7 +104,10 @@ def test_an_image_has_several_questions():
 
 def test_no_task_trains_on_cards_that_another_tests_on_any_paper():
     def shown(split: str) -> set:
-        return {sample.key[2] for name in FAMILY for sample in tasks.examples(name, 3, split, 300)}
+        single = [*FAMILY, "card-given", "card-sum"]
+        found = {sample.key[2] for name in single for sample in tasks.examples(name, 3, split, 300)}
+        albums = tasks.examples("card-album", 3, split, 4)
+        return found | {cards for album in albums for _, cards in album.key[1:]}
 
     assert not shown("train") & shown("test")
 
@@ -94,7 +127,7 @@ def test_the_value_is_the_very_next_token_after_its_name(hue, before):
         assert len(ids(f"{before}{hue} {cards.number(cell)}")) == 3  # the form that is not learned
 
 
-@pytest.mark.parametrize("name", ["card-list", "card-find"])
+@pytest.mark.parametrize("name", ["card-given", "card-list", "card-find"])
 def test_the_tasks_that_come_first_follow_that_rule(name):
     digits = {ids(cards.number(cell))[0] for cell in range(cards.CELLS)}
     names = {ids(before + hue)[0] for hue in drawing.COLOURS for before in ("", " ")}
@@ -108,7 +141,7 @@ def test_the_tasks_that_come_first_follow_that_rule(name):
 def test_verifiers_accept_the_reference_and_no_other_card():
     for name in FAMILY:
         (sample,) = tasks.examples(name, 5, "test", 1)
-        messages = tasks.messages(sample.turns[:1], None)
+        messages = tasks.messages(sample.turns[:1], [None])
         one = {"messages": messages[:-1], "task": tasks.TASKS[name].task, "id": "1"}
         one["answer"] = sample.turns[0].answer
         assert verify(one, {"content": record.text(messages[-1])}) == 1

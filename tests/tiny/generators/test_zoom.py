@@ -71,7 +71,7 @@ def test_a_digit_is_readable_in_its_crop_and_not_in_what_the_model_sees():
 
 def test_first_ends_with_the_call_of_the_first_card_named():
     for sample in drawn("zoom-first"):
-        messages = tasks.messages(sample.turns, "scene.png")
+        messages = tasks.messages(sample.turns, ["scene.png"])
         assert [message["role"] for message in messages] == ["user", "assistant"]
         (call,) = messages[-1]["tool_calls"]
         arguments = call["function"]["arguments"]
