@@ -9,9 +9,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Tests start thousands of processes; each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-engines test-newest test-gpu bench lint man setup clean
+.PHONY: recipe demo test test-engines test-newest test-gpu bench lint man setup clean
 
-demo: setup  ## the recipe once through, from raw data to a scored model
+recipe: setup  ## every stage of the report on the tiny model, and one table and one page of them
+	examples/qwen3-vl.sh qwen3-vl
+
+demo: setup  ## its first stage alone: from raw data to a scored model
 	examples/recipe.sh demo
 
 test: setup lint  ## every test, files side by side
@@ -56,4 +59,4 @@ setup: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info demo
+	rm -rf .venv build dist *.egg-info demo qwen3-vl

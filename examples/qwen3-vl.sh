@@ -1,0 +1,177 @@
+#!/usr/bin/env bash
+# Qwen3-VL's post-training from raw data to the final model (arXiv 2511.21631, section 4), on the CPU twin.
+#
+#     [SEED=N] examples/qwen3-vl.sh [FOLDER]
+#
+# FOLDER (default: qwen3-vl) receives every file. It ends in a table, stage by task, and in one page,
+# report.html. A stage that is done is skipped, one that was stopped continues, so each can be run by hand.
+# Every stage is a command or a script of examples/, and they take a real model's paths as well: what is
+# the twin's are the data of the first two sections, and the numbers, which are our choice.
+set -euo pipefail
+
+here=$(dirname "$(realpath "$0")")
+mkdir -p "${1:-qwen3-vl}"
+cd "${1:-qwen3-vl}"
+export SEED=${SEED:-1}
+export OMP_NUM_THREADS=1  # operations of so small a model are faster in one thread; two ranks have a core each
+export MEDIA=$PWD  # the base folder of all media paths
+
+say() { printf '\n== %s (%d min)\n' "$1" $((SECONDS / 60)) >&2; }
+pack() { # CONTEXT FILE OUT
+    [ -e "$3" ] || qvl pack --model sft/trained --context "$1" --loss-weight sqrt --think-tags --media-root . "$2" -o "$3"
+}
+sft() { # MODEL OUT LR WORD...
+    local from=$1 out=$2 lr=$3
+    shift 3
+    [ -e "$out/config.json" ] ||
+        qvl sft --model "$from" -o "$out" --nproc 2 --media-root . --resume --batch 2 --lr "$lr" --schedule wsd \
+            --decay-share 0.5 --min-lr-ratio 0.05 --warmup-steps 20 --weight-decay 0.05 --beta2 0.98 \
+            --log-every 100 --seed "$SEED" "$@"
+}
+only() { # SOURCE FILE OUT
+    [ -e "$3" ] || qvl select "source == \"tiny/$1\"" "$2" -o "$3"
+}
+served() { # MODEL COMMAND...
+    local model=$1
+    shift
+    qvl serve "$model" --port 0 --max-batch 256 -- "$@"
+}
+ask() { # FILE NAME MODEL: by the report's sampling, but for its presence penalty, which takes digits from sums
+    columns+=("${2%-album}=scores/$2.json")
+    [ -e "scores/$2.json" ] ||
+        served "$3" qvl eval "$1" --preset instruct --presence-penalty 0 --max-tokens "${MAX_TOKENS:-96}" --media-root . --seed "$SEED" \
+            --penalty language --penalty repetition --penalty format --resume \
+            -o "scores/$2.jsonl.zst" --report "scores/$2.json"
+}
+evaluate() { # NAME MODEL, and parity of the engine that answers
+    mkdir -p scores
+    ask questions.jsonl.zst "$@"
+    [ -e "scores/$1-parity.jsonl.zst" ] ||
+        served "$2" qvl parity "$2" --endpoint '{endpoint}' --media-root . few.jsonl.zst -o "scores/$1-parity.jsonl.zst"
+}
+helps() { # BEFORE AFTER GROUP WORD...: ends the script unless a stage was better at what it is for
+    local before=$1 after=$2 group=$3
+    shift 3
+    qvl eval compare "scores/$before.jsonl.zst" "scores/$after.jsonl.zst" --better "$group" "$@" \
+        -o "scores/$before-$after.jsonl.zst"
+}
+columns=() # of the table: NAME=REPORT
+
+say "4.1, 4.2.1: filter queries and responses, then SFT at 1K, which is the report's 32K"
+[ -e sft/after.json ] || "$here/recipe.sh" sft
+
+say "The twin's data for the other stages, and the questions that none of them trains on"
+[ -d more ] || qvl tiny data more --train 14000 --test 600 --defect-share 0 --seed "$SEED" \
+    --tasks long-sum=6,card-sum=4,habits=3,odd-count=1
+[ -d album ] || qvl tiny data album --tasks card-album --train 100 --test 24 --defect-share 0 --seed "$SEED"
+[ -d zoom ] || qvl tiny data zoom --tasks zoom-direct --train 1 --test 100 --defect-share 0 --seed "$SEED"
+[ -d images ] || { mkdir images.new && cp -al {sft/data,more,album,zoom}/images/. images.new && mv images.new images; }
+[ -e rl.jsonl.zst ] || qvl split --ratio cold=1,distill=1,rl=1 more/raw.jsonl.zst -o '{}.jsonl.zst'
+[ -e sft-questions.jsonl.zst ] || qvl mix --by source sft/data/test.jsonl.zst \
+    --ratio tiny/digit=1,tiny/add=1,tiny/sum=1,tiny/count=1,tiny/card-find=1,tiny/card-where=1,tiny/card-ground=1 |
+    qvl cat --shard 1/2 -o sft-questions.jsonl.zst
+[ -e questions.jsonl.zst ] ||
+    qvl cat sft-questions.jsonl.zst {more,zoom}/test.jsonl.zst |
+    qvl set 'id = source + "/" + id' -o questions.jsonl.zst  # each set numbers its own
+[ -e few.jsonl.zst ] || qvl mix --by source sft-questions.jsonl.zst more/test.jsonl.zst \
+    --ratio tiny/digit=1,tiny/card-ground=1,tiny/long-sum=1,tiny/card-sum=1 | qvl cat --shard 1/50 -o few.jsonl.zst
+learned=tiny/digit=3,tiny/add=3,tiny/sum=2,tiny/card-find=1,tiny/card-where=1,tiny/card-ground=2
+[ -e learned.jsonl.zst ] || qvl mix --by source --ratio "$learned" sft/curated.jsonl.zst |
+    qvl shuffle --seed "$SEED" -o learned.jsonl.zst
+MAX_TOKENS=16 evaluate base sft/base  # it does not stop by itself
+evaluate sft-1k sft/trained
+ask album/test.jsonl.zst sft-1k-album sft/trained
+
+say "4.2.1: SFT at 8K, with 1K between (256K and 32K)"
+pack 1k learned.jsonl.zst packed-learned.jsonl.zst
+pack 8k album/raw.jsonl.zst packed-album.jsonl.zst
+sft sft/trained long 1e-3 packed-album.jsonl.zst --interleave packed-learned.jsonl.zst --interleave-share 0.6
+evaluate sft-8k long
+ask album/test.jsonl.zst sft-8k-album long
+
+say "4.2.2: the cold start's data, hard for that model, in need of the image, with answers that hold"
+# Easy questions are among them, which the filter of difficulty is to drop.
+[ -e cold-raw.jsonl.zst ] ||
+    qvl mix --by source cold.jsonl.zst sft/curated.jsonl.zst --ratio tiny/long-sum=4,tiny/card-sum=4,tiny/sum=1,tiny/card-where=1 |
+    qvl shuffle --seed "$SEED" -o cold-raw.jsonl.zst
+[ -e cold/thinking.jsonl.zst ] || K=2 MAX_TOKENS=96 BLIND_SAMPLES=2 served long "$here/cold-start.sh" cold cold-raw.jsonl.zst
+# Beside them are answers whose style nobody filtered: the bad habits of a real model's data, which general
+# RL is to remove. What was learned is replayed, from here on with some of these.
+only habits cold.jsonl.zst habits.jsonl.zst
+[ -e thinking.jsonl.zst ] || qvl cat cold/thinking.jsonl.zst habits.jsonl.zst | qvl shuffle --seed "$SEED" -o thinking.jsonl.zst
+[ -e replay.jsonl.zst ] || qvl mix --by source --ratio "$learned,tiny/habits=0.8" sft/curated.jsonl.zst habits.jsonl.zst |
+    qvl shuffle --seed "$SEED" -o replay.jsonl.zst
+pack 1k replay.jsonl.zst packed-replay.jsonl.zst
+pack 1k thinking.jsonl.zst packed-thinking.jsonl.zst
+sft long thinker 1e-3 packed-thinking.jsonl.zst --interleave packed-replay.jsonl.zst --interleave-share 0.4
+evaluate cold-start thinker
+
+say "4.3: strong-to-weak distillation, text alone, with replay; off-policy, then on-policy"
+only long-sum distill.jsonl.zst distill-queries.jsonl.zst
+only long-sum more/test.jsonl.zst long-sums.jsonl.zst
+[ -e kept.jsonl.zst ] || qvl mix --by source --ratio "$learned,tiny/habits=0.8,tiny/card-sum=1.5" sft/curated.jsonl.zst cold.jsonl.zst |
+    qvl shuffle --seed "$SEED" -o kept.jsonl.zst
+[ -d big ] || qvl tiny model big --size s --seed "$SEED"
+[ -d lessons ] || qvl tiny data lessons --tasks long-sum=3,sum=1 --train 7000 --test 2 --defect-share 0 --seed $((SEED + 1))
+pack 1k lessons/raw.jsonl.zst packed-lessons.jsonl.zst
+sft big teacher 2e-3 packed-lessons.jsonl.zst
+CONTEXT=1k LOSS_WEIGHT=sqrt PACK_ARGS=--think-tags OFF_BATCH=2 OFF_LR=1e-3 MAX_TOKENS=96 BATCH=64 STEPS=60 LR=1e-3 BETA=0 NPROC=2 \
+    STALENESS=0 EVAL_EVERY=20 REPLAY_SHARE=0.3 SERVE_ARGS='--max-batch 256' SFT_ARGS='--log-every 50' \
+    "$here/distill.sh" distill thinker distill-queries.jsonl.zst long-sums.jsonl.zst kept.jsonl.zst teacher
+evaluate off-policy distill/off-policy
+evaluate on-policy distill/on-policy
+
+say "4.4: reasoning RL with SAPO on text and images, then general RL, which removes bad habits"
+ask='source == "tiny/long-sum" or source == "tiny/card-sum"'
+[ -e rl-queries.jsonl.zst ] || qvl select "$ask" rl.jsonl.zst | qvl set 'messages = [messages[0]]' -o rl-queries.jsonl.zst
+[ -e general-queries.jsonl.zst ] || qvl mix --by source rl.jsonl.zst sft/curated.jsonl.zst --batch-size 32 \
+    --ratio tiny/habits=12,tiny/odd-count=4,tiny/card-sum=6,tiny/long-sum=4,tiny/card-ground=4,tiny/digit=2 |
+    qvl set 'messages = [messages[0]]' -o general-queries.jsonl.zst
+[ -e held-out.jsonl.zst ] || qvl cat more/test.jsonl.zst -o held-out.jsonl.zst
+N=8 BATCH=32 STEPS=30 GENERAL_STEPS=15 MAX_TOKENS=96 LR=2e-4 STALENESS=1 EVAL_EVERY=10 SERVE_ARGS='--max-batch 256' \
+    "$here/rl.sh" rl distill/on-policy rl-queries.jsonl.zst held-out.jsonl.zst general-queries.jsonl.zst
+evaluate reasoning-rl rl/reasoning
+evaluate general-rl rl/general
+
+say "4.5: thinking with images, in two stages: the agent, then the final model with what the agent did"
+[ -e agent/final.json ] || FINAL=1 NPROC=2 REPLAY=kept.jsonl.zst "$here/agent.sh" rl/general agent
+evaluate agent agent/agent
+evaluate final agent/final
+ask album/test.jsonl.zst final-album agent/final
+
+say "4.6: the final model on each engine that is installed, greedy"
+engines=()
+for backend in local vllm sglang; do
+    if [ "$backend" != local ] && ! qvl doctor --need "$backend" >doctor.txt 2>&1; then
+        printf '%s is not installed: qvl doctor --install %s\n' "$backend" "$backend" >&2
+        continue
+    fi
+    engines+=("$backend=scores/on-$backend.json")
+    [ -e "scores/on-$backend.json" ] ||
+        qvl serve agent/final --backend "$backend" --port 0 -- qvl eval sft-questions.jsonl.zst --media-root . \
+            --max-tokens 96 --resume -o "scores/on-$backend.jsonl.zst" --report "scores/on-$backend.json"
+done
+qvl eval summary "${engines[@]}" | tee engines.txt
+
+say "The table: stage by task"
+columns+=("agent=agent/after-rl.json" "final=agent/final.json")  # questions that need a zoom, with the tool
+qvl eval summary "${columns[@]}" | tee table.txt
+
+say "The page"
+qvl plot --metric loss sft/trained long thinker distill/off-policy agent/learner -o sft.svg
+qvl plot --metric reward --metric 'rate/*' --metric accuracy rl/reasoning rl/general agent/agent agent/final -o rl.svg
+qvl tiny sheet scores/final.jsonl.zst --media-root . -o sheet.png
+qvl view --export report.html --about table.txt --about engines.txt --about sft.svg --about rl.svg --about sheet.png \
+    --num-records 40 --media-root . scores/final.jsonl.zst questions.jsonl.zst kept.jsonl.zst cold/thinking.jsonl.zst
+
+say "What each stage is for, tested by pairs: status 3 if one did not help"
+helps base sft-1k tiny/sum
+helps sft-1k-album sft-8k-album tiny/card-album
+helps sft-8k off-policy tiny/long-sum
+helps off-policy on-policy tiny/long-sum
+helps on-policy reasoning-rl tiny/long-sum
+helps reasoning-rl general-rl tiny/habits --free-of language
+
+say "The way of the last model's data"
+qvl lineage agent/final.jsonl.zst >&2
+printf '\n%s/report.html and table.txt hold what came of it; %d minutes.\n' "$PWD" $((SECONDS / 60)) >&2
