@@ -1,9 +1,9 @@
 """Two evaluations of the same records, paired: the difference, its interval, and a test.
 
-Each record counts once: the share of its responses that are right, or free of a penalty. The interval of the mean difference is
-Student's over the records' differences. The test is exact for records that are right or wrong (McNemar 1947: the sign
-test over the records that changed); with several responses per record, it is a test of random signs over the
-differences, of SIGNS draws.
+Each record counts once: the share of its responses that are right, or free of a penalty. The interval of the
+mean difference is Student's over the records' differences. The test is exact for records that are right or
+wrong (McNemar 1947: the sign test over the records that changed); with several responses per record, it is a
+test of random signs over the differences, of SIGNS draws.
 """
 
 import math
@@ -16,7 +16,7 @@ from qvl.errors import UserError
 from qvl.evaluate.measures.sets import rewards, share
 from qvl.evaluate.metrics import ALL
 from qvl.intervals import student
-from qvl.reward import penalties
+from qvl.reward.penalties import find, penalised_share
 
 SIGNS = 10_000
 SIGNIFICANT = 0.05  # the p below which a difference counts, our choice
@@ -36,7 +36,9 @@ class Comparison:
 
     def __init__(self, before: Iterable[dict], by: str, free_of: str | None = None) -> None:
         """free_of: a penalty; then the shares are of responses that it is not for, right or wrong."""
-        self._penalty = penalties.find(free_of) if free_of else None
+        if free_of:
+            find(free_of)
+        self._penalty = free_of
         self._before = {record["id"]: self._kept(record) for record in before}
         self._by = by
         self.groups: dict[str, Pairs] = {}
@@ -94,8 +96,8 @@ class Comparison:
     def _share(self, record: dict) -> float | None:
         """The share of a record's responses that count; None for a record without a verdict."""
         if self._penalty:
-            found = [1.0 + self._penalty(record, each).value for each in record["responses"]]
-            return share(found, least=1.0) if found else None
+            responses = record["responses"]
+            return 1 - penalised_share(self._penalty, record, responses) if responses else None
         found = rewards(record)
         return share(found) if found else None
 

@@ -14,7 +14,7 @@ from qvl.evaluate.benchmark import Benchmark
 from qvl.evaluate.measures import MEASURES, Measure
 from qvl.intervals import wilson
 from qvl.reward import RIGHT
-from qvl.reward import penalties as penalties_by_name
+from qvl.reward.penalties import find, penalised_share
 from qvl.reward.verdict import judge
 
 GUESSES = 10  # of a group's commonest answers, tried as the one guess for all
@@ -55,7 +55,9 @@ class Tally:
         """pass_at: the numbers k of samples of which one is to be right (pass@k).
         penalties: names of penalties whose rates are measured. UserError for an unknown one."""
         self.by, self.verifier, self.pass_at = by, verifier, pass_at
-        self.penalties = {name: penalties_by_name.find(name) for name in penalties}
+        self.penalties = tuple(penalties)
+        for name in self.penalties:
+            find(name)
         self.groups: defaultdict[str, Group] = defaultdict(Group)
 
     def watch(self, records: Iterable[dict]) -> Iterator[dict]:
@@ -83,9 +85,8 @@ class Tally:
             if len(rewards) >= k:
                 group.passes[k] += 1
                 group.passed[k] = group.passed.get(k, 0.0) + pass_at(k, len(rewards), right)
-        for name, penalty in self.penalties.items():
-            bad = sum(penalty(record, each).value < 0 for each in answered)
-            group.penalised[name] += bad / len(answered)
+        for name in self.penalties:
+            group.penalised[name] += penalised_share(name, record, answered)
         self._measure(group, record)
         # An answer may be as large as a file of tests; only its verifier's kind of it is kept.
         group.answers[orjson.dumps([record.get("task"), record.get("answer")])] += 1

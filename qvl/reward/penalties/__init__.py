@@ -3,7 +3,7 @@
 A penalty is a function (record, response) -> Penalty. It needs no reference answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -35,3 +35,9 @@ def find(name: str) -> Callable[[dict, dict], Penalty]:
     module, _, function = PENALTIES[name].partition(":")
     found: Any = getattr(import_module(module), function)
     return found
+
+
+def penalised_share(name: str, record: dict, responses: Sequence[dict]) -> float:
+    """The share of a record's responses, one at least, that get this penalty."""
+    penalty = find(name)
+    return sum(penalty(record, each).value < 0 for each in responses) / len(responses)
