@@ -122,14 +122,13 @@ evaluate off-policy distill/off-policy
 evaluate on-policy distill/on-policy
 
 say "4.4: reasoning RL with SAPO on text and images, then general RL, which removes bad habits"
-ask='source == "tiny/long-sum" or source == "tiny/card-sum"'
-[ -e rl-queries.jsonl.zst ] || qvl select "$ask" rl.jsonl.zst | qvl set 'messages = [messages[0]]' -o rl-queries.jsonl.zst
+sums='source == "tiny/long-sum" or source == "tiny/card-sum"'
+[ -e rl-queries.jsonl.zst ] || qvl select "$sums" rl.jsonl.zst | qvl set 'messages = [messages[0]]' -o rl-queries.jsonl.zst
 [ -e general-queries.jsonl.zst ] || qvl mix --by source rl.jsonl.zst sft/curated.jsonl.zst --batch-size 32 \
     --ratio tiny/habits=12,tiny/odd-count=4,tiny/card-sum=6,tiny/long-sum=4,tiny/card-ground=4,tiny/digit=2 |
     qvl set 'messages = [messages[0]]' -o general-queries.jsonl.zst
-[ -e held-out.jsonl.zst ] || qvl cat more/test.jsonl.zst -o held-out.jsonl.zst
 N=8 BATCH=32 STEPS=30 GENERAL_STEPS=15 MAX_TOKENS=96 LR=2e-4 STALENESS=1 EVAL_EVERY=10 SERVE_ARGS='--max-batch 256' \
-    "$here/rl.sh" rl distill/on-policy rl-queries.jsonl.zst held-out.jsonl.zst general-queries.jsonl.zst
+    "$here/rl.sh" rl distill/on-policy rl-queries.jsonl.zst more/test.jsonl.zst general-queries.jsonl.zst
 evaluate reasoning-rl rl/reasoning
 evaluate general-rl rl/general
 

@@ -146,9 +146,10 @@ def question(turn: Turn, image: str | None) -> dict[str, Any]:
 
 def _answer(turn: Turn, reasoning: str) -> dict[str, Any]:
     if turn.parts:
-        unlearned = {"loss": False}
         texts = [
-            {"type": "text", "text": text} | ({} if learned else unlearned)
+            {"type": "text", "text": text}
+            if learned
+            else {"type": "text", "text": text, "loss": False}
             for text, learned in turn.parts
         ]
         return {"role": "assistant", "content": texts}
