@@ -60,7 +60,7 @@ def command(
     Renders each record with the chat template of the checkpoint, expands every image and every pair of
     video frames to its number of tokens, and packs several records per line by best fit. Frames are
     sampled as by qvl serve, 2 per second by their timestamps. The loss covers assistant turns and
-    the <|im_end|> after them, nothing else. A record that does not fit is rejected with its reason,
+    the <|im_end|> after them, but no turn and no text part whose `loss` is false. A record that does not fit is rejected with its reason,
     unless --too-long says how to truncate it. Reports packs, tokens and efficiency. Shuffle the records
     first.
 

@@ -24,7 +24,7 @@ def command(
         str | None,
         typer.Option(
             metavar="|".join(PENALTIES),
-            help="Compare the responses that this penalty of qvl verify is not for, right or wrong",
+            help="Compare the shares of responses that are free of this penalty (see qvl verify), not of right ones",
         ),
     ] = None,
     better: Annotated[

@@ -17,7 +17,7 @@ def command(
         list[str],
         typer.Argument(
             metavar="[NAME=]REPORT...",
-            help="Reports of evaluations, in the order of their columns; by default a column is named after its file, and several of one NAME are one",
+            help="Reports of evaluations, in the order of their columns; by default a column is named after its file, and reports of the same NAME share one",
         ),
     ],
 ) -> None:

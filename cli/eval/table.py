@@ -47,7 +47,7 @@ class TableOptions:
         typer.Option(
             "--penalty",
             metavar="|".join(PENALTIES),
-            help="Also show the share of responses that this penalty of qvl verify is for; repeatable",
+            help="Also show the share of responses that get this penalty (see qvl verify); repeatable",
         ),
     ] = None
     baseline: Annotated[
