@@ -21,12 +21,13 @@ def command(
     """Set fields of every record by expressions.
 
     ASSIGNMENTS are FIELD = EXPRESSION, joined with commas; expressions are those of qvl select. A field
-    may be inside an object, which is made where it is missing: scores.mine.length = len(final()). Each
-    assignment sees what those before it have set. An expression that is null, as one of a missing
-    field is, removes the field.
+    may be inside an object, which is made where it is missing: scores.mine.length = len(final()). It may
+    be an element that a list has: messages[0].role = "system". Each assignment sees what those before it
+    have set. An expression that is null, as one of a missing field is, removes the field.
 
-    A record whose field cannot be set, because it would be inside a value that is not an object, because
-    a number is beyond 64 bits, or because an id must be a string that is not empty, is an error, or cannot-set in --rejects with --on-error reject.
+    A record whose field cannot be set is an error, or cannot-set in --rejects with --on-error reject: the
+    value around it is not an object, the list has no such element, a number is beyond 64 bits, or the id
+    would not be a string that is not empty.
 
     Examples:
         $ qvl set 'task = "vqa", answer = final()' records.jsonl.zst | zstdcat

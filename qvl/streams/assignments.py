@@ -1,17 +1,18 @@
 """Set fields of a record by expressions: 'answer = final(), scores.mine.length = len(answer)'."""
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import orjson
 
 from qvl.errors import UserError
 from qvl.stage import Drop, Run
-from qvl.streams.expression import Parser, Value
+from qvl.streams.expression import EACH, Parser, Value
 from qvl.streams.fields import Fields
 
 
 class Assignment(NamedTuple):
-    path: tuple[str, ...]
+    path: tuple[str | int, ...]  # names of fields, and indices of elements
     value: Value
 
 
@@ -45,7 +46,7 @@ class Assignments:
 
 class _AssignmentParser(Parser):
     def assignments(self) -> list[Assignment]:
-        """NAME ("." NAME | "[" STRING "]")* "=" or ("," ...)*"""
+        """NAME ("." NAME | "[" STRING "]" | "[" INDEX "]")* "=" or ("," ...)*"""
         found = [self.assignment()]
         while self.accept(","):
             found.append(self.assignment())
@@ -56,38 +57,50 @@ class _AssignmentParser(Parser):
     def assignment(self) -> Assignment:
         if self.next.kind != "name":
             self.fail('expected a field to set, as in task = "vqa"')
-        path = [self.take().text]
+        path: list[str | int] = [self.take().text]
         while self.next.text != "=":
             if self.next.text not in (".", "["):
                 self.fail(f"expected = after the field, found {self.next.text!r}")
             step = self.step()
-            if not isinstance(step, str):
-                self.fail("only fields of objects can be set, not elements of lists")
+            if step is EACH:
+                self.fail("one element can be set, not each of a list")
             path.append(step)
         self.take()
         return Assignment(tuple(path), self.either())
 
 
-def _put(record: dict, path: tuple[str, ...], value: Any) -> None:
-    """Set a field in place, and copy the objects above it, which may belong to the original."""
+def _put(record: dict, path: tuple[str | int, ...], value: Any) -> None:
+    """Set a field or an element in place, and copy what lies above it, which may belong to the original."""
     if path == ("id",) and not (isinstance(value, str) and value):
         raise UserError("id: expected a string that is not empty")
-    *above, last = path
-    for depth, name in enumerate(above):
-        inner = record.get(name)
-        if inner is None:
+    holder: Any = record
+    for depth, (step, following) in enumerate(pairwise(path), 1):
+        inner = holder[step] if isinstance(step, int) else holder.get(step)
+        if isinstance(following, int):
+            if not isinstance(inner, list) or not -len(inner) <= following < len(inner):
+                raise UserError(f"{_name(path[:depth])} is not a list with an element {following}")
+        elif inner is None:
             if value is None:
                 return
             inner = {}
-        if not isinstance(inner, dict):
-            raise UserError(f"{'.'.join(path[: depth + 1])} is not an object, so it has no {last}")
-        record[name] = dict(inner)
-        record = record[name]
+        elif not isinstance(inner, dict):
+            raise UserError(f"{_name(path[:depth])} is not an object, so it has no {following}")
+        holder[step] = inner.copy()
+        holder = holder[step]
+    last = path[-1]
     if value is None:
-        record.pop(last, None)
+        if isinstance(last, int):
+            raise UserError(f"{_name(path)}: the value is null, and an element cannot be removed")
+        holder.pop(last, None)
         return
     try:
         orjson.dumps(value)
     except TypeError:
-        raise UserError(f"{'.'.join(path)}: {value} is beyond 64 bits") from None
-    record[last] = value
+        raise UserError(f"{_name(path)}: {value} is beyond 64 bits") from None
+    holder[last] = value
+
+
+def _name(path: tuple[str | int, ...]) -> str:
+    return "".join(
+        f"[{step}]" if isinstance(step, int) else f".{step}" for step in path
+    ).removeprefix(".")

@@ -46,6 +46,37 @@ def test_plus_joins_strings_so_that_sets_that_number_their_own_get_ids_apart():
     assert Assignments('id = "set-1/" + id')(RECORD) == {**RECORD, "id": "set-1/a"}
 
 
+def test_an_element_of_a_list_is_set_where_it_is_and_the_record_stays_as_it_was():
+    before = orjson.dumps(RECORD)
+    made = Assignments(
+        'messages[0].content = "Look. " + messages[0].content, messages[-1].name = id'
+    )(RECORD)
+    assert isinstance(made, dict)
+    assert made["messages"] == [
+        {"role": "user", "content": "Look. How many?"},
+        {"role": "assistant", "content": "42", "name": "a"},
+    ]
+    assert orjson.dumps(RECORD) == before
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("messages[2].role = 1", "messages is not a list with an element 2"),
+        ("messages[-3] = 1", "messages is not a list with an element -3"),
+        ("new[0] = 1", "new is not a list with an element 0"),
+        ("scores[0] = 1", "scores is not a list with an element 0"),
+        ("messages[0].content[1].text = 1", r"messages[0].content is not a list with an element 1"),
+        ("messages[0] = null", "messages[0]: the value is null, and an element cannot be removed"),
+        ("messages.role = 1", "messages is not an object, so it has no role"),
+    ],
+)
+def test_an_element_that_a_list_has_not_is_an_error(source, said):
+    with pytest.raises(UserError) as error:
+        Assignments(source)(RECORD)
+    assert said in str(error.value)
+
+
 @pytest.mark.parametrize("source", ["id = null", "id = 1", 'id = ""', 'id = missing + "/x"'])
 def test_an_id_stays_a_string_that_is_not_empty(source):
     with pytest.raises(UserError, match="record 'a': id: expected a string that is not empty"):
@@ -58,7 +89,7 @@ def test_an_id_stays_a_string_that_is_not_empty(source):
         ("answer", "column 7: expected = after the field, found 'the end'"),
         ("= 3", "column 1: expected a field to set"),
         ("a == 3", "column 3: expected = after the field, found '=='"),
-        ("a.b[0] = 1", "only fields of objects can be set"),
+        ("a.b[*] = 1", "one element can be set, not each of a list"),
         ("a = 1 b = 2", "column 7: unexpected 'b'; assignments are joined with commas"),
         ("a = 1,", "column 7: expected a field to set"),
         ("a = nope()", "no function nope()"),
