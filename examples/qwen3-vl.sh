@@ -12,7 +12,7 @@ set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 mkdir -p "${1:-qwen3-vl}"
 cd "${1:-qwen3-vl}"
-export SEED=${SEED:-1}
+export SEED=${SEED:-0}
 export OMP_NUM_THREADS=1  # operations of so small a model are faster in one thread; two ranks have a core each
 export MEDIA=$PWD  # the base folder of all media paths
 
@@ -63,7 +63,7 @@ say "4.1, 4.2.1: filter queries and responses, then SFT at 1K, which is the repo
 say "The twin's data for the other stages, and the questions that none of them trains on"
 [ -d more ] || qvl tiny data more --train 14000 --test 600 --defect-share 0 --seed "$SEED" \
     --tasks long-sum=6,card-sum=4,habits=3,odd-count=1
-[ -d album ] || qvl tiny data album --tasks card-album --train 100 --test 24 --defect-share 0 --seed "$SEED"
+[ -d album ] || qvl tiny data album --tasks card-album --train 100 --test 32 --defect-share 0 --seed "$SEED"
 [ -d zoom ] || qvl tiny data zoom --tasks zoom-direct --train 1 --test 100 --defect-share 0 --seed "$SEED"
 [ -d images ] || { mkdir images.new && cp -al {sft/data,more,album,zoom}/images/. images.new && mv images.new images; }
 [ -e rl.jsonl.zst ] || qvl split --ratio cold=1,distill=1,rl=1 more/raw.jsonl.zst -o '{}.jsonl.zst'
@@ -96,19 +96,17 @@ say "4.2.2: the cold start's data, hard for that model, in need of the image, wi
     qvl shuffle --seed "$SEED" -o cold-raw.jsonl.zst
 [ -e cold/thinking.jsonl.zst ] || K=2 MAX_TOKENS=96 BLIND_SAMPLES=2 served long "$here/cold-start.sh" cold cold-raw.jsonl.zst
 # Beside them are answers whose style nobody filtered: the bad habits of a real model's data, which general
-# RL is to remove. What was learned is replayed, from here on with some of these.
+# RL is to remove. What was learned is replayed.
 only habits cold.jsonl.zst habits.jsonl.zst
 [ -e thinking.jsonl.zst ] || qvl cat cold/thinking.jsonl.zst habits.jsonl.zst | qvl shuffle --seed "$SEED" -o thinking.jsonl.zst
-[ -e replay.jsonl.zst ] || qvl mix --by source --ratio "$learned,tiny/habits=0.8" sft/curated.jsonl.zst habits.jsonl.zst |
-    qvl shuffle --seed "$SEED" -o replay.jsonl.zst
-pack 1k replay.jsonl.zst packed-replay.jsonl.zst
 pack 1k thinking.jsonl.zst packed-thinking.jsonl.zst
-sft long thinker 1e-3 packed-thinking.jsonl.zst --interleave packed-replay.jsonl.zst --interleave-share 0.4
+sft long thinker 1e-3 packed-thinking.jsonl.zst --interleave packed-learned.jsonl.zst --interleave-share 0.4
 evaluate cold-start thinker
 
-say "4.3: strong-to-weak distillation, text alone, with replay; off-policy, then on-policy"
+say "4.3: strong-to-weak distillation, text alone; off-policy, then on-policy"
 only long-sum distill.jsonl.zst distill-queries.jsonl.zst
 only long-sum more/test.jsonl.zst long-sums.jsonl.zst
+# From here on the replay is also of the cold start.
 [ -e kept.jsonl.zst ] || qvl mix --by source --ratio "$learned,tiny/habits=0.8,tiny/card-sum=1.5" sft/curated.jsonl.zst cold.jsonl.zst |
     qvl shuffle --seed "$SEED" -o kept.jsonl.zst
 [ -d big ] || qvl tiny model big --size s --seed "$SEED"
@@ -127,7 +125,7 @@ sums='source == "tiny/long-sum" or source == "tiny/card-sum"'
 [ -e general-queries.jsonl.zst ] || qvl mix --by source rl.jsonl.zst sft/curated.jsonl.zst --batch-size 32 \
     --ratio tiny/habits=12,tiny/odd-count=4,tiny/card-sum=6,tiny/long-sum=4,tiny/card-ground=4,tiny/digit=2 |
     qvl set 'messages = [messages[0]]' -o general-queries.jsonl.zst
-N=8 BATCH=32 STEPS=30 GENERAL_STEPS=15 MAX_TOKENS=96 LR=2e-4 STALENESS=1 EVAL_EVERY=10 SERVE_ARGS='--max-batch 256' \
+N=8 BATCH=32 STEPS=30 GENERAL_STEPS=20 MAX_TOKENS=96 LR=2e-4 GENERAL_LR=1e-4 STALENESS=1 EVAL_EVERY=10 SERVE_ARGS='--max-batch 256' \
     "$here/rl.sh" rl distill/on-policy rl-queries.jsonl.zst more/test.jsonl.zst general-queries.jsonl.zst
 evaluate reasoning-rl rl/reasoning
 evaluate general-rl rl/general
@@ -137,6 +135,13 @@ say "4.5: thinking with images, in two stages: the agent, then the final model w
 evaluate agent agent/agent
 evaluate final agent/final
 ask album/test.jsonl.zst final-album agent/final
+# The questions that were asked without the tool, now with it.
+[ -e scores/with-tool.jsonl.zst ] ||
+    qvl select 'source == "tiny/zoom-direct"' questions.jsonl.zst |
+    qvl set 'messages[0].content[1].text = "Zoom in when needed. " + messages[0].content[1].text' |
+    served agent/final qvl agent-rollout --model agent/final --tools image_zoom_in_tool --zoom-min-tokens 8 --no-tool-schemas \
+        --temperature 0 --max-tokens 300 --media-root . |
+    qvl eval score -o scores/with-tool.jsonl.zst
 
 say "4.6: the final model on each engine that is installed, greedy"
 engines=()
@@ -170,6 +175,7 @@ helps sft-8k off-policy tiny/long-sum
 helps off-policy on-policy tiny/long-sum
 helps on-policy reasoning-rl tiny/long-sum
 helps reasoning-rl general-rl tiny/habits --free-of language
+helps final with-tool tiny/zoom-direct
 
 say "The way of the last model's data"
 qvl lineage agent/final.jsonl.zst >&2

@@ -12,7 +12,7 @@
 set -euo pipefail
 
 folder=${1:-demo}
-seed=${SEED:-1}
+seed=${SEED:-0}
 mkdir -p "$folder"
 cd "$folder"
 
@@ -22,7 +22,7 @@ export OMP_NUM_THREADS=1
 looks=tiny/card-given=1,tiny/card-find=1,tiny/card-where=2
 boxes=tiny/card-given=1,tiny/card-find=1,tiny/card-where=2,tiny/card-ground=3
 all=tiny/digit=12,tiny/add=7.2,tiny/sum=4,tiny/logic=0.36,tiny/count=0.36,tiny/photo=0.36
-all+=,tiny/card-list=0.4,tiny/card-find=0.5,tiny/card-where=0.6,tiny/card-ground=0.6
+all+=,tiny/card-list=0.4,tiny/card-find=0.5,tiny/card-where=0.6,tiny/card-ground=1.2
 # Held-out accuracies below which this script fails.
 demanded=(card-find=0.9 card-where=0.9 card-ground=0.9 digit=0.85 add=0.9 sum=0.9)
 
@@ -62,7 +62,7 @@ say "Fine-tune with Megatron-core on two ranks, and write a Hugging Face folder"
         --lr 2e-3 --schedule wsd --decay-share 0.5 --min-lr-ratio 0.05 --warmup-steps 30 \
         --weight-decay 0.05 --beta2 0.98 --log-every 200 --seed "$seed" \
         --curriculum given.jsonl.zst looks.jsonl.zst boxes.jsonl.zst \
-        all.jsonl.zst all.jsonl.zst all.jsonl.zst all.jsonl.zst
+        all.jsonl.zst all.jsonl.zst all.jsonl.zst
 
 say "Serve and evaluate: the untrained model, then the trained one"
 [ -e before.json ] ||

@@ -15,7 +15,7 @@
 #   N=16 BATCH=256         responses per query, queries per step
 #   STEPS= GENERAL_STEPS=  of either stage; by default one pass over the queries
 #   MAX_TOKENS=8192        of a response
-#   LR=1e-6                learning rate
+#   LR=1e-6 GENERAL_LR=    learning rate of either stage; by default the same
 #   STALENESS=1            1 samples the next step while one is trained; 0 is exactly on-policy
 #   EVAL_EVERY=10          steps between evaluations
 # How the model is served and shared; examples/models/rl-*.sh set these:
@@ -41,12 +41,12 @@ staleness=${STALENESS:-1}
 judge=(${JUDGE:+--judge "$JUDGE"})
 
 say() { printf '\n== %s\n' "$1" >&2; }
-learn() { # MODEL OUT STEPS WORD...
-    local from=$1 to=$2 steps=$3
-    shift 3
+learn() { # MODEL OUT STEPS LR WORD...
+    local from=$1 to=$2 steps=$3 lr=$4
+    shift 4
     local run=(qvl rl sapo --model "$from" -o "$to" --resume --media-root "$media"
         -n "${N:-16}" --batch "${BATCH:-256}" --minibatches "${MINIBATCHES:-2}" ${steps:+--steps "$steps"}
-        --max-tokens "${MAX_TOKENS:-8192}" --lr "${LR:-1e-6}" --max-staleness "$staleness"
+        --max-tokens "${MAX_TOKENS:-8192}" --lr "$lr" --max-staleness "$staleness"
         --eval "$held_out" --eval-every "${EVAL_EVERY:-10}"
         --nproc "${NPROC:-1}" --layout "${LAYOUT:-}" "${args[@]}" "$@")
     local train=(env ${TRAINER_GPUS:+CUDA_VISIBLE_DEVICES="$TRAINER_GPUS"} "${run[@]}")
@@ -60,10 +60,10 @@ learn() { # MODEL OUT STEPS WORD...
 
 say "Reasoning RL: verified tasks, and a penalty for another language than the prompt's"
 [ -e "$folder/reasoning/config.json" ] ||
-    learn "$model" "$folder/reasoning" "${STEPS:-}" --stage reasoning "$queries"
+    learn "$model" "$folder/reasoning" "${STEPS:-}" "${LR:-1e-6}" --stage reasoning "$queries"
 
 if [ -n "$general" ]; then
     say "General RL: hybrid rewards, corrective tasks, and penalties for language mixing, repetition and format"
     [ -e "$folder/general/config.json" ] ||
-        learn "$folder/reasoning" "$folder/general" "${GENERAL_STEPS:-}" --stage general "${judge[@]}" "$general"
+        learn "$folder/reasoning" "$folder/general" "${GENERAL_STEPS:-}" "${GENERAL_LR:-${LR:-1e-6}}" --stage general "${judge[@]}" "$general"
 fi
