@@ -52,6 +52,7 @@ def steps(folder, layout, images, overlap):
         ("untied", 4, "tp=2", "mixed"),
         ("tied", 2, "pp=2", "mixed"),
         ("untied", 4, "pp=2,vp=2", "mixed"),
+        ("untied", 8, "pp=4", "mixed"),
         ("moe", 4, "ep=2", "mixed"),
     ],
 )
