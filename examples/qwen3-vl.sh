@@ -9,10 +9,16 @@
 # the twin's are the data of the first two sections, and the numbers, which are our choice.
 set -euo pipefail
 
-here=$(dirname "$(realpath "$0")")
-mkdir -p "${1:-qwen3-vl}"
-cd "${1:-qwen3-vl}"
+here=$(dirname "$(realpath "$0")") folder=${1:-qwen3-vl}
 export SEED=${SEED:-0}
+command -v qvl >/dev/null || {
+    printf 'qvl is not on the PATH: run make setup, then PATH="$PWD/.venv/bin:$PATH" %s\n' "$0" >&2
+    exit 2
+}
+mkdir -p "$folder"
+cd "$folder"
+[ -e seed ] || echo "$SEED" >seed
+[ "$(cat seed)" = "$SEED" ] || { echo "$folder has files of SEED=$(cat seed): give another FOLDER" >&2; exit 2; }
 export OMP_NUM_THREADS=1  # operations of so small a model are faster in one thread; two ranks have a core each
 export MEDIA=$PWD  # the base folder of all media paths
 

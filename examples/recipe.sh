@@ -13,8 +13,14 @@ set -euo pipefail
 
 folder=${1:-demo}
 seed=${SEED:-0}
+command -v qvl >/dev/null || {
+    printf 'qvl is not on the PATH: run make setup, then PATH="$PWD/.venv/bin:$PATH" %s\n' "$0" >&2
+    exit 2
+}
 mkdir -p "$folder"
 cd "$folder"
+[ -e seed ] || echo "$seed" >seed
+[ "$(cat seed)" = "$seed" ] || { echo "$folder has files of SEED=$(cat seed): give another FOLDER" >&2; exit 2; }
 
 # Operations of so small a model are faster in one thread, and two ranks have a core each.
 export OMP_NUM_THREADS=1

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import orjson
+import pytest
 from shells import ROOT, shell
 
 from qvl.io import jsonl
@@ -165,3 +166,22 @@ def test_distill_teaches_in_two_stages_and_a_second_run_skips_them(
     again = run(line, **given)
     assert again.returncode == 0, again.stderr
     assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*")}
+
+
+@pytest.mark.parametrize("name", ["recipe.sh", "qwen3-vl.sh"])
+def test_a_run_with_another_seed_leaves_a_folder_alone(tmp_path: Path, name: str) -> None:
+    run = shell(tmp_path)
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made/seed").write_text("1\n")
+    done = run(f"'{ROOT}/examples/{name}' made", SEED="2")
+    assert done.returncode == 2
+    assert done.stderr == "made has files of SEED=1: give another FOLDER\n"
+    assert [file.name for file in (tmp_path / "made").iterdir()] == ["seed"]
+
+
+@pytest.mark.parametrize("name", ["recipe.sh", "qwen3-vl.sh"])
+def test_a_script_without_qvl_says_how_to_find_it(tmp_path: Path, name: str) -> None:
+    done = shell(tmp_path)(f"'{ROOT}/examples/{name}' made", PATH="/usr/bin:/bin")
+    assert done.returncode == 2
+    assert done.stderr.startswith("qvl is not on the PATH: run make setup, then PATH=")
+    assert not (tmp_path / "made").exists()
