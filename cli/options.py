@@ -50,6 +50,14 @@ Jobs = Annotated[
         "--jobs", metavar="N", min=1, help="Worker processes; the output does not depend on them"
     ),
 ]
+ThinkTags = Annotated[
+    bool,
+    typer.Option(
+        "--think-tags",
+        help="Put reasoning_content into the text, between <think> and </think>, for a template that "
+        "does not render it; without this flag such records are rejected",
+    ),
+]
 KeepResponses = Annotated[
     bool, typer.Option("--keep-responses", help="Keep the responses in the record")
 ]

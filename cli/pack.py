@@ -6,7 +6,7 @@ import typer
 from qvl.errors import UserError
 from qvl.pack import stage, truncate
 
-from .options import Jobs, MediaOptions, ResumableStreamOptions
+from .options import Jobs, MediaOptions, ResumableStreamOptions, ThinkTags
 
 
 def command(
@@ -37,14 +37,7 @@ def command(
             "template on those behind the last question, as it drops the reasoning of the turns before",
         ),
     ] = None,
-    think_tags: Annotated[
-        bool,
-        typer.Option(
-            "--think-tags",
-            help="Put reasoning_content into the text, between <think> and </think>, for a template that "
-            "does not render it; without this flag such records are rejected",
-        ),
-    ] = False,
+    think_tags: ThinkTags = False,
     too_long: Annotated[
         str,
         typer.Option(

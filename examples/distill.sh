@@ -27,7 +27,8 @@
 #   BACKEND=local          local, vllm or sglang; SERVE_ARGS are more words for qvl serve
 #   NPROC=1 LAYOUT=        ranks of this machine, and how they share the student
 #   MEDIA=DIR              base folder of media paths; by default that of REPLAY
-#   ARGS SFT_ARGS PACK_ARGS   more words for qvl distill on-policy, qvl sft and qvl pack
+#   ARGS SFT_ARGS PACK_ARGS   more words for qvl distill on-policy, qvl sft and qvl pack; REPLAY with thoughts
+#                          that the student's template does not render needs --think-tags in ARGS and PACK_ARGS
 set -euo pipefail
 
 [ $# -ge 6 ] || {

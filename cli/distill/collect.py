@@ -7,7 +7,7 @@ from qvl import stage
 from qvl.distill.settings import TeacherSettings, is_address
 from qvl.errors import UserError
 
-from ..options import Layout, MediaOptions, ResumableStreamOptions
+from ..options import Layout, MediaOptions, ResumableStreamOptions, ThinkTags
 from ..training import StartModel, Teacher, TopK
 
 
@@ -24,6 +24,7 @@ def command(
         ),
     ] = None,
     top_k: TopK = TeacherSettings.top_k,
+    think_tags: ThinkTags = False,
     concurrency: Annotated[
         int, typer.Option(metavar="N", min=1, help="Requests to a teacher in flight (our choice)")
     ] = TeacherSettings.teacher_concurrency,
@@ -67,6 +68,7 @@ def command(
         media_root=media.root(stream.files),
         allow_remote=media.allow_remote,
         last_only=True,
+        think_tags=think_tags,
     )
     settings = TeacherSettings(
         teachers=tuple(teacher), top_k=top_k, teacher_concurrency=concurrency
@@ -75,7 +77,8 @@ def command(
         _opened(settings, renderer, layout, nproc) as teachers,
         stream.run(
             "distill collect",
-            config={"teachers": teachers.names, "tokenizer": teachers.tokenizer, "top_k": top_k},
+            config={"teachers": teachers.names, "tokenizer": teachers.tokenizer, "top_k": top_k}
+            | {"think_tags": think_tags},
             sound=True,
         ) as run,
     ):

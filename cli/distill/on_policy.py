@@ -69,6 +69,14 @@ def command(
             metavar="X", help="Of the sequences and of the loss, with --replay (our choice)"
         ),
     ] = DistillationSettings.replay_share,
+    think_tags: Annotated[
+        bool,
+        typer.Option(
+            "--think-tags",
+            help="Put the reasoning_content of --replay into the text, between <think> and </think>, for a "
+            "template that does not render it; without this flag such a record is an error",
+        ),
+    ] = False,
     rollouts: Annotated[
         list[str] | None,
         typer.Option(
@@ -152,6 +160,7 @@ def command(
             tail=tail,
             replay=tuple(replay or ()),
             replay_share=replay_share,
+            think_tags=think_tags,
         ),
     )
     if loop.rollouts_only:

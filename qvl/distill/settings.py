@@ -64,6 +64,8 @@ class DistillationSettings(TeacherSettings):
     """The tokens outside the top-k count as one more."""
     replay: tuple[str, ...] = ()
     """SFT records that are learned beside, so that what the student can do is not lost."""
+    think_tags: bool = False
+    """Put their reasoning_content into the text: qvl.pack.render.Renderer."""
     replay_share: float = 0.2
     """Of the sequences and of the loss. The report is silent on it: our choice, see
     docs/distillation.md."""

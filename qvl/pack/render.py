@@ -57,13 +57,13 @@ class Renderer:
         media_root: Path,
         weight: str = "token",
         last_only: bool | None = None,
-        think_tags: bool | None = None,
+        think_tags: bool = False,
         allow_remote: bool = False,
     ) -> None:
         """`weight`: a name of WEIGHTS. `last_only`: only the final turn is a target, or every turn; None:
         every turn, but with a template that opens thoughts those that follow the last question.
-        `think_tags`: of reasoning_content that the template does not render: put it into the text, or drop
-        the record; None: render the record without it."""
+        `think_tags`: put reasoning_content into the text; otherwise a record is dropped whose thought the
+        template does not render."""
         if weight not in WEIGHTS:
             raise UserError(f"--loss-weight {weight}: expected {', '.join(WEIGHTS)}")
         self.template: Template = load_template(model)
@@ -82,12 +82,13 @@ class Renderer:
 
     def __call__(self, record: dict[str, Any]) -> Sample | Drop:
         """The sample of a record, or the reason why there is none. MediaError for missing media."""
-        messages = record.get("messages") or []
-        if not messages or messages[-1].get("role") != "assistant":
-            return Drop("no-answer", "the last message is not an assistant turn")
-        if self.think_tags:
-            messages = [thinking.in_text(message) for message in messages]
-        return self._rendered(record, lambda: self._pieces(messages, record.get("tools")))
+        texts = self._answered(record)
+        return texts if isinstance(texts, Drop) else self._with_media(record, texts)
+
+    def refusal(self, record: dict[str, Any]) -> Drop | None:
+        """Why a record has no sample, as far as its text says it: its media are not read."""
+        texts = self._answered(record)
+        return texts if isinstance(texts, Drop) else None
 
     def all_targets(self, record: dict[str, Any]) -> Sample | Drop:
         """The sample of a conversation with all tokens but the first as targets, of any role.
@@ -99,10 +100,7 @@ class Renderer:
             return Drop("no-message")
         open_turn = messages[-1].get("role") != "assistant"
 
-        def pieces() -> list[Piece]:
-            return [Piece(self.template(messages, record.get("tools"), prompt=open_turn))]
-
-        sample = self._rendered(record, pieces)
+        sample = self._rendered(record, open_turn)
         if isinstance(sample, Drop):
             return sample
         return replace(sample, spans=[(1, len(sample.ids), 1.0)])
@@ -118,29 +116,32 @@ class Renderer:
         A final assistant turn, the one to learn, is left out.
         """
         asked = {**record, "messages": prompt_of(record)}
-
-        def pieces() -> list[Piece]:
-            return [Piece(self.template(asked["messages"], record.get("tools"), prompt=True))]
-
-        return self._rendered(asked, pieces, expand=False)
+        return self._rendered(asked, True, expand=False)
 
     def _rendered(
-        self,
-        record: dict[str, Any],
-        pieces: Callable[[], list[Piece]],
-        *,
-        expand: bool = True,
+        self, record: dict[str, Any], open_turn: bool, *, expand: bool = True
     ) -> Sample | Drop:
-        messages = record["messages"]
-        found = _marks(messages)
-        if found:
-            return Drop("special-token", f"the text has {found}")
+        """The sample of a record's messages in one piece; open_turn: and of the generation prompt."""
+        messages, tools = record["messages"], record.get("tools")
+        texts = _checked(
+            messages, lambda: [Piece(self.template(messages, tools, prompt=open_turn))]
+        )
+        if isinstance(texts, Drop):
+            return texts
+        return self._with_media(record, texts, expand=expand)
+
+    def _answered(self, record: dict[str, Any]) -> list[Piece] | Drop:
+        """The text of a record that ends in an answer, in pieces."""
+        messages = record.get("messages") or []
+        if not messages or messages[-1].get("role") != "assistant":
+            return Drop("no-answer", "the last message is not an assistant turn")
+        return _checked(messages, lambda: self._pieces(messages, record.get("tools")))
+
+    def _with_media(
+        self, record: dict[str, Any], texts: list[Piece], *, expand: bool = True
+    ) -> Sample | Drop:
         try:
-            texts = pieces()
-        except ValueError as error:
-            return Drop("template", str(error))
-        try:
-            references, grids, media = self._media(messages)
+            references, grids, media = self._media(record["messages"])
         except (BrokenMedia, ValueError) as error:
             return Drop("media", str(error))
         try:
@@ -151,8 +152,9 @@ class Renderer:
 
     def _pieces(self, messages: list[dict], tools: Any) -> list[Piece]:
         """The rendered conversation in pieces."""
-        text = self.template(messages, tools)
-        prompt = self._prompt(messages, tools)
+        shown = [thinking.in_text(each) for each in messages] if self.think_tags else messages
+        text = self.template(shown, tools)
+        prompt = self._prompt(shown, tools)
         pieces: list[Piece] = []
         end = 0
         starts = [match.start() for match in re.finditer(re.escape(TURN), text)]
@@ -166,14 +168,20 @@ class Renderer:
             pieces.append(Piece(text[end:begin]))
             end = text.index(END, begin) + len(END)
             answer = text[begin:end]
-            thought = (turn.get("reasoning_content") or "").strip("\n")
-            if self.think_tags is False and thought not in answer and turn is turns[-1]:
-                raise ValueError(
-                    "it renders no reasoning_content; --think-tags puts it into the text"
-                )
+            if _lacks_thought(turn, answer) and (turn is turns[-1] or not self._renders_thoughts):
+                hint = "" if self.think_tags else "; --think-tags puts it into the text"
+                raise ValueError(f"the chat template does not render reasoning_content{hint}")
             pieces.append(Piece(answer, turn.get("loss") is not False, _given(turn, answer)))
         pieces.append(Piece(text[end:]))
         return pieces
+
+    @functools.cached_property
+    def _renders_thoughts(self) -> bool:
+        """Whether the template renders the thought of a last turn; it may drop those before."""
+        turn = {"role": "assistant", "content": "4", "reasoning_content": "2 and 2"}
+        shown = thinking.in_text(turn) if self.think_tags else turn
+        text = self.template([{"role": "user", "content": "2 + 2"}, shown])
+        return not _lacks_thought(turn, text[text.rindex(TURN) :].rstrip())
 
     def _learned(self, messages: list[dict]) -> int:
         """How many turns are targets, from the last one back.
@@ -276,6 +284,23 @@ class Renderer:
             ([token for token, _ in run], is_target)
             for is_target, run in itertools.groupby(marked, key=lambda each: each[1])
         ]
+
+
+def _checked(messages: list[dict], pieces: Callable[[], list[Piece]]) -> list[Piece] | Drop:
+    found = _marks(messages)
+    if found:
+        return Drop("special-token", f"the text has {found}")
+    try:
+        return pieces()
+    except ValueError as error:
+        return Drop("template", str(error))
+
+
+def _lacks_thought(turn: dict, rendered: str) -> bool:
+    """Whether a rendered answer, which ends in END, does not have the turn's thought before its text."""
+    thought = (turn.get("reasoning_content") or "").strip()
+    place = rendered.removesuffix(END).rfind(text_of(turn).strip())
+    return thought not in (rendered if place < 0 else rendered[:place])
 
 
 def _given(turn: dict, rendered: str) -> tuple[tuple[int, int], ...]:

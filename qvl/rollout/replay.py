@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -20,14 +21,28 @@ class Replay:
     """Records in the order of their files, again and again; they wait in $TMPDIR."""
 
     def __init__(
-        self, paths: Sequence[str], model: Path, media_root: Path, *, allow_remote: bool = False
+        self,
+        paths: Sequence[str],
+        model: Path,
+        media_root: Path,
+        *,
+        think_tags: bool = False,
+        allow_remote: bool = False,
     ) -> None:
-        """UserError where a file holds no record that ends in an answer."""
+        """UserError for files without records, and for a record whose text cannot be rendered, so that it
+        does not end the run at the step that draws it."""
         self._renderer = Renderer(
-            model, media_root=media_root, weight=WEIGHT, allow_remote=allow_remote
+            model,
+            media_root=media_root,
+            weight=WEIGHT,
+            think_tags=think_tags,
+            allow_remote=allow_remote,
         )
         self._lines = DiskList()
         for record in jsonl.read(list(paths)):
+            refusal = self._renderer.refusal(record)
+            if refusal:
+                raise _refused(record, refusal)
             self._lines.append(jsonl.encode(record).decode())
         if not len(self._lines):
             raise UserError(f"--replay {paths[0]}: holds no records")
@@ -35,17 +50,16 @@ class Replay:
     def take(self, start: int, count: int, weight: float) -> list[Learnt]:
         """The `count` samples from number `start` on; the loss weights of all add up to `weight`.
 
-        Columns: `replay`, 1 for each target token. UserError for a record that cannot be rendered.
+        Columns: `replay`, 1 for each target token. UserError for a record whose media cannot be read, or
+        that has no target.
         """
         found = []
         for place in range(start, start + count):
             record = orjson.loads(self._lines[place % len(self._lines)])
             sample = self._renderer(record)
             if isinstance(sample, Drop) or not sample.spans:
-                reason = sample.detail or sample.reason if isinstance(sample, Drop) else "no answer"
-                raise UserError(
-                    f"--replay: record {record.get('id')!r}: {reason}; expected SFT records, that end "
-                    "in an assistant turn"
+                raise _refused(
+                    record, sample if isinstance(sample, Drop) else Drop("nothing-to-learn")
                 )
             sample.columns = {"replay": [1.0] * sample.num_targets}
             found.append(Learnt(sample, REPLAY, place))
@@ -55,3 +69,7 @@ class Replay:
                 (begin, end, each * weight / total) for begin, end, each in one.sample.spans
             ]
         return found
+
+
+def _refused(record: dict[str, Any], drop: Drop) -> UserError:
+    return UserError(f"--replay: record {record.get('id')!r}: {drop.detail or drop.reason}")

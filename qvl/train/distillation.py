@@ -61,6 +61,7 @@ class DistillationObjective:
                 settings.replay,
                 Path(model.model),
                 Path(sampling.media_root),
+                think_tags=settings.think_tags,
                 allow_remote=sampling.allow_remote,
             )
 

@@ -113,13 +113,45 @@ def test_responses_are_scored_one_by_one_with_their_own_token_ids(folder, teache
     ]
     assert scored == sampled
     record = {"id": "x", "messages": [{"role": "user", "content": "What?"}], "responses": []}
-    record["responses"] = [{"content": "It is 7."}, {"content": "No.", "reasoning_content": "hm"}]
-    (folder / "texts.jsonl").write_text(json.dumps(record) + "\n")
-    done = run(folder, line(teacher, "texts.jsonl --plain"))
-    assert done.returncode == 0, done.stderr
-    rows = [json.loads(each) for each in done.stdout.splitlines()]
+    record["responses"] = [{"content": "It is 7."}, {"content": "No."}]
+    rows, _ = scored_texts(folder, teacher, record)
     assert [row["id"] for row in rows] == ["x#0", "x#1"]
     assert all(row["responses"][0]["teacher"]["k"] == K for row in rows)
+
+
+def scored_texts(folder, teacher, record, *words):
+    """The records that come of one, and the rejects."""
+    (folder / "texts.jsonl").write_text(json.dumps(record) + "\n")
+    done = run(folder, line(teacher, "texts.jsonl --plain --rejects no.jsonl", *words))
+    assert done.returncode == 0, done.stderr
+    found = (done.stdout, (folder / "no.jsonl").read_text())
+    return tuple([json.loads(each) for each in text.splitlines()] for text in found)
+
+
+def test_a_thought_that_the_template_does_not_render_is_rejected_or_put_into_the_text(
+    folder, teacher
+):
+    """Of a response, and of the turn that a record ends in."""
+    asked = {"role": "user", "content": "What?"}
+    answer = {"content": "No.", "reasoning_content": "hm, well"}
+    record = {"id": "x", "messages": [asked], "responses": [answer]}
+    final = {"id": "x", "messages": [asked, {"role": "assistant", **answer}]}
+    for each in (record, final):
+        rows, rejects = scored_texts(folder, teacher, each)
+        assert rows == []
+        assert rejects[0]["reject"]["reason"] == "template"
+        assert "--think-tags" in rejects[0]["reject"]["detail"]
+        rows, rejects = scored_texts(folder, teacher, each, "--think-tags")
+        assert rejects == []
+        assert learned(folder, rows[0]) == "<think>\nhm, well\n</think>\n\nNo.<|im_end|>"
+
+
+def learned(folder, row):
+    """The text that a sequence's token ids say."""
+    from qvl.pack.template import load_tokenizer
+
+    ids = row["responses"][0]["token_ids"]
+    return load_tokenizer(folder / "twin").decode(ids, skip_special_tokens=False)
 
 
 @pytest.mark.parametrize("number", range(KILLS))

@@ -197,10 +197,34 @@ def test_a_thought_that_the_template_does_not_render_is_not_lost(tmp_path):
     record = chat("q", "5")
     record["messages"][1]["reasoning_content"] = "2+3=5"
     model = make_model(tmp_path, PLAIN)
-    dropped = Renderer(model, media_root=tmp_path, think_tags=False)(record)
+    plain = Renderer(model, media_root=tmp_path)
+    dropped = plain(record)
     assert isinstance(dropped, Drop) and "--think-tags" in dropped.detail
+    assert plain.refusal(record) == dropped
     tagging = Renderer(model, media_root=tmp_path, think_tags=True)
     assert targets(tagging, record) == ["<think>\n2+3=5\n</think>\n\n5<|im_end|>"]
     record["messages"][1]["content"] = [{"type": "text", "text": "5"}]
     assert targets(tagging, record) == ["<think>\n2+3=5\n</think>\n\n5<|im_end|>"]
     assert "reasoning_content" in record["messages"][1]
+    record["messages"][1]["reasoning_content"] = "5"  # as the answer, which is rendered
+    assert isinstance(plain(record), Drop)
+
+
+def test_a_thought_of_an_earlier_turn_is_lost_only_where_the_template_renders_others(tmp_path):
+    record = chat("q", "5", "and?", "7")
+    record["messages"][1]["reasoning_content"] = "2+3=5"
+    (tmp_path / "plain").mkdir()
+    plain = make_model(tmp_path / "plain", PLAIN)
+    assert isinstance(Renderer(plain, media_root=tmp_path)(record), Drop)
+    assert len(targets(Renderer(plain, media_root=tmp_path, last_only=True), record)) == 1
+    thinks = Renderer(make_model(tmp_path, THINKING), media_root=tmp_path, last_only=False)
+    assert targets(thinks, record)[0] == "5<|im_end|>"
+
+
+def test_a_thought_that_the_template_takes_out_of_the_text_is_not_lost(tmp_path):
+    record = chat("q", "5")
+    record["messages"][1]["reasoning_content"] = "2+3=5"
+    cutting = PLAIN.replace("message.content }}", "message.content.split('</think>')[-1] }}")
+    tagging = Renderer(make_model(tmp_path, cutting), media_root=tmp_path, think_tags=True)
+    dropped = tagging(record)
+    assert isinstance(dropped, Drop) and "does not render" in dropped.detail
