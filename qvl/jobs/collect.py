@@ -242,8 +242,7 @@ def _scored(job: Job, model: Any, records: Sequence[Record]) -> list[Record]:
     def batches() -> Iterator[Any]:
         for place in own:
             sample = _sample(records[place])
-            load = images({"images": sample.images}).__getitem__ if sample.images else None
-            yield batch_of([sample], model.shape, load)
+            yield batch_of([sample], model.shape, images.lazily({"images": sample.images}))
 
     scores = scoring.score(model, batches(), each, top_k=job.top_k)
     mine = {place: _fields(job, score) for place, score in zip(own, scores, strict=True)}

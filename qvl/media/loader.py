@@ -6,14 +6,15 @@ has one reference per run of pads. A clip is read once for all its pairs.
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qvl.errors import UserError
 from qvl.media import images, patches, video, video_patches
-from qvl.media.errors import MediaError
+from qvl.media.errors import LostMedia, MediaError
 from qvl.media.patches import ImageRules
 from qvl.media.video_patches import VideoRules
 
@@ -45,28 +46,34 @@ class Loader:
     def __call__(self, line: dict[str, Any]) -> dict[str, Any]:
         """The media of a line: reference -> ((patches, values per patch), grid); see `in_bytes`.
 
-        MediaError, which names the records of the line, if one cannot be read.
+        LostMedia if one cannot be read.
         """
-        try:
-            return self._media(line)
-        except (MediaError, ValueError) as error:
-            records = ", ".join(map(repr, line["records"]))
-            raise MediaError(f"{line['id']} (of {records}): {error}; pack again") from None
-
-    def _media(self, line: dict[str, Any]) -> dict[str, Any]:
         found, clips = {}, defaultdict(list)
-        for reference in set(line["images"]):
+        for reference in dict.fromkeys(line["images"]):
             if reference.startswith(PAIR):
                 index, _, clip = reference.removeprefix(PAIR).partition(":")
                 clips[clip].append((int(index), reference))
             else:
-                found[reference] = self.image(reference)
+                with _lost(reference):
+                    found[reference] = self.image(reference)
         for clip, pairs in clips.items():
-            values, grid = self._clip(json.loads(clip))
+            with _lost(pairs[0][1]):
+                values, grid = self._clip(json.loads(clip))
             size = grid[1] * grid[2]
             for index, reference in pairs:
                 found[reference] = values[index * size : (index + 1) * size], (1, *grid[1:])
         return found
+
+    def lazily(self, line: dict[str, Any]) -> Callable[[str], Any]:
+        """What loads a medium of a line by its reference; all are read when the first one is needed."""
+        found: dict[str, Any] = {}
+
+        def load(reference: str) -> Any:
+            if not found:
+                found.update(self(line))
+            return found[reference]
+
+        return load
 
     def image(self, reference: str) -> Any:
         """The patches and grid of one image."""
@@ -79,6 +86,14 @@ class Loader:
         rules = self.videos
         clip = video.read(reference, self.root, allow_remote=self.allow_remote, fit=rules.fit)
         return rules.pixels(clip) if self.in_bytes else rules.patches(clip)
+
+
+@contextmanager
+def _lost(reference: str) -> Iterator[None]:
+    try:
+        yield
+    except (MediaError, ValueError) as error:
+        raise LostMedia(reference, str(error)) from None
 
 
 def loader(model: Path, root: Path, *, allow_remote: bool = False) -> Loader:

@@ -3,7 +3,8 @@
 Shapes: T tokens of the pack, N records, P patches, M image tokens, R target tokens.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qvl.errors import UserError
+from qvl.media.errors import LostMedia, MediaError
 from qvl.media.patches import Grid
 from qvl.media.references import brief
 from qvl.model import rope
@@ -95,8 +96,8 @@ def make_batch(
     """The tensors of a packed line; without `load`, for a stage that sees no images.
 
     share: this rank among those that share the pack, by which its images are dealt. ready: the patches
-    of this rank's images in their order, where they have been loaded. UserError where an image has
-    changed since it was packed.
+    of this rank's images in their order, where they have been loaded. MediaError, which names the record,
+    where an image is not there as it was packed.
     """
     ids = np.asarray(line["input_ids"], dtype=np.int64)
     grids: list[Any] = [tuple(grid) for grid in line["grids"]]
@@ -118,28 +119,56 @@ def make_batch(
     )
     if grids and load:
         hands = deal(grids, shape.vision, share.ranks)
-        counts = [frames * rows * columns // merge**2 for frames, rows, columns in grids]
-        places = np.split(np.flatnonzero(seen), np.cumsum(counts)[:-1])
+        places = _places(seen, grids, merge)
         order = [index for hand in hands for index in hand]
         batch.image_rows = torch.from_numpy(np.concatenate([places[index] for index in order]))
         if share.ranks > 1:
-            batch.image_tokens = [sum(counts[index] for index in hand) for hand in hands]
+            batch.image_tokens = [sum(len(places[index]) for index in hand) for hand in hands]
         own = hands[share.rank]
         batch.grids = [grids[index] for index in own]
         if own and ready is None:
-            ready = np.concatenate([loaded(line["images"][i], grids[i], load) for i in own])
+            with naming_records(line, shape):
+                ready = np.concatenate([loaded(line["images"][i], grids[i], load) for i in own])
         batch.patches = None if ready is None else torch.from_numpy(ready)
     return batch
 
 
 def loaded(reference: str, grid: Grid, load: Load) -> np.ndarray:
-    """The patches of an image. UserError where its grid is no longer the one that was packed."""
+    """The patches of an image. LostMedia where its grid is no longer the one that was packed."""
     values, found = load(reference)
     if found != grid:
-        raise UserError(
-            f"image {brief(reference)}: its grid is {found}, but it was packed as {grid}; pack again"
+        raise LostMedia(
+            reference,
+            f"image {brief(reference)}: its grid is {found}, but it was packed as {grid}; pack again",
         )
     return values
+
+
+@contextmanager
+def naming_records(line: dict[str, Any], shape: Shape) -> Iterator[None]:
+    """Make LostMedia of a packed line a MediaError that names the records which have the image."""
+    try:
+        yield
+    except LostMedia as error:
+        names = _records_with(error.reference, line, shape)
+        records = f"record{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))}"
+        raise MediaError(f"{records}: {error}") from None
+
+
+def _records_with(reference: str, line: dict[str, Any], shape: Shape) -> list[str]:
+    seen = np.isin(line["input_ids"], (shape.image_id, shape.video_id))
+    places = _places(seen, line["grids"], shape.vision.merge)
+    firsts = [
+        place[0] for name, place in zip(line["images"], places, strict=True) if name == reference
+    ]
+    owners = np.searchsorted(list(accumulate(line["lengths"])), firsts, side="right")
+    return [line["records"][owner] for owner in dict.fromkeys(owners.tolist())]
+
+
+def _places(seen: np.ndarray, grids: Sequence[Sequence[int]], merge: int) -> list[np.ndarray]:
+    """The positions of the tokens of each image; `seen`: which positions are of images or videos."""
+    counts = [frames * rows * columns // merge**2 for frames, rows, columns in grids]
+    return np.split(np.flatnonzero(seen), np.cumsum(counts)[:-1])
 
 
 def batch_of(samples: Sequence[Sample], shape: Shape, load: Load | None) -> Batch:

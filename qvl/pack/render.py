@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from qvl.errors import UserError
 from qvl.media import images, loader, pads, patches, video, video_patches
-from qvl.media.errors import BrokenMedia
+from qvl.media.errors import BrokenMedia, MediaError, of_record
 from qvl.media.references import brief
 from qvl.pack.packed import Sample
 from qvl.pack.template import Template, load_template, load_tokenizer
@@ -144,6 +144,8 @@ class Renderer:
             references, grids, media = self._media(record["messages"])
         except (BrokenMedia, ValueError) as error:
             return Drop("media", str(error))
+        except MediaError as error:
+            raise of_record(record, error) from None
         try:
             expanded = media if expand else []
             return self._sample(str(record.get("id", "")), texts, references, grids, expanded)

@@ -57,10 +57,7 @@ class Rendering:
         )
 
     def _fitting(self, record: dict[str, Any]) -> Sample | Drop:
-        try:
-            sample = self.render(record)
-        except MediaError as error:
-            raise MediaError(f"record {record.get('id')!r}: {error}") from None
+        sample = self.render(record)
         if isinstance(sample, Drop) or len(sample.ids) <= self.context:
             return sample
         if self.too_long == "turns":

@@ -12,6 +12,7 @@ from qvl.client import Refused
 from qvl.client import chat as media
 from qvl.engines.client import NO_VIDEOS, connect
 from qvl.engines.tokens import PromptLogprobs, TokensPrompt
+from qvl.media.errors import MediaError, of_record
 from qvl.record import prompt, videos
 from qvl.sampling.tokens import kept_tokens
 from qvl.stage import Drop
@@ -70,4 +71,7 @@ class RunningEngine:
 
     def _messages(self, record: dict[str, Any]) -> list[dict]:
         turns = prompt(record)
-        return media.to_openai(turns, self.media_root, allow_remote=self.allow_remote)
+        try:
+            return media.to_openai(turns, self.media_root, allow_remote=self.allow_remote)
+        except MediaError as error:
+            raise of_record(record, error) from None

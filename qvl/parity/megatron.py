@@ -76,7 +76,7 @@ def _results(job: Megatron, layout: Layout, lines: Iterable[dict]) -> Iterator[d
     built = training.build_model(shape, layout, torch.float32).to(parallel.device())
     weights.load(built, Folder(model))
     for line in lines:
-        batch = make_batch(line, shape, images(line).__getitem__)
+        batch = make_batch(line, shape, images.lazily(line))
         (scores,) = scoring.score(built, [batch], 1)
         yield {"id": line["id"], "logprobs": scores.log_probs.tolist()}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qvl.errors import UserError, need
 from qvl.media import images
+from qvl.media.errors import MediaError, of_record
 from qvl.record import images as images_of
 from qvl.record import question
 
@@ -49,7 +50,10 @@ def sheet(rows: list[list[dict]], media_root: Path, *, allow_remote: bool = Fals
         for across, record in enumerate(row):
             corner = MARGIN + across * (WIDTH + MARGIN), MARGIN + down * (HEIGHT + MARGIN)
             reference = images_of(record)[0]
-            image = images.load(reference, media_root, allow_remote=allow_remote)
+            try:
+                image = images.load(reference, media_root, allow_remote=allow_remote)
+            except MediaError as error:
+                raise of_record(record, error) from None
             _cell(page, draw, corner, record, image)
     return page
 

@@ -87,7 +87,7 @@ class DataLoader:
             lines,
             self._own,
             self.images,
-            self.shape.vision.patch_values,
+            self.shape,
             self.workers,
             self.read_ahead,
         )
@@ -100,16 +100,9 @@ class DataLoader:
 
     def _load(self, line: dict[str, Any]) -> Load:
         """Reads an image of a line here, where none is read ahead."""
-        found: dict[str, Any] = {}
-
-        def load(reference: str) -> Any:
-            assert self.images is not None
-            if not found:
-                own = [line["images"][index] for index in self._own(line)]
-                found.update(self.images({**line, "images": own}))
-            return found[reference]
-
-        return load
+        assert self.images is not None
+        own = [line["images"][index] for index in self._own(line)]
+        return self.images.lazily({"images": own})
 
     def __enter__(self) -> "DataLoader":
         return self

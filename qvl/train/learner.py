@@ -210,8 +210,7 @@ class Learner:
     def _batches(self, own: Sequence[Pack]) -> Iterator[Batch]:
         for pack in own:
             line = _line(pack)
-            found = self._images(line) if self._images and line["images"] else {}
-            load = found.__getitem__ if self._images else None
+            load = self._images.lazily(line) if self._images else None
             yield make_batch(line, self.shape, load, image_sharing.share())
 
 

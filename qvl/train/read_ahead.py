@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from qvl.media.loader import Loader
-from qvl.model.batch import loaded
+from qvl.model.batch import loaded, naming_records
+from qvl.model.shape import Shape
 from qvl.processes import Pool, Reply
 
 LIMIT = 2 << 30  # bytes of patches that a rank holds ahead: our choice, 85 images of 4 megapixels
@@ -30,8 +31,6 @@ class Fill:
     """Reads images into shared memory; runs in a process of its own."""
 
     loader: Loader
-    values: int
-    """Of a patch."""
 
     def __call__(self, task: dict[str, Any]) -> None:
         found = self.loader(task)
@@ -57,16 +56,16 @@ class ReadAhead:
         lines: Iterable[Line],
         choose: Callable[[Line], Sequence[int]],
         loader: Loader,
-        values: int,
+        shape: Shape,
         workers: int,
         limit: int = LIMIT,
     ) -> None:
         """choose: which images of a line this rank reads, by index. workers: processes. limit: of
         `held`; a line that is larger by itself waits until it is alone."""
         self._lines, self._choose, self._limit = iter(lines), choose, limit
-        self._values, self._itemsize = values, 1 if loader.in_bytes else 4
+        self._shape, self._itemsize = shape, 1 if loader.in_bytes else 4
         self._dtype = np.uint8 if loader.in_bytes else np.float32
-        self._pool = Pool(Fill(loader, values), workers)
+        self._pool = Pool(Fill(loader), workers)
         self._threads = ThreadPoolExecutor(workers)
         self._window: deque[tuple[Line, _Pending | None]] = deque()
         self._next: tuple[Line, list[int], int] | None = None
@@ -82,7 +81,8 @@ class ReadAhead:
             if pending is None:
                 yield line, None
                 continue
-            patches = pending.patches(self._dtype)
+            with naming_records(line, self._shape):
+                patches = pending.patches(self._dtype)
             self.held -= pending.bytes
             self._fill()
             yield line, patches
@@ -96,7 +96,7 @@ class ReadAhead:
                     return
                 own = list(self._choose(line)) if line["images"] else []
                 grids = [line["grids"][index] for index in own]
-                size = sum(map(math.prod, grids)) * self._values * self._itemsize
+                size = sum(map(math.prod, grids)) * self._shape.vision.patch_values * self._itemsize
                 self._next = line, own, size
             line, own, size = self._next
             if self.held and self.held + size > self._limit:
@@ -108,14 +108,13 @@ class ReadAhead:
         self.held += size
         file = _memory(size)
         task = {
-            "id": line["id"],
-            "records": line["records"],
             "images": [line["images"][index] for index in own],
             "grids": [line["grids"][index] for index in own],
             "memory": f"/proc/{os.getpid()}/fd/{file}",
             "bytes": size,
         }
-        return _Pending(file, size, self._values, self._threads.submit(self._pool, [task]))
+        values = self._shape.vision.patch_values
+        return _Pending(file, size, values, self._threads.submit(self._pool, [task]))
 
     def __enter__(self) -> "ReadAhead":
         return self

@@ -1,8 +1,10 @@
 """`qvl pack`, `qvl sft` and `qvl export` as users run them: on the twin, with two ranks."""
 
 import importlib
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -334,6 +336,26 @@ def test_the_files_of_a_curriculum_are_packed_one_by_one(run, folder):
     first, *_ = jsonl.read(str(folder / "by-file/log.jsonl"))
     assert len(counts) == 2
     assert first["settings"]["packs"] == sum(counts)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_is_gone_is_named_with_its_record(folder, tmp_path, workers):
+    """And not with the others of its pack."""
+    packs = jsonl.read(str(folder / "packed.jsonl.zst"))
+    line = next(each for each in packs if len(each["images"]) > 1)
+    jsonl.write([line], str(tmp_path / "one.jsonl.zst"))
+    lost = line["images"][1]
+    for name in line["images"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        if name != lost:
+            shutil.copy(folder / name, tmp_path / name)
+    records = jsonl.read(str(folder / "raw.jsonl.zst"))
+    owner = next(each["id"] for each in records if lost in json.dumps(each))
+    words = f"--model {folder / 'twin'} -o x --batch 1 --workers {workers} one.jsonl.zst"
+    done = shell(tmp_path)(f"qvl sft {words}", OMP_NUM_THREADS="1")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"qvl: error: record {owner!r}: image ")
+    assert lost in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from qvl.errors import UserError
+from qvl.media.errors import LostMedia
 from qvl.model.batch import batch_of, make_batch
 from qvl.model.shape import load_shape
 from qvl.pack import truncate
@@ -80,3 +81,18 @@ def test_a_pack_without_targets_is_a_batch(dense):
     batch = make_batch(line, load_shape(dense), None)
     assert len(batch.labels) == len(batch.columns["weight"]) == 0
     assert batch.num_targets.tolist() == [0] * 6
+
+
+def test_a_lost_image_is_named_with_the_records_that_have_it(dense):
+    line = checkpoints.pack(1)  # six records with 0, 1, 2, 0, 1 and 2 images
+    shape = load_shape(dense)
+
+    def load(reference):
+        if reference == "lost":
+            raise LostMedia(reference, "image lost: No such file")
+        return checkpoints.loader(line)(reference)
+
+    for indices, words in (([2], "record '1-2': image lost"), ([1, 3], "records '1-2', '1-4': ")):
+        images = ["lost" if i in indices else name for i, name in enumerate(line["images"])]
+        with pytest.raises(UserError, match=f"^{words}"):
+            make_batch({**line, "images": images}, shape, load)

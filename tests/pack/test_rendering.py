@@ -177,7 +177,7 @@ def test_a_record_without_an_answer_is_dropped(plain):
 def test_a_missing_image_stops(plain):
     record = chat("", "x")
     record["messages"][0]["content"] = [{"type": "image", "image": "gone.png"}]
-    with pytest.raises(UserError, match=r"gone\.png"):
+    with pytest.raises(UserError, match=r"^record 'x': image .*gone\.png: No such file"):
         plain(record)
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from qvl import record as records
 from qvl.curate.duplicates.dedup import digest
 from qvl.errors import UserError
-from qvl.media.errors import MediaError
+from qvl.media.errors import MediaError, of_record
 from qvl.stage import Drop
 
 TOKEN = re.compile(
@@ -118,7 +118,7 @@ class Contamination:
             return self.images(record)
         except MediaError as error:
             if not self.drop_unreadable:
-                raise UserError(f"record {record.get('id')!r}: {error}") from None
+                raise of_record(record, error) from None
             return Drop("unreadable-media", str(error))
 
 

@@ -12,9 +12,8 @@ from typing import Any, Protocol
 import orjson
 
 from qvl.curate.duplicates.hash_table import HashTable
-from qvl.errors import UserError
 from qvl.io.disk_list import DiskList
-from qvl.media.errors import MediaError
+from qvl.media.errors import MediaError, of_record
 from qvl.record import media
 from qvl.stage import Drop
 from qvl.streams.functions import to_json
@@ -70,7 +69,7 @@ class Dedup:
             anchors, look = self.media.probe(record)
         except MediaError as error:
             if not self.drop_unreadable:
-                raise UserError(f"record {record.get('id')!r}: {error}") from None
+                raise of_record(record, error) from None
             return Drop("unreadable-media", str(error))
         probe = self.index.probe(text)
         first = None
