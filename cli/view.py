@@ -7,11 +7,27 @@ import typer
 
 from qvl.errors import UserError, need
 
+from .groups import group
 from .options import MediaOptions
 
 
+@group
+class EachMediaOptions(MediaOptions):
+    """Where images and videos come from: each FILE is a stream with a folder of its own."""
+
+    media_root: Annotated[
+        str | None,
+        typer.Option(
+            "--media-root",
+            metavar="DIR",
+            help="Base folder of media paths; by default that of each FILE itself or, in the rollouts of "
+            "a run, that of its queries",
+        ),
+    ] = None
+
+
 def command(
-    media: MediaOptions,
+    media: EachMediaOptions,
     files: Annotated[
         list[str] | None,
         typer.Argument(
