@@ -23,3 +23,14 @@ def shell(folder: Path) -> Shell:
         )
 
     return run
+
+
+def peak_kib(sh: Shell, command: str) -> int:
+    """The memory of a command at its peak."""
+    code = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
+        " print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = sh(f"python -c '{code}' {command}")
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)

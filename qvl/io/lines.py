@@ -96,9 +96,12 @@ def parse_both(line: bytes, name: str, number: int) -> tuple[dict | None, bytes]
         normal = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
         raise _too_deep(line, name, number) from None
-    if normal != line:
-        _refuse_large_integers(line, name, number)
-    return record, normal
+    # Neither result is `normal` itself, which keeps a buffer of a kilobyte and more: of small records,
+    # hundreds of MiB may wait to be written.
+    if normal == line:
+        return record, line
+    _refuse_large_integers(line, name, number)
+    return record, bytes(memoryview(normal))
 
 
 def _located(line: bytes, error: orjson.JSONDecodeError) -> orjson.JSONDecodeError:

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 import zstandard
+from shells import peak_kib
 
 QVL = str(Path(sys.executable).parent / "qvl")
 
@@ -230,6 +231,15 @@ def test_the_report_is_json_and_agrees_with_the_summary(sh, tmp_path):
     assert (report["command"], report["read"], report["kept"]) == ("cat", 10, 10)
     assert done.stderr.startswith("qvl cat: 10 read, 10 kept, ")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("separator", [",", ", "], ids=["as written", "with spaces"])
+@pytest.mark.parametrize("command", ["cat", "set n=1"])
+def test_small_records_take_as_little_memory_as_large_ones(sh, tmp_path, command, separator):
+    """orjson's bytes keep a kilobyte however short they are: those that waited were over 250 MiB."""
+    lines = [f'{{"id":"{number:08d}"{separator}"n":0}}\n' for number in range(100_000)]
+    (tmp_path / "in.jsonl").write_text("".join(lines))
+    assert peak_kib(sh, f"qvl {command} in.jsonl -o out.zst") < 100_000
 
 
 def test_recover_takes_time_linear_in_the_length_of_a_line(sh, tmp_path):
