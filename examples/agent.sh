@@ -51,8 +51,8 @@ reinforce() { # MODEL OUT
 }
 
 say "Scenes that cannot be read without a zoom, and a model that sees them small"
-[ -d data ] || qvl tiny data data --train 24000 --test 600 --defect-share 0 \
-    --tasks zoom-read=5000,zoom-direct=1000,zoom-one=5000,zoom-none=2500,zoom-two=4500,zoom-first=4000,zoom-habit=2000
+[ -d data ] || qvl tiny data data --train 15000 --test 600 --defect-share 0 \
+    --tasks zoom-read=5,zoom-direct=1,zoom-one=5,zoom-none=2.5,zoom-two=4.5,zoom-first=4,zoom-habit=2
 [ -d eyes ] || { cp -r "$model" eyes && rm -rf eyes/checkpoints &&
     sed -i 's/"longest_edge": [0-9]*/"longest_edge": 12288/' eyes/preprocessor_config.json; }
 ask='source == "tiny/zoom-none" or source == "tiny/zoom-one" or source == "tiny/zoom-two"'

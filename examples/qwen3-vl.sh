@@ -42,16 +42,20 @@ served() { # MODEL COMMAND...
     shift
     qvl serve "$model" --port 0 --max-batch 256 -- "$@"
 }
-ask() { # FILE NAME MODEL: by the report's sampling, but for its presence penalty, which takes digits from sums
-    columns+=("${2%-album}=scores/$2.json")
-    [ -e "scores/$2.json" ] ||
-        served "$3" qvl eval "$1" --preset instruct --presence-penalty 0 --max-tokens "${MAX_TOKENS:-96}" --media-root . --seed "$SEED" \
+ask() { # FILE NAME MODEL [WORD...]: by the report's sampling, but for its presence penalty, which takes digits from sums
+    local file=$1 name=$2 model=$3 column=${2%-album}
+    shift 3
+    [ $# -gt 0 ] || set -- --preset instruct --presence-penalty 0
+    columns+=("${column%-habits}=scores/$name.json")
+    [ -e "scores/$name.json" ] ||
+        served "$model" qvl eval "$file" "$@" --max-tokens "${MAX_TOKENS:-144}" --media-root . --seed "$SEED" \
             --penalty language --penalty repetition --penalty format --resume \
-            -o "scores/$2.jsonl.zst" --report "scores/$2.json"
+            -o "scores/$name.jsonl.zst" --report "scores/$name.json"
 }
 evaluate() { # NAME MODEL, and parity of the engine that answers
     mkdir -p scores
     ask questions.jsonl.zst "$@"
+    ask habits-questions.jsonl.zst "$1-habits" "$2" --temperature 1  # the report's sampling hides what is rare
     [ -e "scores/$1-parity.jsonl.zst" ] ||
         served "$2" qvl parity "$2" --endpoint '{endpoint}' --media-root . few.jsonl.zst -o "scores/$1-parity.jsonl.zst"
 }
@@ -67,18 +71,21 @@ say "4.1, 4.2.1: filter queries and responses, then SFT at 1K, which is the repo
 [ -e sft/after.json ] || "$here/recipe.sh" sft
 
 say "The twin's data for the other stages, and the questions that none of them trains on"
-[ -d more ] || qvl tiny data more --train 14000 --test 600 --defect-share 0 --seed "$SEED" \
-    --tasks long-sum=6,card-sum=4,habits=3,odd-count=1
+[ -d more ] || qvl tiny data more --train 12000 --test 750 --defect-share 0 --seed "$SEED" \
+    --tasks long-sum=4,card-sum=4,habits=3,mixed=3,odd-count=1
+[ -d chains ] || qvl tiny data chains --tasks longer-sum --train 2000 --test 200 --defect-share 0 --seed "$SEED"
 [ -d album ] || qvl tiny data album --tasks card-album --train 100 --test 32 --defect-share 0 --seed "$SEED"
 [ -d zoom ] || qvl tiny data zoom --tasks zoom-direct --train 1 --test 100 --defect-share 0 --seed "$SEED"
 [ -d images ] || { mkdir images.new && cp -al {sft/data,more,album,zoom}/images/. images.new && mv images.new images; }
-[ -e rl.jsonl.zst ] || qvl split --ratio cold=1,distill=1,rl=1 more/raw.jsonl.zst -o '{}.jsonl.zst'
+[ -e rl.jsonl.zst ] || qvl split --ratio cold=1,rl=1 more/raw.jsonl.zst -o '{}.jsonl.zst'
 [ -e sft-questions.jsonl.zst ] || qvl mix --by source sft/data/test.jsonl.zst \
     --ratio tiny/digit=1,tiny/add=1,tiny/sum=1,tiny/count=1,tiny/card-find=1,tiny/card-where=1,tiny/card-ground=1 |
     qvl cat --shard 1/2 -o sft-questions.jsonl.zst
 [ -e questions.jsonl.zst ] ||
-    qvl cat sft-questions.jsonl.zst {more,zoom}/test.jsonl.zst |
+    qvl cat sft-questions.jsonl.zst {more,chains,zoom}/test.jsonl.zst |
+    qvl select 'source != "tiny/habits"' |
     qvl set 'id = source + "/" + id' -o questions.jsonl.zst  # each set numbers its own
+only habits more/test.jsonl.zst habits-questions.jsonl.zst
 [ -e few.jsonl.zst ] || qvl mix --by source sft-questions.jsonl.zst more/test.jsonl.zst \
     --ratio tiny/digit=1,tiny/card-ground=1,tiny/long-sum=1,tiny/card-sum=1 | qvl cat --shard 1/50 -o few.jsonl.zst
 learned=tiny/digit=3,tiny/add=3,tiny/sum=2,tiny/card-find=1,tiny/card-where=1,tiny/card-ground=2
@@ -101,37 +108,39 @@ say "4.2.2: the cold start's data, hard for that model, in need of the image, wi
     qvl mix --by source cold.jsonl.zst sft/curated.jsonl.zst --ratio tiny/long-sum=4,tiny/card-sum=4,tiny/sum=1,tiny/card-where=1 |
     qvl shuffle --seed "$SEED" -o cold-raw.jsonl.zst
 [ -e cold/thinking.jsonl.zst ] || K=2 MAX_TOKENS=96 BLIND_SAMPLES=2 served long "$here/cold-start.sh" cold cold-raw.jsonl.zst
-# Beside them are answers whose style nobody filtered: the bad habits of a real model's data, which general
-# RL is to remove. What was learned is replayed.
-only habits cold.jsonl.zst habits.jsonl.zst
-[ -e thinking.jsonl.zst ] || qvl cat cold/thinking.jsonl.zst habits.jsonl.zst | qvl shuffle --seed "$SEED" -o thinking.jsonl.zst
+# Beside them are answers whose style nobody filtered, as real data have them: sums that most annotators
+# answer at once, mostly wrong, which reasoning RL is to mend, and bad habits, which general RL is to remove.
+# What was learned is replayed.
+[ -e unfiltered.jsonl.zst ] ||
+    qvl select 'source == "tiny/mixed" or source == "tiny/habits"' cold.jsonl.zst -o unfiltered.jsonl.zst
+[ -e thinking.jsonl.zst ] || qvl cat cold/thinking.jsonl.zst unfiltered.jsonl.zst | qvl shuffle --seed "$SEED" -o thinking.jsonl.zst
 pack 1k thinking.jsonl.zst packed-thinking.jsonl.zst
 sft long thinker 1e-3 packed-thinking.jsonl.zst --interleave packed-learned.jsonl.zst --interleave-share 0.4
 evaluate cold-start thinker
 
 say "4.3: strong-to-weak distillation, text alone; off-policy, then on-policy"
-only long-sum distill.jsonl.zst distill-queries.jsonl.zst
-only long-sum more/test.jsonl.zst long-sums.jsonl.zst
 # From here on the replay is also of the cold start.
-[ -e kept.jsonl.zst ] || qvl mix --by source --ratio "$learned,tiny/habits=0.8,tiny/card-sum=1.5" sft/curated.jsonl.zst cold.jsonl.zst |
+[ -e kept.jsonl.zst ] || qvl mix --by source --ratio "$learned,tiny/mixed=0.8,tiny/habits=0.8,tiny/long-sum=1,tiny/card-sum=1.5" sft/curated.jsonl.zst cold.jsonl.zst |
     qvl shuffle --seed "$SEED" -o kept.jsonl.zst
 [ -d big ] || qvl tiny model big --size s --seed "$SEED"
-[ -d lessons ] || qvl tiny data lessons --tasks long-sum=3,sum=1 --train 7000 --test 2 --defect-share 0 --seed $((SEED + 1))
+[ -d lessons ] || qvl tiny data lessons --tasks longer-sum=3,sum=1 --train 7000 --test 2 --defect-share 0 --seed $((SEED + 1))
 pack 1k lessons/raw.jsonl.zst packed-lessons.jsonl.zst
 sft big teacher 2e-3 packed-lessons.jsonl.zst
-CONTEXT=1k LOSS_WEIGHT=sqrt PACK_ARGS=--think-tags OFF_BATCH=2 OFF_LR=1e-3 MAX_TOKENS=96 BATCH=64 STEPS=60 LR=1e-3 BETA=0 NPROC=2 \
+CONTEXT=1k LOSS_WEIGHT=sqrt PACK_ARGS=--think-tags OFF_BATCH=2 OFF_LR=1e-3 MAX_TOKENS=144 BATCH=64 STEPS=60 LR=2e-4 BETA=0 NPROC=2 \
     STALENESS=0 EVAL_EVERY=20 REPLAY_SHARE=0.3 SERVE_ARGS='--max-batch 256' SFT_ARGS='--log-every 50' \
-    "$here/distill.sh" distill thinker distill-queries.jsonl.zst long-sums.jsonl.zst kept.jsonl.zst teacher
+    ARGS='--minibatches 2 --warmup-steps 10' \
+    "$here/distill.sh" distill thinker chains/raw.jsonl.zst chains/test.jsonl.zst kept.jsonl.zst teacher
 evaluate off-policy distill/off-policy
 evaluate on-policy distill/on-policy
 
 say "4.4: reasoning RL with SAPO on text and images, then general RL, which removes bad habits"
-sums='source == "tiny/long-sum" or source == "tiny/card-sum"'
-[ -e rl-queries.jsonl.zst ] || qvl select "$sums" rl.jsonl.zst | qvl set 'messages = [messages[0]]' -o rl-queries.jsonl.zst
-[ -e general-queries.jsonl.zst ] || qvl mix --by source rl.jsonl.zst sft/curated.jsonl.zst --batch-size 32 \
-    --ratio tiny/habits=12,tiny/odd-count=4,tiny/card-sum=6,tiny/long-sum=4,tiny/card-ground=4,tiny/digit=2 |
-    qvl set 'messages = [messages[0]]' -o general-queries.jsonl.zst
-N=8 BATCH=32 STEPS=30 GENERAL_STEPS=20 MAX_TOKENS=96 LR=2e-4 GENERAL_LR=1e-4 STALENESS=1 EVAL_EVERY=10 SERVE_ARGS='--max-batch 256' \
+queries() { # RATIO OUT
+    [ -e "$2" ] || qvl mix --by source rl.jsonl.zst chains/raw.jsonl.zst sft/curated.jsonl.zst --batch-size 32 --ratio "$1" |
+        qvl set 'messages = [messages[0]]' -o "$2"
+}
+queries tiny/mixed=14,tiny/longer-sum=6,tiny/card-sum=6,tiny/sum=2,tiny/card-ground=2,tiny/digit=2 rl-queries.jsonl.zst
+queries tiny/habits=12,tiny/odd-count=4,tiny/mixed=4,tiny/longer-sum=4,tiny/card-sum=4,tiny/card-ground=2,tiny/digit=2 general-queries.jsonl.zst
+N=8 BATCH=32 STEPS=30 GENERAL_STEPS=20 MAX_TOKENS=144 LR=2e-4 GENERAL_LR=1e-4 STALENESS=1 EVAL_EVERY=10 SERVE_ARGS='--max-batch 256' \
     "$here/rl.sh" rl distill/on-policy rl-queries.jsonl.zst more/test.jsonl.zst general-queries.jsonl.zst
 evaluate reasoning-rl rl/reasoning
 evaluate general-rl rl/general
@@ -159,7 +168,7 @@ for backend in local vllm sglang; do
     engines+=("$backend=scores/on-$backend.json")
     [ -e "scores/on-$backend.json" ] ||
         qvl serve agent/final --backend "$backend" --port 0 -- qvl eval sft-questions.jsonl.zst --media-root . \
-            --max-tokens 96 --resume -o "scores/on-$backend.jsonl.zst" --report "scores/on-$backend.json"
+            --max-tokens 144 --resume -o "scores/on-$backend.jsonl.zst" --report "scores/on-$backend.json"
 done
 qvl eval summary "${engines[@]}" | tee engines.txt
 
@@ -177,10 +186,10 @@ qvl view --export report.html --about table.txt --about engines.txt --about sft.
 say "What each stage is for, tested by pairs: status 3 if one did not help"
 helps base sft-1k tiny/sum
 helps sft-1k-album sft-8k-album tiny/card-album
-helps sft-8k off-policy tiny/long-sum
-helps off-policy on-policy tiny/long-sum
-helps on-policy reasoning-rl tiny/long-sum
-helps reasoning-rl general-rl tiny/habits --free-of language
+helps sft-8k off-policy tiny/longer-sum
+helps off-policy on-policy tiny/longer-sum
+helps on-policy reasoning-rl tiny/mixed
+helps reasoning-rl-habits general-rl-habits tiny/habits --free-of language
 helps final with-tool tiny/zoom-direct
 
 say "The way of the last model's data"

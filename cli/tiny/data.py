@@ -59,8 +59,9 @@ def command(
     card-ground (a box). In that order a tiny model learns to look up a card by its name, as
     examples/recipe.sh teaches it. card-list is card-given with its names to learn, too.
 
-    For a model that knows these, by name only: card-sum and long-sum, whose steps are a thought between
-    <think> and </think>; card-album, a conversation about up to 240 images, of up to 8K tokens.
+    For a model that knows these, by name only: card-sum, long-sum (eight numbers) and longer-sum (twelve),
+    whose steps are a thought between <think> and </think>; card-album, a conversation about up to 240
+    images, of up to 8K tokens.
 
     The others are made only by name. colour, ground, clock, caption: free shapes, a clock, and words for
     places, which a tiny model does not learn within minutes.

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -51,6 +52,7 @@ TASKS |= {  # made only by name: not learned within minutes,
     "caption": Task(scenes.caption, "caption", 400),
     # thinking and long contexts, for a model that knows the first,
     "long-sum": Task(text.long_sum, "math", 4000, thinks=True),
+    "longer-sum": Task(partial(text.long_sum, terms=12), "math", 4000, thinks=True),
     "card-sum": Task(cards.card_sum, "math", 4000, thinks=True),
     "card-album": Task(cards.card_album, "vqa", 60),
     # starts and queries of reinforcement learning,

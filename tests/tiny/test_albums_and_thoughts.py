@@ -1,5 +1,7 @@
 """Records of the tasks for a model that knows the first ones: many images, and a thought."""
 
+import pytest
+
 from qvl import record
 from qvl.io import jsonl
 from qvl.tiny import data
@@ -17,9 +19,10 @@ def test_a_test_of_an_album_holds_the_turns_before_its_question(tmp_path):
     assert record.check(asked) is None and record.check(whole) is None
 
 
-def test_the_reasoning_of_long_sums_is_a_thought(tmp_path):
-    data.write(tmp_path, DataPlan(names=["long-sum"], train=3, test=1, defect_share=0.0))
+@pytest.mark.parametrize(("name", "terms"), [("long-sum", 8), ("longer-sum", 12)])
+def test_the_reasoning_of_long_sums_is_a_thought(tmp_path, name, terms):
+    data.write(tmp_path, DataPlan(names=[name], train=3, test=1, defect_share=0.0))
     for one in jsonl.read(str(tmp_path / data.RAW)):
         thought, _, answer = record.text(record.final(one)).partition("</think>")
-        assert thought.startswith("<think>") and thought.count("=") == 7
+        assert thought.startswith("<think>") and thought.count("=") == terms - 1
         assert answer.strip() == one["answer"]
