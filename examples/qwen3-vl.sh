@@ -71,8 +71,8 @@ say "4.1, 4.2.1: filter queries and responses, then SFT at 1K, which is the repo
 [ -e sft/after.json ] || "$here/recipe.sh" sft
 
 say "The twin's data for the other stages, and the questions that none of them trains on"
-[ -d more ] || qvl tiny data more --train 12000 --test 750 --defect-share 0 --seed "$SEED" \
-    --tasks long-sum=4,card-sum=4,habits=3,mixed=3,odd-count=1
+[ -d more ] || qvl tiny data more --train 16000 --test 750 --defect-share 0 --seed "$SEED" \
+    --tasks long-sum=4,card-sum=4,habits=3,mixed=8,odd-count=1
 [ -d chains ] || qvl tiny data chains --tasks longer-sum --train 2000 --test 200 --defect-share 0 --seed "$SEED"
 [ -d album ] || qvl tiny data album --tasks card-album --train 100 --test 32 --defect-share 0 --seed "$SEED"
 [ -d zoom ] || qvl tiny data zoom --tasks zoom-direct --train 1 --test 100 --defect-share 0 --seed "$SEED"
@@ -120,7 +120,7 @@ evaluate cold-start thinker
 
 say "4.3: strong-to-weak distillation, text alone; off-policy, then on-policy"
 # From here on the replay is also of the cold start.
-[ -e kept.jsonl.zst ] || qvl mix --by source --ratio "$learned,tiny/mixed=0.8,tiny/habits=0.8,tiny/long-sum=1,tiny/card-sum=1.5" sft/curated.jsonl.zst cold.jsonl.zst |
+[ -e kept.jsonl.zst ] || qvl mix --by source --ratio "$learned,tiny/mixed=2,tiny/habits=0.8,tiny/long-sum=1,tiny/card-sum=1.5" sft/curated.jsonl.zst cold.jsonl.zst |
     qvl shuffle --seed "$SEED" -o kept.jsonl.zst
 [ -d big ] || qvl tiny model big --size s --seed "$SEED"
 [ -d lessons ] || qvl tiny data lessons --tasks longer-sum=3,sum=1 --train 7000 --test 2 --defect-share 0 --seed $((SEED + 1))
@@ -135,10 +135,9 @@ evaluate on-policy distill/on-policy
 
 say "4.4: reasoning RL with SAPO on text and images, then general RL, which removes bad habits"
 queries() { # RATIO OUT
-    [ -e "$2" ] || qvl mix --by source rl.jsonl.zst chains/raw.jsonl.zst sft/curated.jsonl.zst --batch-size 32 --ratio "$1" |
-        qvl set 'messages = [messages[0]]' -o "$2"
+    [ -e "$2" ] || qvl mix --by source rl.jsonl.zst chains/raw.jsonl.zst sft/curated.jsonl.zst --batch-size 32 --ratio "$1" -o "$2"
 }
-queries tiny/mixed=14,tiny/longer-sum=6,tiny/card-sum=6,tiny/sum=2,tiny/card-ground=2,tiny/digit=2 rl-queries.jsonl.zst
+queries tiny/mixed=16,tiny/longer-sum=4,tiny/card-sum=4,tiny/sum=2,tiny/card-ground=3,tiny/digit=3 rl-queries.jsonl.zst
 queries tiny/habits=12,tiny/odd-count=4,tiny/mixed=4,tiny/longer-sum=4,tiny/card-sum=4,tiny/card-ground=2,tiny/digit=2 general-queries.jsonl.zst
 N=8 BATCH=32 STEPS=30 GENERAL_STEPS=20 MAX_TOKENS=144 LR=2e-4 GENERAL_LR=1e-4 STALENESS=1 EVAL_EVERY=10 SERVE_ARGS='--max-batch 256' \
     "$here/rl.sh" rl distill/on-policy rl-queries.jsonl.zst more/test.jsonl.zst general-queries.jsonl.zst
