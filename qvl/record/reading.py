@@ -4,7 +4,6 @@ These readers take any record. A field whose type differs from qvl-records(5) co
 `qvl.record.check` that reports it.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -22,13 +21,13 @@ def text(message: Any) -> str:
     content = message.get("content")
     if isinstance(content, str):
         return content
-    return "".join(
-        [
-            part["text"]
-            for part in _parts(content)
-            if part.get("type") == "text" and isinstance(part.get("text"), str)
-        ]
-    )
+    found = []
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict) and part.get("type") == "text":
+            words = part.get("text")
+            if isinstance(words, str):
+                found.append(words)
+    return found[0] if len(found) == 1 else "".join(found)
 
 
 def conversation_text(record: Any, role: str | None = None) -> str:
@@ -92,13 +91,25 @@ def prompt_text(record: Any) -> str:
     return "\n".join(pieces)
 
 
-def media(record: Any) -> Iterator[tuple[str, str]]:
+def media(record: Any) -> list[tuple[str, str]]:
     """(kind, reference) of each image and video, in their order; kind is "image" or "video".
 
     A video that is given as frames is one reference: those of all frames, one per line.
     """
-    for content in _listed(record):
-        yield from _media(content)
+    found = []
+    for message in _messages(record):
+        content = message.get("content") if isinstance(message, dict) else None
+        if not isinstance(content, list):
+            continue
+        for part in content:
+            if not isinstance(part, dict) or (kind := part.get("type")) not in MEDIA:
+                continue
+            reference = part.get(kind)
+            if kind == "video" and isinstance(reference, list):
+                reference = "\n".join(map(str, reference))
+            if isinstance(reference, str):
+                found.append((kind, reference))
+    return found
 
 
 def sizes(message: Any) -> tuple[int, int, int]:
@@ -131,10 +142,7 @@ def videos(record: Any) -> list[str]:
 
 def modality(record: Any) -> str:
     """ "text" or "multimodal", the two groups by which the report counts its data."""
-    for content in _listed(record):
-        for _ in _media(content):
-            return "multimodal"
-    return "text"
+    return "multimodal" if media(record) else "text"
 
 
 def media_kind(record: Any) -> str:
@@ -145,27 +153,6 @@ def media_kind(record: Any) -> str:
 def _messages(record: Any) -> list[Any]:
     messages = record.get("messages")
     return messages if isinstance(messages, list) else []
-
-
-def _listed(record: Any) -> list[list]:
-    """The contents of messages that are lists of parts, which alone may show media."""
-    return [
-        content
-        for message in _messages(record)
-        if isinstance(message, dict) and isinstance(content := message.get("content"), list)
-    ]
-
-
-def _media(content: list) -> Iterator[tuple[str, str]]:
-    """(kind, reference) of each image and video of a message."""
-    for part in content:
-        if not isinstance(part, dict) or (kind := part.get("type")) not in MEDIA:
-            continue
-        reference = part.get(kind)
-        if kind == "video" and isinstance(reference, list):
-            reference = "\n".join(map(str, reference))
-        if isinstance(reference, str):
-            yield kind, reference
 
 
 def _parts(content: Any) -> list[dict]:

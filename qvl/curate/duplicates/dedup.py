@@ -6,7 +6,7 @@ images is a thousand questions. A record is compared with those that were kept.
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -24,15 +24,15 @@ class Index(Protocol):
 
     reason: str
 
-    def probe(self, text: str) -> Any:
-        """What `find` and `add` need of a text, computed once."""
+    def keys(self, text: str, anchors: Sequence[bytes]) -> list[Any]:
+        """What `find` and `add` need of a text, computed once: a key for each anchor."""
         ...
 
-    def find(self, probe: Any, anchor: bytes) -> Iterable[int]:
+    def find(self, key: Any, /) -> Iterable[int]:
         """The numbers of kept records with this anchor and a duplicate text."""
         ...
 
-    def add(self, probe: Any, anchor: bytes, number: int) -> None: ...
+    def add(self, key: Any, number: int, /) -> None: ...
 
 
 class Media(Protocol):
@@ -71,16 +71,17 @@ class Dedup:
             if not self.drop_unreadable:
                 raise of_record(record, error) from None
             return Drop("unreadable-media", str(error))
-        probe = self.index.probe(text)
+        keys = self.index.keys(text, anchors)
         first = None
-        for anchor in anchors:
-            for number in self.index.find(probe, anchor):
+        for key in keys:
+            for number in self.index.find(key):
                 if (first is None or number < first) and self.media.same(look, number):
                     first = number
         if first is not None:
             return Drop(self.index.reason, f"duplicate of {self.ids[first]}")
-        for anchor in anchors:
-            self.index.add(probe, anchor, len(self.ids))
+        number = len(self.ids)
+        for key in keys:
+            self.index.add(key, number)
         self.media.add(look)
         self.ids.append(str(record.get("id")))
         return None
@@ -98,38 +99,38 @@ class Exact:
     reason = "duplicate"
 
     def __init__(self) -> None:
-        self._numbers = HashTable()
-        self._key = (b"", b"", b"")  # what was hashed last, and its hash: `add` follows `find`
+        table = HashTable()
+        self.find, self.add = table.find, table.add
 
-    def probe(self, text: str) -> bytes:
-        if text.isascii():
-            data = text.encode().translate(_TO_SPACES)
-            if b"  " not in data:  # a quarter of the time of taking words apart and joining them
-                return data.strip(b" ")
-        else:
-            text = unicodedata.normalize("NFC", text)
-        return " ".join(text.split()).encode("utf-8", "surrogatepass")
+    def keys(self, text: str, anchors: Sequence[bytes]) -> list[bytes]:
+        data, keys = joined(text), []
+        for anchor in anchors:
+            hashed = hashlib.blake2b(data, digest_size=16)
+            if anchor:
+                hashed.update(
+                    b"\n" + anchor
+                )  # `joined` leaves no line feed: other parts, other data
+            keys.append(hashed.digest())
+        return keys
 
-    def find(self, probe: bytes, anchor: bytes) -> list[int]:
-        return self._numbers.find(self._hash(probe, anchor))
 
-    def add(self, probe: bytes, anchor: bytes, number: int) -> None:
-        self._numbers.add(self._hash(probe, anchor), number)
-
-    def _hash(self, probe: bytes, anchor: bytes) -> bytes:
-        last_probe, last_anchor, key = self._key
-        if last_probe is not probe or last_anchor is not anchor:
-            data = b"%d\n%b%b" % (len(probe), probe, anchor)  # other parts are other data
-            key = hashlib.blake2b(data, digest_size=16).digest()
-            self._key = probe, anchor, key
-        return key
+def joined(text: str) -> bytes:
+    """The words of a text with one space between two, in Unicode's composed form."""
+    if text.isascii():
+        data = text.encode().translate(_TO_SPACES)
+        # A quarter of the time of taking words apart and joining them; `in` takes half as long again.
+        if data.rfind(b"  ") < 0:
+            return data.strip(b" ")
+    else:
+        text = unicodedata.normalize("NFC", text)
+    return " ".join(text.split()).encode("utf-8", "surrogatepass")
 
 
 class References:
     """Media are the same if their references are, in the same order."""
 
     def probe(self, record: dict) -> tuple[list[bytes], None]:
-        found = list(media(record))
+        found = media(record)
         return [orjson.dumps(found) if found else b""], None
 
     def same(self, probe: None, number: int) -> bool:

@@ -8,6 +8,7 @@ the threshold - and if they hold the same numbers: 17 + 25 and 17 + 26 are two q
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qvl.curate.duplicates.dedup import digest
@@ -43,7 +44,18 @@ class Near:
         self._numbers: list[int] = []  # the record of each entry
         self._signatures = self._numpy.empty((1024, NUM_PERM), dtype="uint32")
 
-    def probe(self, text: str) -> tuple[bytes, "ndarray"]:
+    def keys(self, text: str, anchors: Sequence[bytes]) -> list[Any]:
+        """The text's MinHash with each anchor and its numbers mixed in, which are then equal in all matches."""
+        numbers, values = self._probe(text)
+        found = []
+        for anchor in anchors:
+            salt = int.from_bytes(digest(numbers, anchor)[:8])
+            minhash = self._blank.copy()
+            minhash.hashvalues = values ^ self._numpy.uint64(salt)
+            found.append(minhash)
+        return found
+
+    def _probe(self, text: str) -> tuple[bytes, "ndarray"]:
         """The numbers in the text, and the MinHash of its shingles, (NUM_PERM,) uint64."""
         text = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
         numbers = " ".join(_NUMBER.findall(text)).encode()
@@ -63,8 +75,7 @@ class Near:
             packed = packed << numpy.uint64(8) | letters[offset : offset + count]
         return numpy.unique(packed)
 
-    def find(self, probe: tuple[bytes, Any], anchor: bytes) -> list[int]:
-        minhash = self._anchored(probe, anchor)
+    def find(self, minhash: Any, /) -> list[int]:
         entries = self._lsh.query(minhash)
         if not entries:
             return []
@@ -73,19 +84,10 @@ class Near:
         shares = (self._signatures[entries] == mine).mean(axis=1)  # (entries,)
         return [self._numbers[entry] for entry in entries[shares >= self.threshold]]
 
-    def add(self, probe: tuple[bytes, Any], anchor: bytes, number: int) -> None:
+    def add(self, minhash: Any, number: int, /) -> None:
         entry = len(self._numbers)
-        minhash = self._anchored(probe, anchor)
         if entry == len(self._signatures):
             self._signatures = self._numpy.concatenate([self._signatures, self._signatures])
         self._signatures[entry] = minhash.hashvalues.astype("uint32")
         self._numbers.append(number)
         self._lsh.insert(entry, minhash, check_duplication=False)
-
-    def _anchored(self, probe: tuple[bytes, Any], anchor: bytes) -> Any:
-        """The MinHash with anchor and numbers mixed in, which are then equal in all matches."""
-        numbers, values = probe
-        salt = int.from_bytes(digest(numbers, anchor)[:8])
-        minhash = self._blank.copy()
-        minhash.hashvalues = values ^ self._numpy.uint64(salt)
-        return minhash
