@@ -118,7 +118,9 @@ def sizes(message: Any) -> tuple[int, int, int]:
     if type(content) is str:
         return len(content), 0, 0
     characters = images = videos = 0
-    for part in _parts(content):
+    for part in content if isinstance(content, list) else ():
+        if not isinstance(part, dict):
+            continue
         kind = part.get("type")
         found = part.get(kind) if type(kind) is str else None
         if kind == "text":
@@ -153,9 +155,3 @@ def media_kind(record: Any) -> str:
 def _messages(record: Any) -> list[Any]:
     messages = record.get("messages")
     return messages if isinstance(messages, list) else []
-
-
-def _parts(content: Any) -> list[dict]:
-    if not isinstance(content, list):
-        return []
-    return [part for part in content if isinstance(part, dict)]

@@ -62,12 +62,15 @@ def rough_language(text: str) -> str | None:
     if len(words) < LEAST_WORDS:
         return None
     table, hits = function_words.table(), dict[str, int]()
+    most, best = 0, ""
     for word in words:
         for language in table[word]:
-            hits[language] = hits.get(language, 0) + 1
-    most = max(hits.values())
-    best = [language for language, count in hits.items() if count == most]
-    return best[0] if most >= LEAST_WORDS and len(best) == 1 else None
+            hits[language] = count = hits.get(language, 0) + 1
+            if count > most:
+                most, best = count, language
+            elif count == most:
+                best = ""  # more than one language
+    return best if best and most >= LEAST_WORDS else None
 
 
 def _by_script(head: str) -> str | None:
