@@ -56,9 +56,7 @@ def without_format_prompt(words: str, record: Any) -> str:
 
 def final(record: Any) -> Any:
     """The assistant turn that ends the record, or None where it ends otherwise."""
-    messages = _messages(record)
-    last = messages[-1] if messages else None
-    return last if isinstance(last, dict) and last.get("role") == "assistant" else None
+    return _final(_messages(record))
 
 
 def final_text(record: Any) -> str:
@@ -70,7 +68,7 @@ def final_text(record: Any) -> str:
 def prompt(record: Any) -> list[Any]:
     """The messages before the answer: all but an assistant turn that ends the record."""
     messages = _messages(record)
-    return messages[:-1] if final(record) is not None else messages
+    return messages[:-1] if _final(messages) is not None else messages
 
 
 def prompt_text(record: Any) -> str:
@@ -155,3 +153,8 @@ def media_kind(record: Any) -> str:
 def _messages(record: Any) -> list[Any]:
     messages = record.get("messages")
     return messages if isinstance(messages, list) else []
+
+
+def _final(messages: list[Any]) -> Any:
+    last = messages[-1] if messages else None
+    return last if isinstance(last, dict) and last.get("role") == "assistant" else None

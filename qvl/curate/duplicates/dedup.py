@@ -116,14 +116,14 @@ class Exact:
 
 def joined(text: str) -> bytes:
     """The words of a text with one space between two, in Unicode's composed form."""
-    if text.isascii():
-        data = text.encode().translate(_TO_SPACES)
-        # A quarter of the time of taking words apart and joining them; `in` takes half as long again.
-        if data.rfind(b"  ") < 0:
-            return data.strip(b" ")
-    else:
-        text = unicodedata.normalize("NFC", text)
-    return " ".join(text.split()).encode("utf-8", "surrogatepass")
+    if not text.isascii():
+        words = unicodedata.normalize("NFC", text).split()
+        return " ".join(words).encode("utf-8", "surrogatepass")
+    # A quarter of the time of taking words apart and joining them.
+    data = text.encode().translate(_TO_SPACES)
+    while data.rfind(b"  ") >= 0:  # `in` takes half as long again
+        data = data.replace(b"  ", b" ")
+    return data.strip(b" ")
 
 
 class References:

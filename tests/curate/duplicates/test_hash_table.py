@@ -50,7 +50,14 @@ def test_texts_on_disk_are_found_by_their_number_before_and_after_they_are_writt
 
 def test_white_space_is_joined_alike_by_the_short_way_and_the_long():
     draw = random.Random(2)
-    letters = [*"ab \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x00\x7f", "  ", "\u00e9", "\u00a0", "\u2003"]
+    letters = [
+        *"ab \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x00\x7f",
+        "  ",
+        "     ",
+        "\u00e9",
+        "\u00a0",
+        "\u2003",
+    ]
     for _ in range(5000):
         text = "".join(draw.choices(letters, k=draw.randrange(8)))
         expected = " ".join(unicodedata.normalize("NFC", text).split()).encode()
