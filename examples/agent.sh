@@ -33,9 +33,9 @@ sft() { # MODEL OUT LR FILE...
         --weight-decay 0.05 --beta2 0.98 --workers 0 --log-every 100 \
         ${replay:+--interleave replay.jsonl.zst --interleave-share 0.25} "$@"
 }
-pack() { # NAME RATIO [LOSS_WEIGHT]
+pack() { # NAME RATIO
     [ -e "$1.jsonl.zst" ] || qvl mix --by source --ratio "$2" data/raw.jsonl.zst |
-        qvl pack --model eyes --context 1k --loss-weight "${3:-sqrt}" --media-root data -o "$1.jsonl.zst"
+        qvl pack --model eyes --context 1k --loss-weight sqrt --media-root data -o "$1.jsonl.zst"
 }
 look() { # MODEL NAME: held-out questions, greedily, with the tool
     [ -e "data/$2.jsonl.zst" ] || qvl serve "$1" --port 0 --max-batch 64 -- \
@@ -78,9 +78,7 @@ qvl serve reader --port 0 -- qvl eval data/direct.jsonl.zst --max-tokens 8 -o da
 look caller caller-with-tool
 
 say "RL: from the habit of one call to as many as a question needs"
-# By token: where an answer's tokens weigh more than a call's, the share of second calls falls from 49 to 4 %,
-# too rare to be found.
-pack habit tiny/zoom-habit=1 token
+pack habit tiny/zoom-habit=1
 sft caller habit 7e-4 habit.jsonl.zst
 look habit before-rl
 reinforce habit agent

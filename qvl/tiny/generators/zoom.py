@@ -33,10 +33,13 @@ CROP_TOKENS = 8  # at least, of a crop: that of a card gets 96 x 96 pixels
 MOST = 3  # cards
 JITTER = 10  # thousandths by which the crops of zoom-read miss
 HINT = "Zoom in when needed. "
-HABIT = {  # calls needed -> probability of 0, 1 and 2 calls: one call, whatever is asked
-    0: (0.2, 0.8, 0.0),
+# Calls needed -> share of records with 0, 1 and 2 calls. Learned with weights of 1/sqrt(n) per turn of n
+# tokens, by which an answer's first token weighs 5.7 times a call's, they become 0.4, 0.6, 0, then 0, 0.97,
+# 0.03, and 0, 0.7, 0.3 of the samples at temperature 1: mostly one call, whatever is asked.
+HABIT = {
+    0: (0.1, 0.9, 0.0),
     1: (0.0, 0.85, 0.15),
-    2: (0.0, 0.5, 0.5),
+    2: (0.0, 0.3, 0.7),
 }
 
 Box = tuple[int, int, int, int]
