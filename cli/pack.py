@@ -25,8 +25,9 @@ def command(
         str,
         typer.Option(
             metavar="token|sqrt|turn",
-            help="Loss weight of a token in an answer of n tokens: 1, 1/sqrt(n) or 1/n "
-            "(our choice)",
+            help="Loss weight of a token in an answer of n tokens: 1, 1/sqrt(n) or 1/n (our choice). "
+            "Where a question has long and short answers, the latter two make the model sample the short "
+            "ones more often than the data have them",
         ),
     ] = "token",
     last_only: Annotated[
