@@ -16,7 +16,11 @@
 #   REPLAY_MEDIA=DIR    base folder of their images/; by default that of FILE
 set -euo pipefail
 
-model=$(realpath "${1:?examples/agent.sh MODEL [FOLDER]}")
+[ $# -ge 1 ] || { printf 'usage: %s MODEL [FOLDER]\n' "$0" >&2; exit 2; }
+for file in "$1/config.json" ${REPLAY:+"$REPLAY"}; do
+    [ -e "$file" ] || { printf '%s: no such file\n' "$file" >&2; exit 2; }
+done
+model=$(realpath "$1")
 replay=${REPLAY:+$(realpath "$REPLAY")}
 replay_media=$(realpath "${REPLAY_MEDIA:-$(dirname "${REPLAY:-.}")}")
 mkdir -p "${2:-agent-demo}"

@@ -34,9 +34,6 @@ sft() { # MODEL OUT LR WORD...
             --decay-share 0.5 --min-lr-ratio 0.05 --warmup-steps 20 --weight-decay 0.05 --beta2 0.98 \
             --log-every 100 --seed "$SEED" "$@"
 }
-only() { # SOURCE FILE OUT
-    [ -e "$3" ] || qvl select "source == \"tiny/$1\"" "$2" -o "$3"
-}
 served() { # MODEL COMMAND...
     local model=$1
     shift
@@ -85,7 +82,7 @@ say "The twin's data for the other stages, and the questions that none of them t
     qvl cat sft-questions.jsonl.zst {more,chains,zoom}/test.jsonl.zst |
     qvl select 'source != "tiny/habits"' |
     qvl set 'id = source + "/" + id' -o questions.jsonl.zst  # each set numbers its own
-only habits more/test.jsonl.zst habits-questions.jsonl.zst
+[ -e habits-questions.jsonl.zst ] || qvl select 'source == "tiny/habits"' more/test.jsonl.zst -o habits-questions.jsonl.zst
 [ -e few.jsonl.zst ] || qvl mix --by source sft-questions.jsonl.zst more/test.jsonl.zst \
     --ratio tiny/digit=1,tiny/card-ground=1,tiny/long-sum=1,tiny/card-sum=1 | qvl cat --shard 1/50 -o few.jsonl.zst
 learned=tiny/digit=3,tiny/add=3,tiny/sum=2,tiny/card-find=1,tiny/card-where=1,tiny/card-ground=2

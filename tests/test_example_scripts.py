@@ -185,3 +185,12 @@ def test_a_script_without_qvl_says_how_to_find_it(tmp_path: Path, name: str) -> 
     assert done.returncode == 2
     assert done.stderr.startswith("qvl is not on the PATH: run make setup, then PATH=")
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    "words", ["distill.sh out nope q.jsonl h.jsonl r.jsonl t", "agent.sh nope out"]
+)
+def test_a_model_that_is_not_there_is_told_before_any_work(tmp_path: Path, words: str) -> None:
+    done = shell(tmp_path)(f"'{ROOT}/examples/'{words}")
+    assert (done.returncode, done.stderr) == (2, "nope/config.json: no such file\n")
+    assert not (tmp_path / "out").exists()
