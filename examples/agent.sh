@@ -66,7 +66,7 @@ ask='source == "tiny/zoom-none" or source == "tiny/zoom-one" or source == "tiny/
 
 if [ -n "$replay" ] && [ ! -e replay.jsonl.zst ]; then
     cp -aln "$replay_media/images/." data/images  # one base folder of media for both
-    qvl pack --model eyes --context 1k --loss-weight sqrt --media-root data "$replay" -o replay.jsonl.zst
+    qvl pack --model eyes --context 1k --loss-weight sqrt --think-tags --media-root data "$replay" -o replay.jsonl.zst
 fi
 
 say "The look-up first: read a crop, call for it, and answer; then none, one or two calls"
@@ -95,7 +95,7 @@ say "The agent makes the data of the final model: episodes, scored; right ones w
     qvl agent-rollout --model agent -n 2 "${tools[@]}" --max-tokens 300 data/queries.jsonl.zst |
     qvl agent-score |
     qvl choose --by reward --where 'reward > 1.29' -o data/distilled.jsonl.zst
-[ -e final.jsonl.zst ] || qvl cat data/distilled.jsonl.zst data/raw.jsonl.zst |
+[ -e final.jsonl.zst ] || qvl cat --shard 1/2 data/raw.jsonl.zst | qvl cat data/distilled.jsonl.zst - |
     qvl select 'source != "tiny/zoom-habit"' | qvl shuffle | qvl pack --model eyes --context 1k --loss-weight sqrt --media-root data -o final.jsonl.zst
 sft eyes learner 1e-3 final.jsonl.zst
 look learner learner

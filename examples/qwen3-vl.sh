@@ -142,7 +142,11 @@ evaluate reasoning-rl rl/reasoning
 evaluate general-rl rl/general
 
 say "4.5: thinking with images, in two stages: the agent, then the final model with what the agent did"
-[ -e agent/final.json ] || FINAL=1 NPROC=2 REPLAY=kept.jsonl.zst "$here/agent.sh" rl/general agent
+# Its replay is what the model answers by itself: the data it began with would bring back their bad habits.
+[ -e own.jsonl.zst ] || qvl cat kept.jsonl.zst general-queries.jsonl.zst | qvl cat --shard 1/2 |
+    served rl/general qvl generate --temperature 0.7 --max-tokens 144 --media-root . |
+    qvl verify | qvl choose --where 'reward == 1' -o own.jsonl.zst
+[ -e agent/final.json ] || FINAL=1 NPROC=2 REPLAY=own.jsonl.zst "$here/agent.sh" rl/general agent
 evaluate agent agent/agent
 evaluate final agent/final
 ask album/test.jsonl.zst final-album agent/final
@@ -174,10 +178,10 @@ qvl eval summary "${columns[@]}" | tee table.txt
 
 say "The page"
 qvl plot --metric loss sft/trained long thinker distill/off-policy agent/learner -o sft.svg
-qvl plot --metric reward --metric 'rate/*' --metric accuracy rl/reasoning rl/general agent/agent agent/final -o rl.svg
+qvl plot --metric reward --metric 'rate/*' rl/reasoning rl/general agent/agent agent/final -o rl.svg
 qvl tiny sheet scores/final.jsonl.zst --media-root . -o sheet.png
 qvl view --export report.html --about table.txt --about engines.txt --about sft.svg --about rl.svg --about sheet.png \
-    --num-records 40 --media-root . scores/final.jsonl.zst questions.jsonl.zst kept.jsonl.zst cold/thinking.jsonl.zst
+    --num-records 40 --media-root . scores/final.jsonl.zst questions.jsonl.zst own.jsonl.zst cold/thinking.jsonl.zst
 
 say "What each stage is for, tested by pairs: status 3 if one did not help"
 helps base sft-1k tiny/sum
