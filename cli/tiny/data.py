@@ -63,8 +63,8 @@ def command(
     whose steps are a thought between <think> and </think>; card-album, a conversation about up to 240
     images, of up to 8K tokens.
 
-    The others are made only by name. colour, ground, clock, caption: free shapes, a clock, and words for
-    places, which a tiny model does not learn within minutes.
+    The others are made only by name. colour, ground, caption: free shapes, and words for places, which a
+    tiny model does not learn within minutes. clock: learned in some 550 steps by a model that knows cards.
 
     For reinforcement learning: mixed, sums of which a share has its steps, and the others are answered at
     once, mostly wrong where a model does it. habits: right sums, of which some mix languages, repeat
