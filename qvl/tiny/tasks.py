@@ -45,7 +45,7 @@ TASKS = {  # name -> task. The numbers are our choice: examples/recipe.sh teache
     "photo": Task(photographs.photo, "vqa", 400),
 }
 DEFAULT = list(TASKS)
-TASKS |= {  # made only by name: not learned within minutes,
+TASKS |= {  # made only by name: not learned in the time of the demo,
     "colour": Task(scenes.colour, "vqa", 400),
     "ground": Task(scenes.ground, "grounding", 400),
     "clock": Task(scenes.clock, "clock", 400),

@@ -33,9 +33,9 @@ CROP_TOKENS = 8  # at least, of a crop: that of a card gets 96 x 96 pixels
 MOST = 3  # cards
 JITTER = 10  # thousandths by which the crops of zoom-read miss
 HINT = "Zoom in when needed. "
-# Calls needed -> share of records with 0, 1 and 2 calls. Learned with weights of 1/sqrt(n) per turn of n
-# tokens, by which an answer's first token weighs 5.7 times a call's, they become 0.4, 0.6, 0, then 0, 0.97,
-# 0.03, and 0, 0.7, 0.3 of the samples at temperature 1: mostly one call, whatever is asked.
+# Calls needed -> share of records with 0, 1 and 2 calls: mostly one call, whatever is asked. The shares of
+# samples are others, where a turn of n tokens is learned with weights of 1/sqrt(n): an answer's first token
+# then weighs 5.7 times a call's. docs/agent.md has what was sampled.
 HABIT = {
     0: (0.1, 0.9, 0.0),
     1: (0.0, 0.85, 0.15),
