@@ -48,9 +48,10 @@ def _watch(run: Run, progress: Progress, task: TaskID, bars: Bars, done: threadi
     console = progress.console
     while not done.wait(1 / REFRESHES_PER_SECOND):
         seconds = progress.tasks[0].elapsed or 1e-9
-        progress.update(
-            task, completed=run.reader.bytes_read, records=run.read, rate=run.read / seconds
-        )
+        read, total = run.reader.bytes_read, run.reader.bytes_total
+        if total and read >= total:  # long before the end, where the input is small: no estimate
+            progress.tasks[0].total = None
+        progress.update(task, completed=read, records=run.read, rate=run.read / seconds)
         with console.capture() as shown:
             console.print(progress.get_renderable(), width=console.width - 1)
         bars.show(shown.get().splitlines())

@@ -143,8 +143,9 @@ def signs_of_life(run: Run, first: float = FIRST_SIGN_SECONDS) -> Iterator[None]
         while not done.wait(pause):
             seconds = time.monotonic() - began
             facts = [f"{run.read:,} read", f"{run.kept:,} kept", f"{run.read / seconds:,.3g}/s"]
-            if run.reader.bytes_total and (read := run.reader.bytes_read):
-                left = seconds * max(run.reader.bytes_total / read - 1, 0)
+            total, read = run.reader.bytes_total or 0, run.reader.bytes_read
+            if 0 < read < total:  # of a small input all is read long before the end
+                left = seconds * (total / read - 1)
                 facts.append(f"about {timedelta(seconds=round(left))} left")
             took = timedelta(seconds=round(seconds))
             print(

@@ -2,11 +2,15 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import pytest
+from qvl.cli import session
 from shells import shell
 
 from qvl.io import jsonl
+from qvl.stage import Run
 
 QVL = str(Path(sys.executable).parent / "qvl")
 
@@ -56,6 +60,17 @@ def test_a_long_run_gives_signs_of_life_in_a_log_at_pauses_that_double(tmp_path)
     process.stdin.close()
     *_, last = process.stderr.read().splitlines()
     assert "1 read, 1 kept" in last and process.wait(60) == 0
+
+
+@pytest.mark.parametrize("count", [100, 20_000])
+def test_the_time_left_is_estimated_until_all_of_the_input_is_read(tmp_path, capsys, count):
+    path = str(tmp_path / "in.jsonl")
+    jsonl.write(({"id": f"{number:099}"} for number in range(count)), path)
+    run = Run("cat", [path], None)
+    with run, session.signs_of_life(run, 0.05):
+        next(iter(run))
+        time.sleep(0.2)
+        assert ("left" in capsys.readouterr().err) == (count == 20_000)
 
 
 def test_a_command_that_reads_a_pipe_or_a_file_does_not(sh):
