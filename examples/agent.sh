@@ -49,8 +49,8 @@ look() { # MODEL NAME: held-out questions, greedily, with the tool
     qvl eval score "data/$2.jsonl.zst" --report "$2.json" -o "data/$2-accuracy.jsonl.zst"
 }
 reinforce() { # MODEL OUT
-    [ -e "$2/config.json" ] || qvl serve "$1" --port 0 --max-batch 192 -- \
-        qvl rl sapo --model "$1" -o "$2" --resume "${tools[@]}" --calls-weight 0.2 -n 8 --batch 24 --lr 1e-4 \
+    [ -e "$2/config.json" ] || qvl serve "$1" --port 0 --max-batch 192 --replicas 2 -- \
+        qvl rl sapo --model "$1" -o "$2" --resume "${tools[@]}" --calls-weight 0.5 -n 8 --batch 24 --lr 1e-4 \
         --max-tokens 300 --max-turns 4 --steps "${STEPS:-20}" --media-root data data/queries.jsonl.zst
 }
 
@@ -91,8 +91,9 @@ look agent after-rl
 [ -n "${FINAL:-}" ] || exit 0
 
 say "The agent makes the data of the final model: episodes, scored; right ones with as many calls as needed"
-[ -e data/distilled.jsonl.zst ] || qvl serve agent --port 0 --max-batch 192 -- \
-    qvl agent-rollout --model agent -n 2 "${tools[@]}" --max-tokens 300 data/queries.jsonl.zst |
+[ -e data/distilled.jsonl.zst ] || qvl cat --shard 1/4 data/queries.jsonl.zst |
+    qvl serve agent --port 0 --max-batch 192 --replicas 2 -- \
+        qvl agent-rollout --model agent -n 2 "${tools[@]}" --temperature 0.7 --max-tokens 300 --concurrency 192 --media-root data |
     qvl agent-score |
     qvl choose --by reward --where 'reward > 1.29' -o data/distilled.jsonl.zst
 [ -e final.jsonl.zst ] || qvl cat --shard 1/2 data/raw.jsonl.zst | qvl cat data/distilled.jsonl.zst - |

@@ -34,10 +34,10 @@ sft() { # MODEL OUT LR WORD...
             --decay-share 0.5 --min-lr-ratio 0.05 --warmup-steps 20 --weight-decay 0.05 --beta2 0.98 \
             --log-every 100 --seed "$SEED" "$@"
 }
-served() { # MODEL COMMAND...
+served() { # MODEL COMMAND..., with an engine on each core
     local model=$1
     shift
-    qvl serve "$model" --port 0 --max-batch 256 -- "$@"
+    qvl serve "$model" --port 0 --max-batch 256 --replicas 2 -- "$@"
 }
 ask() { # FILE NAME MODEL [WORD...]: by the report's sampling, but for its presence penalty, which takes digits from sums
     local file=$1 name=$2 model=$3 column=${2%-album}
@@ -95,7 +95,8 @@ ask album/test.jsonl.zst sft-1k-album sft/trained
 say "4.2.1: SFT at 8K, with 1K between (256K and 32K)"
 pack 1k learned.jsonl.zst packed-learned.jsonl.zst
 pack 8k album/raw.jsonl.zst packed-album.jsonl.zst
-sft sft/trained long 1e-3 packed-album.jsonl.zst --interleave packed-learned.jsonl.zst --interleave-share 0.6
+# The ranks share each pack: with a pack each, one would wait for the other, whose pack is long.
+sft sft/trained long 1e-3 --layout cp=2 packed-album.jsonl.zst --interleave packed-learned.jsonl.zst --interleave-share 0.6
 evaluate sft-8k long
 ask album/test.jsonl.zst sft-8k-album long
 
