@@ -190,7 +190,7 @@ helps sft-1k-album sft-8k-album tiny/card-album
 helps sft-8k off-policy tiny/longer-sum
 helps off-policy on-policy tiny/longer-sum
 helps on-policy reasoning-rl tiny/mixed
-helps reasoning-rl-habits general-rl-habits tiny/habits --free-of language
+helps reasoning-rl-habits general-rl-habits tiny/habits --free-of language --free-of repetition --free-of format
 helps final with-tool tiny/zoom-direct
 
 say "The way of the last model's data"

@@ -21,10 +21,10 @@ def command(
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Scored records of another")],
     by: By = "source",
     free_of: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="|".join(PENALTIES),
-            help="Compare the shares of responses that are free of this penalty (see qvl verify), not of right ones",
+            help="Compare the shares of responses that are free of this penalty (see qvl verify), not of right ones; repeatable: free of all",
         ),
     ] = None,
     better: Annotated[
@@ -46,7 +46,7 @@ def command(
     Examples:
         $ qvl eval score sampled.jsonl.zst -o a.zst && qvl eval score --verifier exact sampled.jsonl.zst -o b.zst && qvl eval compare a.zst b.zst | zstdcat | jq -r .id
     """
-    comparison = Comparison(jsonl.read(before), by, free_of)
+    comparison = Comparison(jsonl.read(before), by, free_of or ())
     config = {"by": by, "free_of": free_of}
     with stream.run("eval compare", files=[after], report=None, config=config) as run:
         run.write(comparison.changed(run))

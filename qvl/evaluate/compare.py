@@ -1,6 +1,6 @@
 """Two evaluations of the same records, paired: the difference, its interval, and a test.
 
-Each record counts once: the share of its responses that are right, or free of a penalty. The interval of the
+Each record counts once: the share of its responses that are right, or free of penalties. The interval of the
 mean difference is Student's over the records' differences. The test is exact for records that are right or
 wrong (McNemar 1947: the sign test over the records that changed); with several responses per record, it is a
 test of random signs over the differences, of SIGNS draws.
@@ -8,7 +8,7 @@ test of random signs over the differences, of SIGNS draws.
 
 import math
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,11 +34,11 @@ class Pairs:
 class Comparison:
     """Pairs the records of an earlier run with those of a later one by their ids."""
 
-    def __init__(self, before: Iterable[dict], by: str, free_of: str | None = None) -> None:
-        """free_of: a penalty; then the shares are of responses that it is not for, right or wrong."""
-        if free_of:
-            find(free_of)
-        self._penalty = free_of
+    def __init__(self, before: Iterable[dict], by: str, free_of: Sequence[str] = ()) -> None:
+        """free_of: penalties; then the shares are of responses that get none of them, right or wrong."""
+        for name in free_of:
+            find(name)
+        self._penalties = tuple(free_of)
         self._before = {record["id"]: self._kept(record) for record in before}
         self._by = by
         self.groups: dict[str, Pairs] = {}
@@ -95,9 +95,9 @@ class Comparison:
 
     def _share(self, record: dict) -> float | None:
         """The share of a record's responses that count; None for a record without a verdict."""
-        if self._penalty:
+        if self._penalties:
             responses = record["responses"]
-            return 1 - penalised_share(self._penalty, record, responses) if responses else None
+            return 1 - penalised_share(self._penalties, record, responses) if responses else None
         found = rewards(record)
         return share(found) if found else None
 

@@ -86,7 +86,7 @@ class Tally:
                 group.passes[k] += 1
                 group.passed[k] = group.passed.get(k, 0.0) + pass_at(k, len(rewards), right)
         for name in self.penalties:
-            group.penalised[name] += penalised_share(name, record, answered)
+            group.penalised[name] += penalised_share([name], record, answered)
         self._measure(group, record)
         # An answer may be as large as a file of tests; only its verifier's kind of it is kept.
         group.answers[orjson.dumps([record.get("task"), record.get("answer")])] += 1

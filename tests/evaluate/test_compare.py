@@ -95,6 +95,20 @@ def test_free_of_a_penalty_compares_style_and_not_what_is_right():
         for response in record["responses"]:
             response["content"] = "12"
     before[0]["responses"][0]["content"] = mixing
-    comparison = Comparison(before, "source", "language")
+    comparison = Comparison(before, "source", ["language"])
     (changed,) = comparison.changed(after)
     assert (changed["before"]["share"], changed["after"]["share"]) == (0.5, 1.0)
+
+
+def test_free_of_several_penalties_counts_a_response_with_any_of_them_once():
+    before, after = records([[1, 1, 1]]), records([[1, 1, 1]])
+    for record in [*before, *after]:
+        record["messages"] = [{"role": "user", "content": "Sum up 3 4 5, please."}]
+        for response in record["responses"]:
+            response["content"] = "12"
+    mixing = "So 答案应该是 12, 因为 that is what 我们 can see.\n12"
+    before[0]["responses"][0]["content"] = mixing
+    before[0]["responses"][1]["content"] = f"<think>{mixing}"
+    comparison = Comparison(before, "source", ["language", "format"])
+    (changed,) = comparison.changed(after)
+    assert changed["before"]["share"] == pytest.approx(1 / 3)

@@ -37,7 +37,8 @@ def find(name: str) -> Callable[[dict, dict], Penalty]:
     return found
 
 
-def penalised_share(name: str, record: dict, responses: Sequence[dict]) -> float:
-    """The share of a record's responses, one at least, that get this penalty."""
-    penalty = find(name)
-    return sum(penalty(record, each).value < 0 for each in responses) / len(responses)
+def penalised_share(names: Sequence[str], record: dict, responses: Sequence[dict]) -> float:
+    """The share of a record's responses, one at least, that get one of these penalties."""
+    penalties = [find(name) for name in names]
+    bad = sum(any(each(record, one).value < 0 for each in penalties) for one in responses)
+    return bad / len(responses)
