@@ -28,6 +28,8 @@ from qvl.train.sampler import balanced
 Record = dict[str, Any]
 Pack = list[Learnt]
 Batches = Callable[[], Iterator[Batch]]
+DRIFT_EVERY = 8
+"""Where older weights have sampled, the trainer scores each 8th response of a pack per rank: our choice."""
 
 
 class Objective(Protocol):
@@ -99,6 +101,7 @@ class Learner:
             for response in record["responses"]
             for each in response.get("weight_versions") or [[None]]
         )
+        self._learns_without_scores = self.is_stale and bool(expected)
         config = self.trainer.model.config
         virtual = len(self.trainer.chunks) > 1
         stages = config.pipeline_model_parallel_size if virtual else 1
@@ -129,7 +132,9 @@ class Learner:
     def score(self, step: int) -> None:
         """The trainer's log-probs before the step, and how far the engine's are from them.
 
-        CheckFailed if they are too far from each other although the weights are the same.
+        Where other weights of this run have sampled, nothing is learned from the trainer's log-probs, so
+        only a few are computed, for the figures: DRIFT_EVERY. CheckFailed if they are too far from each
+        other although the weights are the same.
         """
         self._scores: dict[tuple[int, int], list[float]] = {}
         self.figures = {}
@@ -141,6 +146,8 @@ class Learner:
 
     def _score(self, step: int) -> None:
         own = [pack for part in self._own for group in part for pack in group if _sampled(pack)]
+        if self._learns_without_scores:
+            own = [pack[::DRIFT_EVERY] for pack in own[:1]]
         gap, entropies = Gap(), []
         if own:
             self.trainer.wait_for_parameters()
@@ -170,7 +177,7 @@ class Learner:
     def log_probs(self) -> dict[tuple[int, int], list[float]]:
         """Of all ranks, on rank 0: the trainer's log-probs by the numbers of record and response, where
         they are kept."""
-        if not self.objective.keeps_scores:
+        if self._learns_without_scores or not self.objective.keeps_scores:
             return {}
         found = parallel.gather_first(self._scores if parallel.is_first_of_model() else {})
         return {key: values for each in found for key, values in each.items()}

@@ -275,7 +275,7 @@ def test_another_run_is_not_continued(folder, engine, saved, words, message):
 
 
 def test_a_step_of_stale_samples_is_learnt_again_with_the_same_ratios(folder, engine):
-    """As after a kill behind the last checkpoint, when its file has the trainer's newer log-probs."""
+    """As after a kill behind the last checkpoint."""
     line = f"{RUN} --steps 3 --max-staleness 1 --save-every 2 --resume -o stale"
     run(folder, engine, line)
     before, learned = load_file(folder / "stale/model.safetensors"), steps(folder, "stale")
@@ -284,6 +284,12 @@ def test_a_step_of_stale_samples_is_learnt_again_with_the_same_ratios(folder, en
     done = run(folder, engine, line)
     assert "step 3 of 3" in done.stderr and "step 2 of" not in done.stderr
     assert steps(folder, "stale") == learned
+    kept = [
+        {"trainer_logprobs" in each for record in records for each in record["responses"]}
+        for records in learned
+    ]
+    assert True in kept[0] and kept[1:] == [{False}] * 2  # of no use where other weights sampled
+    assert all(row["drift"] > 0 for row in rows(folder, "stale")[1:])
     after = load_file(folder / "stale/model.safetensors")
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
 
