@@ -13,6 +13,7 @@
 # the whole vocabulary, a URL over its top-k. A stage that is done is skipped, one that was stopped continues.
 # Our choice, as the report does not publish these:
 #   N=1 TEMPERATURE=0.7    responses per query and teacher, of which the first right one is learned
+#   SHARD=                 such as 1/10: the part of QUERIES that teachers respond to; on-policy has all of them
 #   OFF_STEPS= OFF_LR=1e-5 of fine-tuning; by default one epoch
 #   CONTEXT=32k OFF_BATCH=32   tokens per pack, and packs per step
 #   LOSS_WEIGHT=token      of qvl pack
@@ -23,6 +24,7 @@
 #   MAX_TOKENS=8192        of a response
 #   STALENESS=1            1 samples and scores the next step while one is trained; 0 is exactly on-policy
 #   EVAL_EVERY=10          steps between evaluations
+#   SEED=0                 of sampling, and of the order of the data
 # How the models are served and shared:
 #   BACKEND=local          local, vllm or sglang; SERVE_ARGS are more words for qvl serve
 #   NPROC=1 LAYOUT=        ranks of this machine, and how they share the student
@@ -41,6 +43,7 @@ done
 mkdir -p "$1"
 folder=$(realpath "$1") student=$(realpath "$2") queries=$(realpath "$3") held_out=$(realpath "$4")
 replay=$(realpath "$5") media=$(realpath "${MEDIA:-$(dirname "$5")}")
+seed=${SEED:-0}
 shift 5
 read -ra serve_args <<< "${SERVE_ARGS:-}"
 read -ra args <<< "${ARGS:-}"
@@ -64,7 +67,7 @@ for each in "$@"; do
     say "Responses of teacher $number: $place"
     sampled=$folder/sampled-$number.jsonl.zst chosen=$folder/teacher-$number.jsonl.zst
     generate=(qvl generate -n "${N:-1}" --temperature "${TEMPERATURE:-0.7}" --max-tokens "${MAX_TOKENS:-8192}"
-        --media-root "$media" --resume "$queries" -o "$sampled")
+        --media-root "$media" --resume --seed "$seed" ${SHARD:+--shard "$SHARD"} "$queries" -o "$sampled")
     if [ ! -e "$sampled" ]; then
         case $place in
         http*) QVL_ENDPOINT=$place "${generate[@]}" ;;
@@ -100,7 +103,7 @@ say "Off-policy: fine-tune the language model on them, with SFT data between"
 [ -e "$folder/off-policy/config.json" ] ||
     qvl sft --model "$student" -o "$folder/off-policy" --resume --media-root "$media" \
         --freeze vision --freeze merger --batch "${OFF_BATCH:-32}" \
-        --lr "${OFF_LR:-1e-5}" ${OFF_STEPS:+--steps "$OFF_STEPS"} \
+        --lr "${OFF_LR:-1e-5}" ${OFF_STEPS:+--steps "$OFF_STEPS"} --seed "$seed" \
         --interleave "$folder/packed-replay.jsonl.zst" --interleave-share "${REPLAY_SHARE:-0.2}" \
         --nproc "${NPROC:-1}" --layout "${LAYOUT:-}" "${sft_args[@]}" "$folder/packed.jsonl.zst"
 
@@ -111,5 +114,5 @@ say "On-policy: the student samples, the teacher scores, the student learns"
         --replay-share "${REPLAY_SHARE:-0.2}" --beta "${BETA:-1}" --lr "${LR:-1e-6}" \
         ${STEPS:+--steps "$STEPS"} --batch "${BATCH:-256}" -n "${SAMPLES:-1}" \
         --max-tokens "${MAX_TOKENS:-8192}" --max-staleness "${STALENESS:-1}" \
-        --eval "$held_out" --eval-every "${EVAL_EVERY:-10}" \
+        --eval "$held_out" --eval-every "${EVAL_EVERY:-10}" --seed "$seed" \
         --nproc "${NPROC:-1}" --layout "${LAYOUT:-}" "${args[@]}" "$queries"

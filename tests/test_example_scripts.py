@@ -188,9 +188,16 @@ def test_a_script_without_qvl_says_how_to_find_it(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize(
-    "words", ["distill.sh out nope q.jsonl h.jsonl r.jsonl t", "agent.sh nope out"]
+    ("words", "missing"),
+    [
+        ("distill.sh out nope q.jsonl h.jsonl r.jsonl t", "nope/config.json"),
+        ("distill-twin.sh nope out", "nope/thinker/config.json"),
+        ("agent.sh nope out", "nope/config.json"),
+    ],
 )
-def test_a_model_that_is_not_there_is_told_before_any_work(tmp_path: Path, words: str) -> None:
+def test_a_model_that_is_not_there_is_told_before_any_work(
+    tmp_path: Path, words: str, missing: str
+) -> None:
     done = shell(tmp_path)(f"'{ROOT}/examples/'{words}")
-    assert (done.returncode, done.stderr) == (2, "nope/config.json: no such file\n")
+    assert (done.returncode, done.stderr) == (2, f"{missing}: no such file\n")
     assert not (tmp_path / "out").exists()
