@@ -2,18 +2,18 @@
 
     python bare_grpo.py MODEL QUERIES.jsonl STEPS FOLDER
 
-Prints a line per step: mean reward, seconds, seconds of processor time. 32 queries and 8 samples per step, two optimizer steps.
+Prints a line per step, with the mean reward. 32 queries and 8 samples per step, two optimizer steps.
 """
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForImageTextToText, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForImageTextToText, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer  # type: ignore[attr-defined]
+from trl_steps import Steps
 
 QUERIES, SAMPLES, MINIBATCHES = 32, 8, 2
 
@@ -23,21 +23,6 @@ def reward(completions, answer, **rest):
     texts = [each[0]["content"] for each in completions]
     pairs = zip(texts, answer, strict=True)
     return [float(text.strip().rsplit("\n", 1)[-1].strip() == right) for text, right in pairs]
-
-
-class Steps(TrainerCallback):
-    """A line per step of `MINIBATCHES` optimizer steps."""
-
-    def __init__(self):
-        self.began = time.monotonic()
-        self.reward = 0.0
-
-    def on_log(self, args, state, control, logs=None, **rest):
-        self.reward = (logs or {}).get("reward", self.reward)  # of the optimizer step that sampled
-        if logs and "loss" in logs and state.global_step % MINIBATCHES == 0:
-            row = {"step": state.global_step // MINIBATCHES, "reward": float(self.reward)}
-            spent = {"seconds": time.monotonic() - self.began, "processor": time.process_time()}
-            print(json.dumps({**row, **spent}), flush=True)
 
 
 def main(model: str, queries: str, steps: int, folder: str) -> None:
@@ -76,7 +61,7 @@ def main(model: str, queries: str, steps: int, folder: str) -> None:
         reward_funcs=reward,  # type: ignore[arg-type]
         args=config,
         train_dataset=Dataset.from_list(data),
-        callbacks=[Steps()],
+        callbacks=[Steps(MINIBATCHES, ["reward"])],
     )
     trainer.train()
 

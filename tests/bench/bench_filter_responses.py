@@ -1,11 +1,13 @@
-"""`qvl filter-responses` beside datatrove's Gopher filters, on one stream and one core.
+"""`qvl filter-responses` beside datatrove's Gopher filters and Data-Juicer's text filters, on one core.
 
     pytest tests/bench/bench_filter_responses.py --override-ini=python_files='bench_*.py' -s
 
-datatrove (repetition and quality filters, JSON lines in and out, zstd) is installed into a temporary
-environment; DATATROVE_PYTHON names one that has it already. What is compared is the CPU time of whole
-processes less that of an empty run, as a busy machine changes it less than the clock. Records are answers of
-some 1.3 kB, sentences of the labelled sound texts: in English, and in eight languages by turns.
+datatrove runs its repetition and quality filters, JSON lines in and out, zstd; Data-Juicer the eight filters
+of its recipes for text that need no model, plain JSON lines in and out. Both are installed into temporary
+environments; DATATROVE_PYTHON and DATA_JUICER_PYTHON name ones that have them already. What is compared is
+the CPU time of whole processes less that of a run on one record, as a busy machine changes it less than the
+clock. Records are answers of some 1.3 kB, sentences of the labelled sound texts: in English, and in eight
+languages by turns.
 """
 
 import json
@@ -24,10 +26,11 @@ import pytest
 import zstandard
 
 COUNT = int(os.environ.get("BENCH_RECORDS", "20000"))
-THEIRS = 2000  # records that datatrove is measured on
+DATATROVE_COUNT = 2000  # records that datatrove is measured on, which takes long
 LANGUAGES = {"English": ("en",), "eight": ("en", "zh", "ja", "ko", "ru", "es", "ar", "de")}
 SENTENCE = re.compile(r"(?<=[.!?]) +|(?<=\u3002)")
 DATATROVE = ("datatrove[io,processing]==0.10.1", "spacy")
+DATA_JUICER = ("py-data-juicer==1.6.1", "aiohttp")
 TEXTS = Path(__file__).parent.parent / "curate" / "labelled"
 
 GOPHER = """
@@ -50,6 +53,22 @@ LocalPipelineExecutor(
     ],
     tasks=1, workers=1, logging_dir=logs,
 ).run()
+"""
+
+JUICER = """
+dataset_path: {source}
+export_path: {out}
+np: 1
+use_cache: false
+process:
+  - alphanumeric_filter:
+  - average_line_length_filter:
+  - character_repetition_filter:
+  - maximum_line_length_filter:
+  - special_characters_filter:
+  - text_length_filter:
+  - words_num_filter:
+  - word_repetition_filter:
 """
 
 
@@ -101,17 +120,26 @@ def cost(command: list[str]) -> tuple[float, float]:
     return cpu, time.perf_counter() - began
 
 
-@pytest.fixture(scope="module")
-def datatrove(tmp_path_factory) -> str:
-    """A Python that has datatrove."""
-    given = os.environ.get("DATATROVE_PYTHON")
+def python_with(packages: tuple[str, ...], given: str | None, folder: Path) -> str:
+    """The interpreter that is given, or that of a new environment with the packages."""
     if given:
         return given
-    folder = tmp_path_factory.mktemp("datatrove")
     venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *DATATROVE], check=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
     return python
+
+
+@pytest.fixture(scope="module")
+def datatrove(tmp_path_factory) -> str:
+    given = os.environ.get("DATATROVE_PYTHON")
+    return python_with(DATATROVE, given, tmp_path_factory.mktemp("datatrove"))
+
+
+@pytest.fixture(scope="module")
+def data_juicer(tmp_path_factory) -> str:
+    given = os.environ.get("DATA_JUICER_PYTHON")
+    return python_with(DATA_JUICER, given, tmp_path_factory.mktemp("data-juicer"))
 
 
 def ours(source: Path, out: Path, jobs: int = 1) -> tuple[float, float]:
@@ -119,27 +147,44 @@ def ours(source: Path, out: Path, jobs: int = 1) -> tuple[float, float]:
     return cost([qvl, "filter-responses", str(source), "-o", str(out), "--jobs", str(jobs)])
 
 
+def by_datatrove(python: str, source: Path, folder: Path) -> float:
+    """CPU seconds."""
+    script = folder / "gopher.py"
+    script.write_text(GOPHER)
+    out, logs = folder / f"out-{source.parent.name}", folder / f"logs-{source.parent.name}"
+    return cost([python, *map(str, (script, source.parent, out, logs))])[0]
+
+
+def by_data_juicer(python: str, source: Path, folder: Path) -> float:
+    """CPU seconds."""
+    name = source.parent.name
+    plain, config = folder / f"{name}.jsonl", folder / f"{name}.yaml"
+    with plain.open("wb") as file, zstandard.open(source, "rb") as lines:
+        for record in map(orjson.loads, lines):
+            text = {"id": record["id"], "text": record["messages"][-1]["content"]}
+            file.write(orjson.dumps(text) + b"\n")
+    config.write_text(JUICER.format(source=plain, out=folder / name / "out.jsonl"))
+    return cost([str(Path(python).parent / "dj-process"), "--config", str(config)])[0]
+
+
 @pytest.mark.parametrize("name", LANGUAGES)
-def test_records_a_second_of_one_core(tmp_path, datatrove, name):
+def test_records_a_second_of_one_core(tmp_path, datatrove, data_juicer, name):
     large, small, none = (
         write(tmp_path / f"{folder}/in.jsonl.zst", count, LANGUAGES[name])
-        for folder, count in (("large", COUNT), ("small", THEIRS), ("none", 1))
+        for folder, count in (("large", COUNT), ("small", DATATROVE_COUNT), ("none", 1))
     )
+    by_data_juicer(data_juicer, none, tmp_path)  # its first run prepares its modules
     empty, whole = ours(none, tmp_path / "out.zst")[0], ours(large, tmp_path / "out.zst")[0]
     mine = COUNT / (whole - empty)
-    (tmp_path / "gopher.py").write_text(GOPHER)
-
-    def gopher(source: Path) -> float:
-        out, logs = tmp_path / f"out-{source.parent.name}", tmp_path / f"logs-{source.parent.name}"
-        return cost(
-            [datatrove, str(tmp_path / "gopher.py"), str(source.parent), str(out), str(logs)]
-        )[0]
-
-    theirs = THEIRS / (gopher(small) - gopher(none))
-    print(f"\n{name}: qvl filter-responses: {mine:,.0f} records a CPU second")
-    print(
-        f"datatrove Gopher repetition and quality: {theirs:,.0f}; qvl is {mine / theirs:.1f} times as fast"
-    )
+    print(f"\n{name}: qvl filter-responses: {mine:,.0f} records per CPU second")
+    peers = {
+        "datatrove": (by_datatrove, datatrove, small, DATATROVE_COUNT),
+        "Data-Juicer": (by_data_juicer, data_juicer, large, COUNT),
+    }
+    for peer, (by_peer, python, source, count) in peers.items():
+        spent = by_peer(python, source, tmp_path) - by_peer(python, none, tmp_path)
+        theirs = count / spent
+        print(f"{peer}: {theirs:,.0f}; qvl is {mine / theirs:.1f} times as fast")
 
 
 def test_two_cores(tmp_path):
@@ -151,7 +196,9 @@ def test_two_cores(tmp_path):
         out = tmp_path / f"out{jobs}.zst"
         cpu, clock = seconds[jobs] = ours(source, out, jobs)
         lines.add(zstandard.ZstdDecompressor().decompressobj().decompress(out.read_bytes()))
-        print(f"--jobs {jobs}: {COUNT / clock:,.0f} records a second of the clock, {cpu:.1f} CPU s")
+        print(
+            f"--jobs {jobs}: {COUNT / clock:,.0f} records per second of the clock, {cpu:.1f} CPU s"
+        )
     (one, slow), (two, fast) = seconds.values()
     print(
         f"{slow / fast:.2f} times as fast by the clock; at most {2 * one / two:.2f} on two free cores"
