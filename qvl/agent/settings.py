@@ -1,5 +1,6 @@
 """The limits of an episode; plain values, for another process."""
 
+import os
 from dataclasses import dataclass, field
 
 from qvl.agent.tools import ToolSettings
@@ -29,8 +30,8 @@ class AgentSettings:
     """Write the tools' schemas into the prompt of a record without `tools`."""
     images: str | None = "tool-images"
     """Folder below the media root for the images of tools; None: data: URIs."""
-    threads: int = 32
-    """That read turns and run tools. Our choice."""
+    threads: int = min(32, (os.cpu_count() or 1) + 4)
+    """That read turns and run tools: as many as Python's own pools have, because more wait for each other."""
 
     def check(self) -> None:
         """UserError where nothing can be called."""

@@ -14,7 +14,8 @@ import pytest
 from served import Served
 from spent import learn_by_qvl, learn_by_trl, rate, write_plain
 
-STEPS, WARM = 10, 2  # steps, and those before the clock
+STEPS = int(os.environ.get("BENCH_STEPS", "20"))
+WARM = 2  # steps before the clock
 QUERIES = 64  # per step
 WORDS = f"distill on-policy --batch {QUERIES} --max-tokens 144 --lr 2e-4 --beta 0 --save-every 0 --steps {STEPS}"
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from spent import learn_by_qvl, learn_by_trl, rate, write_plain
 
-STEPS, WARM = 8, 2  # steps, and those before the clock
+STEPS = int(os.environ.get("BENCH_STEPS", "20"))
+WARM = 2  # steps before the clock
 SAMPLES = 256  # per step
 
 

@@ -3,16 +3,17 @@ import pty
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from qvl.cli import session
 from shells import shell
 
 from qvl.io import jsonl
 from qvl.stage import Run
 
 QVL = str(Path(sys.executable).parent / "qvl")
+session = import_module("qvl.cli.session")
 
 
 def test_a_command_that_reads_from_a_terminal_says_so(tmp_path):
