@@ -25,6 +25,8 @@ import orjson
 import pytest
 import zstandard
 
+from qvl.io import jsonl
+
 COUNT = int(os.environ.get("BENCH_RECORDS", "20000"))
 DATATROVE_COUNT = 2000  # records that datatrove is measured on, which takes long
 LANGUAGES = {"English": ("en",), "eight": ("en", "zh", "ja", "ko", "ru", "es", "ar", "de")}
@@ -159,11 +161,11 @@ def by_data_juicer(python: str, source: Path, folder: Path) -> float:
     """CPU seconds."""
     name = source.parent.name
     plain, config = folder / f"{name}.jsonl", folder / f"{name}.yaml"
-    with plain.open("wb") as file, zstandard.open(source, "rb") as lines:
-        for record in map(orjson.loads, lines):
+    with plain.open("wb") as file:
+        for record in jsonl.read(str(source)):
             text = {"id": record["id"], "text": record["messages"][-1]["content"]}
             file.write(orjson.dumps(text) + b"\n")
-    config.write_text(JUICER.format(source=plain, out=folder / name / "out.jsonl"))
+    config.write_text(JUICER.format(source=plain, out=folder / f"juicer-{name}" / "out.jsonl"))
     return cost([str(Path(python).parent / "dj-process"), "--config", str(config)])[0]
 
 
