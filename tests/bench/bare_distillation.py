@@ -13,7 +13,7 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 from trl import DistillationConfig, DistillationTrainer  # type: ignore[attr-defined]
-from trl_steps import Steps
+from trl_steps import SETTINGS, Steps
 
 QUERIES, MAX_TOKENS = 64, 144
 
@@ -23,26 +23,13 @@ def main(student: str, teacher: str, queries: str, steps: int, folder: str) -> N
     rows = map(json.loads, Path(queries).read_text().splitlines())
     config = DistillationConfig(
         output_dir=folder,
+        **SETTINGS,
         beta=0.0,  # forward KL
         learning_rate=2e-4,
-        lr_scheduler_type="constant",
-        warmup_steps=0,
-        weight_decay=0.0,
-        adam_beta2=0.95,
-        max_grad_norm=1.0,
         per_device_train_batch_size=QUERIES,
         gradient_accumulation_steps=1,
         max_completion_length=MAX_TOKENS,
-        temperature=1.0,
         max_steps=steps,
-        logging_steps=1,
-        bf16=False,
-        fp16=False,
-        use_cpu=True,
-        gradient_checkpointing=False,
-        report_to="none",
-        save_strategy="no",
-        shuffle_dataset=False,
     )
     model, other = (
         AutoModelForImageTextToText.from_pretrained(each, dtype=torch.float32)

@@ -13,7 +13,7 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer  # type: ignore[attr-defined]
-from trl_steps import Steps
+from trl_steps import SETTINGS, Steps
 
 QUERIES, SAMPLES, MINIBATCHES = 32, 8, 2
 
@@ -31,29 +31,16 @@ def main(model: str, queries: str, steps: int, folder: str) -> None:
     data = [{"prompt": row["messages"][:1], "answer": row["answer"]} for row in rows]
     config = GRPOConfig(
         output_dir=folder,
+        **SETTINGS,
         loss_type="sapo",
         beta=0.0,
         learning_rate=1e-4,
-        lr_scheduler_type="constant",
-        warmup_steps=0,
-        weight_decay=0.0,
-        adam_beta2=0.95,
-        max_grad_norm=1.0,
         num_generations=SAMPLES,
         per_device_train_batch_size=QUERIES * SAMPLES // MINIBATCHES,
         steps_per_generation=MINIBATCHES,
         gradient_accumulation_steps=1,
         max_completion_length=64,
-        temperature=1.0,
         max_steps=steps * MINIBATCHES,
-        logging_steps=1,
-        bf16=False,
-        fp16=False,
-        use_cpu=True,
-        gradient_checkpointing=False,
-        report_to="none",
-        save_strategy="no",
-        shuffle_dataset=False,
     )
     trainer = GRPOTrainer(
         model=AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32),

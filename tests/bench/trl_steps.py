@@ -1,10 +1,30 @@
-"""A line per step of a TRL trainer: its figures, seconds, and seconds of processor time."""
+"""What the TRL trainers of the benches share: their settings, and a line per step with its figures, seconds,
+and seconds of processor time."""
 
 import json
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from transformers import TrainerCallback
+
+# As `qvl rl sapo` and `qvl distill on-policy` learn and sample, in fp32 on a CPU.
+SETTINGS: dict[str, Any] = {
+    "lr_scheduler_type": "constant",
+    "warmup_steps": 0,
+    "weight_decay": 0.0,
+    "adam_beta2": 0.95,
+    "max_grad_norm": 1.0,
+    "temperature": 1.0,
+    "shuffle_dataset": False,
+    "bf16": False,
+    "fp16": False,
+    "use_cpu": True,
+    "gradient_checkpointing": False,
+    "report_to": "none",
+    "save_strategy": "no",
+    "logging_steps": 1,
+}
 
 
 class Steps(TrainerCallback):
