@@ -91,6 +91,7 @@ look agent after-rl
 [ -n "${FINAL:-}" ] || exit 0
 
 say "The agent makes the data of the final model: episodes, scored; right ones with as many calls as needed"
+# A quarter of the queries is enough; every fourth one, so that those of 0, 1 and 2 calls stay mixed.
 [ -e data/distilled.jsonl.zst ] || qvl cat --shard 1/4 data/queries.jsonl.zst |
     qvl serve agent --port 0 --max-batch 192 --replicas 2 -- \
         qvl agent-rollout --model agent -n 2 "${tools[@]}" --temperature 0.7 --max-tokens 300 --concurrency 192 --media-root data |

@@ -146,8 +146,8 @@ def command(
     Sampling is at temperature 1 from the whole distribution, because the loss is of these probabilities.
     Before it learns, each step compares the engine's log-probs with the trainer's, by class of token, and
     stops over --max-gap with the worst token's record. With --max-staleness the engine's own are the old
-    log-probs, as those weights are gone; how far the trainer's are from them is reported as drift, of an
-    eighth of the responses of a pack per rank.
+    log-probs, as those weights are gone. The log then has drift, the distance of the trainer's from them,
+    measured on an eighth of the responses of one pack per rank.
 
     With --tools a response is an episode of an agent, as qvl agent-rollout runs it: several turns, with
     what tools returned between them, and --max-tokens of what is sampled. Only sampled tokens are

@@ -31,7 +31,7 @@ class AgentSettings:
     images: str | None = "tool-images"
     """Folder below the media root for the images of tools; None: data: URIs."""
     threads: int = min(32, (os.cpu_count() or 1) + 4)
-    """That read turns and run tools: as many as Python's own pools have, because more wait for each other."""
+    """That read turns and run tools: as many as Python's own pools have, as more wait for each other (our choice)."""
 
     def check(self) -> None:
         """UserError where nothing can be called."""

@@ -29,7 +29,7 @@ Record = dict[str, Any]
 Pack = list[Learnt]
 Batches = Callable[[], Iterator[Batch]]
 DRIFT_EVERY = 8
-"""Where older weights have sampled, the trainer scores each 8th response of a pack per rank: our choice."""
+"""Where older weights have sampled, the trainer scores every 8th response of one pack per rank: our choice."""
 
 
 class Objective(Protocol):

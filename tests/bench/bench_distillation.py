@@ -50,7 +50,7 @@ def test_tokens_per_second_beside_trl(tmp_path, recipe):
             print(f"qvl {mine:.0f}, TRL {other:.0f} tokens per {of}: {mine / other:.2f} times")
 
 
-def test_the_trainer_hardly_waits_for_a_teacher_with_its_own_engine(tmp_path, recipe):
+def test_how_long_the_trainer_waits_where_the_teacher_has_an_engine(tmp_path, recipe):
     print()
     with_engine = Served(recipe / "teacher", "--port", 0, "--max-batch", 256)
     for staleness in (0, 1):
