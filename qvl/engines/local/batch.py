@@ -174,13 +174,12 @@ class DecodingBatch:
                 logits[i, row.grammar.banned().to(self.device)] = -torch.inf
         settings = [row.sampling for row in rows]
         logits = penalise(logits, settings, [row.tokens for row in rows])
-        tokens = sample(logits, settings, [len(row.tokens) for row in rows]).tolist()
-        for i, row in enumerate(rows):
-            if row.is_over:
-                continue
-            if raw is not None and row.top_logprobs is not None:
-                row.logprobs.append(_logprobs(raw[i], tokens[i], row.top_logprobs))
-            row.append(tokens[i], self.checkpoint.end_tokens)
+        tokens = sample(logits, settings, [len(row.tokens) for row in rows])
+        if raw is not None:
+            _add_logprobs(raw, tokens, rows)
+        for row, token in zip(rows, tokens.tolist(), strict=True):
+            if not row.is_over:
+                row.append(token, self.checkpoint.end_tokens)
 
     def _drop_finished(self) -> None:
         """Drop the finished rows, and the columns that only they use."""
@@ -223,14 +222,22 @@ def _layers(cache: Cache) -> list[Any]:
     return cache.layers
 
 
-def _logprobs(raw: torch.Tensor, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:
-    """The token's log-prob and the most likely tokens, before temperature and masks, as in vLLM; raw (V,).
+def _add_logprobs(raw: torch.Tensor, tokens: torch.Tensor, rows: list[Row]) -> None:
+    """Add to each row that asked its token's log-prob and the most likely tokens, before temperature and
+    masks, as in vLLM; raw (B, V), tokens (B,).
 
     In fp32: for a model in fp64 this drops the digits that depend on the other rows.
     """
-    raw = raw.float()
-    values, ids = raw.topk(top) if top else (raw[:0], torch.empty(0, dtype=torch.long))
-    return float(raw[token]), list(zip(ids.tolist(), values.tolist(), strict=True))
+    chosen = raw.gather(-1, tokens[:, None])[:, 0].float().tolist()
+    tops: dict[int, list[tuple[int, float]]] = {}
+    for count in {row.top_logprobs for row in rows if row.top_logprobs and not row.is_over}:
+        picks = [i for i, row in enumerate(rows) if row.top_logprobs == count]
+        values, ids = raw[picks].float().topk(count)
+        pairs = zip(ids.tolist(), values.tolist(), strict=True)
+        tops |= {i: list(zip(*pair, strict=True)) for i, pair in zip(picks, pairs, strict=True)}
+    for i, row in enumerate(rows):
+        if row.top_logprobs is not None and not row.is_over:
+            row.logprobs.append((chosen[i], tops.get(i, [])))
 
 
 def _parts(prompts: list[PreparedPrompt]) -> Iterator[list[PreparedPrompt]]:

@@ -54,7 +54,8 @@ def _attend(
     query, key = _rotated(query, cos, sin), _rotated(key, cos, sin)
     keys, values = cache.update(key, value)  # (B, K, W, D)
     grouped = query.view(len(hidden), keys.shape[1], -1, attention.head_dim)  # (B, K, G, D)
-    scores = grouped @ keys.transpose(-1, -2) * attention.scaling + mask  # (B, K, G, W)
+    scores = (grouped * attention.scaling) @ keys.transpose(-1, -2)  # (B, K, G, W)
+    scores += mask
     precise = torch.promote_types(scores.dtype, torch.float32)
     seen = scores.softmax(-1, dtype=precise).to(values.dtype) @ values  # (B, K, G, D)
     return _project(attention.o_proj, seen.reshape(len(hidden), 1, -1))

@@ -7,8 +7,11 @@ and then, in fp64 none did (tests/engines/test_engine_kills.py).
 Shapes: B rows, V vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 
 _MASK = (1 << 64) - 1
@@ -28,9 +31,10 @@ class RowSampling:
     seed: int = 0
 
 
-def uniform(seed: int, step: int) -> float:
-    """A number in [0, 1) from a seed and a step: SplitMix64 (Steele, Lea, Flood 2014), twice."""
-    return (_mix(_mix(seed & _MASK) ^ step) >> 11) * 2.0**-53
+def uniform(seeds: Sequence[int], steps: Sequence[int]) -> np.ndarray:
+    """A number in [0, 1) from each seed and step: SplitMix64 (Steele, Lea, Flood 2014), twice."""
+    mixed = _mix(np.array([seed & _MASK for seed in seeds], dtype=np.uint64))
+    return (_mix(mixed ^ np.array(steps, dtype=np.uint64)) >> 11) * 2.0**-53
 
 
 def derive_seed(seed: int, index: int) -> int:
@@ -38,7 +42,8 @@ def derive_seed(seed: int, index: int) -> int:
     return _mix(_mix(seed & _MASK) + index)
 
 
-def _mix(value: int) -> int:
+def _mix(value: Any) -> Any:
+    """Of an integer of 64 bits, or of an array of them."""
     value = (value + 0x9E3779B97F4A7C15) & _MASK
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
@@ -50,11 +55,7 @@ def sample(logits: torch.Tensor, rows: list[RowSampling], steps: list[int]) -> t
     greedy = [i for i, row in enumerate(rows) if row.temperature <= 0]
     if len(greedy) == len(rows):
         return logits.argmax(-1)
-    draws = torch.tensor(
-        [uniform(row.seed, step) for row, step in zip(rows, steps, strict=True)],
-        dtype=torch.float64,
-        device=logits.device,
-    )
+    draws = torch.from_numpy(uniform([row.seed for row in rows], steps)).to(logits.device)
     temperatures = [row.temperature if row.temperature > 0 else 1.0 for row in rows]
     scaled = logits / torch.tensor(temperatures, device=logits.device)[:, None]
     # Sorting changes which token a random number selects, so it depends on the row's own parameters.

@@ -41,6 +41,26 @@ def test_top_k_one_is_greedy(served):
     assert tokens(ask(served, "k", max_tokens=10, temperature=2.0, top_p=1e-9)) == greedy
 
 
+def test_rows_that_decode_together_get_as_many_log_probs_as_each_asked_for(served):
+    wanted = [None, 0, 3, 5, 3]
+
+    def asked(top):
+        more = {} if top is None else {"logprobs": True, "top_logprobs": top}
+        return ask(served, "t", temperature=1.0, seed=7, max_tokens=12, **more)["choices"][0]
+
+    alone = [asked(top)["logprobs"] for top in wanted]
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        together = [choice["logprobs"] for choice in pool.map(asked, wanted)]
+    assert alone[0] is together[0] is None
+    for top, one, other in zip(wanted[1:], alone[1:], together[1:], strict=True):
+        for mine, same in zip(one["content"], other["content"], strict=True):
+            assert len(mine["top_logprobs"]) == len(same["top_logprobs"]) == top
+            pairs = zip([mine, *mine["top_logprobs"]], [same, *same["top_logprobs"]], strict=True)
+            for each, again in pairs:
+                assert each["token"] == again["token"]
+                assert abs(each["logprob"] - again["logprob"]) < 1e-4
+
+
 def test_max_tokens_ends_a_completion_with_finish_reason_length(served):
     answer = ask(served, "hi", max_tokens=3)
     assert answer["choices"][0]["finish_reason"] == "length"
