@@ -9,7 +9,7 @@ trainer is. A step's file appears when it is whole, and is not sampled again.
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +24,7 @@ from qvl.pending import STEP_SECONDS, Pending
 from qvl.processes import Worker
 from qvl.rollout import figures
 from qvl.rollout.multi_turn import AgentGroup, MultiTurn
-from qvl.rollout.queries import Queries
+from qvl.rollout.queries import Queries, Query
 from qvl.rollout.rewards import Rewarder
 from qvl.rollout.run_folder import evaluation, rollouts
 from qvl.rollout.settings import RewardSettings, SamplingSettings
@@ -67,6 +67,8 @@ class Span(NamedTuple):
 
     begin: float
     end: float
+    signal: float = 0.0
+    """Of these, the last ones: all responses were there, and a verdict or a teacher's log-probs were not."""
 
 
 class Opened(NamedTuple):
@@ -144,14 +146,17 @@ class Sampler:
     def sample(self, step: int) -> Span:
         """Write the file of a step, unless it is there."""
         started = time.monotonic()
-        path = rollouts(self.sampling.output, step)
+        path, signal = rollouts(self.sampling.output, step), 0.0
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
-            jsonl.write(self._groups(step), str(path))
+            queries = self.queries.step(step)
+            groups = [_Signalled(x.record, self.turns.submit(x), self.signal) for x in queries]
+            jsonl.write(self._records(step, queries, groups), str(path))
+            signal = time.monotonic() - max(each.responded for each in groups)
         if self.sampling.share_devices:
             self.engine.sleep()
             self._asleep = True
-        return Span(started, time.monotonic())
+        return Span(started, time.monotonic(), signal)
 
     def evaluate(self, step: int) -> tuple[Span, dict[str, float]]:
         """Answer the held-out records and write them; returns their figures, too."""
@@ -168,10 +173,10 @@ class Sampler:
         found = figures.of_evaluation(jsonl.read(str(path)))
         return Span(started, time.monotonic()), found
 
-    def _groups(self, step: int) -> Iterator[dict[str, Any]]:
+    def _records(
+        self, step: int, queries: Sequence[Query], groups: "Sequence[_Signalled]"
+    ) -> Iterator[dict[str, Any]]:
         """The queries with their groups, in order. CheckFailed where too many have no verdict."""
-        queries = self.queries.step(step)
-        groups = [_Signalled(each.record, self.turns.submit(each), self.signal) for each in queries]
         for query, record in zip(queries, _in_order(groups), strict=True):
             rollout = {"step": step, "place": query.place, **record["rollout"]}
             yield {**self.signal.complete(record), "rollout": rollout}
@@ -193,6 +198,8 @@ class _Signalled:
     def __init__(self, record: dict[str, Any], group: Responses | Drop, signal: Signal) -> None:
         self._record, self._group, self._signal = record, group, signal
         self._found: Pending | None = None
+        self.responded = time.monotonic()
+        """When its responses were there, once they are."""
 
     def done(self) -> bool:
         return self._found.done() if self._found else isinstance(self._group, Drop)
@@ -213,6 +220,7 @@ class _Signalled:
         return {**self._found.result(), "rollout": self._group.media}
 
     def _request(self, group: Responses) -> None:
+        self.responded = time.monotonic()
         try:
             responses = group.result()
         except Refused as refused:
@@ -223,9 +231,9 @@ class _Signalled:
         self._found = self._signal.submit({**self._record, "responses": responses})
 
 
-def _in_order(groups: list[_Signalled]) -> Iterator[dict[str, Any]]:
+def _in_order(groups: Sequence[_Signalled]) -> Iterator[dict[str, Any]]:
     """The results in order; all advance meanwhile, so that none waits for those before it."""
-    waiting = groups
+    waiting = list(groups)
     for each in groups:
         while not each.advance():
             waiting = [one for one in waiting if not one.advance()]

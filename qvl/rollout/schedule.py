@@ -110,10 +110,13 @@ class Schedule:
         return [(step, figures) for step, (_, figures) in found]
 
     def phases(self, began: float, ended: float) -> dict[str, float]:
-        """Seconds of the commands since the last call, and `idle_seconds`: of a wait from `began` to
-        `ended` those in which the engine neither sampled nor evaluated; on rank 0."""
+        """On rank 0, seconds of the commands since the last call; `signal_seconds`: of sampling, with
+        nothing left to sample, until the signals were there; and `idle_seconds`: of a wait from `began` to
+        `ended`, in which the engine neither sampled nor evaluated."""
         spans, self._spans = self._spans, {}
         found = {f"{name}_seconds": sum(map(_length, each)) for name, each in spans.items()}
+        if samples := spans.get("sample"):
+            found["signal_seconds"] = sum(each.signal for each in samples)
         busy = [each for name in ("sample", "evaluate") for each in spans.get(name, ())]
         covered = sum(max(0.0, min(ended, x.end) - max(began, x.begin)) for x in busy)
         return found | {"idle_seconds": max(0.0, ended - began - covered)}

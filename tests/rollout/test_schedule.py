@@ -30,7 +30,7 @@ class Process:
             path = rollouts(self.output, arguments[0])
             path.parent.mkdir(exist_ok=True)
             jsonl.write([{"id": "a", "weights": self.weights}], str(path))
-        span = Span(10.0, 12.0)
+        span = Span(10.0, 12.0, signal=0.5)
         future.set_result((span, {}) if command == "evaluate" else span)
         return future
 
@@ -116,5 +116,10 @@ def test_what_the_engine_did_during_a_wait_is_not_idle(tmp_path):
     schedule.begin(0, 1, lambda step: Path("base"))
     schedule.records(1)
     found = schedule.phases(9.0, 13.0)
-    assert found == {"load_seconds": 2.0, "sample_seconds": 2.0, "idle_seconds": 2.0}
+    assert found == {
+        "load_seconds": 2.0,
+        "sample_seconds": 2.0,
+        "signal_seconds": 0.5,
+        "idle_seconds": 2.0,
+    }
     assert schedule.phases(9.0, 13.0) == {"idle_seconds": 4.0}
