@@ -13,7 +13,7 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer  # type: ignore[attr-defined]
-from trl_steps import SETTINGS, Steps
+from trl_steps import SETTINGS, WORLD, Steps
 
 QUERIES, SAMPLES, MINIBATCHES = 32, 8, 2
 
@@ -36,7 +36,7 @@ def main(model: str, queries: str, steps: int, folder: str) -> None:
         beta=0.0,
         learning_rate=1e-4,
         num_generations=SAMPLES,
-        per_device_train_batch_size=QUERIES * SAMPLES // MINIBATCHES,
+        per_device_train_batch_size=QUERIES * SAMPLES // MINIBATCHES // WORLD,
         steps_per_generation=MINIBATCHES,
         gradient_accumulation_steps=1,
         max_completion_length=64,

@@ -31,12 +31,14 @@ def rate(rows: Sequence[Row], amount: float, warm: int, name: str) -> float:
     return amount * (len(rows) - warm) / took
 
 
-def learn_by_qvl(model: Path, words: Sequence[object], output: Path, steps: int) -> list[Row]:
-    """Run a command that learns from a served model and writes `output`, one thread each. The processor
-    time is that of the command and its engine."""
-    server = Served(model, "--port", 0, "--max-batch", 256)
+def learn_by_qvl(
+    model: Path, words: Sequence[object], output: Path, steps: int, ranks: int = 1
+) -> list[Row]:
+    """Run a command that learns from a served model and writes `output`, with as many ranks as replicas of
+    the engine, one thread each. The processor time is that of the command and its engines."""
+    server = Served(model, "--port", 0, "--max-batch", 256, "--replicas", ranks)
     env = {**os.environ, "OMP_NUM_THREADS": "1", "QVL_ENDPOINT": server.url}
-    process = subprocess.Popen([BIN / "qvl", *map(str, words)], env=env)
+    process = subprocess.Popen([BIN / "qvl", *map(str, words), "--nproc", str(ranks)], env=env)
     log, found = output / "log.jsonl", []
     while len(found) < steps:
         assert process.poll() in (None, 0)
@@ -51,13 +53,14 @@ def learn_by_qvl(model: Path, words: Sequence[object], output: Path, steps: int)
     return found
 
 
-def learn_by_trl(script: str, *words: object) -> list[Row]:
-    """Run a script of this folder that prints a line per step (see trl_steps.py), with one thread.
+def learn_by_trl(script: str, *words: object, ranks: int = 1) -> list[Row]:
+    """Run a script of this folder that prints a line per step (see trl_steps.py), one thread per rank.
 
     TRL comes with the extra `dev`; TRL_PYTHON is the interpreter of another environment that has it.
     """
     python = os.environ.get("TRL_PYTHON", sys.executable)
-    command = [python, str(Path(__file__).parent / script), *map(str, words)]
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(ranks)] if ranks > 1 else []
+    command = [python, *launch, str(Path(__file__).parent / script), *map(str, words)]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"step"')]
