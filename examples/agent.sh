@@ -11,7 +11,7 @@
 # filtered, and the cold start again, then SFT and RL of MODEL. The report distils its 32B agent into about
 # 120,000 interactions; here both are the twin. The numbers are our choice.
 #   STEPS=20            of RL, in either stage
-#   NPROC=1             ranks of SFT
+#   NPROC=1             ranks that train
 #   REPLAY=FILE         SFT records of what MODEL can do, so that it still can; without it, it forgets them
 #   REPLAY_MEDIA=DIR    base folder of their images/; by default that of FILE
 set -euo pipefail
@@ -42,7 +42,7 @@ pack() { # NAME RATIO
         qvl pack --model eyes --context 1k --loss-weight sqrt --media-root data -o "$1.jsonl.zst"
 }
 look() { # MODEL NAME: held-out questions, greedily, with the tool
-    [ -e "data/$2.jsonl.zst" ] || qvl serve "$1" --port 0 --max-batch 64 -- \
+    [ -e "data/$2.jsonl.zst" ] || qvl serve "$1" --port 0 --max-batch 64 --replicas 2 -- \
         qvl agent-rollout --model "$1" "${tools[@]}" --temperature 0 --max-tokens 300 data/held.jsonl.zst -o "data/$2.jsonl.zst"
     printf '%s\n' "$2" >&2
     qvl agent-score "data/$2.jsonl.zst" -o "data/$2-scored.jsonl.zst"
@@ -51,7 +51,7 @@ look() { # MODEL NAME: held-out questions, greedily, with the tool
 reinforce() { # MODEL OUT
     [ -e "$2/config.json" ] || qvl serve "$1" --port 0 --max-batch 192 --replicas 2 -- \
         qvl rl sapo --model "$1" -o "$2" --resume "${tools[@]}" --calls-weight 0.5 -n 8 --batch 24 --lr 1e-4 \
-        --max-tokens 300 --max-turns 4 --steps "${STEPS:-20}" --media-root data data/queries.jsonl.zst
+        --max-tokens 300 --max-turns 4 --nproc "${NPROC:-1}" --steps "${STEPS:-20}" --media-root data data/queries.jsonl.zst
 }
 
 say "Scenes that cannot be read without a zoom, and a model that sees them small"

@@ -5,7 +5,7 @@
 #
 # RECIPE is a folder that examples/qwen3-vl.sh has made, up to distillation. Its model of the cold start, which
 # has never seen sums of twelve numbers, is the student; the teacher knows them. FOLDER (default: distill-demo)
-# gets all files. A part of the queries has a teacher's response: SHARE=1/10 of 2,000, as these are what a
+# gets all files. A part of the queries has a teacher's response: SHARE=1/20 of 2,000, as these are what a
 # large teacher is slow at. On-policy has all queries, as there the teacher only scores. The arms:
 #   off-policy   fine-tuning on the teacher's responses, with SFT data between
 #   on-policy    from there; the forward KL on the student's own responses
@@ -34,9 +34,9 @@ sft() { # MODEL OUT STEPS WORD...
 }
 
 say "Off-policy, then on-policy"
-CONTEXT=1k LOSS_WEIGHT=sqrt PACK_ARGS=--think-tags SHARD=${SHARE:-1/10} OFF_BATCH=2 OFF_LR=1e-3 OFF_STEPS=240 MAX_TOKENS=144 \
+CONTEXT=1k LOSS_WEIGHT=sqrt PACK_ARGS=--think-tags SHARD=${SHARE:-1/20} OFF_BATCH=2 OFF_LR=1e-3 OFF_STEPS=240 MAX_TOKENS=144 \
     BATCH=64 STEPS=60 LR=2e-4 BETA=0 NPROC=2 STALENESS=0 EVAL_EVERY=20 REPLAY_SHARE=0.3 SERVE_ARGS='--max-batch 256' \
-    SFT_ARGS='--log-every 100' ARGS='--minibatches 2 --warmup-steps 10' \
+    SFT_ARGS='--log-every 100' ARGS='--minibatches 2 --warmup-steps 10 --think-tags' \
     "$here/distill.sh" arms "$recipe/thinker" "$recipe"/chains/{raw,test}.jsonl.zst "$recipe/kept.jsonl.zst" "$recipe/teacher"
 
 say "The control, and a student without replay"

@@ -39,22 +39,10 @@ served() { # MODEL COMMAND..., with an engine on each core
     shift
     qvl serve "$model" --port 0 --max-batch 256 --replicas 2 -- "$@"
 }
-ask() { # FILE NAME MODEL [WORD...]: by the report's sampling, but for its presence penalty, which takes digits from sums
-    local file=$1 name=$2 model=$3 column=${2%-album}
-    shift 3
-    [ $# -gt 0 ] || set -- --preset instruct --presence-penalty 0
-    columns+=("${column%-habits}=scores/$name.json")
-    [ -e "scores/$name.json" ] ||
-        served "$model" qvl eval "$file" "$@" --max-tokens "${MAX_TOKENS:-144}" --media-root . --seed "$SEED" \
-            --penalty language --penalty repetition --penalty format --resume \
-            -o "scores/$name.jsonl.zst" --report "scores/$name.json"
-}
-evaluate() { # NAME MODEL, and parity of the engine that answers
-    mkdir -p scores
-    ask questions.jsonl.zst "$@"
-    ask habits-questions.jsonl.zst "$1-habits" "$2" --temperature 1  # the report's sampling hides what is rare
-    [ -e "scores/$1-parity.jsonl.zst" ] ||
-        served "$2" qvl parity "$2" --endpoint '{endpoint}' --media-root . few.jsonl.zst -o "scores/$1-parity.jsonl.zst"
+evaluate() { # NAME MODEL [FILE], and parity of the engine that answers
+    columns+=("$1=scores/$1.json" "$1=scores/$1-habits.json")
+    [ $# -lt 3 ] || columns+=("$1=scores/$1-$(dirname "$3").json")
+    [ -e "scores/$1-parity.jsonl.zst" ] || served "$2" "$here/evaluate.sh" "$@"
 }
 helps() { # BEFORE AFTER GROUP WORD...: ends the script unless a stage was better at what it is for
     local before=$1 after=$2 group=$3
@@ -71,9 +59,10 @@ say "The twin's data for the other stages, and the questions that none of them t
 [ -d more ] || qvl tiny data more --train 16000 --test 750 --defect-share 0 --seed "$SEED" \
     --tasks long-sum=4,card-sum=4,habits=3,mixed=8,odd-count=1
 [ -d chains ] || qvl tiny data chains --tasks longer-sum --train 2000 --test 200 --defect-share 0 --seed "$SEED"
-[ -d album ] || qvl tiny data album --tasks card-album --train 100 --test 32 --defect-share 0 --seed "$SEED"
+[ -d album ] || qvl tiny data album --tasks card-album --train 80 --test 32 --defect-share 0 --seed "$SEED"
 [ -d zoom ] || qvl tiny data zoom --tasks zoom-direct --train 1 --test 100 --defect-share 0 --seed "$SEED"
-[ -d images ] || { mkdir images.new && cp -al {sft/data,more,album,zoom}/images/. images.new && mv images.new images; }
+[ -d thoughts ] || qvl tiny data thoughts --tasks card-think --thinking --train 1200 --test 1 --defect-share 0 --seed "$SEED"
+[ -d images ] || { mkdir images.new && cp -al {sft/data,more,album,zoom,thoughts}/images/. images.new && mv images.new images; }
 [ -e rl.jsonl.zst ] || qvl split --ratio cold=1,rl=1 more/raw.jsonl.zst -o '{}.jsonl.zst'
 [ -e sft-questions.jsonl.zst ] || qvl mix --by source sft/data/test.jsonl.zst \
     --ratio tiny/digit=1,tiny/add=1,tiny/sum=1,tiny/count=1,tiny/card-find=1,tiny/card-where=1,tiny/card-ground=1 |
@@ -85,20 +74,21 @@ say "The twin's data for the other stages, and the questions that none of them t
 [ -e habits-questions.jsonl.zst ] || qvl select 'source == "tiny/habits"' more/test.jsonl.zst -o habits-questions.jsonl.zst
 [ -e few.jsonl.zst ] || qvl mix --by source sft-questions.jsonl.zst more/test.jsonl.zst \
     --ratio tiny/digit=1,tiny/card-ground=1,tiny/long-sum=1,tiny/card-sum=1 | qvl cat --shard 1/50 -o few.jsonl.zst
-learned=tiny/digit=3,tiny/add=3,tiny/sum=2,tiny/card-find=1,tiny/card-where=1,tiny/card-ground=2
-[ -e learned.jsonl.zst ] || qvl mix --by source --ratio "$learned" sft/curated.jsonl.zst |
-    qvl shuffle --seed "$SEED" -o learned.jsonl.zst
+# SFT has both formats: "Where is the red card?" is answered at once in some records, and in others after a thought.
+[ -e both.jsonl.zst ] ||
+    qvl set 'source = "thought"' thoughts/raw.jsonl.zst | qvl cat sft/curated.jsonl.zst - -o both.jsonl.zst
+learned=tiny/digit=3,tiny/add=3,tiny/sum=2,thought=1,tiny/count=0.3,tiny/card-find=1,tiny/card-where=1,tiny/card-ground=2
+[ -e learned.jsonl.zst ] ||
+    qvl mix --by source --ratio "$learned" both.jsonl.zst | qvl shuffle --seed "$SEED" -o learned.jsonl.zst
 MAX_TOKENS=16 evaluate base sft/base  # it does not stop by itself
-evaluate sft-1k sft/trained
-ask album/test.jsonl.zst sft-1k-album sft/trained
+evaluate sft-1k sft/trained album/test.jsonl.zst
 
-say "4.2.1: SFT at 8K, with 1K between (256K and 32K)"
+say "4.2.1: SFT at 8K, with 1K between (256K and 32K), in both formats"
 pack 1k learned.jsonl.zst packed-learned.jsonl.zst
 pack 8k album/raw.jsonl.zst packed-album.jsonl.zst
 # The ranks share each pack: with a pack each, one would wait for the other, whose pack is long.
-sft sft/trained long 1e-3 --layout cp=2 packed-album.jsonl.zst --interleave packed-learned.jsonl.zst --interleave-share 0.6
-evaluate sft-8k long
-ask album/test.jsonl.zst sft-8k-album long
+sft sft/trained long 1e-3 --layout cp=2 packed-album.jsonl.zst --interleave packed-learned.jsonl.zst --interleave-share 0.75
+evaluate sft-8k long album/test.jsonl.zst
 
 say "4.2.2: the cold start's data, hard for that model, in need of the image, with answers that hold"
 # Easy questions are among them, which the filter of difficulty is to drop.
@@ -118,28 +108,42 @@ evaluate cold-start thinker
 
 say "4.3: strong-to-weak distillation, text alone; off-policy, then on-policy"
 # From here on the replay is also of the cold start.
-[ -e kept.jsonl.zst ] || qvl mix --by source --ratio "$learned,tiny/mixed=2,tiny/habits=0.8,tiny/long-sum=1,tiny/card-sum=1.5" sft/curated.jsonl.zst cold.jsonl.zst |
+[ -e kept.jsonl.zst ] || qvl mix --by source --ratio "$learned,tiny/mixed=2,tiny/habits=0.8,tiny/long-sum=1,tiny/card-sum=1.5" both.jsonl.zst cold.jsonl.zst |
     qvl shuffle --seed "$SEED" -o kept.jsonl.zst
 [ -d big ] || qvl tiny model big --size s --seed "$SEED"
 [ -d lessons ] || qvl tiny data lessons --tasks longer-sum=3,sum=1 --train 7000 --test 2 --defect-share 0 --seed $((SEED + 1))
 pack 1k lessons/raw.jsonl.zst packed-lessons.jsonl.zst
 sft big teacher 2e-3 packed-lessons.jsonl.zst
-CONTEXT=1k LOSS_WEIGHT=sqrt PACK_ARGS=--think-tags OFF_BATCH=2 OFF_LR=1e-3 MAX_TOKENS=144 BATCH=64 STEPS=60 LR=2e-4 BETA=0 NPROC=2 \
+CONTEXT=1k LOSS_WEIGHT=sqrt PACK_ARGS=--think-tags OFF_BATCH=2 OFF_LR=1e-3 MAX_TOKENS=144 BATCH=64 STEPS=40 LR=2e-4 BETA=0 NPROC=2 \
     STALENESS=0 EVAL_EVERY=20 REPLAY_SHARE=0.3 SERVE_ARGS='--max-batch 256' SFT_ARGS='--log-every 50' \
-    ARGS='--minibatches 2 --warmup-steps 10' \
+    ARGS='--minibatches 2 --warmup-steps 10 --think-tags' \
     "$here/distill.sh" distill thinker chains/raw.jsonl.zst chains/test.jsonl.zst kept.jsonl.zst teacher
 evaluate off-policy distill/off-policy
 evaluate on-policy distill/on-policy
 
-say "4.4: reasoning RL with SAPO on text and images, then general RL, which removes bad habits"
-queries() { # RATIO OUT
-    [ -e "$2" ] || qvl mix --by source rl.jsonl.zst chains/raw.jsonl.zst sft/curated.jsonl.zst --batch-size 32 --ratio "$1" -o "$2"
+say "4.4.1: reasoning RL with SAPO, on text and images"
+queries() { # RATIO OUT FILE...
+    [ -e "$2" ] || qvl mix --by source --batch-size 32 --ratio "$1" "${@:3}" -o "$2"
 }
-queries tiny/mixed=16,tiny/longer-sum=4,tiny/card-sum=4,tiny/sum=2,tiny/card-ground=3,tiny/digit=3 rl-queries.jsonl.zst
-queries tiny/habits=12,tiny/odd-count=4,tiny/mixed=4,tiny/longer-sum=4,tiny/card-sum=4,tiny/card-ground=2,tiny/digit=2 general-queries.jsonl.zst
-N=8 BATCH=32 STEPS=30 GENERAL_STEPS=20 MAX_TOKENS=144 LR=2e-4 GENERAL_LR=1e-4 STALENESS=1 EVAL_EVERY=10 SERVE_ARGS='--max-batch 256' \
-    "$here/rl.sh" rl distill/on-policy rl-queries.jsonl.zst more/test.jsonl.zst general-queries.jsonl.zst
+rl() { # QUERIES...
+    N=8 BATCH=32 STEPS=30 GENERAL_STEPS=20 MAX_TOKENS=144 LR=2e-4 GENERAL_LR=1e-4 STALENESS=1 EVAL_EVERY=10 SERVE_ARGS='--max-batch 256' \
+        "$here/rl.sh" rl distill/on-policy rl-queries.jsonl.zst more/test.jsonl.zst "$@"
+}
+pool=(rl.jsonl.zst chains/raw.jsonl.zst sft/curated.jsonl.zst)
+queries tiny/mixed=13,tiny/long-sum=4,tiny/longer-sum=4,tiny/card-sum=4,tiny/sum=2,tiny/count=1,tiny/card-ground=2,tiny/digit=2 \
+    rl-queries.jsonl.zst "${pool[@]}"
+rl
 evaluate reasoning-rl rl/reasoning
+
+say "4.4.2: general RL, with corrective tasks, and prompts that bring out bad habits"
+[ -e triggers.jsonl.zst ] ||
+    qvl select 'source == "tiny/habits"' rl.jsonl.zst |
+    served rl/reasoning qvl generate -n 8 --temperature 1 --max-tokens 144 --media-root . |
+    qvl rl triggers --rejects quiet.jsonl.zst |
+    qvl set 'source = "trigger"' -o triggers.jsonl.zst
+queries trigger=12,tiny/odd-count=4,tiny/mixed=4,tiny/long-sum=3,tiny/longer-sum=3,tiny/card-sum=3,tiny/count=1,tiny/card-ground=1,tiny/digit=1 \
+    general-queries.jsonl.zst triggers.jsonl.zst "${pool[@]}"
+rl general-queries.jsonl.zst
 evaluate general-rl rl/general
 
 say "4.5: thinking with images, in two stages: the agent, then the final model with what the agent did"
@@ -149,8 +153,7 @@ say "4.5: thinking with images, in two stages: the agent, then the final model w
     qvl verify | qvl choose --where 'reward == 1' -o own.jsonl.zst
 [ -e agent/final.json ] || FINAL=1 NPROC=2 REPLAY=own.jsonl.zst "$here/agent.sh" rl/general agent
 evaluate agent agent/agent
-evaluate final agent/final
-ask album/test.jsonl.zst final-album agent/final
+evaluate final agent/final album/test.jsonl.zst
 # The questions that were asked without the tool, now with it.
 [ -e scores/with-tool.jsonl.zst ] ||
     qvl select 'source == "tiny/zoom-direct"' questions.jsonl.zst |

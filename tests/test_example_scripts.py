@@ -168,6 +168,29 @@ def test_distill_teaches_in_two_stages_and_a_second_run_skips_them(
     assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*")}
 
 
+def test_a_stage_is_evaluated_at_one_server_and_a_second_run_skips_everything(
+    tmp_path: Path, twin: Path
+) -> None:
+    run = shell(tmp_path)
+    made = run(
+        "qvl tiny data data --tasks digit,habits --train 4 --test 6 --defect-share 0 && mv data/images . &&"
+        " qvl select 'task == \"math\"' data/test.jsonl.zst -o habits-questions.jsonl.zst &&"
+        " qvl cat data/test.jsonl.zst -o questions.jsonl.zst && cp questions.jsonl.zst few.jsonl.zst"
+    )
+    assert made.returncode == 0, made.stderr
+    line = f"qvl serve {twin} --port 0 -- '{ROOT}/examples/evaluate.sh' base {twin} data/test.jsonl.zst"
+    given = {"MAX_TOKENS": "4", "OMP_NUM_THREADS": "1"}
+    first = run(line, **given)
+    assert first.returncode == 0, first.stderr
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "scores").iterdir()}
+    reports = {"base.json", "base-habits.json", "base-data.json"}
+    assert reports < {file.name for file in files}
+    assert list(jsonl.read(str(tmp_path / "scores/base-parity.jsonl.zst")))
+    again = run(line, **given)
+    assert again.returncode == 0, again.stderr
+    assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "scores").iterdir()}
+
+
 @pytest.mark.parametrize("name", ["recipe.sh", "qwen3-vl.sh"])
 def test_a_run_with_another_seed_leaves_a_folder_alone(tmp_path: Path, name: str) -> None:
     run = shell(tmp_path)
