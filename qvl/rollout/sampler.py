@@ -68,7 +68,7 @@ class Span(NamedTuple):
     begin: float
     end: float
     signal: float = 0.0
-    """Of these, the last ones: all responses were there, and a verdict or a teacher's log-probs were not."""
+    """Seconds at its end with every response there, and verdicts or a teacher's log-probs still missing."""
 
 
 class Opened(NamedTuple):

@@ -110,9 +110,9 @@ class Schedule:
         return [(step, figures) for step, (_, figures) in found]
 
     def phases(self, began: float, ended: float) -> dict[str, float]:
-        """On rank 0, seconds of the commands since the last call; `signal_seconds`: of sampling, with
-        nothing left to sample, until the signals were there; and `idle_seconds`: of a wait from `began` to
-        `ended`, in which the engine neither sampled nor evaluated."""
+        """Seconds, on rank 0: of each kind of command since the last call; `signal_seconds`, of Span.signal;
+        and `idle_seconds`, of a wait from `began` to `ended` in which the engine neither sampled nor
+        evaluated."""
         spans, self._spans = self._spans, {}
         found = {f"{name}_seconds": sum(map(_length, each)) for name, each in spans.items()}
         if samples := spans.get("sample"):

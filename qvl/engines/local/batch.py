@@ -223,21 +223,25 @@ def _layers(cache: Cache) -> list[Any]:
 
 
 def _add_logprobs(raw: torch.Tensor, tokens: torch.Tensor, rows: list[Row]) -> None:
-    """Add to each row that asked its token's log-prob and the most likely tokens, before temperature and
+    """Give each row that asked for log-probs that of its token, and the most likely tokens, before temperature and
     masks, as in vLLM; raw (B, V), tokens (B,).
 
     In fp32: for a model in fp64 this drops the digits that depend on the other rows.
     """
+    counts = {
+        i: x.top_logprobs
+        for i, x in enumerate(rows)
+        if x.top_logprobs is not None and not x.is_over
+    }
     chosen = raw.gather(-1, tokens[:, None])[:, 0].float().tolist()
-    tops: dict[int, list[tuple[int, float]]] = {}
-    for count in {row.top_logprobs for row in rows if row.top_logprobs and not row.is_over}:
-        picks = [i for i, row in enumerate(rows) if row.top_logprobs == count]
+    tops: dict[int, list[tuple[int, float]]] = {i: [] for i in counts}
+    for count in {*counts.values()} - {0}:
+        picks = [i for i in counts if counts[i] == count]
         values, ids = raw[picks].float().topk(count)
-        pairs = zip(ids.tolist(), values.tolist(), strict=True)
-        tops |= {i: list(zip(*pair, strict=True)) for i, pair in zip(picks, pairs, strict=True)}
-    for i, row in enumerate(rows):
-        if row.top_logprobs is not None and not row.is_over:
-            row.logprobs.append((chosen[i], tops.get(i, [])))
+        for i, own_ids, own_values in zip(picks, ids.tolist(), values.tolist(), strict=True):
+            tops[i] = list(zip(own_ids, own_values, strict=True))
+    for i, top in tops.items():
+        rows[i].logprobs.append((chosen[i], top))
 
 
 def _parts(prompts: list[PreparedPrompt]) -> Iterator[list[PreparedPrompt]]:
