@@ -9,6 +9,11 @@ from shells import ROOT, shell
 from qvl.io import jsonl
 
 
+def times(folder: Path) -> dict[Path, int]:
+    """When each file of a folder was last written."""
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+
+
 def test_sft_data_makes_packs_and_a_second_run_skips_everything(tmp_path: Path, twin: Path) -> None:
     run = shell(tmp_path)
     made = run("qvl tiny data data --train 200 --test 20")
@@ -18,13 +23,13 @@ def test_sft_data_makes_packs_and_a_second_run_skips_everything(tmp_path: Path, 
     assert first.returncode == 0, first.stderr
     checked = run("qvl check out/mixed.jsonl.zst --media-root data")
     assert checked.returncode == 0, checked.stderr
-    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+    files = times(tmp_path / "out")
     made_files = {file.name for file in files}
     assert {"packed-32k.jsonl.zst", "packed-256k.jsonl.zst"} <= made_files
     assert {"standard.jsonl.zst", "thinking.jsonl.zst"} <= made_files
     again = run(line, AGAINST="data/test.jsonl.zst")
     assert again.returncode == 0, again.stderr
-    assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+    assert files == times(tmp_path / "out")
 
 
 def test_cold_start_samples_filters_mixes_and_a_second_run_skips_everything(
@@ -41,10 +46,10 @@ def test_cold_start_samples_filters_mixes_and_a_second_run_skips_everything(
     )
     assert (tmp_path / "out" / "thinking.jsonl.zst").exists()
     assert checked.returncode == 0 and checked.stdout, checked.stderr
-    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+    files = times(tmp_path / "out")
     again = run(line, K="2", MAX_TOKENS="8", OMP_NUM_THREADS="1")
     assert again.returncode == 0, again.stderr
-    assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+    assert files == times(tmp_path / "out")
 
 
 def test_rl_data_chooses_by_two_models_and_a_second_run_skips_everything(
@@ -71,10 +76,10 @@ def test_rl_data_chooses_by_two_models_and_a_second_run_skips_everything(
         assert checked.returncode == 0, checked.stderr
     known = run("qvl select 'source == \"qvl/triggers\"' out/triggers.jsonl.zst --plain")
     assert len(known.stdout.splitlines()) == 24
-    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+    files = times(tmp_path / "out")
     again = run(f"env QVL_ENDPOINT=http://127.0.0.1:9 {script}", **given, **mix)
     assert again.returncode == 0, again.stderr
-    assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+    assert files == times(tmp_path / "out")
 
 
 def test_rl_learns_in_two_stages_and_a_second_run_skips_them(tmp_path: Path, twin: Path) -> None:
@@ -162,10 +167,10 @@ def test_distill_teaches_in_two_stages_and_a_second_run_skips_them(
     log = map(orjson.loads, (tmp_path / "out/on-policy/log.jsonl").read_bytes().splitlines())
     (row,) = (each for each in log if "divergence" in each)
     assert row["divergence"] > 0 and row["replay_loss"] > 0
-    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*")}
+    files = times(tmp_path / "out")
     again = run(line, **given)
     assert again.returncode == 0, again.stderr
-    assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*")}
+    assert files == times(tmp_path / "out")
 
 
 def test_a_stage_is_evaluated_at_one_server_and_a_second_run_skips_everything(
@@ -182,13 +187,13 @@ def test_a_stage_is_evaluated_at_one_server_and_a_second_run_skips_everything(
     given = {"MAX_TOKENS": "4", "OMP_NUM_THREADS": "1"}
     first = run(line, **given)
     assert first.returncode == 0, first.stderr
-    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "scores").iterdir()}
+    files = times(tmp_path / "scores")
     reports = {"base.json", "base-habits.json", "base-data.json"}
     assert reports < {file.name for file in files}
     assert list(jsonl.read(str(tmp_path / "scores/base-parity.jsonl.zst")))
     again = run(line, **given)
     assert again.returncode == 0, again.stderr
-    assert files == {file: file.stat().st_mtime_ns for file in (tmp_path / "scores").iterdir()}
+    assert files == times(tmp_path / "scores")
 
 
 @pytest.mark.parametrize("name", ["recipe.sh", "qwen3-vl.sh"])
