@@ -17,7 +17,6 @@ So zstd, which codes bytes by their frequency, meets the digits of one kind toge
 the K probabilities and the tail's are scaled so that they add up to 1.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,15 +108,12 @@ def rounding(exact: TopK, fields: dict[str, Any]) -> Rounding:
     return Rounding(error.size, float(error.sum()), largest, len(tail), float(divergence))
 
 
-def top_k(places: Sequence[Sequence[tuple[int, float]]], sampled: Sequence[float], k: int) -> TopK:
-    """The arrays of what an engine returned: per place K tokens with their log-probs."""
-    pairs = np.asarray(places, np.float64).reshape(len(places), k, 2)
-    return of_arrays(pairs[:, :, 0].astype(np.int64), pairs[:, :, 1], np.asarray(sampled, float))
-
-
-def of_arrays(ids: np.ndarray, log_probs: np.ndarray, sampled: np.ndarray) -> TopK:
-    """ids, log_probs: (T, K). sampled: (T,). The tail is what is left of 1."""
-    return TopK(ids, log_probs, 1 - np.exp(log_probs).sum(1), sampled)
+def of_arrays(ids: Any, log_probs: Any, sampled: Any) -> TopK:
+    """ids, log_probs: (T, K), or empty for no K. sampled: (T,). The tail is what is left of 1."""
+    own = np.asarray(sampled, np.float64)
+    shape = len(own), len(ids[0]) if len(ids) else 0
+    top = np.asarray(log_probs, np.float64).reshape(shape)
+    return TopK(np.asarray(ids, np.int64).reshape(shape), top, 1 - np.exp(top).sum(1), own)
 
 
 def _rounded(log_probs: Any, steps: int) -> np.ndarray:

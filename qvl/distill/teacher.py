@@ -74,7 +74,8 @@ class Teachers:
             whole = [*each["prompt_token_ids"], *each["token_ids"]]
             teacher.check_length(record, len(whole))
             asked = TokensPrompt([*rendered.ids, *each["token_ids"]], images, videos)
-            futures.append(teacher.engine.prompt_logprobs(asked, self.settings.top_k))
+            count = len(each["token_ids"])
+            futures.append(teacher.engine.prompt_logprobs(asked, self.settings.top_k, count))
         return Scored(record, teacher, futures, self.settings.top_k, self.tokenizer)
 
 
@@ -130,12 +131,12 @@ class Teacher:
         ids = kept_tokens(answer, answer["choices"][0], token_ids=True)["prompt_token_ids"]
         tokenizer.check_ids(self.renderer, ids, self.name)
         try:
-            found = self.engine.prompt_logprobs(TokensPrompt(ids), self.top_k).result()
+            found = self.engine.prompt_logprobs(TokensPrompt(ids), self.top_k, last=1).result()
         except Refused as refused:
             raise self.explain(refused) from None
         except MisshapenAnswer:
             raise self.without() from None
-        self.check_count(found.top_logprobs, "a plain talk")
+        self.check_count(found.top_ids, "a plain talk")
 
     def without(self) -> EndpointError:
         return EndpointError(
@@ -180,7 +181,7 @@ class Scored:
         return {**self.record, "responses": responses}
 
     def _fields(self, response: Record, future: "Future[PromptLogprobs]") -> dict[str, Any]:
-        name, count = f"record {self.record.get('id')!r}", len(response["token_ids"])
+        name = f"record {self.record.get('id')!r}"
         try:
             found = future.result()
         except Refused as refused:
@@ -192,12 +193,10 @@ class Scored:
                 f"{name}: its prompt_token_ids are not what --model makes of its messages; "
                 "were they sampled with another template, or has an image changed?"
             )
-        sampled = found.logprobs[-count:]
-        if any(each is None for each in sampled):
+        if any(each is None for each in found.logprobs):
             raise self.teacher.without()
-        places = found.top_logprobs[-count:] if self.top_k else [[]] * count
-        self.teacher.check_count(places, name)
-        exact = codes.top_k(places, [each or 0.0 for each in sampled], self.top_k)
+        self.teacher.check_count(found.top_ids, name)
+        exact = codes.of_arrays(found.top_ids, found.top_logprobs, found.logprobs)
         fields = codes.encode(exact)
         self.rounding = [*self.rounding, codes.rounding(exact, fields)]
         return {"name": self.teacher.engine.model, "tokenizer": self.tokenizer, **fields}

@@ -4,7 +4,8 @@
         params = SamplingParams(max_tokens=64, seed=3)
         completion = engine.generate(TokensPrompt(ids, images), params).result()
         whole = TokensPrompt([*ids, *completion.token_ids], images)
-        teacher = engine.prompt_logprobs(whole, top=64).result()
+        count = len(completion.token_ids)
+        teacher = engine.prompt_logprobs(whole, top=64, last=count).result()
         engine.load_weights(Path("step-100"), "step-100")
 
 In a conversation the next prompt is the ids of the last one, the sampled ids and those of the next
@@ -100,13 +101,24 @@ class EngineClient(ABC):
             response, lambda body: checked(self.parse_completion(body, expanded, params))
         )
 
-    def prompt_logprobs(self, prompt: TokensPrompt, top: int = 0) -> "Future[PromptLogprobs]":
-        """The log-probabilities of given tokens, and the `top` most likely tokens per position."""
+    def prompt_logprobs(
+        self, prompt: TokensPrompt, top: int = 0, last: int | None = None
+    ) -> "Future[PromptLogprobs]":
+        """The log-probabilities of given tokens, and the `top` most likely tokens per position.
+
+        last: of so many tokens at the end, which an engine may answer sooner; None is all.
+        """
         expanded = self._expand(prompt)
-        response = self.client.post(*self.prompt_logprobs_request(prompt, top))
-        return self._parsed(
-            response, lambda body: checked_prompt(self.parse_prompt_logprobs(body, expanded, top))
-        )
+        count = len(expanded) if last is None else last
+        if not 1 <= count <= len(expanded):
+            raise ValueError(f"the last {count} of {len(expanded)} tokens")
+        response = self.client.post(*self.prompt_logprobs_request(prompt, top, count))
+
+        def parse(body: Any) -> PromptLogprobs:
+            found = self.parse_prompt_logprobs(body, expanded, top, count)
+            return checked_prompt(found, top, count)
+
+        return self._parsed(response, parse)
 
     def load_weights(self, folder: Path, version: str) -> None:
         """Serve the weights of another folder from now on, known as `version`.
@@ -157,8 +169,10 @@ class EngineClient(ABC):
         """The route and the body that sample a completion."""
 
     @abstractmethod
-    def prompt_logprobs_request(self, prompt: TokensPrompt, top: int) -> tuple[str, dict]:
-        """The route and the body that score a prompt."""
+    def prompt_logprobs_request(
+        self, prompt: TokensPrompt, top: int, last: int
+    ) -> tuple[str, dict]:
+        """The route and the body that score the last tokens of a prompt."""
 
     @abstractmethod
     def parse_completion(
@@ -167,7 +181,9 @@ class EngineClient(ABC):
         """The completion in a response. EndpointError if the engine's prompt is not `expanded`."""
 
     @abstractmethod
-    def parse_prompt_logprobs(self, body: Any, expanded: list[int], top: int) -> PromptLogprobs:
+    def parse_prompt_logprobs(
+        self, body: Any, expanded: list[int], top: int, last: int
+    ) -> PromptLogprobs:
         """The log-probs in a response. EndpointError if the engine's prompt is not `expanded`."""
 
     @abstractmethod

@@ -65,14 +65,17 @@ class Completion:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptLogprobs:
-    """The log-probabilities of T given tokens, images and videos expanded."""
+    """The log-probabilities of the last N of T given tokens, images and videos expanded."""
 
     prompt_ids: list[int]
     """(T,)"""
     logprobs: list[float | None]
-    """(T,); None for the first token, and for the pads of images and videos"""
-    top_logprobs: TopLogprobs
-    """(T - 1, top): for every token but the first"""
+    """(N,); None for the first of the T tokens, and for the pads of images and videos"""
+    top_ids: list[list[int]]
+    """(N, top): the most likely tokens in the place of each, best first; none in that of the first of
+    the T. Empty if none were requested."""
+    top_logprobs: list[list[float]]
+    """(N, top), as top_ids"""
     weight_version: str
 
 
@@ -91,12 +94,17 @@ def checked(answer: Completion) -> Completion:
     return answer
 
 
-def checked_prompt(answer: PromptLogprobs) -> PromptLogprobs:
-    """The log-probabilities of a prompt, if their types are those declared; else ShapeError."""
-    count = len(answer.prompt_ids)
+def checked_prompt(answer: PromptLogprobs, top: int, last: int) -> PromptLogprobs:
+    """The log-probabilities of `last` tokens, if they are what is declared; else ShapeError.
+
+    An engine may return fewer than `top` tokens per place.
+    """
     known = [each for each in answer.logprobs if each is not None]
-    _check("log-probs", len(answer.logprobs) == count and _are_numbers(known))
-    _check("top log-probs", _are_top(answer.top_logprobs, count - 1))
+    _check("log-probs", len(answer.logprobs) == last and _are_numbers(known))
+    ids, values = answer.top_ids, answer.top_logprobs
+    _check("top log-probs", len(ids) in (0, last) and [*map(len, ids)] == [*map(len, values)])
+    _check("top ids", all(len(row) <= top and set(map(type, row)) <= {int} for row in ids))
+    _check("top log-probs", all(map(_are_numbers, values)))
     _check("weight_version", isinstance(answer.weight_version, str))
     return answer
 
@@ -111,7 +119,7 @@ def _check(name: str, holds: bool) -> None:
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:
-    return all(type(each) in (float, int) for each in values)
+    return set(map(type, values)) <= {float, int}
 
 
 def _are_top(rows: TopLogprobs, count: int) -> bool:

@@ -270,12 +270,10 @@ def _sample(record: Record) -> Sample:
 def _fields(job: Job, score: Any) -> tuple[Record, list[Any]]:
     from qvl.distill import codes
 
-    sampled = score.log_probs.double().cpu().numpy()
+    ids, top = [], []
     if job.top_k:
-        ids, log_probs = score.top_ids.cpu().numpy(), score.top_log_probs.double().cpu().numpy()
-        exact = codes.of_arrays(ids, log_probs, sampled)
-    else:
-        exact = codes.top_k([[]] * len(sampled), sampled.tolist(), 0)
+        ids, top = score.top_ids.cpu().numpy(), score.top_log_probs.double().cpu().numpy()
+    exact = codes.of_arrays(ids, top, score.log_probs.double().cpu().numpy())
     fields = codes.encode(exact)
     named = {"name": job.name, "tokenizer": job.tokenizer, **fields}
     return named, list(codes.rounding(exact, fields))

@@ -52,7 +52,15 @@ def test_tokens_per_second_beside_trl(tmp_path, recipe):
 
 def test_how_long_the_trainer_waits_where_the_teacher_has_an_engine(tmp_path, recipe):
     print()
-    with_engine = Served(recipe / "teacher", "--port", 0, "--max-batch", 256)
+    with_engine = Served(
+        recipe / "teacher",
+        "--port",
+        0,
+        "--max-batch",
+        256,
+        "--replicas",
+        os.environ.get("TEACHERS", "1"),
+    )
     for staleness in (0, 1):
         rows = learn(recipe, with_engine.url, tmp_path / f"engine-{staleness}", staleness)[WARM:]
         phases = ("wait", "score", "train", "weights")

@@ -101,14 +101,14 @@ def test_any_log_probs_come_back_in_order(rows):
 
 
 def test_an_engine_that_rounds_a_log_prob_above_0_leaves_a_probability():
-    found = codes.top_k([[(5, 1e-7), (7, -20.0)]], [1e-7], 2)
+    found = codes.of_arrays([[5, 7]], [[1e-7, -20.0]], [1e-7])
     back = codes.decode(codes.encode(found))
     assert back.tail[0] > 0 and math.exp(back.log_probs[0, 0]) <= 1
     assert np.isfinite(back.log_probs).all()
 
 
 def test_without_a_top_k_only_the_sampled_tokens_are_stored():
-    fields = codes.encode(codes.top_k([[], []], [-1.0, -2.0], 0))
+    fields = codes.encode(codes.of_arrays([], [], [-1.0, -2.0]))
     assert fields["ids"] == fields["log_probs"] == ""
     assert codes.decode(fields).sampled.tolist() == [-1.0, -2.0]
 
@@ -119,6 +119,6 @@ def test_what_is_damaged_or_out_of_range_is_an_error():
         with pytest.raises(UserError, match="damaged"):
             codes.decode({**fields, name: value})
     with pytest.raises(UserError, match="token id"):
-        codes.encode(codes.top_k([[(1 << 18, -1.0)]], [-1.0], 1))
+        codes.encode(codes.of_arrays([[1 << 18]], [[-1.0]], [-1.0]))
     with pytest.raises(UserError, match="finite"):
-        codes.encode(codes.top_k([[(1, float("nan"))]], [-1.0], 1))
+        codes.encode(codes.of_arrays([[1]], [[float("nan")]], [-1.0]))

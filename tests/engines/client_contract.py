@@ -82,8 +82,15 @@ def check(engine: EngineClient, reference: Reference, prompt: TokensPrompt, inpu
         if logprob is not None:
             assert abs(logprob - table[place - 1, ids[place]].item()) <= TOLERANCE
         expected = table[place - 1].topk(8)
-        values = torch.tensor([value for _, value in scored.top_logprobs[place - 1]])
+        values = torch.tensor(scored.top_logprobs[place])
         assert (values - expected.values).abs().max() <= TOLERANCE
+    end = engine.prompt_logprobs(whole, top=8, last=5).result()
+    for mine, all_of_them in ((end.logprobs, scored.logprobs), (end.top_ids, scored.top_ids)):
+        assert len(mine) == 5 and len(all_of_them) == len(ids)
+    differences = [
+        abs(one - other) for one, other in zip(end.logprobs, scored.logprobs[-5:], strict=True)
+    ]
+    assert max(differences) <= TOLERANCE
     # Sampling and scoring return the same log-probs.
     both = zip(completion.logprobs, scored.logprobs[len(full) :], strict=True)
     assert all(abs(one - (other or 0)) <= TOLERANCE for one, other in both)

@@ -6,20 +6,19 @@ column. Equal prompts are prefilled once.
 Shapes: B rows, W columns, V vocabulary.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from transformers.cache_utils import Cache
 
-from qvl.engines.local import decode
+from qvl.engines.local import decode, prompts
 from qvl.engines.local.cache import GrowingLayer
-from qvl.engines.local.checkpoint import Checkpoint, PreparedPrompt
+from qvl.engines.local.checkpoint import Checkpoint
 from qvl.engines.local.detokenizer import Detokenizer
 from qvl.engines.local.grammar import Grammar
+from qvl.engines.local.prompts import PreparedPrompt
 from qvl.engines.local.sampling import RowSampling, penalise, sample
-
-PREFILL_TOKENS = 16_384  # per forward pass, padding included: limits its memory
 
 
 class Row:
@@ -96,8 +95,8 @@ class DecodingBatch:
 
     def join(self, rows: list[Row]) -> None:
         """Prefill the prompts of `rows`, sample the first token of each, and add them to the batch."""
-        prompts = list({row.prompt.key: row.prompt for row in rows}.values())
-        for part in _parts(prompts):
+        distinct = list({row.prompt.key: row.prompt for row in rows}.values())
+        for part in prompts.parts(distinct, lambda prompt: len(prompt.ids)):
             index = {prompt.key: i for i, prompt in enumerate(part)}
             mine = [row for row in rows if row.prompt.key in index]
             picks = torch.tensor([index[row.prompt.key] for row in mine], device=self.device)
@@ -126,40 +125,21 @@ class DecodingBatch:
         mask.masked_fill_(columns < self._starts[:, None, None, None], -torch.inf)
         self._sample(decode.step(model, _layers(self._cache), tokens, positions, mask), self.rows)
 
-    def _prefill(
-        self, prompts: list[PreparedPrompt]
-    ) -> tuple[torch.Tensor, Cache, torch.Tensor, int]:
+    def _prefill(self, part: list[PreparedPrompt]) -> tuple[torch.Tensor, Cache, torch.Tensor, int]:
         """The last logits (B, V), the cache, the left padding (B,) and the width."""
-        width = max(len(prompt.ids) for prompt in prompts)
-        ids = torch.zeros(len(prompts), width, dtype=torch.long)
-        positions = torch.zeros(3, len(prompts), width, dtype=torch.long)
-        starts = [width - len(prompt.ids) for prompt in prompts]
-        for i, prompt in enumerate(prompts):
-            ids[i, starts[i] :] = torch.tensor(prompt.ids)
-            positions[:, i, starts[i] :] = prompt.positions
+        inputs = prompts.padded(part, self.device, left=True)
+        width = inputs["input_ids"].shape[1]
+        starts = [width - len(prompt.ids) for prompt in part]
         left = torch.tensor(starts, device=self.device)
         mask = (torch.arange(width, device=self.device) >= left[:, None]).long()
-        seen = {
-            "pixel_values": [prompt.pixels for prompt in prompts],
-            "image_grid_thw": [prompt.grids for prompt in prompts],
-            "pixel_values_videos": [prompt.video_pixels for prompt in prompts],
-            "video_grid_thw": [prompt.video_grids for prompt in prompts],
-        }
-        vision: dict[str, Any] = {}
-        for name, tensors in seen.items():
-            given = [tensor for tensor in tensors if tensor is not None]
-            if given:
-                vision[name] = torch.cat(given).to(self.device)
         layers = self.checkpoint.model.config.text_config.num_hidden_layers
         cache = Cache(layers=[GrowingLayer() for _ in range(layers)])
         out = self.checkpoint.model(
-            input_ids=ids.to(self.device),
-            position_ids=positions.to(self.device),
+            **inputs,
             attention_mask=mask if any(starts) else None,
             cache=cache,
             use_cache=True,
             logits_to_keep=1,
-            **vision,
         )
         return out.logits[:, -1], cache, left, width
 
@@ -242,15 +222,3 @@ def _add_logprobs(raw: torch.Tensor, tokens: torch.Tensor, rows: list[Row]) -> N
             tops[i] = list(zip(own_ids, own_values, strict=True))
     for i, top in tops.items():
         rows[i].logprobs.append((chosen[i], top))
-
-
-def _parts(prompts: list[PreparedPrompt]) -> Iterator[list[PreparedPrompt]]:
-    """Prompts in order of length, in parts of at most PREFILL_TOKENS."""
-    part: list[PreparedPrompt] = []
-    for prompt in sorted(prompts, key=lambda each: len(each.ids)):
-        if part and (len(part) + 1) * len(prompt.ids) > PREFILL_TOKENS:
-            yield part
-            part = []
-        part.append(prompt)
-    if part:
-        yield part

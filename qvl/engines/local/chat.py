@@ -12,9 +12,9 @@ from aiohttp import web
 from qvl.engines import tool_calls
 from qvl.engines.local import api
 from qvl.engines.local.batch import Row
-from qvl.engines.local.checkpoint import PreparedPrompt
 from qvl.engines.local.detokenizer import Detokenizer
 from qvl.engines.local.engine import EngineFailed
+from qvl.engines.local.prompts import PreparedPrompt
 from qvl.engines.local.sampling import derive_seed
 from qvl.engines.local.service import Service
 from qvl.engines.serving import http

@@ -7,7 +7,7 @@ get_rope_index.
 import functools
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 import transformers
 
 from qvl.engines.local.media import RequestMedia
+from qvl.engines.local.prompts import PreparedPrompt
 from qvl.engines.serving import launch
 from qvl.engines.weights import FIRST_VERSION
 from qvl.errors import UserError
@@ -23,21 +24,6 @@ from qvl.media.patches import Grid
 
 MODEL_TYPES = ("qwen3_vl", "qwen3_vl_moe")
 STEP_ROWS = 16  # of a step that is measured to choose the number of threads: our choice
-LOGITS_TOKENS = 512  # tokens whose logits are in memory at a time
-
-
-@dataclass(frozen=True)
-class PreparedPrompt:
-    """A prompt of T tokens with the model's other inputs."""
-
-    ids: list[int]
-    positions: torch.Tensor  # (3, T) rows of time, height and width
-    next_position: int  # of the first token of the completion
-    pixels: torch.Tensor | None  # (patches, 3 * 2 * 16 * 16)
-    grids: torch.Tensor | None  # (images, 3) in patches
-    video_pixels: torch.Tensor | None  # as those of images
-    video_grids: torch.Tensor | None
-    key: bytes  # equal for equal prompts, whose prefill is shared
 
 
 class Checkpoint:
@@ -181,35 +167,6 @@ class Checkpoint:
     def set_weights(self, model: Any, folder: Path, version: str) -> None:
         """Serve the weights of `model` from now on; to be called while no row decodes."""
         self.model, self.folder, self.version = model, folder, version
-
-    @torch.inference_mode()
-    def prompt_logprobs(
-        self, prompt: PreparedPrompt, top: int
-    ) -> list[tuple[float, list[tuple[int, float]]]]:
-        """The log-prob of each token but the first, and the `top` most likely tokens in its position."""
-        seen: dict[str, Any] = {}
-        if prompt.pixels is not None and prompt.grids is not None:
-            seen["pixel_values"] = prompt.pixels.to(self.device)
-            seen["image_grid_thw"] = prompt.grids.to(self.device)
-        if prompt.video_pixels is not None and prompt.video_grids is not None:
-            seen["pixel_values_videos"] = prompt.video_pixels.to(self.device)
-            seen["video_grid_thw"] = prompt.video_grids.to(self.device)
-        ids = torch.tensor([prompt.ids], device=self.device)
-        positions = prompt.positions[:, None].to(self.device)
-        out = self.model.model(input_ids=ids, position_ids=positions, use_cache=False, **seen)
-        found = []
-        for begin in range(0, len(prompt.ids) - 1, LOGITS_TOKENS):
-            end = min(begin + LOGITS_TOKENS, len(prompt.ids) - 1)
-            logits = self.model.lm_head(out.last_hidden_state[0, begin:end])
-            precise = torch.promote_types(logits.dtype, torch.float32)
-            rows = logits.log_softmax(-1, dtype=precise).float()  # (tokens, V)
-            chosen = rows.gather(-1, ids[0, begin + 1 : end + 1, None])[:, 0].tolist()
-            values, tokens = rows.topk(top, dim=-1)
-            tops = zip(tokens.tolist(), values.tolist(), strict=True)
-            found += [
-                (one, list(zip(*each, strict=True))) for one, each in zip(chosen, tops, strict=True)
-            ]
-        return found
 
     def _find_end_tokens(self) -> set[int]:
         """The end tokens of the generation config and of the tokenizer."""

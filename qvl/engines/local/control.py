@@ -16,8 +16,9 @@ import qvl
 from qvl.engines.inject.qvl_engine_guard import is_local
 from qvl.engines.local import api
 from qvl.engines.local.batch import Row
-from qvl.engines.local.checkpoint import PreparedPrompt
+from qvl.engines.local.prompts import PreparedPrompt
 from qvl.engines.local.sampling import RowSampling
+from qvl.engines.local.scoring import Scorer, Scores
 from qvl.engines.local.service import Service
 from qvl.engines.serving import http
 from qvl.engines.serving.http import BadRequest
@@ -28,7 +29,7 @@ GENERATE_ROUTE = "/inference/v1/generate"
 LOCAL_ROUTES = (UPDATE_ROUTE, "/pause", "/resume", "/sleep", "/wake_up", "/weight_info")
 MAX_LOGPROBS = 128  # per position, as qvl serve starts vLLM
 PARAMETERS = {"max_tokens", "temperature", "top_p", "top_k", "seed", "logprobs"}
-PARAMETERS |= {"prompt_logprobs", "detokenize"}
+PARAMETERS |= {"prompt_logprobs", "prompt_logprobs_last", "detokenize"}
 
 
 def check_local(request: web.Request) -> None:
@@ -47,7 +48,10 @@ class ControlRoutes:
 
     def __init__(self, service: Service) -> None:
         self.service, self.engine, self.checkpoint = service, service.engine, service.checkpoint
+        self.scorer = Scorer(service.engine, service.checkpoint, service.options.max_batch)
         self._update_lock = asyncio.Lock()
+        self._running = asyncio.Event()  # cleared by a pause, which holds prompts to be scored back
+        self._running.set()
 
     def add_to(self, app: web.Application) -> None:
         posts = {
@@ -125,7 +129,11 @@ class ControlRoutes:
         return http.json_response({"success": True, "weight_version": version})
 
     async def generate(self, request: web.Request) -> web.Response:
-        """vLLM's route: token ids with one pad per image and video, and the images and videos."""
+        """vLLM's route: token ids with one pad per image and video, and the images and videos.
+
+        prompt_logprobs_last is ours: only so many of the prompt's last tokens are scored, and the answer
+        has a list per field, which costs a tenth of an object per log-prob.
+        """
         body = await _body(request)
         parameters = body.get("sampling_params") or {}
         if not isinstance(parameters, dict) or not parameters.keys() <= PARAMETERS:
@@ -134,6 +142,7 @@ class ControlRoutes:
             )
         prompt = await self.service.read(self._prepare, body)
         top = api.integer(parameters, "prompt_logprobs", 0, MAX_LOGPROBS, None)
+        last = api.integer(parameters, "prompt_logprobs_last", 1, None, None)
         limit = api.integer(parameters, "max_tokens", 0, None, 16) or 0
         if len(prompt.ids) + limit > self.service.max_model_len:
             raise BadRequest(
@@ -142,10 +151,15 @@ class ControlRoutes:
             )
         answer: dict[str, Any] = {"prompt_token_ids": prompt.ids, "choices": []}
         if top is not None:
-            rows, answer["weight_version"] = await self._call(
-                lambda: (self.checkpoint.prompt_logprobs(prompt, top), self.checkpoint.version)
+            await self._running.wait()
+            scores = await asyncio.wrap_future(
+                self.scorer.submit(prompt, top, last or len(prompt.ids))
             )
-            answer["prompt_logprobs"] = await self.service.write(_positions, prompt.ids, rows)
+            answer["weight_version"] = scores.version
+            if last:
+                answer["prompt_logprobs"] = scores._asdict()
+            else:
+                answer["prompt_logprobs"] = await self.service.write(_positions, prompt.ids, scores)
         if limit:
             row = self._row(prompt, parameters, limit)
             await self.service.decode([row])
@@ -194,7 +208,11 @@ class ControlRoutes:
         def change() -> None:
             self.engine.is_paused = paused
 
+        if paused:
+            self._running.clear()
         await self._call(change, drained=paused)
+        if not paused:
+            self._running.set()
 
     async def _move(self, device: Any) -> None:
         model = self.checkpoint.model
@@ -205,14 +223,14 @@ class ControlRoutes:
         return await asyncio.wrap_future(self.engine.call(function, drained=drained))
 
 
-def _positions(ids: list[int], rows: list) -> list:
-    return [None, *map(_position, ids[1:], rows)]
-
-
-def _position(token: int, row: tuple[float, list[tuple[int, float]]]) -> dict:
-    """vLLM's shape: log-probs by token id, of the most likely tokens and the prompt's own."""
-    logprob, top = row
-    return {str(each): {"logprob": value} for each, value in [*top, (token, logprob)]}
+def _positions(ids: list[int], scores: Scores) -> list:
+    """vLLM's shape: per position log-probs by token id, of the most likely tokens and the prompt's own."""
+    found: list[dict | None] = [None]
+    rows = zip(ids[1:], *(each.tolist() for each in scores[:3]), strict=True)
+    for token, logprob, top_ids, top_logprobs in rows:
+        pairs = [*zip(top_ids, top_logprobs, strict=True), (token, logprob)]
+        found.append({str(each): {"logprob": value} for each, value in pairs})
+    return found
 
 
 def _choice(row: Row) -> dict:

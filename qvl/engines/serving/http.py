@@ -141,8 +141,9 @@ def error_body(message: str, kind: str) -> dict:
 
 
 def json_response(body: Any, status: int = 200) -> web.Response:
-    """A response with this JSON."""
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
+    """A response with this JSON, which may hold numpy arrays."""
+    text = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    return web.Response(body=text, status=status, content_type="application/json")
 
 
 def error_response(status: int, message: str, kind: str = "server_error") -> web.Response:

@@ -31,8 +31,11 @@ class SglangClient(EngineClient):
         body = {**_body(prompt, sampling), "top_logprobs_num": params.top_logprobs}
         return GENERATE_ROUTE, body
 
-    def prompt_logprobs_request(self, prompt: TokensPrompt, top: int) -> tuple[str, dict]:
+    def prompt_logprobs_request(
+        self, prompt: TokensPrompt, top: int, last: int
+    ) -> tuple[str, dict]:
         body = _body(prompt, {"max_new_tokens": 0, "temperature": 0})
+        # From the first token on, as only then are the prompt's ids in the answer.
         return GENERATE_ROUTE, {**body, "logprob_start_len": 0, "top_logprobs_num": top}
 
     def parse_completion(
@@ -55,7 +58,9 @@ class SglangClient(EngineClient):
             is_plain=params.is_plain,
         )
 
-    def parse_prompt_logprobs(self, body: Any, expanded: list[int], top: int) -> PromptLogprobs:
+    def parse_prompt_logprobs(
+        self, body: Any, expanded: list[int], top: int, last: int
+    ) -> PromptLogprobs:
         info = body["meta_info"]
         rows = info["input_token_logprobs"]
         _check_length(expanded, len(rows))
@@ -66,12 +71,16 @@ class SglangClient(EngineClient):
                     f"the engine read another prompt: at position {place} it has {row[1]}, "
                     f"expected {ours}"
                 )
+        tops = info["input_top_logprobs"] if top else []
+        best = [_pairs(row) for _, row in list(zip(rows, tops, strict=bool(top)))[-last:]]
         return PromptLogprobs(
             prompt_ids=expanded,
             logprobs=[
-                None if token in pads else row[0] for token, row in zip(expanded, rows, strict=True)
+                None if token in pads else row[0]
+                for token, row in list(zip(expanded, rows, strict=True))[-last:]
             ],
-            top_logprobs=[_pairs(row) for row in info["input_top_logprobs"][1:]] if top else [],
+            top_ids=[[token for token, _ in row] for row in best],
+            top_logprobs=[[value for _, value in row] for row in best],
             weight_version=info.get("weight_version", self.weight_version),
         )
 

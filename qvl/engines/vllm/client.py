@@ -33,7 +33,9 @@ class VllmClient(EngineClient):
             sampling["seed"] = params.seed
         return GENERATE_ROUTE, _body(prompt, sampling)
 
-    def prompt_logprobs_request(self, prompt: TokensPrompt, top: int) -> tuple[str, dict]:
+    def prompt_logprobs_request(
+        self, prompt: TokensPrompt, top: int, last: int
+    ) -> tuple[str, dict]:
         sampling = {"max_tokens": 1, "temperature": 0, "prompt_logprobs": top}
         return GENERATE_ROUTE, _body(prompt, sampling)
 
@@ -64,22 +66,27 @@ class VllmClient(EngineClient):
             is_plain=params.is_plain,
         )
 
-    def parse_prompt_logprobs(self, body: Any, expanded: list[int], top: int) -> PromptLogprobs:
+    def parse_prompt_logprobs(
+        self, body: Any, expanded: list[int], top: int, last: int
+    ) -> PromptLogprobs:
         check_expansion(expanded, body["prompt_token_ids"])
-        rows = body["prompt_logprobs"][1:]
-        logprobs = [
-            None if token in self.rules.pads else row[str(token)]["logprob"]
-            for token, row in zip(expanded[1:], rows, strict=True)
+        places = list(zip(expanded, body["prompt_logprobs"], strict=True))[-last:]
+        pads = self.rules.pads
+        # The first token of a prompt has no row.
+        own = [
+            None if row is None or token in pads else row[str(token)]["logprob"]
+            for token, row in places
         ]
-        most_likely = [
-            _most_likely(((int(token), each["logprob"]) for token, each in row.items()), top)
-            for row in rows
+        best = [
+            _most_likely(((int(each), one["logprob"]) for each, one in (row or {}).items()), top)
+            for _, row in places
         ]
         spans = body["choices"][0].get("weight_versions") if body["choices"] else None
         return PromptLogprobs(
             prompt_ids=expanded,
-            logprobs=[None, *logprobs],
-            top_logprobs=most_likely if top else [],
+            logprobs=own,
+            top_ids=[[token for token, _ in row] for row in best] if top else [],
+            top_logprobs=[[value for _, value in row] for row in best] if top else [],
             weight_version=spans[0]["version"]
             if spans
             else body.get("weight_version", self.weight_version),

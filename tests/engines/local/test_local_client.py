@@ -78,6 +78,15 @@ def test_an_image_of_a_group_is_decoded_once_and_few_are_cached(folders, monkeyp
     assert [call.args[0] for call in load.call_args_list] == [small, wide, tall, small]
 
 
+def test_prompts_are_not_scored_during_a_pause(engine):
+    engine.pause()
+    response = engine.prompt_logprobs(TokensPrompt([1, 2, 3]))
+    with pytest.raises(TimeoutError):
+        response.result(0.3)
+    engine.resume()
+    assert response.result(60).weight_version == engine.weight_version
+
+
 def test_a_failed_load_restores_the_previous_weights(engine, folders, tmp_path):
     class Vanishing(type(engine)):
         def _load_weights(self, folder, version):

@@ -1,0 +1,69 @@
+"""Prompts as the model takes them: alone, and several padded to one width.
+
+Shapes: B prompts, T tokens of one, W of the longest.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+
+FORWARD_TOKENS = 16_384  # per forward pass over prompts, padding included: limits its memory
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class PreparedPrompt:
+    """A prompt of T tokens with the model's other inputs."""
+
+    ids: list[int]
+    positions: torch.Tensor  # (3, T) rows of time, height and width
+    next_position: int  # of the first token of the completion
+    pixels: torch.Tensor | None  # (patches, 3 * 2 * 16 * 16)
+    grids: torch.Tensor | None  # (images, 3) in patches
+    video_pixels: torch.Tensor | None  # as those of images
+    video_grids: torch.Tensor | None
+    key: bytes  # equal for equal prompts, whose prefill is shared
+
+
+def parts(items: Sequence[Item], length: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """What has prompts of these lengths, in order of length, in parts of at most FORWARD_TOKENS."""
+    part: list[Item] = []
+    for item in sorted(items, key=length):
+        if part and (len(part) + 1) * length(item) > FORWARD_TOKENS:
+            yield part
+            part = []
+        part.append(item)
+    if part:
+        yield part
+
+
+def padded(
+    prompts: Sequence[PreparedPrompt], device: torch.device, *, left: bool
+) -> dict[str, Any]:
+    """The model's inputs: input_ids (B, W), position_ids (3, B, W), and images and videos in the
+    prompts' order.
+
+    left: pad there, which needs a mask; on the right no token of a causal model sees the padding.
+    """
+    width = max(len(prompt.ids) for prompt in prompts)
+    ids = torch.zeros(len(prompts), width, dtype=torch.long)
+    positions = torch.zeros(3, len(prompts), width, dtype=torch.long)
+    for i, prompt in enumerate(prompts):
+        begin = width - len(prompt.ids) if left else 0
+        ids[i, begin : begin + len(prompt.ids)] = torch.tensor(prompt.ids)
+        positions[:, i, begin : begin + len(prompt.ids)] = prompt.positions
+    seen = {
+        "pixel_values": [prompt.pixels for prompt in prompts],
+        "image_grid_thw": [prompt.grids for prompt in prompts],
+        "pixel_values_videos": [prompt.video_pixels for prompt in prompts],
+        "video_grid_thw": [prompt.video_grids for prompt in prompts],
+    }
+    inputs = {"input_ids": ids.to(device), "position_ids": positions.to(device)}
+    for name, tensors in seen.items():
+        given = [tensor for tensor in tensors if tensor is not None]
+        if given:
+            inputs[name] = torch.cat(given).to(device)
+    return inputs
