@@ -23,6 +23,7 @@
 set -euo pipefail
 
 [ $# -eq 2 ] || { printf 'usage: %s FOLDER RAW\n' "$0" >&2; exit 2; }
+[ -e "$2" ] || { printf '%s: no such file\n' "$2" >&2; exit 2; }
 endpoint=${QVL_ENDPOINT:?set it to the URL of a served model}
 mkdir -p "$1"
 folder=$(realpath "$1") raw=$(realpath "$2")

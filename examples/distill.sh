@@ -37,8 +37,9 @@ set -euo pipefail
     printf 'usage: %s FOLDER STUDENT QUERIES HELD_OUT REPLAY TEACHER[@RATIO]...\n' "$0" >&2
     exit 2
 }
-for file in "$2/config.json" "$3" "$4" "$5"; do
-    [ -e "$file" ] || { printf '%s: no such file\n' "$file" >&2; exit 2; }
+for file in "$2/config.json" "${@:3}"; do
+    file=${file%@*}  # of a teacher with a ratio
+    [[ $file = http* ]] || [ -e "$file" ] || { printf '%s: no such file\n' "$file" >&2; exit 2; }
 done
 mkdir -p "$1"
 folder=$(realpath "$1") student=$(realpath "$2") queries=$(realpath "$3") held_out=$(realpath "$4")

@@ -26,6 +26,9 @@
 set -euo pipefail
 
 [ $# -eq 2 ] || { printf 'usage: %s FOLDER RAW\n' "$0" >&2; exit 2; }
+for file in "$2" ${TRIGGERS:+"$TRIGGERS"} ${LOG:+"$LOG"}; do
+    [ -e "$file" ] || { printf '%s: no such file\n' "$file" >&2; exit 2; }
+done
 endpoint=${QVL_ENDPOINT:?set it to the URL of the model to be trained}
 mkdir -p "$1"
 triggers=$(realpath "${TRIGGERS:-$(dirname "$0")/data/triggers.jsonl}")

@@ -30,6 +30,9 @@
 set -euo pipefail
 
 [ $# -ge 4 ] || { printf 'usage: %s FOLDER MODEL QUERIES HELD_OUT [GENERAL]\n' "$0" >&2; exit 2; }
+for file in "$2/config.json" "${@:3}"; do
+    [ -e "$file" ] || { printf '%s: no such file\n' "$file" >&2; exit 2; }
+done
 mkdir -p "$1"
 folder=$(realpath "$1") model=$(realpath "$2") queries=$(realpath "$3") held_out=$(realpath "$4")
 general=${5:+$(realpath "$5")}

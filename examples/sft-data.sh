@@ -23,6 +23,9 @@
 set -euo pipefail
 
 [ $# -eq 3 ] || { printf 'usage: %s FOLDER RAW MODEL\n' "$0" >&2; exit 2; }
+for file in "$2" "$3/config.json" ${AGAINST:+"$AGAINST"}; do
+    [ -e "$file" ] || { printf '%s: no such file\n' "$file" >&2; exit 2; }
+done
 mkdir -p "$1"
 folder=$(realpath "$1") raw=$(realpath "$2") model=$(realpath "$3")
 media=$(realpath "${MEDIA:-$(dirname "$raw")}")

@@ -219,13 +219,20 @@ def test_a_script_without_qvl_says_how_to_find_it(tmp_path: Path, name: str) -> 
     ("words", "missing"),
     [
         ("distill.sh out nope q.jsonl h.jsonl r.jsonl t", "nope/config.json"),
+        ("distill.sh out {twin} {file} {file} {file} {twin} nope@2", "nope"),
         ("distill-twin.sh nope out", "nope/thinker/config.json"),
         ("agent.sh nope out", "nope/config.json"),
+        ("rl.sh out nope {file} {file}", "nope/config.json"),
+        ("rl.sh out {twin} {file} {file} nope", "nope"),
+        ("sft-data.sh out {file} nope", "nope/config.json"),
+        ("cold-start.sh out nope", "nope"),
+        ("rl-data.sh out nope", "nope"),
     ],
 )
-def test_a_model_that_is_not_there_is_told_before_any_work(
-    tmp_path: Path, words: str, missing: str
+def test_what_is_not_there_is_told_before_any_work(
+    tmp_path: Path, twin: Path, words: str, missing: str
 ) -> None:
-    done = shell(tmp_path)(f"'{ROOT}/examples/'{words}")
+    given = words.format(twin=twin, file=twin / "config.json")
+    done = shell(tmp_path)(f"'{ROOT}/examples/'{given}")
     assert (done.returncode, done.stderr) == (2, f"{missing}: no such file\n")
     assert not (tmp_path / "out").exists()

@@ -132,7 +132,7 @@ class ControlRoutes:
         """vLLM's route: token ids with one pad per image and video, and the images and videos.
 
         prompt_logprobs_last is ours: only so many of the prompt's last tokens are scored, and the answer
-        has a list per field, which costs a tenth of an object per log-prob.
+        has a list per field instead of an object per log-prob.
         """
         body = await _body(request)
         parameters = body.get("sampling_params") or {}

@@ -3,6 +3,7 @@
 Shapes: N tokens of a prompt that are scored, its last ones; K most likely tokens in the place of each.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -41,8 +42,6 @@ class ScoringRequest:
     top: int
     last: int
     scores: "Future[Scores]" = field(default_factory=Future)
-    answer: "Future[Scores] | None" = None
-    """that the client waits for, and may cancel"""
 
 
 class Scorer:
@@ -56,8 +55,15 @@ class Scorer:
         """The scores to come; if it is cancelled before its turn, it is not computed."""
         request = ScoringRequest(prompt, top, min(last, len(prompt.ids) - 1))
         self._waiting.append(request)
-        request.answer = self.engine.call(lambda: self._scores(request))
-        return request.answer
+        answer = self.engine.call(lambda: self._scores(request))
+        answer.add_done_callback(lambda answer: self._drop_if_cancelled(answer, request))
+        return answer
+
+    def _drop_if_cancelled(self, answer: "Future[Scores]", request: ScoringRequest) -> None:
+        """In any thread. Else it would be held until other prompts come."""
+        if answer.cancelled():
+            with contextlib.suppress(ValueError):  # taken already
+                self._waiting.remove(request)
 
     def _scores(self, request: ScoringRequest) -> Scores:
         """In the engine's thread, in the order of submission."""
@@ -68,9 +74,7 @@ class Scorer:
     def _score_waiting(self) -> None:
         taken: list[ScoringRequest] = []
         while self._waiting and len(taken) < self.max_batch:
-            request = self._waiting.popleft()
-            if not (request.answer and request.answer.cancelled()):
-                taken.append(request)
+            taken.append(self._waiting.popleft())
         try:
             score(self.checkpoint, taken)
         except Exception as error:  # noqa: BLE001 - raised where a score is read

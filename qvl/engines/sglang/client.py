@@ -71,16 +71,14 @@ class SglangClient(EngineClient):
                     f"the engine read another prompt: at position {place} it has {row[1]}, "
                     f"expected {ours}"
                 )
-        tops = info["input_top_logprobs"] if top else []
-        best = [_pairs(row) for _, row in list(zip(rows, tops, strict=bool(top)))[-last:]]
+        tops = info["input_top_logprobs"] if top else [None] * len(rows)
+        places = list(zip(expanded, rows, tops, strict=True))[-last:]
+        best = [_pairs(row) for _, _, row in places]
         return PromptLogprobs(
             prompt_ids=expanded,
-            logprobs=[
-                None if token in pads else row[0]
-                for token, row in list(zip(expanded, rows, strict=True))[-last:]
-            ],
-            top_ids=[[token for token, _ in row] for row in best],
-            top_logprobs=[[value for _, value in row] for row in best],
+            logprobs=[None if token in pads else row[0] for token, row, _ in places],
+            top_ids=[[token for token, _ in row] for row in best] if top else [],
+            top_logprobs=[[value for _, value in row] for row in best] if top else [],
             weight_version=info.get("weight_version", self.weight_version),
         )
 
