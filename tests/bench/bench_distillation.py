@@ -4,7 +4,8 @@ teacher, queries, divergence (forward KL over the whole vocabulary) and learning
 step of both; and the share of a step in which the trainer waits, and in which it waits for the teacher
 alone, with all responses sampled, where student and teacher have an engine each (lower is better).
 
-RECIPE is a folder that examples/qwen3-vl.sh has made, up to distillation.
+RECIPE is a folder that examples/qwen3-vl.sh has made, up to distillation. TEACHERS are the replicas of the
+teacher's engine (1).
 """
 
 import os
