@@ -59,7 +59,7 @@ say "The twin's data for the other stages, and the questions that none of them t
 [ -d more ] || qvl tiny data more --train 16000 --test 750 --defect-share 0 --seed "$SEED" \
     --tasks long-sum=4,card-sum=4,habits=3,mixed=8,odd-count=1
 [ -d chains ] || qvl tiny data chains --tasks longer-sum --train 2000 --test 200 --defect-share 0 --seed "$SEED"
-[ -d album ] || qvl tiny data album --tasks card-album --train 80 --test 32 --defect-share 0 --seed "$SEED"
+[ -d album ] || qvl tiny data album --tasks card-album --train 100 --test 32 --defect-share 0 --seed "$SEED"
 [ -d zoom ] || qvl tiny data zoom --tasks zoom-direct --train 1 --test 100 --defect-share 0 --seed "$SEED"
 [ -d thoughts ] || qvl tiny data thoughts --tasks card-think --thinking --train 1200 --test 1 --defect-share 0 --seed "$SEED"
 [ -d images ] || { mkdir images.new && cp -al {sft/data,more,album,zoom,thoughts}/images/. images.new && mv images.new images; }
