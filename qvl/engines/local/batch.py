@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache
 
-from qvl.engines.local import decode, prompts
-from qvl.engines.local.cache import GrowingLayer
 from qvl.engines.local.checkpoint import Checkpoint
 from qvl.engines.local.detokenizer import Detokenizer
 from qvl.engines.local.grammar import Grammar
-from qvl.engines.local.prompts import PreparedPrompt
+from qvl.engines.local.passes import decode, prompts
+from qvl.engines.local.passes.cache import GrowingLayer
+from qvl.engines.local.passes.prompts import PreparedPrompt
 from qvl.engines.local.sampling import RowSampling, penalise, sample
 
 

@@ -14,7 +14,7 @@ from qvl.engines.local import api
 from qvl.engines.local.batch import Row
 from qvl.engines.local.detokenizer import Detokenizer
 from qvl.engines.local.engine import EngineFailed
-from qvl.engines.local.prompts import PreparedPrompt
+from qvl.engines.local.passes.prompts import PreparedPrompt
 from qvl.engines.local.sampling import derive_seed
 from qvl.engines.local.service import Service
 from qvl.engines.serving import http

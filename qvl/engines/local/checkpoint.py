@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from qvl.engines.local.media import RequestMedia
-from qvl.engines.local.prompts import PreparedPrompt
+from qvl.engines.local.passes.prompts import PreparedPrompt
 from qvl.engines.serving import launch
 from qvl.engines.weights import FIRST_VERSION
 from qvl.errors import UserError

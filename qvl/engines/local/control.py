@@ -16,7 +16,7 @@ import qvl
 from qvl.engines.inject.qvl_engine_guard import is_local
 from qvl.engines.local import api
 from qvl.engines.local.batch import Row
-from qvl.engines.local.prompts import PreparedPrompt
+from qvl.engines.local.passes.prompts import PreparedPrompt
 from qvl.engines.local.sampling import RowSampling
 from qvl.engines.local.scoring import Scorer, Scores
 from qvl.engines.local.service import Service

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from qvl.engines.local import prompts
 from qvl.engines.local.checkpoint import Checkpoint
 from qvl.engines.local.engine import Engine
-from qvl.engines.local.prompts import PreparedPrompt
+from qvl.engines.local.passes import prompts
+from qvl.engines.local.passes.prompts import PreparedPrompt
 
 LOGITS_TOKENS = 512  # tokens whose logits are in memory at a time
 

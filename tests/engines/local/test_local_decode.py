@@ -6,9 +6,9 @@ import pytest
 import torch
 from transformers.cache_utils import Cache, DynamicCache
 
-from qvl.engines.local import decode
-from qvl.engines.local.cache import GrowingLayer
 from qvl.engines.local.checkpoint import Checkpoint
+from qvl.engines.local.passes import decode
+from qvl.engines.local.passes.cache import GrowingLayer
 from qvl.tiny import model
 
 ROWS, PROMPT, STEPS = 5, 7, 4

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from running import CASES, data_uri
 
-from qvl.engines.local import prompts
 from qvl.engines.local.checkpoint import Checkpoint
 from qvl.engines.local.engine import Engine
 from qvl.engines.local.media import RequestMedia
+from qvl.engines.local.passes import prompts
 from qvl.engines.local.scoring import Scorer, ScoringRequest, score
 from qvl.tiny import model
 
