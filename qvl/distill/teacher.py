@@ -76,7 +76,7 @@ class Teachers:
             asked = TokensPrompt([*rendered.ids, *each["token_ids"]], images, videos)
             count = len(each["token_ids"])
             futures.append(teacher.engine.prompt_logprobs(asked, self.settings.top_k, count))
-        return Scored(record, teacher, futures, self.settings.top_k, self.tokenizer)
+        return Scored(record, teacher, futures, self.tokenizer)
 
 
 class Teacher:
@@ -162,7 +162,6 @@ class Scored:
     record: Record
     teacher: Teacher
     futures: "Sequence[Future[PromptLogprobs]]"
-    top_k: int
     tokenizer: str
     rounding: Sequence[Rounding] = ()
     """Of each response, once there is a result."""
