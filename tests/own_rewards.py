@@ -10,7 +10,7 @@ def crash(record, response):
 
 
 def sleep(record, response):
-    time.sleep(8)
+    time.sleep(600)
     return 1.0
 
 

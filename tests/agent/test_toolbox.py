@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from patience import PATIENCE
 from PIL import Image
 
 from qvl.agent.tools import MAX_CHARACTERS, MAX_IMAGES, ToolSettings, find
@@ -57,7 +58,7 @@ def test_no_built_in_tool_fails_on_hostile_calls_and_images(root):
         tried = [test(case) for name in box.schemas for case in cases(box, name, seed=1)]
     assert [each.problem for each in tried if each.problem] == []
     assert sum(not each.observation.failed for each in tried if each.observation) > 20
-    assert test.slowest < 5
+    assert test.slowest < PATIENCE
 
 
 def test_code_runs_in_the_sandbox_and_says_how_it_ended(root):
@@ -94,13 +95,13 @@ def test_search_finds_the_images_that_look_alike_and_tells_of_them(tmp_path):
 
 def test_a_users_tool_sees_the_images_and_may_fail_in_any_way(root):
     names = "own_tools:mean_colour", "own_tools:misbehaves"
-    with toolbox(root, *names, seconds=1.5, jobs=1) as box:
+    with toolbox(root, *names, seconds=4, jobs=1) as box:
         context = box.context(["photo.png"])
         seen = box("mean_colour", {"img_idx": 0}, context)
         assert text(seen) == "The mean colour:"
         assert images(seen)[0].size == (32, 32)
         expected = {
-            "hang": "no result within 1.5 s",
+            "hang": "no result within 4 s",
             "die": "its process ended with status 9",
             "crash": "ZeroDivisionError",
             "refuse": "Error: say please",
@@ -160,9 +161,9 @@ def test_the_schema_of_zoom_is_the_published_one():
 
 
 def test_a_hung_tool_leaves_the_next_call_a_new_process(root):
-    with toolbox(root, "own_tools:misbehaves", seconds=0.7, jobs=1) as box:
+    with toolbox(root, "own_tools:misbehaves", seconds=3, jobs=1) as box:
         context = box.context([])
         began = time.monotonic()
         box("misbehaves", {"how": "hang"}, context)
         assert "say please" in text(box("misbehaves", {"how": "refuse"}, context))
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < PATIENCE

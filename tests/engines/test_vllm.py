@@ -23,6 +23,7 @@ from client_contract import (  # noqa: F401 - tests, with the fixtures of this f
     test_updates_under_load_leave_one_version_per_completion,
     test_what_it_samples_is_what_rl_trains,
 )
+from patience import PATIENCE
 from PIL import Image
 from running import (
     CASES,
@@ -70,7 +71,7 @@ def server(folder):
     assert len(running.children()) >= 2
     started = time.monotonic()
     assert running.stop(signal.SIGTERM) == 143
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < PATIENCE
     assert running.children() == []
 
 

@@ -4,15 +4,19 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from qvl.sandbox import Limits, Outcome, run
 
 MIB = 1 << 20
 QUICK = Limits(wall_seconds=1.5, cpu_seconds=1, memory_bytes=256 * MIB, output_bytes=MIB)
-LATE = 2.0  # seconds over a limit that a busy machine may take to end and reap a tree
+"""For what must be ended."""
+PATIENT = replace(QUICK, wall_seconds=PATIENCE, cpu_seconds=PATIENCE)
+"""For what ends by itself."""
 
 
 @pytest.fixture
@@ -23,15 +27,13 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def attack(source: str, stdin: bytes = b"", limits: Limits = QUICK) -> Outcome:
+def attack(source: str, stdin: bytes = b"", limits: Limits = PATIENT) -> Outcome:
     """Run a hostile source; it ends in time, and leaves the next run alone."""
     begin = time.monotonic()
     outcome = run(source, stdin, limits)
-    assert time.monotonic() - begin < limits.wall_seconds + LATE
-    begin = time.monotonic()
-    after = run("print('well')", limits=QUICK)
+    assert time.monotonic() - begin < limits.wall_seconds + PATIENCE
+    after = run("print('well')", limits=PATIENT)
     assert (after.status, after.stdout) == ("ok", b"well\n")
-    assert time.monotonic() - begin < QUICK.wall_seconds
     return outcome
 
 
@@ -51,6 +53,7 @@ def marked(mark: str) -> list[str]:
 def test_a_fork_bomb():
     outcome = attack(
         "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
+        limits=QUICK,
     )
     assert outcome.status == "timeout"
 
@@ -67,7 +70,7 @@ try:
 except OSError: pass
 print(n)
 """
-    outcome = attack(source, limits=Limits(processes=10, wall_seconds=5))
+    outcome = attack(source, limits=Limits(processes=10, wall_seconds=10))
     assert outcome.stdout == b"9\n"
 
 
@@ -91,7 +94,7 @@ for _ in range(8):
 x = bytearray(os.urandom(1 << 20)) * 100
 time.sleep(60)
 """
-    limits = Limits(memory_bytes=200 * MIB, wall_seconds=20, cpu_seconds=20)
+    limits = Limits(memory_bytes=200 * MIB, wall_seconds=PATIENCE, cpu_seconds=PATIENCE)
     outcome = attack(source, limits=limits)
     assert outcome.status == "memory"
 
@@ -133,16 +136,18 @@ def test_output_at_the_limit_is_within_it():
 
 
 def test_sleeping_forever():
-    assert attack("import time; time.sleep(1e6)").status == "timeout"
+    assert attack("import time; time.sleep(1e6)", limits=QUICK).status == "timeout"
 
 
 def test_sleeping_with_all_pipes_closed():
-    outcome = attack("import os, time\nfor fd in range(3): os.close(fd)\ntime.sleep(1e6)")
+    outcome = attack(
+        "import os, time\nfor fd in range(3): os.close(fd)\ntime.sleep(1e6)", limits=QUICK
+    )
     assert outcome.status == "timeout"
 
 
 def test_an_endless_loop():
-    assert attack("while True: pass").status == "timeout"
+    assert attack("while True: pass", limits=QUICK).status == "timeout"
 
 
 def test_processor_time_is_that_of_all_processes():
@@ -154,9 +159,9 @@ while True:
         os._exit(0)
     os.wait()
 """
-    outcome = attack(source, limits=Limits(cpu_seconds=1, wall_seconds=20))
+    outcome = attack(source, limits=Limits(cpu_seconds=1, wall_seconds=2 * PATIENCE))
     assert outcome.status == "timeout"
-    assert outcome.seconds < 15
+    assert outcome.seconds < PATIENCE
 
 
 def test_ignoring_signals():
@@ -167,7 +172,7 @@ for number in range(1, 65):
     except (OSError, ValueError): pass
 while True: time.sleep(1)
 """
-    assert attack(source).status == "timeout"
+    assert attack(source, limits=QUICK).status == "timeout"
 
 
 def test_a_daemon_does_not_outlive_its_program():
@@ -346,7 +351,7 @@ def test_ten_megabytes_of_input_that_nobody_reads():
     stdin = b"x" * (10 * MIB)
     outcome = attack("print('done')", stdin)
     assert (outcome.status, outcome.stdout) == ("ok", b"done\n")
-    assert attack("import time; time.sleep(60)", stdin).status == "timeout"
+    assert attack("import time; time.sleep(60)", stdin, QUICK).status == "timeout"
 
 
 def test_ten_megabytes_of_input_that_come_back():

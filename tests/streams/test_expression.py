@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from patience import PATIENCE
 
 from qvl.errors import UserError
 from qvl.streams.expression import MAX_DEPTH, Expression
@@ -171,7 +172,7 @@ def test_a_pattern_that_backtracks_without_end_is_stopped():
     began = time.monotonic()
     with pytest.raises(Slow):
         expression({"messages": [{"content": "a" * 60 + "!"}]})
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PATIENCE
     assert expression({"messages": [{"content": "aaa"}]})
 
 

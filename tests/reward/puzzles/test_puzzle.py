@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from patience import PATIENCE
 
 from qvl.curate.selection.format_prompts import FormatPrompts
 from qvl.reward.puzzles import puzzle
@@ -111,7 +112,7 @@ def test_an_answer_that_never_ends_times_out_and_the_next_is_judged(monkeypatch)
     answer, started = entry("countdown"), time.monotonic()
     verdict = judge(record(answer), {"content": "<answer>9**9**9**9</answer>"})
     assert verdict.status in ("timeout", "error") and verdict.reward is None
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < PATIENCE
     right = f"<answer>{answer['entry']['answer']}</answer>"
     assert judge(record(answer), {"content": right}).reward == 1.0
 

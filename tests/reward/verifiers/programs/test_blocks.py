@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from patience import PATIENCE
 
 from qvl.reward.verifiers.programs import blocks
 from qvl.text.thinking import answer_text
@@ -32,7 +33,7 @@ def test_a_text_of_fences_alone_is_read_in_linear_time():
     for text in ("```a\n" * 300_000, "```\n" * 300_000, " " * 1_000_000 + "```", "`" * 1_000_000):
         begin = time.monotonic()
         blocks.program(text, {"f"})
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < PATIENCE
 
 
 READ = "n = int(input())\nprint(n)\n"
