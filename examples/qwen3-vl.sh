@@ -130,7 +130,7 @@ rl() { # QUERIES...
         "$here/rl.sh" rl distill/on-policy rl-queries.jsonl.zst more/test.jsonl.zst "$@"
 }
 pool=(rl.jsonl.zst chains/raw.jsonl.zst sft/curated.jsonl.zst)
-queries tiny/mixed=13,tiny/long-sum=4,tiny/longer-sum=4,tiny/card-sum=4,tiny/sum=2,tiny/count=1,tiny/card-ground=2,tiny/digit=2 \
+queries tiny/mixed=11,tiny/long-sum=3,tiny/longer-sum=8,tiny/card-sum=4,tiny/sum=1,tiny/count=1,tiny/card-ground=2,tiny/digit=2 \
     rl-queries.jsonl.zst "${pool[@]}"
 rl
 evaluate reasoning-rl rl/reasoning
@@ -141,14 +141,14 @@ say "4.4.2: general RL, with corrective tasks, and prompts that bring out bad ha
     served rl/reasoning qvl generate -n 8 --temperature 1 --max-tokens 144 --media-root . |
     qvl rl triggers --rejects quiet.jsonl.zst |
     qvl set 'source = "trigger"' -o triggers.jsonl.zst
-queries trigger=12,tiny/odd-count=4,tiny/mixed=4,tiny/long-sum=3,tiny/longer-sum=3,tiny/card-sum=3,tiny/count=1,tiny/card-ground=1,tiny/digit=1 \
+queries trigger=12,tiny/odd-count=3,tiny/mixed=3,tiny/long-sum=2,tiny/longer-sum=6,tiny/card-sum=3,tiny/count=1,tiny/card-ground=1,tiny/digit=1 \
     general-queries.jsonl.zst triggers.jsonl.zst "${pool[@]}"
 rl general-queries.jsonl.zst
 evaluate general-rl rl/general
 
 say "4.5: thinking with images, in two stages: the agent, then the final model with what the agent did"
 # Its replay is what the model answers by itself: the data it began with would bring back their bad habits.
-[ -e own.jsonl.zst ] || qvl cat kept.jsonl.zst general-queries.jsonl.zst | qvl cat --shard 1/2 |
+[ -e own.jsonl.zst ] || qvl cat kept.jsonl.zst general-queries.jsonl.zst chains/raw.jsonl.zst | qvl cat --shard 1/2 |
     served rl/general qvl generate --temperature 0.7 --max-tokens 144 --media-root . |
     qvl verify | qvl choose --where 'reward == 1' -o own.jsonl.zst
 [ -e agent/final.json ] || FINAL=1 NPROC=2 REPLAY=own.jsonl.zst "$here/agent.sh" rl/general agent
