@@ -13,6 +13,9 @@ set -euo pipefail
 [ $# -ge 2 ] || { printf 'usage: qvl serve MODEL -- %s NAME MODEL [FILE]\n' "$0" >&2; exit 2; }
 endpoint=${QVL_ENDPOINT:?set it to the URL of a served model}
 name=scores/$1 model=$2 more=${3:-}
+for file in questions.jsonl.zst habits-questions.jsonl.zst few.jsonl.zst "$model/config.json" ${more:+"$more"}; do
+    [ -e "$file" ] || { printf '%s: no such file\n' "$file" >&2; exit 2; }
+done
 mkdir -p scores
 
 ask() { # FILE OUT WORD...

@@ -196,6 +196,15 @@ def test_a_stage_is_evaluated_at_one_server_and_a_second_run_skips_everything(
     assert files == times(tmp_path / "scores")
 
 
+def test_an_evaluation_tells_what_is_not_there_before_it_asks(tmp_path: Path) -> None:
+    for name in ("questions", "habits-questions", "few"):
+        (tmp_path / f"{name}.jsonl.zst").touch()
+    (tmp_path / "config.json").touch()
+    nobody = {"QVL_ENDPOINT": "http://127.0.0.1:9"}
+    done = shell(tmp_path)(f"'{ROOT}/examples/evaluate.sh' base . more/test.jsonl.zst", **nobody)
+    assert (done.returncode, done.stderr) == (2, "more/test.jsonl.zst: no such file\n")
+
+
 @pytest.mark.parametrize("name", ["recipe.sh", "qwen3-vl.sh"])
 def test_a_run_with_another_seed_leaves_a_folder_alone(tmp_path: Path, name: str) -> None:
     run = shell(tmp_path)
