@@ -148,6 +148,23 @@ def test_the_tokens_of_images_are_never_sampled(engine: EngineClient) -> None:
     assert not sampled & {*engine.rules.never_sampled}
 
 
+def test_a_conversation_that_goes_on_under_new_weights_is_of_these_alone(
+    engine: EngineClient, folders: dict[str, Path]
+) -> None:
+    """What the engine keeps of a turn is of the weights that computed it."""
+    first, *_, last = folders
+    prompt, _ = prompt_of(Reference(folders[first]), "one image")
+    sampled = engine.generate(prompt, SamplingParams(max_tokens=6, seed=1)).result()
+    turn = TokensPrompt([*prompt.token_ids, *sampled.token_ids, 9, 10, 11], prompt.images)
+    engine.load_weights(folders[last], "later")
+    answer = engine.generate(turn, SamplingParams(max_tokens=6, seed=1)).result()
+    engine.load_weights(folders[first], "default")
+    reference = Reference(folders[last])
+    processed = reference.image_processor(CASES["one image"][1], return_tensors="pt")
+    inputs = {**processed, "input_ids": torch.tensor([answer.prompt_ids])}
+    assert difference(reference, inputs, answer.token_ids, answer.logprobs)[0] <= TOLERANCE
+
+
 def test_updates_under_load_leave_one_version_per_completion(
     engine: EngineClient, folders: dict[str, Path]
 ) -> None:

@@ -14,6 +14,7 @@ import videos
 from client_contract import (  # noqa: F401 - tests, with the fixtures of this file
     test_a_command_does_not_wait_for_requests_that_wait_for_it,
     test_a_conversation_continues_without_tokenising_again,
+    test_a_conversation_that_goes_on_under_new_weights_is_of_these_alone,
     test_a_folder_that_cannot_be_loaded_changes_nothing,
     test_a_wrong_prompt_is_refused_before_it_is_sent,
     test_an_update_that_changes_little_is_taken,

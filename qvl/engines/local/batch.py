@@ -1,7 +1,7 @@
 """Rows that decode together. They join and leave between steps, so no row waits for the longest.
 
 All rows end at the same column: row b is padded on the left by starts[b], and each step adds one
-column. Equal prompts are prefilled once.
+column. Equal prompts are prefilled once, and a prompt that goes on from a row that is over from there.
 
 Shapes: B rows, W columns, V vocabulary.
 """
@@ -15,8 +15,8 @@ from transformers.cache_utils import Cache
 from qvl.engines.local.checkpoint import Checkpoint
 from qvl.engines.local.detokenizer import Detokenizer
 from qvl.engines.local.grammar import Grammar
-from qvl.engines.local.passes import decode, prompts
-from qvl.engines.local.passes.cache import GrowingLayer
+from qvl.engines.local.passes import decode, prefill, prompts
+from qvl.engines.local.passes.prefixes import Prefix, Prefixes
 from qvl.engines.local.passes.prompts import PreparedPrompt
 from qvl.engines.local.sampling import RowSampling, penalise, sample
 
@@ -85,6 +85,7 @@ class DecodingBatch:
         self.checkpoint = checkpoint
         self.device = checkpoint.device
         self.rows: list[Row] = []
+        self.prefixes = Prefixes()
         self._cache = Cache(layers=[])
         self._starts = torch.empty(0, dtype=torch.long, device=self.device)  # (B,)
         self._width = 0
@@ -96,16 +97,26 @@ class DecodingBatch:
     def join(self, rows: list[Row]) -> None:
         """Prefill the prompts of `rows`, sample the first token of each, and add them to the batch."""
         distinct = list({row.prompt.key: row.prompt for row in rows}.values())
-        for part in prompts.parts(distinct, lambda prompt: len(prompt.ids)):
-            index = {prompt.key: i for i, prompt in enumerate(part)}
-            mine = [row for row in rows if row.prompt.key in index]
-            picks = torch.tensor([index[row.prompt.key] for row in mine], device=self.device)
-            logits, cache, starts, width = self._prefill(part)
-            self._sample(logits[picks], mine)
-            keep = [i for i, row in enumerate(mine) if not row.is_over]
-            if keep:
-                taken = picks[keep]
-                self._merge([mine[i] for i in keep], cache, taken, starts[taken], width)
+        known = {prompt.key: self.prefixes.longest(prompt) for prompt in distinct}
+        fresh = [prompt for prompt in distinct if known[prompt.key] is None]
+        model = self.checkpoint.model
+        for part in prompts.parts(fresh, lambda prompt: len(prompt.ids)):
+            self._begin(rows, part, prefill.whole(model, part, self.device))
+        going_on = [prompt for prompt in distinct if known[prompt.key] is not None]
+        for part in prompts.parts(going_on, lambda prompt: len(prompt.ids)):
+            prefixes = [prefix for prompt in part if (prefix := known[prompt.key])]
+            self._begin(rows, part, prefill.after(model, part, prefixes, self.device))
+
+    def _begin(self, rows: list[Row], part: list[PreparedPrompt], done: prefill.Prefilled) -> None:
+        """Sample the first token of the rows whose prompts are in `part`, and add these rows."""
+        index = {prompt.key: i for i, prompt in enumerate(part)}
+        mine = [row for row in rows if row.prompt.key in index]
+        picks = torch.tensor([index[row.prompt.key] for row in mine], device=self.device)
+        self._sample(done.logits[picks], mine)
+        keep = [i for i, row in enumerate(mine) if not row.is_over]
+        if keep:
+            taken = picks[keep]
+            self._merge([mine[i] for i in keep], done.cache, taken, done.starts[taken], done.width)
 
     def step(self) -> None:
         """One more token for every row."""
@@ -123,25 +134,18 @@ class DecodingBatch:
         mask = torch.zeros(len(tokens), 1, 1, self._width, dtype=model.dtype, device=self.device)
         columns = torch.arange(self._width, device=self.device)
         mask.masked_fill_(columns < self._starts[:, None, None, None], -torch.inf)
+        live = [place for place, row in enumerate(self.rows) if not row.is_over]
         self._sample(decode.step(model, _layers(self._cache), tokens, positions, mask), self.rows)
+        for place in live:
+            if self.rows[place].finish_reason:
+                self._keep(place)
 
-    def _prefill(self, part: list[PreparedPrompt]) -> tuple[torch.Tensor, Cache, torch.Tensor, int]:
-        """The last logits (B, V), the cache, the left padding (B,) and the width."""
-        inputs = prompts.padded(part, self.device, left=True)
-        width = inputs["input_ids"].shape[1]
-        starts = [width - len(prompt.ids) for prompt in part]
-        left = torch.tensor(starts, device=self.device)
-        mask = (torch.arange(width, device=self.device) >= left[:, None]).long()
-        layers = self.checkpoint.model.config.text_config.num_hidden_layers
-        cache = Cache(layers=[GrowingLayer() for _ in range(layers)])
-        out = self.checkpoint.model(
-            **inputs,
-            attention_mask=mask if any(starts) else None,
-            cache=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        return out.logits[:, -1], cache, left, width
+    def _keep(self, place: int) -> None:
+        """Keep what is known of a row that is over; of its last token nothing is."""
+        row, start = self.rows[place], int(self._starts[place])
+        layers = [layer.row(place, start) for layer in _layers(self._cache)]
+        keys, values = (torch.stack(each) for each in zip(*layers, strict=True))
+        self.prefixes.keep(row.prompt, row.tokens[:-1], Prefix(keys, values))
 
     def _sample(self, logits: torch.Tensor, rows: list[Row]) -> None:
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from qvl.engines.local.media import RequestMedia
-from qvl.engines.local.passes.prompts import PreparedPrompt
+from qvl.engines.local.passes.prompts import PreparedPrompt, PromptImage
 from qvl.engines.serving import launch
 from qvl.engines.weights import FIRST_VERSION
 from qvl.errors import UserError
@@ -134,9 +134,10 @@ class Checkpoint:
             )
             positions = positions[:, 0]  # (3, T)
         digest = hashlib.blake2b(tokens.numpy().ravel().data, digest_size=16)
-        for seen in (pixels, video_pixels):
-            if seen is not None:
-                digest.update(seen.numpy().ravel().data)  # no copy
+        for image in found:
+            digest.update(image.digest)
+        if video_pixels is not None:
+            digest.update(video_pixels.numpy().ravel().data)  # no copy
         return PreparedPrompt(
             ids,
             positions,
@@ -145,8 +146,19 @@ class Checkpoint:
             grids,
             video_pixels,
             video_grids,
+            self._images_in(tokens[0], sizes, [image.digest for image in found]),
             digest.digest(),
         )
+
+    def _images_in(
+        self, tokens: torch.Tensor, sizes: list[int], digests: list[bytes]
+    ) -> tuple[PromptImage, ...]:
+        """Where the images of these sizes end, in tokens."""
+        if not sizes:
+            return ()
+        places = (tokens == self.image_token).nonzero()[:, 0]
+        ends = places[torch.tensor(sizes).cumsum(0) - 1] + 1
+        return tuple(map(PromptImage, ends.tolist(), digests))
 
     def _image_pads(self, count: int) -> list[int]:
         return [self.image_token] * count

@@ -100,6 +100,7 @@ class ControlRoutes:
     async def sleep(self, request: web.Request) -> web.Response:
         """Pause, and free the accelerator's memory; on a CPU there is none."""
         await self._set_paused(True)
+        await self._call(self.engine.forget)
         await self._move("cpu")
         return http.json_response({"status": "asleep"})
 
@@ -116,6 +117,11 @@ class ControlRoutes:
         if not isinstance(folder, str) or not isinstance(version, str):
             raise BadRequest("expected model_path and weight_version, both strings")
         checkpoint, path = self.checkpoint, Path(folder)
+
+        def serve(model: Any) -> None:
+            checkpoint.set_weights(model, path, version)
+            self.engine.forget()
+
         async with self._update_lock:
             try:
                 model = await asyncio.to_thread(checkpoint.read_weights, path)
@@ -125,7 +131,7 @@ class ControlRoutes:
             if ours != theirs:
                 name = next(iter(dict(ours.items() ^ theirs.items())))
                 raise BadRequest(f"{folder}: other shapes than those served, such as {name}")
-            await self._call(lambda: checkpoint.set_weights(model, path, version), drained=True)
+            await self._call(lambda: serve(model), drained=True)
         return http.json_response({"success": True, "weight_version": version})
 
     async def generate(self, request: web.Request) -> web.Response:

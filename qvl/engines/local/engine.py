@@ -79,6 +79,10 @@ class Engine:
                 row.abort()
         self._waiting.clear()
 
+    def forget(self) -> None:
+        """For a queued call: forget what is known of rows that are over, as new weights compute it anew."""
+        self._batch.prefixes.clear()
+
     def close(self) -> None:
         """Stop after the present step; unfinished rows fail."""
         self._closing.set()

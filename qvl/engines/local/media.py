@@ -4,9 +4,12 @@ What they take is known from their headers, and refused before a pixel is decode
 thousand images.
 """
 
+import hashlib
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,6 +18,45 @@ from qvl.media import images, references, video
 from qvl.media.errors import BrokenMedia
 from qvl.media.patches import Grid, ImageRules
 from qvl.media.video_patches import VideoRules
+
+KNOWN_BYTES = 64 << 20  # of patches that are kept: our choice
+
+
+class SeenImage(NamedTuple):
+    """An image as the model takes it."""
+
+    patches: torch.Tensor
+    """(P, values)"""
+    grid: Grid
+    digest: bytes
+    """equal for equal files"""
+
+
+class KnownImages:
+    """The patches of the images that came last: the episodes of an agent send theirs at every turn.
+    Threadsafe."""
+
+    def __init__(self, most_bytes: int = KNOWN_BYTES) -> None:
+        self.most_bytes = most_bytes
+        self._kept: OrderedDict[bytes, SeenImage] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def find(self, digest: bytes) -> SeenImage | None:
+        with self._lock:
+            if digest in self._kept:
+                self._kept.move_to_end(digest)
+            return self._kept.get(digest)
+
+    def keep(self, image: SeenImage) -> None:
+        with self._lock:
+            if image.digest in self._kept or image.patches.nbytes > self.most_bytes:
+                return
+            self._kept[image.digest] = image
+            self._bytes += image.patches.nbytes
+            while self._bytes > self.most_bytes:
+                _, oldest = self._kept.popitem(last=False)
+                self._bytes -= oldest.patches.nbytes
 
 
 class RequestMedia:
@@ -26,14 +68,17 @@ class RequestMedia:
         video_rules: VideoRules | None,
         root: Path | None,
         max_tokens: int,
+        known: KnownImages | None = None,
     ) -> None:
-        """root: of paths; None allows data: URIs only. max_tokens: of all media and the text together."""
+        """root: of paths; None allows data: URIs only. max_tokens: of all media and the text together.
+        known: of earlier requests."""
         self.image_rules, self.video_rules = image_rules, video_rules
         self.root, self.max_tokens = root, max_tokens
+        self._known = known or KnownImages()
         self._tokens = 0  # of the media so far
 
-    def images(self, given: Sequence[str]) -> list[tuple[torch.Tensor, Grid]]:
-        """The patches (P, values) and the grid of each image. UserError if one cannot be read."""
+    def images(self, given: Sequence[str]) -> list[SeenImage]:
+        """UserError if one cannot be read."""
         if not given:
             return []
         rules = self.image_rules
@@ -75,13 +120,16 @@ class RequestMedia:
                 f"the context length is {self.max_tokens} tokens; the prompt has {length}"
             )
 
-    def _image(
-        self, rules: ImageRules, content: bytes, reference: str
-    ) -> tuple[torch.Tensor, Grid]:
-        picture = images.decode(content, reference)
-        grid = _grid("image", reference, rules.grid, *picture.size)
-        patches, _ = rules.patches(picture)
-        return torch.from_numpy(patches), grid
+    def _image(self, rules: ImageRules, content: bytes, reference: str) -> SeenImage:
+        digest = hashlib.blake2b(content, digest_size=16).digest()
+        found = self._known.find(digest)
+        if found is None:
+            picture = images.decode(content, reference)
+            grid = _grid("image", reference, rules.grid, *picture.size)
+            patches, _ = rules.patches(picture)
+            found = SeenImage(torch.from_numpy(patches), grid, digest)
+            self._known.keep(found)
+        return found
 
     def _take(self, tokens: int) -> None:
         self._tokens += tokens

@@ -38,6 +38,21 @@ class GrowingLayer(DynamicLayer):
     def get_seq_length(self) -> int:
         return self.width
 
+    def row(self, place: int, first_column: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """A copy of the keys and the values of one row, (K, W, D) each, from `first_column` on."""
+        assert self.keys is not None and self.values is not None
+        columns = slice(first_column, self.width)
+        return self.keys[place, :, columns].clone(), self.values[place, :, columns].clone()
+
+    def take_columns(self, columns: torch.Tensor) -> None:
+        """Make column j of row b what columns[b, j] was; columns (B, W)."""
+        assert self.keys is not None and self.values is not None
+        heads, _, size = self.keys.shape[1:]
+        index = columns[:, None, :, None].expand(-1, heads, -1, size)
+        self.keys = _with_room(self.keys.gather(2, index))
+        self.values = _with_room(self.values.gather(2, index))
+        self.width = columns.shape[1]
+
     def select(self, rows: torch.Tensor, first_column: int) -> None:
         """Keep only these rows, and the columns from `first_column` on."""
         if self.keys is None or self.values is None:

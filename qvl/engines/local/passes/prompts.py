@@ -4,14 +4,23 @@ Shapes: B prompts, T tokens of one, W of the longest.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 FORWARD_TOKENS = 16_384  # per forward pass over prompts, padding included: limits its memory
 
 Item = TypeVar("Item")
+
+
+class PromptImage(NamedTuple):
+    """An image of a prompt."""
+
+    end: int
+    """the token behind it"""
+    digest: bytes
+    """equal for equal files"""
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,24 @@ class PreparedPrompt:
     grids: torch.Tensor | None  # (images, 3) in patches
     video_pixels: torch.Tensor | None  # as those of images
     video_grids: torch.Tensor | None
+    images: tuple[PromptImage, ...]
     key: bytes  # equal for equal prompts, whose prefill is shared
+
+    def rest(self, first: int) -> "PreparedPrompt":
+        """The tokens from `first` on, of a prompt without videos, with the images behind it."""
+        left = [number for number, image in enumerate(self.images) if image.end > first]
+        pixels, grids = self.pixels, self.grids
+        if grids is not None and pixels is not None:
+            seen = grids.prod(-1)[: len(grids) - len(left)].sum()
+            pixels, grids = (pixels[seen:], grids[-len(left) :]) if left else (None, None)
+        return replace(
+            self,
+            ids=self.ids[first:],
+            positions=self.positions[:, first:],
+            pixels=pixels,
+            grids=grids,
+            images=tuple(self.images[number] for number in left),
+        )
 
 
 def parts(items: Sequence[Item], length: Callable[[Item], int]) -> Iterator[list[Item]]:
