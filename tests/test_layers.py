@@ -50,7 +50,7 @@ LAYERS = [  # imports point down: a room may import its own row's files and the 
     {"io"},
     {"record"},
     {"error_rate"},
-    {"errors", "imports", "intervals", "threads"},
+    {"errors", "imports", "intervals", "recent", "threads"},
 ]
 OWNERS = {"megatron": "qvl/megatron", "vllm": "qvl/engines/inject", "sglang": "qvl/engines/inject"}
 

@@ -13,7 +13,7 @@ from running import data_uri, picture
 
 from qvl.engines.local.batch import DecodingBatch, Row
 from qvl.engines.local.checkpoint import Checkpoint
-from qvl.engines.local.media import KnownImages, RequestMedia
+from qvl.engines.local.media import RequestMedia, known_images
 from qvl.engines.local.passes.prefixes import MOST_BYTES, Prefixes
 from qvl.engines.local.sampling import RowSampling
 
@@ -25,7 +25,7 @@ def spent(checkpoint: Checkpoint, most_bytes: int) -> dict[str, float]:
     """CPU seconds of each kind of work."""
     seconds: dict[str, float] = dict.fromkeys(WORK, 0.0)
     random, pad = Random(0), checkpoint.image_token
-    batch, known = DecodingBatch(checkpoint), KnownImages(most_bytes // 4)
+    batch, known = DecodingBatch(checkpoint), known_images(most_bytes // 4)
     batch.prefixes = Prefixes(most_bytes)
 
     def words(count: int) -> list[int]:

@@ -4,11 +4,11 @@ Memory is bounded: what is kept by its pixels, what is being decoded by the numb
 """
 
 import threading
-from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qvl.media import images
+from qvl.recent import Recent
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,38 +23,21 @@ class Pictures:
     def __init__(
         self, root: Path, *, allow_remote: bool = False, kept_bytes: int = KEPT_BYTES
     ) -> None:
-        self.root, self.allow_remote, self.kept_bytes = root, allow_remote, kept_bytes
-        self._kept: OrderedDict[str, Image] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
+        self.root, self.allow_remote = root, allow_remote
+        self._kept: Recent[str, Image] = Recent(kept_bytes, _size)
         self._decoders = threading.BoundedSemaphore(DECODERS)
 
     def __call__(self, reference: str) -> "Image":
         """The image as RGB, not to be changed. MediaError if it cannot be read."""
-        found = self._find(reference)
+        found = self._kept.get(reference)
         if found is not None:
             return found
         with self._decoders:
-            found = self._find(reference)  # another thread may have decoded it meanwhile
+            found = self._kept.get(reference)  # another thread may have decoded it meanwhile
             if found is None:
                 found = images.load(reference, self.root, allow_remote=self.allow_remote)
-                self._keep(reference, found)
+                self._kept.keep(reference, found)
         return found
-
-    def _find(self, reference: str) -> "Image | None":
-        with self._lock:
-            found = self._kept.get(reference)
-            if found is not None:
-                self._kept.move_to_end(reference)
-            return found
-
-    def _keep(self, reference: str, image: "Image") -> None:
-        with self._lock:
-            self._kept[reference] = image
-            self._bytes += _size(image)
-            while self._bytes > self.kept_bytes and self._kept:
-                _, oldest = self._kept.popitem(last=False)
-                self._bytes -= _size(oldest)
 
 
 def _size(image: "Image") -> int:

@@ -137,7 +137,8 @@ class DecodingBatch:
         live = [place for place, row in enumerate(self.rows) if not row.is_over]
         self._sample(decode.step(model, _layers(self._cache), tokens, positions, mask), self.rows)
         for place in live:
-            if self.rows[place].finish_reason:
+            row = self.rows[place]
+            if row.finish_reason and row.prompt.video_grids is None:
                 self._keep(place)
 
     def _keep(self, place: int) -> None:

@@ -5,8 +5,6 @@ thousand images.
 """
 
 import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +16,7 @@ from qvl.media import images, references, video
 from qvl.media.errors import BrokenMedia
 from qvl.media.patches import Grid, ImageRules
 from qvl.media.video_patches import VideoRules
+from qvl.recent import Recent
 
 KNOWN_BYTES = 64 << 20  # of patches that are kept: our choice
 
@@ -32,31 +31,12 @@ class SeenImage(NamedTuple):
     """equal for equal files"""
 
 
-class KnownImages:
-    """The patches of the images that came last: the episodes of an agent send theirs at every turn.
-    Threadsafe."""
+KnownImages = Recent[bytes, SeenImage]
+"""By digest: the episodes of an agent send their images at every turn."""
 
-    def __init__(self, most_bytes: int = KNOWN_BYTES) -> None:
-        self.most_bytes = most_bytes
-        self._kept: OrderedDict[bytes, SeenImage] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
 
-    def find(self, digest: bytes) -> SeenImage | None:
-        with self._lock:
-            if digest in self._kept:
-                self._kept.move_to_end(digest)
-            return self._kept.get(digest)
-
-    def keep(self, image: SeenImage) -> None:
-        with self._lock:
-            if image.digest in self._kept or image.patches.nbytes > self.most_bytes:
-                return
-            self._kept[image.digest] = image
-            self._bytes += image.patches.nbytes
-            while self._bytes > self.most_bytes:
-                _, oldest = self._kept.popitem(last=False)
-                self._bytes -= oldest.patches.nbytes
+def known_images(most_bytes: int = KNOWN_BYTES) -> KnownImages:
+    return Recent(most_bytes, lambda image: image.patches.nbytes)
 
 
 class RequestMedia:
@@ -74,7 +54,7 @@ class RequestMedia:
         known: of earlier requests."""
         self.image_rules, self.video_rules = image_rules, video_rules
         self.root, self.max_tokens = root, max_tokens
-        self._known = known or KnownImages()
+        self._known = known_images() if known is None else known
         self._tokens = 0  # of the media so far
 
     def images(self, given: Sequence[str]) -> list[SeenImage]:
@@ -122,13 +102,13 @@ class RequestMedia:
 
     def _image(self, rules: ImageRules, content: bytes, reference: str) -> SeenImage:
         digest = hashlib.blake2b(content, digest_size=16).digest()
-        found = self._known.find(digest)
+        found = self._known.get(digest)
         if found is None:
             picture = images.decode(content, reference)
             grid = _grid("image", reference, rules.grid, *picture.size)
             patches, _ = rules.patches(picture)
             found = SeenImage(torch.from_numpy(patches), grid, digest)
-            self._known.keep(found)
+            self._known.keep(digest, found)
         return found
 
     def _take(self, tokens: int) -> None:

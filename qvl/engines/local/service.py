@@ -11,7 +11,7 @@ from qvl.engines.local.batch import Row
 from qvl.engines.local.checkpoint import Checkpoint
 from qvl.engines.local.engine import Engine, EngineFailed
 from qvl.engines.local.grammar import Grammars
-from qvl.engines.local.media import KnownImages, RequestMedia
+from qvl.engines.local.media import RequestMedia, known_images
 from qvl.engines.serving.launch import DEFAULT_MODEL_LEN
 from qvl.errors import UserError
 
@@ -51,7 +51,7 @@ class Service:
         self.engine = Engine(checkpoint, options.max_batch, self._row_failed)
         vocabulary = checkpoint.model.config.text_config.vocab_size
         self.grammars = Grammars(checkpoint.tokenizer, vocabulary, checkpoint.end_tokens)
-        self._images = KnownImages()
+        self._images = known_images()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="prompts")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="answers")
         self._pending: dict[Row, asyncio.Future[Row]] = {}

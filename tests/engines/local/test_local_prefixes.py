@@ -6,7 +6,7 @@ from running import data_uri, picture
 
 from qvl.engines.local.batch import DecodingBatch, Row
 from qvl.engines.local.checkpoint import Checkpoint
-from qvl.engines.local.media import KnownImages, RequestMedia, SeenImage
+from qvl.engines.local.media import RequestMedia
 from qvl.engines.local.passes import prefill, prompts
 from qvl.engines.local.passes.prefixes import Prefix, Prefixes
 from qvl.engines.local.sampling import RowSampling
@@ -146,15 +146,3 @@ def test_a_part_of_a_prompt_has_the_images_behind_it(checkpoint):
         assert len(rest.images) == left == len(inputs.get("image_grid_thw", ()))
         if left:
             assert torch.equal(inputs["pixel_values"], whole.pixels[-24 * left :])
-
-
-def test_the_images_used_last_are_kept_within_the_bytes():
-    known = KnownImages(most_bytes=2 * 400)
-    a, b, c = (SeenImage(torch.zeros(100), (1, 2, 2), name) for name in (b"a", b"b", b"c"))
-    known.keep(a)
-    known.keep(b)
-    assert known.find(b"a") is a
-    known.keep(c)
-    assert [known.find(name) is not None for name in (b"a", b"b", b"c")] == [True, False, True]
-    known.keep(SeenImage(torch.zeros(1000), (1, 2, 2), b"large"))
-    assert known.find(b"large") is None and known.find(b"a") is a
