@@ -112,9 +112,10 @@ def command(
     command gets the endpoint as QVL_ENDPOINT in its environment, and in place of {endpoint} in its
     arguments. No JSON line is printed.
 
-    With --replicas N, each request goes to the least busy of N engines. An engine that dies or answers
-    nothing for a minute is restarted (not while it loads weights or sleeps), and its requests go to
-    another. Only a stream that has begun is lost: it ends early, and its client must retry. New weights,
+    With --replicas N, each request goes to the least busy of N engines. Requests with the same X-Session-Id
+    header, such as the turns of a conversation, go to the same engine, which has computed their beginning.
+    An engine that dies or answers nothing for a minute is restarted (not while it loads weights or sleeps),
+    and its requests go to another. Only a stream that has begun is lost: it ends early, and its client must retry. New weights,
     pauses and sleep apply to all engines; a restarted engine gets the current weights before any request.
 
     Examples:

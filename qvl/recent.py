@@ -1,4 +1,4 @@
-"""The values used last, within a number of bytes."""
+"""The values used last, within a size."""
 
 import threading
 from collections import OrderedDict
@@ -13,12 +13,12 @@ class Recent(Generic[Key, Value]):
     """A mapping that forgets what was used longest ago, and does not take what is too large alone.
     Threadsafe."""
 
-    def __init__(self, most_bytes: int, num_bytes: Callable[[Value], int]) -> None:
-        """num_bytes: of a value, which does not change."""
-        self.most_bytes = most_bytes
-        self._num_bytes = num_bytes
+    def __init__(self, most: int, size: Callable[[Value], int] = lambda _: 1) -> None:
+        """most: the size of all together. size: of a value, which does not change; by default they are
+        counted."""
+        self.most, self._size = most, size
         self._kept: OrderedDict[Key, Value] = OrderedDict()
-        self._bytes = 0
+        self._total = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -35,15 +35,15 @@ class Recent(Generic[Key, Value]):
 
     def keep(self, key: Key, value: Value) -> list[Value]:
         """Keep a value in place of the key's former one; returns what is forgotten for it."""
-        size = self._num_bytes(value)
-        if size > self.most_bytes:
+        size = self._size(value)
+        if size > self.most:
             return []
         with self._lock:
             forgotten = [self._kept.pop(key)] if key in self._kept else []
-            self._bytes += size - sum(map(self._num_bytes, forgotten))
-            while self._bytes > self.most_bytes:
+            self._total += size - sum(map(self._size, forgotten))
+            while self._total > self.most:
                 _, oldest = self._kept.popitem(last=False)
-                self._bytes -= self._num_bytes(oldest)
+                self._total -= self._size(oldest)
                 forgotten.append(oldest)
             self._kept[key] = value
         return forgotten
@@ -51,4 +51,4 @@ class Recent(Generic[Key, Value]):
     def clear(self) -> None:
         with self._lock:
             self._kept.clear()
-            self._bytes = 0
+            self._total = 0

@@ -1,4 +1,4 @@
-"""What was used last is kept, within the bytes."""
+"""What was used last is kept, within a size."""
 
 from qvl.recent import Recent
 

@@ -1,6 +1,7 @@
 """Episodes of many records against one engine."""
 
 import contextlib
+import secrets
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -117,6 +118,7 @@ class Agent:
             images=images,
             videos=videos,
             context=self.toolbox.context(users_images(messages)),
+            session=secrets.token_hex(8),
             allowed=_names(record["tools"]) if record.get("tools") else None,
             media={"images": rendered.images, "grids": rendered.grids},
         )

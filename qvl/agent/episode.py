@@ -34,6 +34,8 @@ class Prepared:
     """data: URIs."""
     videos: list[str]
     context: Context
+    session: str
+    """Of all episodes, whose prompts begin alike."""
     allowed: list[str] | None
     """Names of the tools that the record declares; None: all."""
     media: dict[str, Any]
@@ -96,7 +98,8 @@ class Episode:
             return
         wanted = self._wanted
         params = replace(wanted.params, max_tokens=left, seed=wanted.seeds(so_far.turns + 1))
-        asked = TokensPrompt(so_far.ids, so_far.uris, self._prepared.videos)
+        prepared = self._prepared
+        asked = TokensPrompt(so_far.ids, so_far.uris, prepared.videos, prepared.session)
         self._around.engine.generate(asked, params).add_done_callback(self._answered)
 
     def _answered(self, future: "Future[Completion]") -> None:

@@ -16,7 +16,7 @@ from qvl.client import cache as answers
 from qvl.client.answer import check_completion, read_answer, served_names
 from qvl.client.budget import Budget
 from qvl.client.cache import Cache, is_reproducible
-from qvl.client.endpoint import Endpoint, parse
+from qvl.client.endpoint import SESSION, Endpoint, Sessions, load, parse
 from qvl.client.loop import LoopThread
 from qvl.client.retries import Failure, Refused, retried
 from qvl.errors import UserError, need
@@ -68,6 +68,7 @@ class Client:
         if concurrency < 1:
             raise UserError(f"--concurrency {concurrency}: expected at least 1")
         self.endpoints = [parse(url) for url in endpoints]
+        self._sessions = Sessions(load)
         self.concurrency, self.retries = concurrency, retries
         self.timeout_seconds, self.first_backoff_seconds = timeout_seconds, first_backoff_seconds
         self.root, self.allow_remote = root, allow_remote
@@ -133,14 +134,20 @@ class Client:
         """
         return self.start(self.scored(self.model, messages))
 
-    def post(self, path: str, body: dict[str, Any], *, once: bool = False) -> "Future[Any]":
+    def post(
+        self, path: str, body: dict[str, Any], *, once: bool = False, session: str | None = None
+    ) -> "Future[Any]":
         """The pending answer of an engine's own route; neither cached nor counted.
+
+        session: requests of the same one go to the same server, as far as its load allows.
 
         once: for a command that changes the engine. It is not retried and waits for no slot, because the
         requests in flight may be waiting for it.
         """
         data = orjson.dumps(body)
-        return self.start(self._posted_once(path, data) if once else self._posted(path, data))
+        return self.start(
+            self._posted_once(path, data) if once else self._posted(path, data, session)
+        )
 
     def map(
         self, items: Iterable[Item], request: Callable[[Item], Request]
@@ -214,9 +221,9 @@ class Client:
             answer = await self._paid(route.path, body, check, tokens, key=key)
             return scoring.score(route, answer).value
 
-    async def _posted(self, path: str, body: bytes) -> Any:
+    async def _posted(self, path: str, body: bytes, session: str | None) -> Any:
         async with self._slots:
-            return await self._retried("POST", path, body, lambda answer: answer)
+            return await self._retried("POST", path, body, lambda answer: answer, session=session)
 
     async def _posted_once(self, path: str, body: bytes) -> Any:
         return await self._retried("POST", path, body, lambda answer: answer, retries=0)
@@ -301,24 +308,34 @@ class Client:
         body: bytes | None,
         check: Callable[[dict], dict],
         retries: int | None = None,
+        session: str | None = None,
     ) -> Coroutine[Any, Any, dict]:
         """The coroutine of a request with retries. retries: None for those of the client."""
+        headers = None if session is None else {SESSION: session}
         return retried(
             self.endpoints,
-            lambda endpoint: self._once(endpoint, method, path, body),
+            lambda: self._sessions.choose(self.endpoints, session),
+            lambda endpoint: self._once(endpoint, method, path, body, headers),
             check,
             retries=self.retries if retries is None else retries,
             first_backoff_seconds=self.first_backoff_seconds,
             is_ending=lambda: self._ending,
         )
 
-    async def _once(self, endpoint: Endpoint, method: str, path: str, body: bytes | None) -> dict:
+    async def _once(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: dict[str, str] | None,
+    ) -> dict:
         endpoint.busy += 1
         endpoint.requests += 1
         try:
             # A redirect could send the key elsewhere.
             async with self._session.request(
-                method, endpoint.base + path, data=body, allow_redirects=False
+                method, endpoint.base + path, data=body, headers=headers, allow_redirects=False
             ) as answer:
                 content = await answer.read()
                 return read_answer(

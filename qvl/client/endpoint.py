@@ -1,10 +1,21 @@
 """The servers of a client, and which of them gets the next request."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from qvl.errors import UserError
+from qvl.recent import Recent
+
+SESSION = "X-Session-Id"  # the header of a request that belongs to others
+MOST_SESSIONS = 1 << 16  # that are known at a time
+HEADSTART = (
+    32  # requests by which a server may be busier and still get those of its sessions: our choice
+)
+
+Server = TypeVar("Server")
 
 
 @dataclass
@@ -44,6 +55,31 @@ def parse(url: str) -> Endpoint:
     return Endpoint(url=base + "/v1", name=base)
 
 
-def least_busy(endpoints: list[Endpoint]) -> Endpoint:
-    """The endpoint for the next request: not resting if possible, then least busy, then least used."""
-    return min(endpoints, key=lambda each: (each.resting(), each.busy, each.requests))
+def load(endpoint: Endpoint) -> tuple[bool, int, int]:
+    """The lower, the better for the next request: not resting if possible, then least busy, then least used."""
+    return endpoint.resting(), endpoint.busy, endpoint.requests
+
+
+class Sessions(Generic[Server]):
+    """Which of several servers gets a request.
+
+    The requests of a session, such as the turns of a conversation or the samples of a group, go to the same
+    one: it has computed their beginning already. Those of no session go to the least loaded.
+    """
+
+    def __init__(self, load: Callable[[Server], tuple[bool, int, Any]]) -> None:
+        """load: whether a server is avoided, its requests in flight, and what decides otherwise."""
+        self._load = load
+        self._last: Recent[str, Server] = Recent(MOST_SESSIONS)
+
+    def choose(self, servers: Sequence[Server], session: str | None) -> Server:
+        best = min(servers, key=self._load)
+        if session is None:
+            return best
+        last = self._last.get(session)
+        if last is not None and any(each is last for each in servers):
+            (avoided, busy, _), (best_avoided, best_busy, _) = self._load(last), self._load(best)
+            if avoided <= best_avoided and busy <= best_busy + HEADSTART:
+                return last
+        self._last.keep(session, best)
+        return best

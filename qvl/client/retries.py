@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
-from qvl.client.endpoint import Endpoint, least_busy
+from qvl.client.endpoint import Endpoint
 from qvl.errors import EndpointError, UserError
 
 RETRIED = {408, 409, 425, 429} | set(range(500, 600))  # errors of the server, or temporary ones
@@ -30,6 +30,7 @@ class Failure(Exception):
 
 async def retried(
     endpoints: list[Endpoint],
+    choose: Callable[[], Endpoint],
     attempt: Callable[[Endpoint], Awaitable[dict]],
     check: Callable[[dict], dict],
     *,
@@ -37,13 +38,14 @@ async def retried(
     first_backoff_seconds: float,
     is_ending: Callable[[], bool],
 ) -> dict:
-    """The answer of the first attempt that `check` accepts, each at the least busy endpoint.
+    """The answer of the first attempt that `check` accepts, each at the endpoint that
+    `choose` returns.
 
     EndpointError after the last retry; CancelledError where the client ends between two attempts.
     """
     started = time.monotonic()
     for number in range(retries + 1):
-        endpoint = least_busy(endpoints)
+        endpoint = choose()
         try:
             return check(await attempt(endpoint))
         except Failure as failure:

@@ -96,7 +96,8 @@ class EngineClient(ABC):
     def generate(self, prompt: TokensPrompt, params: SamplingParams) -> "Future[Completion]":
         """Sample a completion. UserError for a wrong prompt; other errors are those of qvl.client."""
         expanded = self._expand(prompt)
-        response = self.client.post(*self.generate_request(prompt, params))
+        route, body = self.generate_request(prompt, params)
+        response = self.client.post(route, body, session=prompt.session)
         return self._parsed(
             response, lambda body: checked(self.parse_completion(body, expanded, params))
         )

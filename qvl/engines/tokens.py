@@ -22,6 +22,8 @@ class TokensPrompt(NamedTuple):
     """data: URIs, in the order of their pads"""
     videos: Sequence[str] = ()
     """data: URIs of files, or of frames as qvl.client.chat.frames_uri joins them"""
+    session: str | None = None
+    """the same of prompts that share a beginning: one of several engines samples from all of them"""
 
 
 @dataclass(frozen=True, kw_only=True)

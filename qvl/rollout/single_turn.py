@@ -9,6 +9,7 @@ response. A response keeps
     weight_versions     [[version, begin, end], ...]: the weights that sampled tokens begin to end
 """
 
+import secrets
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -136,4 +137,4 @@ class SingleTurn:
         images, videos = chat.media_uris(
             prompt(record), self.root, allow_remote=self.settings.allow_remote
         )
-        return TokensPrompt(rendered.ids, images, videos)
+        return TokensPrompt(rendered.ids, images, videos, session=secrets.token_hex(8))

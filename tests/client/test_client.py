@@ -159,6 +159,21 @@ def test_several_endpoints_share_the_load():
         assert min(len(one.requests), len(two.requests)) >= 12
 
 
+def test_requests_of_a_session_go_to_one_of_several_endpoints():
+    with (
+        FakeEndpoint(echo) as one,
+        FakeEndpoint(echo) as other,
+        Client([one.url, other.url], "fake", concurrency=4) as client,
+    ):
+        asked = [
+            client.post("/v1/chat/completions", {"messages": ask(f"{n}")}, session=f"s{n % 3}")
+            for n in range(30)
+        ]
+        assert all(each.result() for each in asked)
+    seen = [{head["X-Session-Id"] for head, _ in fake.requests} for fake in (one, other)]
+    assert seen[0] and seen[1] and not seen[0] & seen[1]
+
+
 def test_a_slow_answer_times_out():
     def answer(body, attempt):
         time.sleep(0.5)

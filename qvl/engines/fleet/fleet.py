@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from qvl.client.endpoint import Sessions
 from qvl.engines.fleet.control import FleetControl
 from qvl.engines.fleet.replica import Replica
 from qvl.engines.fleet.supervisor import Supervisor
@@ -42,6 +43,7 @@ class Fleet:
         ]
         self.report, self.on_change = report, on_change
         self.failure: UserError | None = None
+        self._sessions: Sessions[Replica] = Sessions(lambda r: (False, r.in_flight, r.num_requests))
         self._has_started = False
         self._shared: dict[str, Any] = {}  # the last facts of a replica
         self._tasks: list[asyncio.Task[None]] = []
@@ -79,10 +81,11 @@ class Fleet:
         except UserError as error:  # a ready file that cannot be written ends no replica
             self.report(str(error))
 
-    def pick(self, tried: Collection[int]) -> Replica | None:
-        """The replica for a request: preferably not in `tried`, then the least busy one."""
+    def pick(self, tried: Collection[int], session: str | None = None) -> Replica | None:
+        """The replica for a request: preferably not in `tried`, then that of the session, or the least busy."""
         up = [each for each in self.replicas if each.is_up]
-        return min(up, key=lambda r: (r.number in tried, r.in_flight, r.num_requests), default=None)
+        given = [each for each in up if each.number not in tried] or up
+        return self._sessions.choose(given, session) if given else None
 
     def facts(self) -> dict[str, Any]:
         """The facts of a replica, or the last known ones, with the addresses of all that are up."""

@@ -1,4 +1,5 @@
-"""The endpoint in front of several replicas: each request goes to the least busy one.
+"""The endpoint in front of several replicas: each request goes to the least busy one, and those of a session,
+by their header X-Session-Id, to the same one.
 
 A complete response is passed on; a request whose replica fails goes to another. A stream is passed on as
 it arrives, so one that breaks ends with an error, and its client must repeat it. Only requests that do
@@ -24,6 +25,7 @@ from aiohttp import (
 )
 from yarl import URL
 
+from qvl.client.endpoint import SESSION
 from qvl.engines.fleet.fleet import Fleet
 from qvl.engines.fleet.replica import Replica
 from qvl.engines.inject.qvl_engine_guard import is_local, is_public
@@ -118,7 +120,8 @@ class Router:
         patience = WAIT_SECONDS
         while len(tried) < MAX_TRIES and patience > 0 and not self._is_stopping:
             is_held = self.control.is_paused and request.method == "POST"
-            replica = None if is_held else self.fleet.pick(tried)
+            session = request.headers.get(SESSION)
+            replica = None if is_held else self.fleet.pick(tried, session)
             if replica:
                 try:
                     # One that cannot be reached is ending; this is no try.

@@ -306,6 +306,36 @@ def test_a_request_fails_if_the_only_replica_cannot_be_reached(tmp_path, monkeyp
     assert code == 503 and asked > 1
 
 
+def test_requests_of_a_session_go_to_one_replica(tmp_path, monkeypatch):
+    monkeypatch.setattr(fleets.Replica, "is_up", True)
+    names = web.AppKey("name", str)
+
+    async def engine(request):
+        return web.Response(text=request.app[names])
+
+    def app(name):
+        made = web.Application()
+        made[names] = name
+        made.router.add_post("/v1/chat/completions", engine)
+        return made
+
+    async def answered():
+        fleet = fleets.Fleet(["true"], tmp_path, [{}, {}], tmp_path, print, print)
+        async with TestServer(app("0")) as one, TestServer(app("1")) as other:
+            for replica, server in zip(fleet.replicas, (one, other), strict=True):
+                replica.facts = {"endpoint": str(server.make_url(""))}
+            found = {"a": "", "b": "", "c": "", "d": ""}
+            async with TestClient(TestServer(router.Router(fleet, None).app())) as client:
+                for session in [*found] * 5:
+                    headers = {"X-Session-Id": session}
+                    answer = await client.post("/v1/chat/completions", headers=headers)
+                    found[session] += await answer.text()
+        return found
+
+    found = asyncio.run(answered())
+    assert sorted(found.values()) == ["0" * 5, "0" * 5, "1" * 5, "1" * 5]
+
+
 @pytest.mark.filterwarnings("error::ResourceWarning")  # of aiohttp, for a body that is sent at once
 def test_a_large_body_is_forwarded_in_pieces_with_its_length(tmp_path, monkeypatch):
     monkeypatch.setattr(router, "PIECE", 1000)
@@ -331,7 +361,7 @@ def test_a_large_body_is_forwarded_in_pieces_with_its_length(tmp_path, monkeypat
         (replica,) = fleet.replicas
         async with TestServer(app) as server:
             replica.facts, replica.is_prepared = {"endpoint": str(server.make_url(""))}, True
-            monkeypatch.setattr(fleet, "pick", lambda tried: replica)
+            monkeypatch.setattr(fleet, "pick", lambda tried, session=None: replica)
             async with TestClient(TestServer(router.Router(fleet, None).app())) as client:
                 answer = await client.post("/v1/chat/completions", data=io.BytesIO(sent))
                 return await answer.json()
