@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -86,6 +87,13 @@ def test_an_episode_thinks_acts_reads_and_answers(twin, root):
     (image,) = found["images"]
     assert Image.open(root / image).size == (96, 64)  # of 100 x 50 pixels
     assert found["grids"] == [[1, 4, 6]]
+
+
+def test_the_turns_of_all_episodes_of_a_record_are_one_session(twin, root):
+    with an_agent(twin, root, script(call(**ZOOM), "5")) as (agent, server):
+        run(agent, record(), record("Read it."), count=3)
+    sessions = Counter(headers["X-Session-Id"] for headers, _ in server.requests)
+    assert [*sessions.values()] == [6, 6]
 
 
 SCRIPTS = {
