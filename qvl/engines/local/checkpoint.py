@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import transformers
 
-from qvl.engines.local.media import RequestMedia
+from qvl.engines.local.media import RequestMedia, SeenImage
 from qvl.engines.local.passes.prompts import PreparedPrompt, PromptImage
 from qvl.engines.serving import launch
 from qvl.engines.weights import FIRST_VERSION
@@ -109,7 +109,7 @@ class Checkpoint:
     ) -> PreparedPrompt:
         """Expand token ids that hold one <|image_pad|> per picture and one <|video_pad|> per clip."""
         found, videos = media.images(pictures), media.videos(clips)
-        pixels, grids = _joined([each[:2] for each in found])
+        grids = torch.tensor([image.grid for image in found]) if found else None
         video_pixels, video_grids = _joined([each[:2] for each in videos])
         sizes = [] if grids is None else (grids.prod(-1) // self.merge**2).tolist()
         marks = [each[2] for each in videos]
@@ -142,23 +142,23 @@ class Checkpoint:
             ids,
             positions,
             int(positions.max()) + 1,
-            pixels,
-            grids,
+            self._placed(found, sizes, tokens[0]),
             video_pixels,
             video_grids,
-            self._images_in(tokens[0], sizes, [image.digest for image in found]),
             digest.digest(),
         )
 
-    def _images_in(
-        self, tokens: torch.Tensor, sizes: list[int], digests: list[bytes]
+    def _placed(
+        self, images: list[SeenImage], sizes: list[int], tokens: torch.Tensor
     ) -> tuple[PromptImage, ...]:
-        """Where the images of these sizes end, in tokens."""
-        if not sizes:
+        """Images of these sizes, in tokens, with their ends among all tokens."""
+        if not images:
             return ()
         places = (tokens == self.image_token).nonzero()[:, 0]
         ends = places[torch.tensor(sizes).cumsum(0) - 1] + 1
-        return tuple(map(PromptImage, ends.tolist(), digests))
+        return tuple(
+            PromptImage(*image, end=end) for image, end in zip(images, ends.tolist(), strict=True)
+        )
 
     def _image_pads(self, count: int) -> list[int]:
         return [self.image_token] * count

@@ -145,4 +145,5 @@ def test_a_part_of_a_prompt_has_the_images_behind_it(checkpoint):
         assert inputs["input_ids"][0].tolist() == whole.ids[begin:]
         assert len(rest.images) == left == len(inputs.get("image_grid_thw", ()))
         if left:
-            assert torch.equal(inputs["pixel_values"], whole.pixels[-24 * left :])
+            patches = torch.cat([image.patches for image in whole.images])
+            assert torch.equal(inputs["pixel_values"], patches[-24 * left :])

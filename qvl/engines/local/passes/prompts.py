@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
+from qvl.media.patches import Grid
+
 FORWARD_TOKENS = 16_384  # per forward pass over prompts, padding included: limits its memory
 
 Item = TypeVar("Item")
@@ -17,10 +19,13 @@ Item = TypeVar("Item")
 class PromptImage(NamedTuple):
     """An image of a prompt."""
 
-    end: int
-    """the token behind it"""
+    patches: torch.Tensor
+    """(P, 3 * 2 * 16 * 16), shared by all prompts with the image"""
+    grid: Grid
     digest: bytes
     """equal for equal files"""
+    end: int
+    """the token behind it"""
 
 
 @dataclass(frozen=True)
@@ -30,27 +35,18 @@ class PreparedPrompt:
     ids: list[int]
     positions: torch.Tensor  # (3, T) rows of time, height and width
     next_position: int  # of the first token of the completion
-    pixels: torch.Tensor | None  # (patches, 3 * 2 * 16 * 16)
-    grids: torch.Tensor | None  # (images, 3) in patches
-    video_pixels: torch.Tensor | None  # as those of images
-    video_grids: torch.Tensor | None
     images: tuple[PromptImage, ...]
+    video_pixels: torch.Tensor | None  # (patches, 3 * 2 * 16 * 16)
+    video_grids: torch.Tensor | None  # (videos, 3) in patches
     key: bytes  # equal for equal prompts, whose prefill is shared
 
     def rest(self, first: int) -> "PreparedPrompt":
         """The tokens from `first` on, of a prompt without videos, with the images behind it."""
-        left = [number for number, image in enumerate(self.images) if image.end > first]
-        pixels, grids = self.pixels, self.grids
-        if grids is not None and pixels is not None:
-            seen = grids.prod(-1)[: len(grids) - len(left)].sum()
-            pixels, grids = (pixels[seen:], grids[-len(left) :]) if left else (None, None)
         return replace(
             self,
             ids=self.ids[first:],
             positions=self.positions[:, first:],
-            pixels=pixels,
-            grids=grids,
-            images=tuple(self.images[number] for number in left),
+            images=tuple(image for image in self.images if image.end > first),
         )
 
 
@@ -82,8 +78,10 @@ def padded(
         ids[i, begin : begin + len(prompt.ids)] = torch.tensor(prompt.ids)
         positions[:, i, begin : begin + len(prompt.ids)] = prompt.positions
     seen = {
-        "pixel_values": [prompt.pixels for prompt in prompts],
-        "image_grid_thw": [prompt.grids for prompt in prompts],
+        "pixel_values": [image.patches for prompt in prompts for image in prompt.images],
+        "image_grid_thw": [
+            torch.tensor([image.grid]) for prompt in prompts for image in prompt.images
+        ],
         "pixel_values_videos": [prompt.video_pixels for prompt in prompts],
         "video_grid_thw": [prompt.video_grids for prompt in prompts],
     }
