@@ -1,3 +1,3 @@
 """How long a test waits for what ends at once: a busy machine takes less, a fault that hangs takes more."""
 
-PATIENCE = 60.0  # seconds
+PATIENCE = 60  # seconds

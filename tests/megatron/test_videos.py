@@ -11,6 +11,7 @@ from shells import shell
 
 from qvl.engines.local.checkpoint import Checkpoint
 from qvl.engines.local.media import RequestMedia
+from qvl.engines.local.passes import prompts
 from qvl.io import jsonl
 from qvl.media import loader
 from qvl.model.batch import make_batch
@@ -74,13 +75,10 @@ def test_tokens_places_and_log_probs_are_those_of_transformers(folder, case):
     batch = make_batch(line, shape, load(line).__getitem__)
     assert (batch.positions == prompt.positions[:, : len(ids)]).all()
 
-    seen = {"pixel_values_videos": prompt.video_pixels, "video_grid_thw": prompt.video_grids}
-    if prompt.pixels is not None:
-        seen |= {"pixel_values": prompt.pixels, "image_grid_thw": prompt.grids}
+    inputs = prompts.padded([prompt], checkpoint.device, left=True)
     with torch.no_grad():
-        logits = checkpoint.model(
-            input_ids=torch.tensor([ids]), position_ids=batch.positions[:, None], **seen
-        ).logits[0, :-1]
+        inputs |= {"input_ids": torch.tensor([ids]), "position_ids": batch.positions[:, None]}
+        logits = checkpoint.model(**inputs).logits[0, :-1]
     theirs = logits.log_softmax(-1).gather(1, torch.tensor(ids)[1:, None])[:, 0]
     ours = Megatron(model=str(folder / "twin"), layout="", media_root=str(folder))
     (spoken,) = ours([sample])
