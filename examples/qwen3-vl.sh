@@ -77,7 +77,7 @@ say "The twin's data for the other stages, and the questions that none of them t
 # SFT has both formats: "Where is the red card?" is answered at once in some records, and in others after a thought.
 [ -e both.jsonl.zst ] ||
     qvl set 'source = "thought"' thoughts/raw.jsonl.zst | qvl cat sft/curated.jsonl.zst - -o both.jsonl.zst
-learned=tiny/digit=3,tiny/add=3,tiny/sum=2,thought=1,tiny/count=0.3,tiny/card-find=1,tiny/card-where=1,tiny/card-ground=2
+learned=tiny/digit=3,tiny/add=3,tiny/sum=3.5,thought=1,tiny/count=0.3,tiny/card-find=1,tiny/card-where=1,tiny/card-ground=2
 [ -e learned.jsonl.zst ] ||
     qvl mix --by source --ratio "$learned" both.jsonl.zst | qvl shuffle --seed "$SEED" -o learned.jsonl.zst
 MAX_TOKENS=16 evaluate base sft/base  # it does not stop by itself

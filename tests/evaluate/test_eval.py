@@ -6,14 +6,17 @@ import signal
 import subprocess
 import threading
 import time
+from unittest.mock import Mock
 
 import pytest
 from fake_endpoint import FakeEndpoint, completion, question
 from patience import PATIENCE
 from shells import shell
 
+from qvl.evaluate import answers
 from qvl.io import jsonl
-from qvl.reward import verdict
+from qvl.pending import Ready
+from qvl.reward import Verdict
 
 DEAD = "http://127.0.0.1:9"
 
@@ -80,7 +83,6 @@ def test_records_are_scored_in_order_and_the_summary_is_honest(run, tmp_path):
 
 OWN = """
 import time
-from pathlib import Path
 
 
 def hang(record, response):
@@ -94,14 +96,6 @@ def hang(record, response):
 def always_hang(record, response):
     time.sleep(600)
 
-
-def meets(record, response):
-    # right when another verdict is being given at the same time
-    Path(record["id"]).touch()
-    until = time.monotonic() + 60
-    while len(list(Path().glob("met-*"))) < 2 and time.monotonic() < until:
-        time.sleep(0.01)
-    return len(list(Path().glob("met-*"))) >= 2
 """
 
 
@@ -148,15 +142,20 @@ def test_a_reward_that_hangs_even_on_nothing_does_not_hold_up_the_run(run, tmp_p
 
 
 @pytest.mark.skipif(os.cpu_count() == 1, reason="needs two cores")
-def test_verdicts_that_wait_for_a_process_are_given_side_by_side(run, tmp_path):
-    (tmp_path / "own.py").write_text(OWN)
-    records = [{**record(i, "1"), "id": f"met-{i}"} for i in range(2)]
-    assert verdict.is_threadsafe({"task": "code"})  # a program's verdict goes the same way
-    with FakeEndpoint(right) as fake:
-        command = f"qvl eval --endpoint {fake.url} --verifier own:meets -o out.zst tasks.jsonl"
-        done = run(f"{command} --verdict-seconds 90", records, PYTHONPATH=str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert [each["responses"][0]["reward"] for each in scored(tmp_path / "out.zst")] == [1, 1]
+def test_programs_are_judged_side_by_side(monkeypatch):
+    meeting = threading.Barrier(2)
+
+    def judge(record, response, verifier, seconds):
+        meeting.wait(PATIENCE)
+        return Verdict("ok", 1.0)
+
+    monkeypatch.setattr(answers, "judge", judge)
+    two = Ready([{"content": "print(7)"}, {"content": "print(8)"}])
+    monkeypatch.setattr(answers.samples, "submit", lambda *_: two)
+    code = record(1, {"tests": [{"stdin": "", "stdout": "7"}]}, task="code")
+    evaluator = answers.Evaluator(client=Mock(), config=Mock())
+    found = evaluator.submit(code).result()
+    assert [each["reward"] for each in found["responses"]] == [1, 1]
 
 
 @pytest.mark.parametrize(

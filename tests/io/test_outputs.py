@@ -82,7 +82,13 @@ def start(folder: Path, *before: str) -> subprocess.Popen:
     """A run of `cat` that has begun, and waits for its input."""
     known = set(folder.glob("*.partial"))
     command = [*before, QVL, "cat", "-o", "out.zst"]
-    process = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup ignores it
+    )
     assert process.stdin
     process.stdin.write(b'{"id":"1"}\n')
     process.stdin.flush()
