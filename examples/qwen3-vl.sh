@@ -114,7 +114,7 @@ say "4.3: strong-to-weak distillation, text alone; off-policy, then on-policy"
 [ -d lessons ] || qvl tiny data lessons --tasks longer-sum=3,sum=1 --train 7000 --test 2 --defect-share 0 --seed $((SEED + 1))
 pack 1k lessons/raw.jsonl.zst packed-lessons.jsonl.zst
 sft big teacher 2e-3 packed-lessons.jsonl.zst
-CONTEXT=1k LOSS_WEIGHT=sqrt PACK_ARGS=--think-tags OFF_BATCH=2 OFF_LR=1e-3 MAX_TOKENS=144 BATCH=64 STEPS=40 LR=1e-4 BETA=1 NPROC=2 \
+CONTEXT=1k LOSS_WEIGHT=sqrt PACK_ARGS=--think-tags OFF_BATCH=2 OFF_LR=1e-3 MAX_TOKENS=144 BATCH=64 STEPS=40 LR=2e-4 BETA=1 NPROC=2 \
     STALENESS=0 EVAL_EVERY=20 REPLAY_SHARE=0.3 SERVE_ARGS='--max-batch 256' SFT_ARGS='--log-every 50' \
     ARGS='--minibatches 2 --warmup-steps 10 --think-tags' \
     "$here/distill.sh" distill thinker chains/raw.jsonl.zst chains/test.jsonl.zst kept.jsonl.zst teacher
