@@ -113,10 +113,11 @@ def command(
     arguments. No JSON line is printed.
 
     With --replicas N, each request goes to the least busy of N engines. Requests with the same X-Session-Id
-    header, such as the turns of a conversation, go to the same engine, which has computed their beginning.
-    An engine that dies or answers nothing for a minute is restarted (not while it loads weights or sleeps),
-    and its requests go to another. Only a stream that has begun is lost: it ends early, and its client must retry. New weights,
-    pauses and sleep apply to all engines; a restarted engine gets the current weights before any request.
+    header, such as the turns of a conversation, go to the same engine, which has computed their beginning,
+    unless it is much busier than another. An engine that dies or answers nothing for a minute is restarted
+    (not while it loads weights or sleeps), and its requests go to another. Only a stream that has begun is
+    lost: it ends early, and its client must retry. New weights, pauses and sleep apply to all engines; a
+    restarted engine gets the current weights before any request.
 
     Examples:
         $ qvl serve twin --port 0 -- qvl eval --max-tokens 4 test.jsonl.zst -o scored.jsonl.zst

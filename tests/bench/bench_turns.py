@@ -17,6 +17,7 @@ from qvl.engines.local.media import RequestMedia, known_images
 from qvl.engines.local.passes.prefixes import MOST_BYTES, Prefixes
 from qvl.engines.local.sampling import RowSampling
 
+WORK = ("prepare", "prefill", "decode")
 QUERIES, EPISODES, TURNS, TOKENS, ROUNDS = 32, 8, 3, 25, 3
 
 
@@ -67,9 +68,6 @@ def spent(checkpoint: Checkpoint, most_bytes: int) -> dict[str, float]:
             for n, ((ids, images), row) in enumerate(zip(asked, rows, strict=True))
         ]
     return seconds
-
-
-WORK = ("prepare", "prefill", "decode")
 
 
 def test_turns_that_go_on(twin):

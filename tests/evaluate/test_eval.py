@@ -95,7 +95,6 @@ def hang(record, response):
 
 def always_hang(record, response):
     time.sleep(600)
-
 """
 
 
