@@ -8,7 +8,7 @@ from qvl.engines.local.batch import DecodingBatch, Row
 from qvl.engines.local.checkpoint import Checkpoint
 from qvl.engines.local.media import RequestMedia
 from qvl.engines.local.passes import prefill, prompts
-from qvl.engines.local.passes.prefixes import Prefix, Prefixes
+from qvl.engines.local.passes.prefixes import MOST_NEW, Prefix, Prefixes
 from qvl.engines.local.sampling import RowSampling
 from qvl.tiny import model
 
@@ -99,6 +99,16 @@ def test_the_last_token_of_a_prompt_is_computed_though_it_is_known(checkpoint):
     assert batch.prefixes.longest(again) is None
     (other,) = run(batch, [again])
     assert len(other.tokens) == TOKENS
+
+
+def test_a_long_prompt_behind_a_short_prefix_is_computed_whole(checkpoint):
+    """Its mask would grow with the square of its length."""
+    batch = DecodingBatch(checkpoint)
+    (row,) = run(batch, [prepared(checkpoint, [5, 6, 7])])
+    known = [5, 6, 7, *row.tokens[:-1]]
+    for more, found in ((MOST_NEW, True), (MOST_NEW + 1, False)):
+        longer = prepared(checkpoint, [*known, *[9] * more])
+        assert (batch.prefixes.longest(longer) is not None) == found
 
 
 def test_a_row_that_was_cancelled_is_not_kept(checkpoint):

@@ -17,6 +17,9 @@ from qvl.engines.local.passes.prompts import PreparedPrompt
 from qvl.recent import Recent
 
 MOST_BYTES = 256 << 20  # of all rows that are kept: our choice
+MOST_NEW = (
+    1024  # tokens behind a prefix, each of which has a mask as long as its prompt: our choice
+)
 
 
 class Prefix(NamedTuple):
@@ -56,11 +59,15 @@ class Prefixes:
             self._lengths[each.length] -= 1
 
     def longest(self, prompt: PreparedPrompt) -> Prefix | None:
-        """What is known of the beginning of a prompt, but not of its last token, whose logits are needed."""
+        """What is known of the beginning of a prompt, but not of its last token, whose logits are needed.
+
+        None where more than MOST_NEW tokens follow: whole, a long prompt needs no mask.
+        """
         if prompt.video_grids is not None:
             return None
         self._lengths = +self._lengths  # without those of which none is left
-        shorter = sorted(length for length in self._lengths if length < len(prompt.ids))
+        total = len(prompt.ids)
+        shorter = sorted(length for length in self._lengths if 0 < total - length <= MOST_NEW)
         known = [key for key in _keys(prompt, prompt.ids, shorter) if key in self._kept]
         return self._kept.get(known[-1]) if known else None
 
