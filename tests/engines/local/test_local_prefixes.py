@@ -8,6 +8,7 @@ from qvl.engines.local.batch import DecodingBatch, Row
 from qvl.engines.local.checkpoint import Checkpoint
 from qvl.engines.local.media import RequestMedia
 from qvl.engines.local.passes import prefill, prompts
+from qvl.engines.local.passes.cache import GROWTH
 from qvl.engines.local.passes.prefixes import MOST_NEW, Prefix, Prefixes
 from qvl.engines.local.sampling import RowSampling
 from qvl.tiny import model
@@ -54,10 +55,11 @@ def conversations(checkpoint):
 
 
 def next_turns(checkpoint, begun, rows):
-    """The conversations with what was sampled, and with something new, mostly an image."""
+    """The conversations with what was sampled, and with something new: an image, or more tokens than a cache
+    grows by at a time."""
     new = data_uri(picture(64, 96, 2))
     for number, ((ids, images), row) in enumerate(zip(begun, rows, strict=True)):
-        more = [20 + number, checkpoint.image_token, 30] if number else [40] * 9
+        more = [20 + number, checkpoint.image_token, 30] if number else [40] * 5 * GROWTH
         yield [*ids, *row.tokens, *more], [*images, *[new] * (number > 0)]
 
 
@@ -101,7 +103,7 @@ def test_the_last_token_of_a_prompt_is_computed_though_it_is_known(checkpoint):
     assert len(other.tokens) == TOKENS
 
 
-def test_a_long_prompt_behind_a_short_prefix_is_computed_whole(checkpoint):
+def test_a_long_prompt_after_a_short_prefix_is_computed_whole(checkpoint):
     """Its mask would grow with the square of its length."""
     batch = DecodingBatch(checkpoint)
     (row,) = run(batch, [prepared(checkpoint, [5, 6, 7])])
@@ -144,7 +146,7 @@ def test_the_prefixes_used_last_are_kept_within_the_bytes(checkpoint):
     assert len(kept) == 0 and kept.longest(given[0]) is None
 
 
-def test_a_part_of_a_prompt_has_the_images_behind_it(checkpoint):
+def test_a_part_of_a_prompt_has_the_images_after_it(checkpoint):
     pad = checkpoint.image_token
     one, other = (data_uri(picture(96, 64, seed)) for seed in (0, 1))
     whole = prepared(checkpoint, [5, pad, 6, pad, 7], [one, other])

@@ -29,8 +29,8 @@ class GrowingLayer(DynamicLayer):
             self.is_initialized = True
             return self.keys, self.values
         if self.width > self.keys.shape[-2]:
-            self.keys = _with_room(self.keys[..., :start, :])
-            self.values = _with_room(self.values[..., :start, :])
+            self.keys = _with_room(self.keys[..., :start, :], self.width)
+            self.values = _with_room(self.values[..., :start, :], self.width)
         self.keys[..., start : self.width, :] = key_states
         self.values[..., start : self.width, :] = value_states
         return self.keys[..., : self.width, :], self.values[..., : self.width, :]
@@ -49,18 +49,18 @@ class GrowingLayer(DynamicLayer):
         assert self.keys is not None and self.values is not None
         heads, _, size = self.keys.shape[1:]
         index = columns[:, None, :, None].expand(-1, heads, -1, size)
-        self.keys = _with_room(self.keys.gather(2, index))
-        self.values = _with_room(self.values.gather(2, index))
         self.width = columns.shape[1]
+        self.keys = _with_room(self.keys.gather(2, index), self.width)
+        self.values = _with_room(self.values.gather(2, index), self.width)
 
     def select(self, rows: torch.Tensor, first_column: int) -> None:
         """Keep only these rows, and the columns from `first_column` on."""
         if self.keys is None or self.values is None:
             return
         columns = slice(first_column, self.width)
-        self.keys = _with_room(self.keys[..., columns, :].index_select(0, rows))
-        self.values = _with_room(self.values[..., columns, :].index_select(0, rows))
         self.width -= first_column
+        self.keys = _with_room(self.keys[..., columns, :].index_select(0, rows), self.width)
+        self.values = _with_room(self.values[..., columns, :].index_select(0, rows), self.width)
 
     def append_rows(
         self, rows: torch.Tensor, first_column: int, other: "GrowingLayer", width: int
@@ -79,8 +79,9 @@ class GrowingLayer(DynamicLayer):
         self.width = width
 
 
-def _with_room(states: torch.Tensor) -> torch.Tensor:
-    roomy = _roomy(states, len(states), states.shape[-2])
+def _with_room(states: torch.Tensor, width: int) -> torch.Tensor:
+    """The states, with room for `width` columns and more."""
+    roomy = _roomy(states, len(states), width)
     roomy[..., : states.shape[-2], :] = states
     return roomy
 

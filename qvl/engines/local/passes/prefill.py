@@ -69,10 +69,10 @@ def after(
     )
     # Between a prefix and its rest lies the padding of the rest: the columns move together.
     width = int((known + new).max())
-    behind = torch.arange(width, device=device) - width  # (W,) -1 is the last column
-    from_new = most_known + most_new + behind
-    from_known = most_known + behind + new[:, None]
-    columns = torch.where(behind >= -new[:, None], from_new, from_known).clamp_(min=0)  # (B, W)
+    from_end = torch.arange(width, device=device) - width  # (W,) -1 is the last column
+    from_new = most_known + most_new + from_end
+    from_known = most_known + from_end + new[:, None]
+    columns = torch.where(from_end >= -new[:, None], from_new, from_known).clamp_(min=0)  # (B, W)
     for layer in cache.layers:
         layer.take_columns(columns)
     return Prefilled(out.logits[:, -1], cache, width - known - new, width)

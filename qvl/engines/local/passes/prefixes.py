@@ -17,9 +17,7 @@ from qvl.engines.local.passes.prompts import PreparedPrompt
 from qvl.recent import Recent
 
 MOST_BYTES = 256 << 20  # of all rows that are kept: our choice
-MOST_NEW = (
-    1024  # tokens behind a prefix, each of which has a mask as long as its prompt: our choice
-)
+MOST_NEW = 1024  # tokens after a prefix, each with a mask as long as its prompt: our choice
 
 
 class Prefix(NamedTuple):

@@ -25,7 +25,7 @@ class PromptImage(NamedTuple):
     digest: bytes
     """equal for equal files"""
     end: int
-    """the token behind it"""
+    """the token after it"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class PreparedPrompt:
     key: bytes  # equal for equal prompts, whose prefill is shared
 
     def rest(self, first: int) -> "PreparedPrompt":
-        """The tokens from `first` on, of a prompt without videos, with the images behind it."""
+        """The tokens from `first` on, of a prompt without videos, with the images after it."""
         return replace(
             self,
             ids=self.ids[first:],
