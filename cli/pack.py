@@ -35,7 +35,7 @@ def command(
         typer.Option(
             "--last-only/--all-turns",
             help="Train on the last assistant turn only, or on all; by default on all, but with a thinking "
-            "template on those behind the last question, as it drops the reasoning of the turns before",
+            "template on those after the last question, as it drops the reasoning of the turns before",
         ),
     ] = None,
     think_tags: ThinkTags = False,

@@ -1,5 +1,5 @@
 """examples/models/slurm.sh on a real Slurm of two one-core nodes on this machine: a step that is slow is
-finished and saved behind the signal, and the job goes on where it stopped.
+finished and saved after the signal, and the job goes on where it stopped.
 
 Needs root and Debian's slurm-wlm and munge; skipped without.
 """

@@ -171,7 +171,7 @@ class RmsNorm(torch.nn.Module):
 
 
 class DeepStackLayer(TransformerLayer):
-    """Adds the tower's features of this depth to the tokens of images, behind the layer.
+    """Adds the tower's features of this depth to the tokens of images, after the layer.
 
     They come as Megatron's `context` (levels, M, D), and where they go as `context_mask` (M,):
     arguments of every layer, so activation recomputation and pipelining keep them.

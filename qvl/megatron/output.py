@@ -33,7 +33,7 @@ class Output:
     places: Tensor
     """(R,) which target tokens of the whole pack they are."""
     hidden: Tensor
-    """(R, D) behind the final norm."""
+    """(R, D) after the final norm."""
     head: Tensor
     """(V / tensor-parallel size, D) this rank's rows of the vocabulary."""
     group: Any
@@ -91,7 +91,7 @@ class Output:
         """(R,) the divergence from a teacher's distribution over the whole vocabulary; see
         qvl.losses.divergence.
 
-        teacher_hidden: (R, D') behind its final norm; teacher_head: (V / tensor-parallel size, D').
+        teacher_hidden: (R, D') after its final norm; teacher_head: (V / tensor-parallel size, D').
         weights: as of `log_probs`.
         """
         vocabulary = self._vocabulary(temperature)

@@ -22,7 +22,7 @@ COLLECT_EVERY = 20
 
 @contextlib.contextmanager
 def collected_together() -> Iterator[None]:
-    """Collect garbage behind the same steps on every rank, and not when each has made enough of it: a rank
+    """Collect garbage after the same steps on every rank, and not when each has made enough of it: a rank
     that collects keeps all others waiting, each time another one."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -37,7 +37,7 @@ class TrainingLoop:
     """The steps of a run; iterating gives their numbers, from 1 or from where a run is resumed.
 
     A checkpoint is written between steps where one is due, where the run is stopped, which ends the
-    iteration, and behind the last step unless checkpoints are off. Every rank has a loop and takes the same steps.
+    iteration, and after the last step unless checkpoints are off. Every rank has a loop and takes the same steps.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ def run(folder, *words):
 
 
 def ours(folder, packs, number):
-    """(seconds of each step behind the first, the first loss)"""
+    """(seconds of each step after the first, the first loss)"""
     words = ["--model", "twin", "-o", f"out-{number}", "--batch", packs, "--steps", STEPS]
     words += ["--lr", 1e-4, "--schedule", "constant", "--warmup-steps", 0, "--log-every", 1]
     run(folder, BIN / "qvl", "sft", *words, "--workers", WORKERS, "packed.zst")

@@ -275,7 +275,7 @@ def test_another_run_is_not_continued(folder, engine, saved, words, message):
 
 
 def test_a_step_of_stale_samples_is_learnt_again_with_the_same_ratios(folder, engine):
-    """As after a kill behind the last checkpoint."""
+    """As if killed after the last checkpoint."""
     line = f"{RUN} --steps 3 --max-staleness 1 --save-every 2 --resume -o stale"
     run(folder, engine, line)
     before, learned = load_file(folder / "stale/model.safetensors"), steps(folder, "stale")

@@ -12,7 +12,7 @@ from qvl.model.shape import load_shape
 
 
 def train(folder, place, layout, steps, *, resume=False, save=False):
-    """Steps `steps` of a run; what the losses were, and the weights behind the last."""
+    """Steps `steps` of a run; what the losses were, and the weights after the last."""
     from qvl.megatron import checkpoint, parallel, training
 
     wanted = replace(STEP, min_lr_ratio=0.1, warmup_steps=2, schedule="cosine")

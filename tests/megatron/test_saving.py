@@ -16,7 +16,7 @@ from qvl.io import checksums
 
 
 def trained(folder):
-    """A trainer behind a step, and the batch of it."""
+    """A trainer after a step, and the batch of it."""
     from qvl.megatron import training
 
     trainer = training.prepare(build(folder), replace(STEP, min_lr_ratio=0.1), 4)

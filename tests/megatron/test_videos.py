@@ -65,7 +65,7 @@ def test_tokens_places_and_log_probs_are_those_of_transformers(folder, case):
         None,
         RequestMedia(checkpoint.image_rules, checkpoint.video_rules, folder, 1 << 20),
     )
-    # The engine's prompt asks for one more turn behind the last.
+    # The engine's prompt asks for one more turn after the last.
     ids = prompt.ids[: len(sample.ids)]
     assert list(sample.ids) == ids
 

@@ -22,7 +22,7 @@ class HashTable:
         # Open addressing: slot n is words 2n and 2n + 1; an empty one has a second word of 0.
         self._tables = [array("Q", bytes(16 * SLOTS)) for _ in range(PARTS)]
         self._counts = [0] * PARTS
-        # The key last looked for, and the empty slot behind it: `add` follows `find`.
+        # The key last looked for, and the empty slot after it: `add` follows `find`.
         self._found = (b"", 0, 0, 0, 0)
 
     def find(self, key: bytes) -> list[int]:

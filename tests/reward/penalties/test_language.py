@@ -1,7 +1,7 @@
 """The penalty of another language, on the labelled answers of filter-responses and pairs made of them.
 
 Sound answers (311, by hand and by generator: code, LaTeX, names, quotations, translations among them)
-must have none. A sound text behind the question of another language, or behind a request for one, must
+must have none. A sound text after the question of another language, or after a request for one, must
 have one: every text with every other language's question, 35 texts of nine languages.
 """
 
