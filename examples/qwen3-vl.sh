@@ -126,7 +126,7 @@ queries() { # RATIO OUT FILE...
     [ -e "$2" ] || qvl mix --by source --batch-size 32 --ratio "$1" "${@:3}" -o "$2"
 }
 rl() { # QUERIES...
-    N=8 BATCH=32 STEPS=30 GENERAL_STEPS=20 MAX_TOKENS=144 LR=2e-4 GENERAL_LR=1e-4 STALENESS=1 EVAL_EVERY=10 SERVE_ARGS='--max-batch 256' \
+    N=8 BATCH=32 STEPS=60 GENERAL_STEPS=40 MAX_TOKENS=144 LR=1e-4 STALENESS=1 EVAL_EVERY=20 SERVE_ARGS='--max-batch 256' \
         "$here/rl.sh" rl distill/on-policy rl-queries.jsonl.zst more/test.jsonl.zst "$@"
 }
 pool=(rl.jsonl.zst chains/raw.jsonl.zst sft/curated.jsonl.zst)
@@ -190,6 +190,7 @@ qvl view --export report.html --about table.txt --about engines.txt --about sft.
 say "What each stage is for, tested by pairs: status 3 if one did not help"
 helps base sft-1k tiny/sum
 helps sft-1k-album sft-8k-album tiny/card-album
+helps sft-8k cold-start tiny/long-sum
 helps sft-8k off-policy tiny/longer-sum
 helps off-policy on-policy tiny/longer-sum
 helps on-policy reasoning-rl tiny/mixed
