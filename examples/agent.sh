@@ -72,7 +72,7 @@ fi
 say "The look-up first: read a crop, call for it, and answer; then none, one or two calls"
 pack zooms tiny/zoom-one=1,tiny/zoom-direct=0.3,tiny/zoom-read=2
 pack calls tiny/zoom-none=0.3,tiny/zoom-one=0.4,tiny/zoom-two=0.7,tiny/zoom-first=1
-sft eyes reader 1e-3 zooms.jsonl.zst
+sft eyes reader 1e-3 --epochs 2 zooms.jsonl.zst
 sft reader caller 1e-3 calls.jsonl.zst
 
 say "With the tool and without"
