@@ -98,9 +98,10 @@ say "The agent makes the data of the final model: episodes, scored; right ones w
         qvl agent-rollout --model agent -n 2 "${tools[@]}" --temperature 0.7 --max-tokens 300 --concurrency 192 --media-root data |
     qvl agent-score |
     qvl choose --by reward --where 'reward > 1.29' -o data/distilled.jsonl.zst
-[ -e final.jsonl.zst ] || qvl cat --shard 1/2 data/raw.jsonl.zst | qvl cat data/distilled.jsonl.zst - |
+[ -e final.jsonl.zst ] || qvl cat --shard 1/4 data/raw.jsonl.zst | qvl cat data/distilled.jsonl.zst - |
     qvl select 'source != "tiny/zoom-habit"' | qvl shuffle | qvl pack --model eyes --context 1k --loss-weight sqrt --media-root data -o final.jsonl.zst
-sft eyes learner 1e-3 final.jsonl.zst
+# Here, too, the look-up comes first: mixed from the start, crops may stay unread.
+sft eyes learner 1e-3 --curriculum zooms.jsonl.zst zooms.jsonl.zst final.jsonl.zst
 look learner learner
 reinforce learner final
 look final final
