@@ -8,7 +8,7 @@
 # gets all files. A part of the queries has a teacher's response: SHARE=1/20 of 2,000, as these are what a
 # large teacher is slow at. On-policy has all queries, as there the teacher only scores. The arms:
 #   off-policy   fine-tuning on the teacher's responses, with SFT data between
-#   on-policy    from there; the forward KL on the student's own responses
+#   on-policy    from there; the reverse KL on the student's own responses
 #   control      from there; more fine-tuning, for as long as on-policy took
 #   no-replay    off-policy without SFT data
 # The numbers are our choice. SEED=0 seeds sampling and the order of the data.
@@ -35,7 +35,7 @@ sft() { # MODEL OUT STEPS WORD...
 
 say "Off-policy, then on-policy"
 CONTEXT=1k LOSS_WEIGHT=sqrt PACK_ARGS=--think-tags SHARD=${SHARE:-1/20} OFF_BATCH=2 OFF_LR=1e-3 OFF_STEPS=240 MAX_TOKENS=144 \
-    BATCH=64 STEPS=60 LR=2e-4 BETA=0 NPROC=2 STALENESS=0 EVAL_EVERY=20 REPLAY_SHARE=0.3 SERVE_ARGS='--max-batch 256' \
+    BATCH=64 STEPS=60 LR=2e-4 BETA=1 NPROC=2 STALENESS=0 EVAL_EVERY=20 REPLAY_SHARE=0.3 SERVE_ARGS='--max-batch 256' \
     SFT_ARGS='--log-every 100' ARGS='--minibatches 2 --warmup-steps 10 --think-tags' \
     "$here/distill.sh" arms "$recipe/thinker" "$recipe"/chains/{raw,test}.jsonl.zst "$recipe/kept.jsonl.zst" "$recipe/teacher"
 
