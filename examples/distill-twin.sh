@@ -9,7 +9,7 @@
 # large teacher is slow at. On-policy has all queries, as there the teacher only scores. The arms:
 #   off-policy   fine-tuning on the teacher's responses, with SFT data between
 #   on-policy    from there; the reverse KL on the student's own responses
-#   control      from there; more fine-tuning, for as long as on-policy took
+#   control      from there; 700 more steps of fine-tuning, which take nearly as long
 #   no-replay    off-policy without SFT data
 # The numbers are our choice. SEED=0 seeds sampling and the order of the data.
 set -euo pipefail
