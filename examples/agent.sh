@@ -83,7 +83,7 @@ look caller caller-with-tool
 
 say "RL: from the habit of one call to as many as a question needs"
 pack habit tiny/zoom-habit=1
-# A higher rate in half the steps takes the answers that need no call, as they are few here.
+# At a higher rate the model forgets how to answer without a call, which few of these records do.
 sft caller habit 3e-4 --epochs 2 habit.jsonl.zst
 look habit before-rl
 reinforce habit agent
@@ -100,7 +100,7 @@ say "The agent makes the data of the final model: episodes, scored; right ones w
     qvl choose --by reward --where 'reward > 1.29' -o data/distilled.jsonl.zst
 [ -e final.jsonl.zst ] || qvl cat --shard 1/4 data/raw.jsonl.zst | qvl cat data/distilled.jsonl.zst - |
     qvl select 'source != "tiny/zoom-habit"' | qvl shuffle | qvl pack --model eyes --context 1k --loss-weight sqrt --media-root data -o final.jsonl.zst
-# Here, too, the look-up comes first: mixed from the start, crops may stay unread.
+# Crops first, here, too: if all is mixed from the start, the model may not learn to read them.
 sft eyes learner 1e-3 --curriculum zooms.jsonl.zst zooms.jsonl.zst final.jsonl.zst
 look learner learner
 reinforce learner final

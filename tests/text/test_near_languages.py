@@ -1,6 +1,6 @@
 """Near languages are told apart: near_languages.jsonl, two short questions and their answers in 31 languages.
 
-All were written for this test. An answer after a question of another language must cost the whole; one behind a
+All were written for this test. An answer after a question of another language must cost the whole; one after a
 question of its own language, on the same subject or not, nothing.
 """
 
