@@ -14,6 +14,7 @@
 #   NPROC=1             ranks that train
 #   REPLAY=FILE         SFT records of what MODEL can do, so that it still can; without it, it forgets them
 #   REPLAY_MEDIA=DIR    base folder of their images/; by default that of FILE
+#   REPLAY_SHARE=0.25   of the packs of SFT
 set -euo pipefail
 
 [ $# -ge 1 ] || { printf 'usage: %s MODEL [FOLDER]\n' "$0" >&2; exit 2; }
@@ -35,7 +36,7 @@ sft() { # MODEL OUT LR FILE...
     [ -e "$out/config.json" ] || qvl sft --model "$start" -o "$out" --resume --nproc "${NPROC:-1}" --media-root data \
         --batch 2 --lr "$lr" --schedule wsd --decay-share 0.4 --min-lr-ratio 0.05 --warmup-steps 20 \
         --weight-decay 0.05 --beta2 0.98 --workers 0 --log-every 100 \
-        ${replay:+--interleave replay.jsonl.zst --interleave-share 0.25} "$@"
+        ${replay:+--interleave replay.jsonl.zst --interleave-share "${REPLAY_SHARE:-0.25}"} "$@"
 }
 pack() { # NAME RATIO
     [ -e "$1.jsonl.zst" ] || qvl mix --by source --ratio "$2" data/raw.jsonl.zst |

@@ -147,11 +147,15 @@ rl general-queries.jsonl.zst
 evaluate general-rl rl/general
 
 say "4.5: thinking with images, in two stages: the agent, then the final model with what the agent did"
-# Its replay is what the model answers by itself: the data it began with would bring back their bad habits.
+# Its replay is what the model answers by itself, as the cold start's data would bring back their bad habits,
+# and what SFT taught, of which it has forgotten some.
 [ -e own.jsonl.zst ] || qvl cat kept.jsonl.zst general-queries.jsonl.zst chains/raw.jsonl.zst | qvl cat --shard 1/2 |
     served rl/general qvl generate --temperature 0.7 --max-tokens 144 --media-root . |
     qvl verify | qvl choose --where 'reward == 1' -o own.jsonl.zst
-[ -e agent/final.json ] || FINAL=1 NPROC=2 REPLAY=own.jsonl.zst "$here/agent.sh" rl/general agent
+[ -e replay.jsonl.zst ] || qvl cat --shard 1/2 learned.jsonl.zst | qvl cat own.jsonl.zst - |
+    qvl shuffle --seed "$SEED" -o replay.jsonl.zst
+[ -e agent/final.json ] ||
+    FINAL=1 NPROC=2 REPLAY=replay.jsonl.zst REPLAY_SHARE=0.4 "$here/agent.sh" rl/general agent
 evaluate agent agent/agent
 evaluate final agent/final album/test.jsonl.zst
 # The questions that were asked without the tool, now with it.

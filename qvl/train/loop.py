@@ -106,9 +106,10 @@ class TrainingLoop:
     ) -> training.Step | None:
         """Take the step, see training.step; None where it is rejected and left out.
 
-        later_part: of a step of several optimizer steps, one that is not the first. The weights before
-        it are gone, so no checkpoint is written if it is rejected. log: on rank 0. blame: the metric per target token that ranks the records of a rejected step, to
-        name the worst. CheckFailed if a rejected step stops the run.
+        log: on rank 0. blame: the metric per target token that ranks the records of a rejected step, to
+        name the worst. later_part: of a step of several optimizer steps, one that is not the first. The
+        weights before it are gone, so no checkpoint is written if it is rejected. CheckFailed if a
+        rejected step stops the run.
         """
         done = training.step(self.trainer, batches, count, loss, self.guard, tokens=tokens)
         if done.rejected is None:
