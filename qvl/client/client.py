@@ -180,7 +180,10 @@ class Client:
         timeout = self._aiohttp.ClientTimeout(**limits)
         connector = self._aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS)
         self._session = self._aiohttp.ClientSession(
-            connector=connector, headers=headers, timeout=timeout
+            connector=connector,
+            headers=headers,
+            timeout=timeout,
+            cookie_jar=self._aiohttp.DummyCookieJar(),  # no API needs one, and each request would ask it
         )
         self._slots = asyncio.Semaphore(self.concurrency)
 
