@@ -61,10 +61,11 @@ def command(
 
     A table on standard error has a line per group (--by): the accuracy of the responses that have a
     reward, with its 95 % Wilson interval over records; the accuracy of guessing, with the same best answer
-    to every question; the mean number of tokens; and the number of truncated responses. A box is right
-    from IoU 0.5 on. Several samples per record give avg@k, and --pass-at K the chance that one of K is
-    right. For a benchmark (qvl eval load), the accuracy is the benchmark's own metric, and a line below
-    the table has its other figures.
+    to every question; the mean number of tokens; and the number of truncated responses. A response is
+    right from a reward of 0.5 on: a box of IoU 0.5, or text (ocr) half of whose characters are right.
+    Several samples per record give avg@k, and --pass-at K the chance that one of K is right. For a
+    benchmark (qvl eval load), the accuracy is the benchmark's own metric, and a line below the table has
+    its other figures.
 
     --preset uses the sampling settings of the Qwen3-VL report, with at most 32,768 tokens; for AIME-25
     and the like the report allows more: --max-tokens 81920.
@@ -72,8 +73,8 @@ def command(
     An evaluation has three steps: answers, extraction and scores. qvl eval does all three. On stored
     answers, qvl eval extract and qvl eval score repeat the last two in seconds; qvl generate does the
     first alone. qvl eval compare tests whether two runs differ, qvl eval summary puts several side by
-    side. --report holds what made the numbers: the engine, its
-    version and the limits of its images' pixels, the model, the sampling and the hash of the prompt.
+    side. --report holds what made the numbers: the engine, its version and the limits of its images'
+    pixels, the model, the sampling and the hash of the prompt.
 
     Examples:
         $ qvl serve twin --port 0 -- qvl eval --by task --max-tokens 4 test.jsonl.zst | zstdcat
