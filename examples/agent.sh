@@ -42,12 +42,12 @@ pack() { # NAME RATIO
     [ -e "$1.jsonl.zst" ] || qvl mix --by source --ratio "$2" data/raw.jsonl.zst |
         qvl pack --model eyes --context 1k --loss-weight sqrt --media-root data -o "$1.jsonl.zst"
 }
-look() { # MODEL NAME: held-out questions, greedily, with the tool
+look() { # MODEL NAME: held-out questions, greedily, with the tool. One digit of two counts in RL, and not here.
     [ -e "data/$2.jsonl.zst" ] || qvl serve "$1" --port 0 --max-batch 64 --replicas 2 -- \
         qvl agent-rollout --model "$1" "${tools[@]}" --temperature 0 --max-tokens 300 data/held.jsonl.zst -o "data/$2.jsonl.zst"
     printf '%s\n' "$2" >&2
-    qvl agent-score "data/$2.jsonl.zst" -o "data/$2-scored.jsonl.zst"
-    qvl eval score "data/$2.jsonl.zst" --report "$2.json" -o "data/$2-accuracy.jsonl.zst"
+    qvl agent-score --verifier exact "data/$2.jsonl.zst" -o "data/$2-scored.jsonl.zst"
+    qvl eval score --verifier exact "data/$2.jsonl.zst" --report "$2.json" -o "data/$2-accuracy.jsonl.zst"
 }
 reinforce() { # MODEL OUT
     [ -e "$2/config.json" ] || qvl serve "$1" --port 0 --max-batch 192 --replicas 2 -- \
