@@ -5,13 +5,13 @@
 #
 # RECIPE is a folder that examples/qwen3-vl.sh has made, up to distillation. Its model of the cold start, which
 # has never seen sums of twelve numbers, is the student; the teacher knows them. FOLDER (default: distill-demo)
-# gets all files. A part of the queries has a teacher's response: SHARE=1/20 of 2,000, as these are what a
+# gets all files. A part of the queries has a teacher's response: SHARE=1/12 of 2,000, as these are what a
 # large teacher is slow at. On-policy has all queries, as there the teacher only scores. The arms:
 #   off-policy   fine-tuning on the teacher's responses, with SFT data between
 #   on-policy    from there; the reverse KL on the student's own responses
-#   control      from there; 700 more steps of fine-tuning, which take nearly as long
+#   control      from there; 850 more steps of fine-tuning, which take as long
 #   no-replay    off-policy without SFT data
-# The numbers are our choice. SEED=0 seeds sampling and the order of the data.
+# The numbers are our choice: OFF_STEPS=480, CONTROL_STEPS=850. SEED=0 seeds sampling and the order of the data.
 set -euo pipefail
 
 [ $# -ge 1 ] || { printf 'usage: %s RECIPE [FOLDER]\n' "$0" >&2; exit 2; }
@@ -22,6 +22,7 @@ here=$(dirname "$(realpath "$0")") recipe=$(realpath "$1")
 mkdir -p "${2:-distill-demo}"
 cd "${2:-distill-demo}"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}  # operations of so small a model are faster in one thread
+off_steps=${OFF_STEPS:-480} control_steps=${CONTROL_STEPS:-850}
 export SEED=${SEED:-0} MEDIA=$recipe  # the base folder of the images of what is replayed
 
 say() { printf '\n== %s\n' "$1" >&2; }
@@ -34,14 +35,14 @@ sft() { # MODEL OUT STEPS WORD...
 }
 
 say "Off-policy, then on-policy"
-CONTEXT=1k LOSS_WEIGHT=sqrt PACK_ARGS=--think-tags SHARD=${SHARE:-1/20} OFF_BATCH=2 OFF_LR=1e-3 OFF_STEPS=240 MAX_TOKENS=144 \
+CONTEXT=1k LOSS_WEIGHT=sqrt PACK_ARGS=--think-tags SHARD=${SHARE:-1/12} OFF_BATCH=2 OFF_LR=1e-3 OFF_STEPS=$off_steps MAX_TOKENS=144 \
     BATCH=64 STEPS=60 LR=2e-4 BETA=1 NPROC=2 STALENESS=0 EVAL_EVERY=20 REPLAY_SHARE=0.3 SERVE_ARGS='--max-batch 256' \
     SFT_ARGS='--log-every 100' ARGS='--minibatches 2 --warmup-steps 10 --think-tags' \
     "$here/distill.sh" arms "$recipe/thinker" "$recipe"/chains/{raw,test}.jsonl.zst "$recipe/kept.jsonl.zst" "$recipe/teacher"
 
 say "The control, and a student without replay"
-sft arms/off-policy control 700 --interleave arms/packed-replay.jsonl.zst --interleave-share 0.3
-sft "$recipe/thinker" no-replay 240
+sft arms/off-policy control "$control_steps" --interleave arms/packed-replay.jsonl.zst --interleave-share 0.3
+sft "$recipe/thinker" no-replay "$off_steps"
 
 say "Held out: sums of twelve, and what the student has seen before"
 [ -e questions.jsonl.zst ] || qvl cat "$recipe/chains/test.jsonl.zst" "$recipe/sft-questions.jsonl.zst" |

@@ -62,7 +62,7 @@ def test_how_long_the_trainer_waits_where_the_teacher_has_an_engine(tmp_path, re
         "--replicas",
         os.environ.get("TEACHERS", "1"),
     )
-    for staleness in (0, 1):
+    for staleness in (0, 1, 2):
         rows = learn(recipe, with_engine.url, tmp_path / f"engine-{staleness}", staleness)[WARM:]
         phases = ("wait", "score", "train", "weights")
         whole = sum(row.figures[f"{name}_seconds"] for row in rows for name in phases)
