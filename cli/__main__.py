@@ -5,12 +5,7 @@ All that is imported stays, and the collector would search it again and again: 7
 
 import gc
 
-from qvl.imports import gc_frozen
-
-COLLECT_AFTER = (20_000, 20, 20)
-"""gc.set_threshold: objects, and searches of the younger generation. Of thousands of requests that wait for
-their answers hardly anything is garbage, but Python's 700 objects have them searched at every tenth request: a
-tenth of the time of `qvl generate`. Our choice."""
+from qvl.imports import COLLECT_AFTER, gc_frozen
 
 
 def main() -> None:

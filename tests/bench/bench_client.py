@@ -21,10 +21,10 @@ from pathlib import Path
 import aiohttp
 import orjson
 import pytest
-from qvl.cli.__main__ import COLLECT_AFTER
 from served import BIN
 
 from qvl.client import Client, Request
+from qvl.imports import COLLECT_AFTER
 from qvl.io import jsonl
 
 IN_FLIGHT = 256
