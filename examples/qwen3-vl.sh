@@ -98,12 +98,12 @@ say "4.2.2: the cold start's data, hard for that model, in need of the image, wi
 [ -e cold/thinking.jsonl.zst ] || K=2 MAX_TOKENS=96 BLIND_SAMPLES=2 served long "$here/cold-start.sh" cold cold-raw.jsonl.zst
 # Beside them are answers whose style nobody filtered, as real data have them: sums that most annotators
 # answer at once, mostly wrong, which reasoning RL is to mend, and bad habits, which general RL is to remove.
-# What was learned is replayed.
+# What was learned is replayed. After one pass the model may lose its way in the steps.
 [ -e unfiltered.jsonl.zst ] ||
     qvl select 'source == "tiny/mixed" or source == "tiny/habits"' cold.jsonl.zst -o unfiltered.jsonl.zst
 [ -e thinking.jsonl.zst ] || qvl cat cold/thinking.jsonl.zst unfiltered.jsonl.zst | qvl shuffle --seed "$SEED" -o thinking.jsonl.zst
 pack 1k thinking.jsonl.zst packed-thinking.jsonl.zst
-sft long thinker 1e-3 packed-thinking.jsonl.zst --interleave packed-learned.jsonl.zst --interleave-share 0.4
+sft long thinker 1e-3 --epochs 2 packed-thinking.jsonl.zst --interleave packed-learned.jsonl.zst --interleave-share 0.4
 evaluate cold-start thinker
 
 say "4.3: strong-to-weak distillation, text alone; off-policy, then on-policy"
