@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 COLLECT_AFTER = (20_000, 20, 20)
 """gc.set_threshold: objects, and searches of the younger generation. Of thousands of requests that wait for
-their answers hardly anything is garbage, but Python's 700 objects have them searched at every tenth request: a
-tenth of the time of `qvl generate`. Our choice."""
+their answers hardly anything is garbage, but Python's threshold of 700 has them searched again and again: a tenth
+of the time of `qvl generate`. Our choice."""
 
 
 @contextlib.contextmanager

@@ -62,7 +62,7 @@ def command(
     A table on standard error has a line per group (--by): the accuracy of the responses that have a
     reward, with its 95 % Wilson interval over records; the accuracy of guessing, with the same best answer
     to every question; the mean number of tokens; and the number of truncated responses. A response is
-    right from a reward of 0.5 on: a box of IoU 0.5, or text (ocr) half of whose characters are right.
+    right from a reward of 0.5 on: a box of IoU 0.5, or text (ocr) more than half of which is right.
     Several samples per record give avg@k, and --pass-at K the chance that one of K is right. For a
     benchmark (qvl eval load), the accuracy is the benchmark's own metric, and a line below the table has
     its other figures.

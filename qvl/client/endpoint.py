@@ -73,9 +73,7 @@ class Sessions(Generic[Server]):
         self._last: Recent[str, Server] = Recent(MOST_SESSIONS)
 
     def choose(self, servers: Sequence[Server], session: str | None) -> Server:
-        if len(servers) == 1:
-            return servers[0]
-        best = min(servers, key=self._load)
+        best = servers[0] if len(servers) == 1 else min(servers, key=self._load)
         if session is None:
             return best
         last = self._last.get(session)

@@ -84,8 +84,10 @@ def request(i: int) -> Request:
 def as_in_a_command() -> Iterator[None]:
     before = gc.get_threshold()
     gc.set_threshold(*COLLECT_AFTER)
-    yield
-    gc.set_threshold(*before)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def ask(url: str, cache: str | None) -> tuple[float, float, float]:
